@@ -1,1 +1,49 @@
-//! plane
+//! The plane: the one door that every call passes, also a call that one service makes for a caller.
+//!
+//! listener facts → identify → authenticate → decode → authorize → handle → record → encode
+//!
+//! It is not a service: it knows no resource of its own. Services (floor 3) give it handlers, resolvers of resources and their policies,
+//! and condition keys; the plane decides, records and encodes.
+//!
+//! Invariants:
+//! 1. Authorization, audit, paging, idempotency, tagging and redaction happen here, never in a handler. No handler checks a policy or writes an event.
+//! 2. Every call leaves exactly one event for each account it concerns, refused ones too. The event of a call that changed something stands in
+//!    the same commit as the change.
+//! 3. An operation whose action is not known is refused. There is no identity that skips the decision.
+//! 4. A handler runs in an optimistic transaction and may run again after a conflict: it has no effect outside the transaction, except
+//!    what it declares with [`Call::remember`].
+
+pub mod audit;
+pub mod authenticate;
+pub mod authorize;
+pub mod body;
+pub mod call;
+pub mod clock;
+pub mod condition;
+pub mod error;
+pub mod idempotency;
+pub mod identify;
+pub mod origin;
+pub mod page;
+pub mod pipeline;
+pub mod principal;
+pub mod record;
+pub mod region;
+pub mod service;
+pub mod session;
+pub mod tag;
+pub mod transaction;
+
+pub use call::Call;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::ApiError;
+pub use origin::Origin;
+pub use pipeline::{Plane, PlaneSettings};
+pub use principal::{Credential, Directory, Principal, PrincipalAccess, PrincipalKind};
+pub use record::{Key, Record, Scope};
+pub use region::{RegionState, Regions};
+pub use service::{Handler, HandlerFuture, Reply, Service, Target};
+pub use transaction::Transaction;
+
+/// The one partition that we serve.
+pub const PARTITION: &str = "aws";

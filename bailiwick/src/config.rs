@@ -1,0 +1,269 @@
+//! Settings and where each came from: flag, environment, file, default.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// Where a setting came from, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginOfSetting {
+    Flag,
+    Environment,
+    File,
+    Default,
+}
+
+impl OriginOfSetting {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::File => "file",
+            Self::Default => "default",
+        }
+    }
+}
+
+/// A settings file or value cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("the configuration file `{path}` cannot be read: {cause}")]
+    Unreadable { path: String, cause: std::io::Error },
+    #[error("the configuration file `{path}` is not valid: {cause}")]
+    Invalid { path: String, cause: String },
+    #[error("`{value}` is not a valid value of `{setting}`: {reason}")]
+    Value { setting: &'static str, value: String, reason: String },
+}
+
+/// The settings that the server runs with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    /// First is the home region.
+    pub regions: Vec<String>,
+    pub account_id: String,
+    pub listen: Vec<Listen>,
+    pub store: StoreSetting,
+    pub seal: SealSetting,
+    pub audit_reads: plane::pipeline::AuditReads,
+    /// OpenAI-compatible base URL; `None`: the embedded deterministic responder.
+    pub upstream: Option<String>,
+    /// Upstream hosts that may resolve to internal addresses.
+    pub allow_internal: Vec<String>,
+    pub origins: BTreeMap<&'static str, (String, OriginOfSetting)>,
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// TLS is spoken. On loopback addresses plain HTTP is understood on the same port, told apart by the first byte.
+    pub tls: bool,
+}
+
+/// Which engine keeps the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreSetting {
+    Redb,
+    Memory,
+    /// PostgreSQL connection string.
+    Postgres(String),
+}
+
+/// What unseals the root key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealSetting {
+    /// A key file in the data folder, made at first start with mode 0600.
+    KeyFile,
+    /// A passphrase, given in `BAILIWICK_PASSPHRASE` or through `bailiwick unseal`.
+    Passphrase,
+    /// `BAILIWICK_ROOT_KEY` or the systemd credential `bailiwick-root-key`.
+    Environment,
+}
+
+/// One layer of settings; absent members fall through to the next.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layer {
+    pub data_dir: Option<PathBuf>,
+    pub regions: Option<Vec<String>>,
+    pub account_id: Option<String>,
+    pub listen: Option<Vec<String>>,
+    pub store: Option<String>,
+    pub seal: Option<String>,
+    pub audit_reads: Option<String>,
+    pub upstream: Option<String>,
+    pub allow_internal: Option<Vec<String>>,
+}
+
+/// The layer of the environment.
+pub fn environment() -> Layer {
+    let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let list = |name: &str| text(name).map(|value| value.split(',').map(|part| part.trim().to_owned()).collect());
+    Layer {
+        data_dir: text("BAILIWICK_DATA_DIR").map(PathBuf::from),
+        regions: list("BAILIWICK_REGIONS"),
+        account_id: text("BAILIWICK_ACCOUNT_ID"),
+        listen: list("BAILIWICK_LISTEN"),
+        store: text("BAILIWICK_STORE"),
+        seal: text("BAILIWICK_SEAL"),
+        audit_reads: text("BAILIWICK_AUDIT_READS"),
+        upstream: text("BAILIWICK_UPSTREAM"),
+        allow_internal: list("BAILIWICK_ALLOW_INTERNAL"),
+    }
+}
+
+/// The layer of a TOML file. Unknown keys are an error.
+pub fn file(path: &Path) -> Result<Layer, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.display().to_string(), cause })?;
+    toml::from_str(&text).map_err(|cause| ConfigError::Invalid { path: path.display().to_string(), cause: cause.to_string() })
+}
+
+struct Layers {
+    flags: Layer,
+    environment: Layer,
+    file: Layer,
+    origins: BTreeMap<&'static str, (String, OriginOfSetting)>,
+}
+
+impl Layers {
+    fn pick<T: Clone + std::fmt::Debug>(&mut self, setting: &'static str, of: impl Fn(&Layer) -> Option<T>, default: T) -> T {
+        let found = [(&self.flags, OriginOfSetting::Flag), (&self.environment, OriginOfSetting::Environment), (&self.file, OriginOfSetting::File)]
+            .into_iter()
+            .find_map(|(layer, origin)| of(layer).map(|value| (value, origin)));
+        let (value, origin) = found.unwrap_or((default, OriginOfSetting::Default));
+        self.origins.insert(setting, (format!("{value:?}"), origin));
+        value
+    }
+}
+
+impl Config {
+    /// Joins the layers: flags over environment over file over defaults.
+    pub fn resolve(flags: Layer, environment: Layer, file: Layer) -> Result<Self, ConfigError> {
+        let mut layers = Layers { flags, environment, file, origins: BTreeMap::new() };
+        let data_dir = layers.pick("data_dir", |layer| layer.data_dir.clone(), PathBuf::from(".bailiwick"));
+        let regions = layers.pick("regions", |layer| layer.regions.clone(), vec!["us-east-1".to_owned()]);
+        let account_id = layers.pick("account_id", |layer| layer.account_id.clone(), "123456789012".to_owned());
+        let listen = layers.pick("listen", |layer| layer.listen.clone(), vec!["https://127.0.0.1:4566".to_owned()]);
+        let store = layers.pick("store", |layer| layer.store.clone(), "redb".to_owned());
+        let seal = layers.pick("seal", |layer| layer.seal.clone(), "key-file".to_owned());
+        let audit_reads = layers.pick("audit_reads", |layer| layer.audit_reads.clone(), "interval".to_owned());
+        let upstream = layers.pick("upstream", |layer| layer.upstream.clone().map(Some), None);
+        let allow_internal = layers.pick("allow_internal", |layer| layer.allow_internal.clone(), Vec::new());
+        let mut origins = layers.origins;
+        // A connection string may hold a password.
+        if let Some((shown, _)) = origins.get_mut("store").filter(|(shown, _)| shown.contains("postgres")) {
+            "\"postgres://…\"".clone_into(shown);
+        }
+        Ok(Self {
+            data_dir,
+            regions: check_regions(regions)?,
+            account_id: check_account(account_id)?,
+            listen: listen.iter().map(|text| parse_listen(text)).collect::<Result<_, _>>()?,
+            store: parse_store(store)?,
+            seal: parse_seal(seal)?,
+            audit_reads: parse_audit_reads(audit_reads)?,
+            upstream,
+            allow_internal,
+            origins,
+        })
+    }
+}
+
+fn invalid(setting: &'static str, value: &str, reason: &str) -> ConfigError {
+    ConfigError::Value { setting, value: value.to_owned(), reason: reason.to_owned() }
+}
+
+fn check_regions(regions: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    let is_name = |name: &str| !name.is_empty() && name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if regions.is_empty() {
+        return Err(invalid("regions", "", "at least one region is needed"));
+    }
+    for (at, region) in regions.iter().enumerate() {
+        if !is_name(region) {
+            return Err(invalid("regions", region, "a region name has lower-case letters, digits and hyphens, at most 32"));
+        }
+        if regions.iter().take(at).any(|earlier| earlier == region) {
+            return Err(invalid("regions", region, "the region is given twice"));
+        }
+    }
+    Ok(regions)
+}
+
+/// Twelve digits.
+pub fn check_account(account: String) -> Result<String, ConfigError> {
+    if account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(account);
+    }
+    Err(invalid("account_id", &account, "an account id has twelve digits"))
+}
+
+fn parse_listen(text: &str) -> Result<Listen, ConfigError> {
+    let (tls, address) = match text.split_once("://") {
+        Some(("https", address)) => (true, address),
+        Some(("http", address)) => (false, address),
+        _ => return Err(invalid("listen", text, "use `https://ADDRESS:PORT` or `http://ADDRESS:PORT`")),
+    };
+    let address: SocketAddr = address.trim_end_matches('/').parse().map_err(|_| invalid("listen", text, "the address is not IP:PORT"))?;
+    if !tls && !address.ip().is_loopback() {
+        return Err(invalid("listen", text, "plain HTTP is served on loopback addresses only"));
+    }
+    Ok(Listen { address, tls })
+}
+
+fn parse_store(text: String) -> Result<StoreSetting, ConfigError> {
+    match text.as_str() {
+        "redb" => Ok(StoreSetting::Redb),
+        "memory" => Ok(StoreSetting::Memory),
+        url if url.starts_with("postgres://") || url.starts_with("postgresql://") => Ok(StoreSetting::Postgres(text)),
+        _ => Err(invalid("store", &text, "use `redb`, `memory` or a `postgres://` URL")),
+    }
+}
+
+fn parse_seal(text: String) -> Result<SealSetting, ConfigError> {
+    match text.as_str() {
+        "key-file" => Ok(SealSetting::KeyFile),
+        "passphrase" => Ok(SealSetting::Passphrase),
+        "environment" => Ok(SealSetting::Environment),
+        _ => Err(invalid("seal", &text, "use `key-file`, `passphrase` or `environment`")),
+    }
+}
+
+fn parse_audit_reads(text: String) -> Result<plane::pipeline::AuditReads, ConfigError> {
+    match text.as_str() {
+        "before-reply" => Ok(plane::pipeline::AuditReads::BeforeReply),
+        "interval" => Ok(plane::pipeline::AuditReads::Interval),
+        _ => Err(invalid("audit_reads", &text, "use `before-reply` or `interval`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_environment_over_file() {
+        let layer = |account: &str| Layer { account_id: Some(account.to_owned()), ..Layer::default() };
+        let config = Config::resolve(layer("111111111111"), layer("222222222222"), layer("333333333333")).unwrap();
+        assert_eq!(config.account_id, "111111111111");
+        assert_eq!(config.origins["account_id"].1, OriginOfSetting::Flag);
+        let config = Config::resolve(Layer::default(), layer("222222222222"), layer("333333333333")).unwrap();
+        assert_eq!(config.account_id, "222222222222");
+        assert_eq!(config.origins["regions"].1, OriginOfSetting::Default);
+    }
+
+    #[test]
+    fn plain_http_stays_on_loopback() {
+        assert!(parse_listen("http://127.0.0.1:0").is_ok());
+        assert!(parse_listen("http://0.0.0.0:80").is_err());
+        assert!(parse_listen("https://0.0.0.0:443").is_ok());
+        assert!(parse_listen("127.0.0.1:1").is_err());
+    }
+
+    #[test]
+    fn unknown_keys_of_a_file_are_refused() {
+        assert!(toml::from_str::<Layer>("acount_id = \"1\"").is_err());
+    }
+}

@@ -1,0 +1,233 @@
+//! Makes the audit event of a call from its facts: one for every call, refused ones too.
+//!
+//! Source: AWS CloudTrail User Guide, "CloudTrail record contents".
+
+use std::collections::BTreeSet;
+
+use facts::{Location, Service as ServiceFacts, ShapeId, ShapeKind};
+use keyring::{Domain, Keyring};
+use serde_json::{Map, Value as Json, json};
+use trail::event::{EVENT_VERSION, SessionAttributes};
+use trail::{Entry, EntryError, Event, Sealer, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
+use wire::Value;
+
+use crate::call::Call;
+use crate::clock::iso8601_s;
+use crate::error::ApiError;
+use crate::principal::{Principal, PrincipalKind};
+
+/// What stands in place of a sensitive member.
+pub const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
+/// Larger parameters are left out, with their size (AWS documents the same limit and form).
+pub const PARAMETERS_LIMIT: usize = 100 * 1024;
+/// Nested values below this depth are cut.
+const DEPTH_LIMIT: usize = 32;
+/// Error messages and user agents are cut here.
+const TEXT_LIMIT: usize = 1024;
+
+/// An event that waits for its call to end.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingEvent {
+    pub entry: Entry,
+    pub time_ms: i64,
+    /// Position of the region that keeps it.
+    pub region: usize,
+}
+
+/// Seals entries with a key of the account's.
+pub struct TrailSealer(pub std::sync::Arc<Keyring>);
+
+impl Sealer for TrailSealer {
+    fn seal(&self, account: &str, header: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, EntryError> {
+        self.0.seal(&Domain::new("trail", account, ""), header, plaintext).map_err(|error| EntryError::Seal(error.to_string()))
+    }
+
+    fn open(&self, account: &str, header: &[u8], sealed: &[u8]) -> Result<Vec<u8>, EntryError> {
+        self.0.open(&Domain::new("trail", account, ""), header, sealed).map_err(|error| EntryError::Seal(error.to_string()))
+    }
+}
+
+/// How a call ended.
+pub(crate) enum Outcome<'a> {
+    Done(&'a Value),
+    Failed(&'a ApiError),
+}
+
+/// The events of a call: one for the caller's account, and a copy for each other account that owns what was touched.
+pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Outcome<'_>) -> Result<Vec<PendingEvent>, ApiError> {
+    let event_id = call.plane.random_uuid()?;
+    let caller = if call.account.is_empty() { call.plane.home_account().to_owned() } else { call.account.clone() };
+    let mut accounts: BTreeSet<String> = BTreeSet::from([caller.clone()]);
+    if matches!(outcome, Outcome::Done(_)) {
+        // A refused call across accounts is told only to the caller's account.
+        accounts.extend(call.audit.other_accounts.iter().filter(|account| !account.is_empty()).cloned());
+    }
+    let shared = if accounts.len() > 1 { Some(call.plane.random_uuid()?) } else { None };
+    let record = record(call, event_id, caller.clone(), parameters, outcome);
+    let mut pending = Vec::with_capacity(accounts.len());
+    for account in accounts {
+        let mut record = record.clone();
+        if account != caller {
+            record.event_id = call.plane.random_uuid()?;
+        }
+        record.recipient_account_id = account;
+        record.shared_event_id.clone_from(&shared);
+        pending.push(PendingEvent { entry: Entry { record, decision: call.decision.clone() }, time_ms: call.now.0, region });
+    }
+    Ok(pending)
+}
+
+fn record(call: &Call, event_id: String, recipient: String, parameters: Json, outcome: &Outcome<'_>) -> Event {
+    let (error_code, error_message, response_elements) = match outcome {
+        Outcome::Failed(error) => (Some(error.code.to_string()), Some(cut(&error.message)), Json::Null),
+        Outcome::Done(_) if call.operation.read_only => (None, None, Json::Null),
+        Outcome::Done(output) => (None, None, call.audit.response_elements.clone().unwrap_or_else(|| elements(call.service, call.operation.output, output))),
+    };
+    let direct = call.via.last();
+    let request = &call.request;
+    Event {
+        event_version: EVENT_VERSION.to_owned(),
+        user_identity: identity(&call.principal, direct.map(String::as_str)),
+        event_time: iso8601_s(call.now.0),
+        event_source: call.service.head.event_source.to_owned(),
+        event_name: call.operation.name.to_owned(),
+        aws_region: call.region.clone(),
+        source_ip_address: direct.cloned().unwrap_or_else(|| request.origin.source_ip().to_string()),
+        user_agent: direct.cloned().unwrap_or_else(|| cut(&request.user_agent)),
+        error_code,
+        error_message,
+        request_parameters: limited(parameters),
+        response_elements: limited(response_elements),
+        additional_event_data: (!call.audit.additional.is_empty()).then(|| Json::Object(call.audit.additional.clone())),
+        request_id: call.request_id.clone(),
+        event_id,
+        read_only: call.operation.read_only,
+        resources: call.audit.resources.clone(),
+        event_type: "AwsApiCall".to_owned(),
+        management_event: !call.operation.data_event,
+        recipient_account_id: recipient,
+        shared_event_id: None,
+        vpc_endpoint_id: request.origin.vpc_endpoint.as_ref().map(|endpoint| endpoint.id.clone()),
+        event_category: if call.operation.data_event { "Data" } else { "Management" }.to_owned(),
+        tls_details: request.origin.tls.as_ref().filter(|_| direct.is_none()).map(|tls| TlsDetails {
+            tls_version: tls.version.to_owned(),
+            cipher_suite: tls.cipher_suite.clone(),
+            client_provided_host_header: request.host.clone(),
+        }),
+    }
+}
+
+/// `userIdentity` in all its forms. Source: CloudTrail User Guide, "CloudTrail userIdentity element".
+pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserIdentity {
+    let (identity_type, user_name, issuer) = match &principal.kind {
+        PrincipalKind::Root => ("Root", None, None),
+        PrincipalKind::User { name, .. } => ("IAMUser", Some(name.clone()), None),
+        PrincipalKind::AssumedRole { role_name, role_arn, role_id, .. } => ("AssumedRole", None, Some(issuer("Role", role_id, role_arn, &principal.account, role_name))),
+        PrincipalKind::FederatedUser { user_arn, user_name, user_id, .. } => ("FederatedUser", None, Some(issuer("IAMUser", user_id, user_arn, &principal.account, user_name))),
+        PrincipalKind::Service { .. } => ("AWSService", None, None),
+        PrincipalKind::Anonymous => {
+            return UserIdentity {
+                identity_type: "Unknown".to_owned(),
+                principal_id: Some(String::new()),
+                account_id: Some("anonymous".to_owned()),
+                access_key_id: principal.access_key_id.clone(),
+                invoked_by: invoked_by.map(str::to_owned),
+                ..UserIdentity::default()
+            };
+        }
+    };
+    let session_context = principal.session.as_ref().map(|session| SessionContext {
+        session_issuer: issuer,
+        attributes: SessionAttributes { creation_date: iso8601_s(session.issued_ms), mfa_authenticated: session.mfa_authenticated_ms.is_some().to_string() },
+        source_identity: session.source_identity.clone(),
+    });
+    UserIdentity {
+        identity_type: identity_type.to_owned(),
+        principal_id: Some(principal.principal_id.clone()),
+        arn: (!principal.arn.is_empty()).then(|| principal.arn.clone()),
+        account_id: Some(principal.account.clone()),
+        access_key_id: principal.access_key_id.clone(),
+        user_name,
+        session_context,
+        invoked_by: invoked_by.map(str::to_owned),
+    }
+}
+
+fn issuer(issuer_type: &str, principal_id: &str, arn: &str, account: &str, name: &str) -> SessionIssuer {
+    SessionIssuer { issuer_type: issuer_type.to_owned(), principal_id: principal_id.to_owned(), arn: arn.to_owned(), account_id: account.to_owned(), user_name: name.to_owned() }
+}
+
+/// Members of a structure as the event shows them: first letter lower case, sensitive ones hidden, bytes dropped. `null` when nothing is left.
+pub fn elements(service: &'static ServiceFacts, shape: Option<ShapeId>, value: &Value) -> Json {
+    let Some(shape) = shape else { return Json::Null };
+    match redact(service, shape, value, DEPTH_LIMIT) {
+        Some(Json::Object(members)) if members.is_empty() => Json::Null,
+        Some(json) => json,
+        None => Json::Null,
+    }
+}
+
+/// As [`elements`], with only the members that travel outside the body: for services whose bodies are customers' content.
+pub fn elements_outside_body(service: &'static ServiceFacts, shape: Option<ShapeId>, value: &Value) -> Json {
+    let Some(shape) = shape else { return Json::Null };
+    let mut kept = wire::Struct::new();
+    for member in service.members(shape).iter().filter(|member| member.location != Location::Body) {
+        if let Some(value) = value.member(member.name) {
+            kept.set(member.name, value.clone());
+        }
+    }
+    elements(service, Some(shape), &Value::Struct(kept))
+}
+
+fn redact(service: &'static ServiceFacts, id: ShapeId, value: &Value, depth: usize) -> Option<Json> {
+    let shape = service.shape(id);
+    if depth == 0 {
+        return None;
+    }
+    if shape.sensitive {
+        return Some(Json::String(HIDDEN.to_owned()));
+    }
+    match (value, &shape.kind) {
+        (Value::Null | Value::Bytes(_), _) => None,
+        (Value::Bool(value), _) => Some(json!(value)),
+        (Value::Int(value), _) => Some(json!(value)),
+        (Value::Float(value), _) => Some(json!(value)),
+        (Value::Str(value), _) => Some(Json::String(value.clone())),
+        (Value::Time(time), _) => Some(Json::String(iso8601_s(time.0))),
+        (Value::Document(document), _) => Some(document.clone()),
+        (Value::List(items), ShapeKind::List { item, .. }) => Some(items.iter().filter_map(|value| redact(service, *item, value, depth - 1)).collect()),
+        (Value::Map(entries), ShapeKind::Map { value: of, .. }) => {
+            Some(Json::Object(entries.iter().filter_map(|(key, value)| Some((key.clone(), redact(service, *of, value, depth - 1)?))).collect()))
+        }
+        (Value::Struct(fields), ShapeKind::Structure { members, .. }) => {
+            let mut shown = Map::new();
+            for member in members {
+                let Some(value) = fields.get(member.name) else { continue };
+                let json = if member.sensitive { Some(Json::String(HIDDEN.to_owned())) } else { redact(service, member.shape, value, depth - 1) };
+                if let Some(json) = json {
+                    shown.insert(lower_first(member.name), json);
+                }
+            }
+            Some(Json::Object(shown))
+        }
+        _ => None,
+    }
+}
+
+/// `KeyId` becomes `keyId`.
+pub fn lower_first(name: &str) -> String {
+    let mut characters = name.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+fn limited(json: Json) -> Json {
+    let size = json.to_string().len();
+    if size <= PARAMETERS_LIMIT {
+        return json;
+    }
+    json!({ "omitted": true, "originalSize": size, "reason": "the element is larger than the limit of an event" })
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(TEXT_LIMIT).collect()
+}

@@ -1,0 +1,177 @@
+//! One call on its way through the plane: what a handler sees.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use facts::{Operation, Protocol, Service as ServiceFacts};
+use http::HeaderMap;
+use trail::EventResource;
+use wire::{FromValue, IntoValue, Timestamp, Value};
+
+use crate::audit::PendingEvent;
+use crate::body::Body;
+use crate::error::ApiError;
+use crate::origin::Origin;
+use crate::pipeline::Plane;
+use crate::principal::Principal;
+use crate::transaction::Transaction;
+
+/// Facts of the HTTP request that a call came by; forwarded calls share their parent's.
+#[derive(Debug)]
+pub struct RequestFacts {
+    pub origin: Arc<Origin>,
+    pub method: String,
+    pub host: Option<String>,
+    pub headers: HeaderMap,
+    pub user_agent: String,
+    /// `header`, `query-string`, `post`, `anonymous`.
+    pub authentication_type: &'static str,
+    /// When a presigned or header signature was made, milliseconds since 1970.
+    pub signed_ms: Option<i64>,
+    /// SHA-256 of the payload that the client declared (`x-amz-content-sha256`), as it stands.
+    pub content_sha256: Option<String>,
+}
+
+/// What the audit event will say beyond what the facts give.
+#[derive(Clone, Debug, Default)]
+pub struct AuditNotes {
+    pub resources: Vec<EventResource>,
+    pub additional: serde_json::Map<String, serde_json::Value>,
+    /// Replaces the response elements (services that show less than they answer).
+    pub response_elements: Option<serde_json::Value>,
+    /// Other accounts that get a copy of the event (owner of the resource).
+    pub other_accounts: Vec<String>,
+}
+
+/// A call. Handlers get it by `&mut`: the transaction, the caller, the time, and ways to call other services for the caller.
+pub struct Call {
+    pub plane: Arc<Plane>,
+    pub service: &'static ServiceFacts,
+    pub operation: &'static Operation,
+    pub protocol: Protocol,
+    pub request_id: String,
+    pub principal: Arc<Principal>,
+    /// Account that the call works in: the caller's.
+    pub account: String,
+    /// Region that the call works in; the home region for global services.
+    pub region: String,
+    pub now: Timestamp,
+    pub request: Arc<RequestFacts>,
+    /// Services that pass the call on for the caller, first to last (`s3.amazonaws.com`); empty for a direct call.
+    pub via: Vec<String>,
+    pub tx: Transaction,
+    pub audit: AuditNotes,
+    /// What was decided, for the entry and for `explain`.
+    pub(crate) decision: Option<serde_json::Value>,
+    pub(crate) body: Option<Body>,
+    pub(crate) pending: Vec<PendingEvent>,
+    /// Events among `pending` that survive a conflict: they belong to remembered work.
+    pub(crate) kept: usize,
+    memory: HashMap<&'static str, Box<dyn Any + Send + Sync>>,
+}
+
+impl Call {
+    #[expect(clippy::too_many_arguments, reason = "made in two places of the plane only, each of which has all of it at hand")]
+    pub(crate) fn new(
+        plane: Arc<Plane>,
+        service: &'static ServiceFacts,
+        operation: &'static Operation,
+        protocol: Protocol,
+        request_id: String,
+        principal: Arc<Principal>,
+        region: String,
+        now: Timestamp,
+        request: Arc<RequestFacts>,
+        tx: Transaction,
+    ) -> Self {
+        Self {
+            plane,
+            service,
+            operation,
+            protocol,
+            request_id,
+            account: principal.account.clone(),
+            principal,
+            region,
+            now,
+            request,
+            via: Vec::new(),
+            tx,
+            audit: AuditNotes::default(),
+            decision: None,
+            body: None,
+            pending: Vec::new(),
+            kept: 0,
+            memory: HashMap::new(),
+        }
+    }
+
+    /// The request body of an operation that streams; can be taken once.
+    pub fn take_body(&mut self) -> Option<Body> {
+        self.body.take()
+    }
+
+    /// What an earlier run of this handler did outside the transaction, so that a run after a conflict does not do it again.
+    pub fn recall<T: Clone + 'static>(&self, name: &'static str) -> Option<T> {
+        self.memory.get(name).and_then(|memory| memory.downcast_ref::<T>()).cloned()
+    }
+
+    /// Keeps the result of work outside the transaction (a staged body, a data key) over conflicts, together with the events of the
+    /// calls that were made for it.
+    pub fn remember<T: Clone + Send + Sync + 'static>(&mut self, name: &'static str, value: T) {
+        self.memory.insert(name, Box::new(value));
+        self.kept = self.pending.len();
+    }
+
+    /// An ARN of this call's service in its account; global services have no region in their ARNs.
+    pub fn arn(&self, resource: &str) -> String {
+        let region = if self.service.head.global { "" } else { &self.region };
+        format!("arn:{}:{}:{}:{}:{}", crate::PARTITION, self.service.head.iam_prefix, region, self.account, resource)
+    }
+
+    /// Notes a resource for the audit event.
+    pub fn touch(&mut self, resource_type: &str, arn: &str, account: &str) {
+        let resource = EventResource { account_id: Some(account.to_owned()), resource_type: Some(resource_type.to_owned()), arn: arn.to_owned() };
+        if !self.audit.resources.contains(&resource) {
+            self.audit.resources.push(resource);
+        }
+    }
+
+    /// `len` random bytes.
+    pub fn random(&self, bytes: &mut [u8]) -> Result<(), ApiError> {
+        self.plane.randomness.fill(bytes).map_err(|error| ApiError::internal(&error))
+    }
+
+    /// An identifier of `length` characters out of `alphabet`, for example of an access key.
+    pub fn random_id(&self, alphabet: &[u8], length: usize) -> Result<String, ApiError> {
+        let mut id = String::with_capacity(length);
+        // Bytes beyond the largest multiple of the alphabet's length are dropped, so that every character is equally likely.
+        let bound = 256 - 256 % alphabet.len().max(1);
+        while id.len() < length {
+            let mut bytes = [0_u8; 32];
+            self.random(&mut bytes)?;
+            let characters = bytes.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < bound);
+            id.extend(characters.filter_map(|byte| alphabet.get(byte % alphabet.len().max(1)).map(|character| char::from(*character))).take(length - id.len()));
+        }
+        Ok(id)
+    }
+
+    /// A version-4 UUID.
+    pub fn random_uuid(&self) -> Result<String, ApiError> {
+        self.plane.random_uuid()
+    }
+
+    /// Calls another service *as the caller*: authorized against the other service's policies with `aws:ViaAWSService`, recorded as a call
+    /// of its own, in this call's transaction.
+    pub async fn forward<O: FromValue>(&mut self, service: &'static str, operation: &'static str, input: impl IntoValue) -> Result<O, ApiError> {
+        let output = self.forward_value(service, operation, input.into_value()).await?;
+        crate::service::typed(output)
+    }
+
+    async fn forward_value(&mut self, service: &'static str, operation: &'static str, input: Value) -> Result<Value, ApiError> {
+        let plane = Arc::clone(&self.plane);
+        // A handler calls a handler: the future must be boxed to have a size.
+        Box::pin(plane.forward(self, service, operation, input)).await
+    }
+}

@@ -1,0 +1,44 @@
+//! Time is injected: a test or `--manual-clock` can move it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    fn now_ms(&self) -> i64;
+}
+
+/// The machine's clock.
+#[derive(Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> i64 {
+        jiff::Timestamp::now().as_millisecond()
+    }
+}
+
+/// The machine's clock plus an offset that only moves forward.
+#[derive(Debug, Default)]
+pub struct ManualClock {
+    offset_ms: AtomicI64,
+}
+
+impl ManualClock {
+    /// Moves the clock forward and gives the new time.
+    pub fn advance(&self, by_ms: u32) -> i64 {
+        self.offset_ms.fetch_add(i64::from(by_ms), Ordering::SeqCst);
+        self.now_ms()
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_ms(&self) -> i64 {
+        SystemClock.now_ms() + self.offset_ms.load(Ordering::SeqCst)
+    }
+}
+
+/// `2026-11-22T21:28:55Z`.
+pub fn iso8601_s(time_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(time_ms).map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
+}

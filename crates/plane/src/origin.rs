@@ -1,0 +1,37 @@
+//! Listener facts: what is known of a connection before the first byte of a request is read. No header can set them.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Where a call came in. Made once per connection, shared by its requests.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Address of the peer.
+    pub source: SocketAddr,
+    /// Address that was connected to.
+    pub listener: SocketAddr,
+    pub tls: Option<TlsFacts>,
+    /// Set when the listener belongs to a private endpoint.
+    pub vpc_endpoint: Option<VpcEndpoint>,
+}
+
+/// The negotiated TLS session.
+#[derive(Clone, Debug)]
+pub struct TlsFacts {
+    /// `TLSv1.3`.
+    pub version: &'static str,
+    pub cipher_suite: String,
+}
+
+/// The private endpoint that a listener serves.
+#[derive(Clone, Debug)]
+pub struct VpcEndpoint {
+    pub id: String,
+    pub vpc_id: String,
+    pub account: String,
+}
+
+impl Origin {
+    pub fn source_ip(&self) -> IpAddr {
+        self.source.ip().to_canonical()
+    }
+}

@@ -1,0 +1,97 @@
+//! Who calls, and what is attached to them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ApiError;
+use crate::transaction::Transaction;
+
+/// An authenticated (or anonymous) caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    pub kind: PrincipalKind,
+    /// Twelve digits; empty when anonymous.
+    pub account: String,
+    /// ARN as policies see it: the user's, the session's, the root's.
+    pub arn: String,
+    /// `AIDA...`, `AROA...:session`, the account for root.
+    pub principal_id: String,
+    pub access_key_id: Option<String>,
+    pub session: Option<Session>,
+}
+
+/// What kind of principal it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PrincipalKind {
+    Root,
+    User { name: String, id: String },
+    AssumedRole { role_name: String, role_arn: String, role_id: String, session_name: String },
+    FederatedUser { user_arn: String, user_name: String, user_id: String, name: String },
+    /// One of our own services acting for itself, for example `cloudtrail.amazonaws.com`.
+    Service { name: String },
+    Anonymous,
+}
+
+/// What temporary credentials carry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub issued_ms: i64,
+    pub expires_ms: i64,
+    pub mfa_authenticated_ms: Option<i64>,
+    /// Inline session policy, as given.
+    pub policy: Option<String>,
+    /// Managed session policies by ARN.
+    pub policy_arns: Vec<String>,
+    pub tags: Vec<(String, String)>,
+    pub transitive_tag_keys: Vec<String>,
+    pub source_identity: Option<String>,
+    /// The session came from another session (role chaining).
+    pub chained: bool,
+    /// `GetSessionToken` or `GetFederationToken` issued it; role sessions have `AssumeRole`.
+    pub issuer_operation: String,
+}
+
+impl Principal {
+    /// Nobody: the call bore no credentials.
+    pub fn anonymous() -> Self {
+        Self { kind: PrincipalKind::Anonymous, account: String::new(), arn: String::new(), principal_id: "ANONYMOUS_PRINCIPAL".to_owned(), access_key_id: None, session: None }
+    }
+
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.kind, PrincipalKind::Anonymous)
+    }
+}
+
+/// What an access key opens.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    pub secret: zeroize::Zeroizing<String>,
+    pub principal: Arc<Principal>,
+}
+
+/// Everything attached to a principal that takes part in a decision.
+#[derive(Clone, Debug, Default)]
+pub struct PrincipalAccess {
+    pub identity: Vec<policy::Attached>,
+    pub boundary: Option<policy::Attached>,
+    /// `None`: no session policies; `Some(empty)`: session policies that allow nothing.
+    pub session: Option<Vec<policy::Attached>>,
+    /// Effective tags: the principal's own, overridden by session tags.
+    pub tags: Vec<(String, String)>,
+    pub service_linked: bool,
+}
+
+/// Where principals are kept: implemented by the IAM service, asked only by the plane.
+#[async_trait]
+pub trait Directory: Send + Sync + 'static {
+    /// The active long-term access key of this id, if there is one.
+    async fn credential(&self, tx: &mut Transaction, access_key_id: &str) -> Result<Option<Credential>, ApiError>;
+    /// Policies and tags of the principal *as they are now*. A user or role that no longer exists has none.
+    async fn access(&self, tx: &mut Transaction, principal: &Principal) -> Result<PrincipalAccess, ApiError>;
+    /// Tables whose change makes cached answers of this directory stale.
+    fn tables(&self) -> &'static [store::Table];
+    /// Notes that a key was used (`GetAccessKeyLastUsed`). Kept in memory and written lazily; must not block.
+    fn used(&self, access_key_id: &str, service: &'static str, region: &str, now_ms: i64);
+}

@@ -1,0 +1,145 @@
+//! The CloudTrail record, version 1.11.
+//!
+//! Source: AWS CloudTrail User Guide, "CloudTrail record contents" and "CloudTrail userIdentity element".
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// Version of the record format that we write.
+pub const EVENT_VERSION: &str = "1.11";
+
+/// One record. Field order is the order in which AWS writes them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    pub event_version: String,
+    pub user_identity: UserIdentity,
+    /// `2026-11-22T21:28:55Z`.
+    pub event_time: String,
+    pub event_source: String,
+    pub event_name: String,
+    pub aws_region: String,
+    #[serde(rename = "sourceIPAddress")]
+    pub source_ip_address: String,
+    pub user_agent: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+    /// JSON `null` when there are none, never absent.
+    pub request_parameters: Json,
+    pub response_elements: Json,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub additional_event_data: Option<Json>,
+    #[serde(rename = "requestID")]
+    pub request_id: String,
+    #[serde(rename = "eventID")]
+    pub event_id: String,
+    pub read_only: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<EventResource>,
+    pub event_type: String,
+    pub management_event: bool,
+    pub recipient_account_id: String,
+    #[serde(rename = "sharedEventID", default, skip_serializing_if = "Option::is_none")]
+    pub shared_event_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc_endpoint_id: Option<String>,
+    /// `Management` or `Data`.
+    pub event_category: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_details: Option<TlsDetails>,
+}
+
+/// A resource that the call touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventResource {
+    #[serde(rename = "accountId", default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// `AWS::KMS::Key`.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub resource_type: Option<String>,
+    #[serde(rename = "ARN")]
+    pub arn: String,
+}
+
+/// Who called.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserIdentity {
+    /// `Root`, `IAMUser`, `AssumedRole`, `FederatedUser`, `AWSService`, `AWSAccount`, `Unknown`.
+    #[serde(rename = "type")]
+    pub identity_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_context: Option<SessionContext>,
+    /// The service that made the call for the caller, for example `s3.amazonaws.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoked_by: Option<String>,
+}
+
+/// Set for temporary credentials.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionContext {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_issuer: Option<SessionIssuer>,
+    pub attributes: SessionAttributes,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_identity: Option<String>,
+}
+
+/// The role or user behind a session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionIssuer {
+    #[serde(rename = "type")]
+    pub issuer_type: String,
+    pub principal_id: String,
+    pub arn: String,
+    pub account_id: String,
+    pub user_name: String,
+}
+
+/// When the session began and whether a second factor was shown. `mfa_authenticated` is the *string* `true` or `false`, as AWS writes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionAttributes {
+    pub creation_date: String,
+    pub mfa_authenticated: String,
+}
+
+/// Facts of the TLS session that carried the call.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsDetails {
+    pub tls_version: String,
+    pub cipher_suite: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_provided_host_header: Option<String>,
+}
+
+impl Event {
+    /// The name that `LookupEvents` calls `Username`.
+    ///
+    /// Source: CloudTrail API reference, `Event.Username`; for sessions AWS shows the session name.
+    pub fn user_name(&self) -> Option<&str> {
+        let identity = &self.user_identity;
+        if identity.identity_type == "Root" {
+            return Some("root");
+        }
+        if identity.identity_type == "AssumedRole" || identity.identity_type == "FederatedUser" {
+            return identity.principal_id.as_deref().and_then(|id| id.split_once(':')).map(|(_, session)| session);
+        }
+        identity.user_name.as_deref()
+    }
+}

@@ -11,8 +11,17 @@
 
 pub mod authorization;
 pub mod catalog;
+mod embedded;
+pub mod load;
 pub mod shape;
 
-pub use authorization::{AccessLevel, ArnTemplate, Authorization, Binding, ResourceBinding, VariableBinding};
-pub use catalog::{Catalog, Dialect, Operation, Paginator, Protocol, Service, ServiceHead, catalog};
-pub use shape::{Constraints, ErrorFacts, Location, Member, Shape, ShapeId, ShapeKind, TimestampFormat};
+pub use authorization::{
+    AccessLevel, ArnPart, ArnTemplate, Authorization, Binding, ResourceBinding, VariableBinding,
+};
+pub use catalog::{
+    Catalog, Dialect, Operation, Paginator, Protocol, Service, ServiceHead, catalog,
+};
+pub use load::LoadError;
+pub use shape::{
+    Constraints, ErrorFacts, Location, Member, Shape, ShapeId, ShapeKind, TimestampFormat,
+};

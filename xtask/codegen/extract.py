@@ -336,7 +336,7 @@ def main():
     overlays, out = (pathlib.Path(argument) for argument in sys.argv[1:3])
     out.mkdir(parents=True, exist_ok=True)
     heads, unbound = [], []
-    for path in sorted(overlays.glob("*.toml")):
+    for path in sorted(overlays.glob("*.toml"), key=lambda path: path.stem):
         service = Service(path.stem, tomllib.loads(path.read_text()))
         text, gaps = service.text()
         (out / f"{path.stem}.json").write_text(text)

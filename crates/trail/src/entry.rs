@@ -58,9 +58,18 @@ impl Entry {
 
     pub fn header(bytes: &[u8]) -> Result<EntryHeader, EntryError> {
         let (head, _) = split(bytes)?;
-        let account = head.get(1..=ACCOUNT_LENGTH).and_then(|account| std::str::from_utf8(account).ok()).ok_or(EntryError::Malformed)?;
-        let time = head.get(1 + ACCOUNT_LENGTH..).and_then(|time| <[u8; 8]>::try_from(time).ok()).ok_or(EntryError::Malformed)?;
-        Ok(EntryHeader { account: account.to_owned(), time_ms: i64::from_be_bytes(time) })
+        let account = head
+            .get(1..=ACCOUNT_LENGTH)
+            .and_then(|account| std::str::from_utf8(account).ok())
+            .ok_or(EntryError::Malformed)?;
+        let time = head
+            .get(1 + ACCOUNT_LENGTH..)
+            .and_then(|time| <[u8; 8]>::try_from(time).ok())
+            .ok_or(EntryError::Malformed)?;
+        Ok(EntryHeader {
+            account: account.to_owned(),
+            time_ms: i64::from_be_bytes(time),
+        })
     }
 
     pub fn open(bytes: &[u8], sealer: &dyn Sealer) -> Result<Self, EntryError> {
@@ -84,7 +93,9 @@ fn header_bytes(account: &str, time_ms: i64) -> Result<Vec<u8>, EntryError> {
 
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), EntryError> {
     match bytes.first() {
-        Some(&FORMAT) => bytes.split_at_checked(HEADER_LENGTH).ok_or(EntryError::Malformed),
+        Some(&FORMAT) => bytes
+            .split_at_checked(HEADER_LENGTH)
+            .ok_or(EntryError::Malformed),
         Some(&newer) => Err(EntryError::NewerFormat(newer)),
         None => Err(EntryError::Malformed),
     }

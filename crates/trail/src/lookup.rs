@@ -37,7 +37,13 @@ pub enum LookupError {
 }
 
 /// Walks the log backwards from `after` (the position that the last page ended with) and gives at most `limit` entries that match.
-pub async fn lookup(store: &dyn Store, sealer: &dyn Sealer, filter: &Filter, after: Option<(u64, u32)>, limit: usize) -> Result<LookupPage, LookupError> {
+pub async fn lookup(
+    store: &dyn Store,
+    sealer: &dyn Sealer,
+    filter: &Filter,
+    after: Option<(u64, u32)>,
+    limit: usize,
+) -> Result<LookupPage, LookupError> {
     let mut page = LookupPage::default();
     // The row of `after` itself is read again, for the entries that stand before it.
     let mut before = after.map(|(revision, _)| Revision(revision.saturating_add(1)));
@@ -76,14 +82,22 @@ fn header_matches(filter: &Filter, bytes: &[u8]) -> Result<bool, EntryError> {
 }
 
 fn matches(filter: &Filter, event: &Event) -> bool {
-    let Some((key, value)) = &filter.attribute else { return true };
+    let Some((key, value)) = &filter.attribute else {
+        return true;
+    };
     match key.as_str() {
         "EventId" => event.event_id == *value,
         "EventName" => event.event_name == *value,
         "ReadOnly" => event.read_only.to_string() == value.to_ascii_lowercase(),
         "Username" => event.user_name() == Some(value),
-        "ResourceType" => event.resources.iter().any(|resource| resource.resource_type.as_deref() == Some(value)),
-        "ResourceName" => event.resources.iter().any(|resource| resource.arn == *value || resource_name(&resource.arn) == value),
+        "ResourceType" => event
+            .resources
+            .iter()
+            .any(|resource| resource.resource_type.as_deref() == Some(value)),
+        "ResourceName" => event
+            .resources
+            .iter()
+            .any(|resource| resource.arn == *value || resource_name(&resource.arn) == value),
         "EventSource" => event.event_source == *value,
         "AccessKeyId" => event.user_identity.access_key_id.as_deref() == Some(value),
         _ => false,

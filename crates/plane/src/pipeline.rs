@@ -1,0 +1,609 @@
+//! The pipeline: what happens to every call, in order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use facts::{Operation, Protocol, Service as ServiceFacts, ShapeKind, catalog};
+use http::{HeaderValue, Response};
+use keyring::{Keyring, Randomness};
+use serde_json::Value as Json;
+use trail::Sealer;
+use wire::{Encoded, ErrorReply, RequestParts, Timestamp, Value};
+
+use crate::audit::{self, Outcome, PendingEvent, TrailSealer};
+use crate::authenticate::{self, Authenticated};
+use crate::body::{self, Body, BodyError};
+use crate::cache::IdentityCache;
+use crate::call::{Call, RequestFacts};
+use crate::clock::Clock;
+use crate::error::{ApiError, status_of};
+use crate::idempotency;
+use crate::identify::{self, Hints, Identified, Unidentified};
+use crate::origin::Origin;
+use crate::principal::{Directory, Principal};
+use crate::region::Regions;
+use crate::service::{Handler, Reply, Service};
+use crate::transaction::{Abort, Transaction};
+
+/// Runs of a handler before a conflict becomes the caller's problem.
+const ATTEMPTS: u32 = 12;
+/// Each part of a request body must arrive within this time.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest body of a control-plane call; model calls may be larger.
+const BODY_LIMIT: u64 = 4 * 1024 * 1024;
+const MODEL_BODY_LIMIT: u64 = 25 * 1024 * 1024;
+/// Largest URI that is looked at.
+const URI_LIMIT: usize = 16 * 1024;
+
+/// When the event of a call that changed nothing must be durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditReads {
+    /// Before the reply goes out.
+    BeforeReply,
+    /// Within [`trail::recorder::INTERVAL`].
+    Interval,
+}
+
+/// Settings of the plane.
+#[derive(Clone, Debug)]
+pub struct PlaneSettings {
+    /// Account that calls without a known caller are recorded in.
+    pub home_account: String,
+    pub audit_reads: AuditReads,
+}
+
+/// Counters for the metrics page.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub calls: AtomicU64,
+    pub denied: AtomicU64,
+    pub failed: AtomicU64,
+    pub conflicts: AtomicU64,
+    pub unauthenticated: AtomicU64,
+}
+
+/// The one door, with everything behind it.
+pub struct Plane {
+    pub settings: PlaneSettings,
+    pub regions: Arc<Regions>,
+    pub keyring: Arc<Keyring>,
+    pub clock: Arc<dyn Clock>,
+    pub randomness: Arc<dyn Randomness>,
+    pub counters: Counters,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) identities: IdentityCache,
+    pub(crate) signing_keys: sigv4::KeyCache,
+    pub(crate) policies: crate::authorize::PolicyCache,
+    services: HashMap<&'static str, Arc<dyn Service>>,
+    handlers: HashMap<(&'static str, &'static str), Handler>,
+}
+
+/// Derived signing keys kept.
+const SIGNING_KEYS: usize = 10_000;
+
+impl Plane {
+    pub fn new(
+        settings: PlaneSettings,
+        regions: Arc<Regions>,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+        randomness: Arc<dyn Randomness>,
+        directory: Arc<dyn Directory>,
+        services: Vec<Arc<dyn Service>>,
+    ) -> Self {
+        let handlers = services.iter().flat_map(|service| service.handlers().iter().map(|handler| ((service.id(), handler.operation), *handler))).collect();
+        Self {
+            settings,
+            regions,
+            keyring,
+            clock,
+            randomness,
+            counters: Counters::default(),
+            directory,
+            identities: IdentityCache::default(),
+            signing_keys: sigv4::KeyCache::new(SIGNING_KEYS),
+            policies: crate::authorize::PolicyCache::default(),
+            services: services.into_iter().map(|service| (service.id(), service)).collect(),
+            handlers,
+        }
+    }
+
+    pub fn home_account(&self) -> &str {
+        &self.settings.home_account
+    }
+
+    pub fn services(&self) -> impl Iterator<Item = &Arc<dyn Service>> {
+        self.services.values()
+    }
+
+    pub(crate) fn service(&self, id: &str) -> Option<&Arc<dyn Service>> {
+        self.services.get(id)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.clock.now_ms())
+    }
+
+    /// A version-4 UUID.
+    pub fn random_uuid(&self) -> Result<String, ApiError> {
+        let mut bytes = [0_u8; 16];
+        self.randomness.fill(&mut bytes).map_err(|error| ApiError::internal(&error))?;
+        Ok(uuid(bytes))
+    }
+
+    /// Drops everything cached: the store was set back.
+    pub fn forget(&self) {
+        self.identities.clear();
+        self.signing_keys.clear();
+    }
+
+    /// Seals and opens audit entries.
+    pub fn sealer(&self) -> TrailSealer {
+        TrailSealer(Arc::clone(&self.keyring))
+    }
+
+    /// A transaction for work that no call asked for (bootstrap, jobs).
+    pub fn transaction(&self, region: usize) -> Transaction {
+        Transaction::new(Arc::clone(&self.regions), Arc::clone(&self.keyring), region)
+    }
+
+    /// Answers one HTTP request.
+    pub async fn answer(self: &Arc<Self>, request: http::Request<Body>, origin: Arc<Origin>) -> Response<Body> {
+        self.counters.calls.fetch_add(1, Ordering::Relaxed);
+        let request_id = match self.random_uuid() {
+            Ok(id) => id,
+            Err(error) => return plain_error(&error),
+        };
+        let mut received = Received::new(request, origin);
+        match self.receive(&mut received, &request_id).await {
+            Ok(response) => response,
+            Err(refusal) => self.refuse(&received, *refusal, &request_id).await,
+        }
+    }
+
+    async fn receive(self: &Arc<Self>, received: &mut Received, request_id: &str) -> Result<Response<Body>, Box<Refusal>> {
+        if received.path.len() + received.query.len() > URI_LIMIT {
+            return Err(Refusal::before(ApiError::new("RequestURITooLong", "the URI of the request is too long").with_status(414)));
+        }
+        let form = received.form().await.map_err(|error| Refusal::before(body_error(&error)))?;
+        let claim = authenticate::claim(received);
+        let hints = claim.as_ref().ok().map(authenticate::hints).unwrap_or_default();
+        let identified = {
+            let parts = received.parts(None);
+            let is_region = |name: &str| self.regions.position(name).is_some();
+            identify::identify(&parts, received.host.as_deref(), &hints, form.as_deref(), is_region).map_err(Refusal::unidentified)?
+        };
+        let region = self.region_of(&identified, &hints).map_err(|error| Refusal::identified(&identified, error, None))?;
+        let known = |error: ApiError| Refusal::identified(&identified, error, None);
+        let streams = streaming_input(identified.service, identified.operation);
+        let body = self.read_body(received, &identified, form, streams).await.map_err(|error| known(body_error(&error)))?;
+        let authenticated =
+            authenticate::authenticate(self, received, claim, &identified, body.as_deref()).await.map_err(|failure| Refusal::identified(&identified, failure.error, failure.principal))?;
+        let Authenticated { principal, access_key_id, request, stream } = authenticated;
+        if let Some(access_key_id) = &access_key_id {
+            self.directory.used(access_key_id, identified.service.head.iam_prefix, &region, self.clock.now_ms());
+        }
+        let position = self.regions.position(&region).unwrap_or_default();
+        let mut call = Call::new(
+            Arc::clone(self),
+            identified.service,
+            identified.operation,
+            identified.protocol,
+            request_id.to_owned(),
+            principal,
+            region,
+            self.now(),
+            Arc::new(request),
+            self.transaction(position),
+        );
+        call.body = stream;
+        let decoded = {
+            let parts = received.parts(identified.host_label.as_deref());
+            wire::decode_input(identified.protocol, identified.service, identified.operation, &parts, &identified.labels, body.as_deref().unwrap_or_default())
+        };
+        match decoded {
+            Ok(input) => Ok(self.run(call, input, position).await),
+            Err(error) => {
+                let reply = error.to_reply(identified.service);
+                let error = ApiError { code: reply.code.into(), message: reply.message, status: Some(reply.status), members: reply.members, internal: false };
+                Ok(self.finish_failed(call, Json::Null, error, position).await)
+            }
+        }
+    }
+
+    /// The region that the call works in: the home for global services, else that of the scope or host.
+    fn region_of(&self, identified: &Identified, hints: &Hints) -> Result<String, ApiError> {
+        let home = self.regions.at(0)?.name.clone();
+        if identified.service.head.global {
+            return Ok(home);
+        }
+        let Some(region) = identified.region.clone() else { return Ok(home) };
+        if self.regions.position(&region).is_some() {
+            return Ok(region);
+        }
+        let message = if identified.service.head.id == "s3" {
+            return Err(ApiError::new("AuthorizationHeaderMalformed", format!("The authorization header is malformed; the region '{region}' is wrong; expecting '{home}'")).with_status(400));
+        } else {
+            format!("Credential should be scoped to a valid Region, not '{}'.", hints.region.as_deref().unwrap_or(&region))
+        };
+        let (code, status) = authenticate::mismatch_code(identified.protocol);
+        Err(ApiError::new(code, message).with_status(status))
+    }
+
+    /// The whole body of a call that does not stream; `None` when the handler will read it.
+    async fn read_body(&self, received: &mut Received, identified: &Identified, form: Option<Bytes>, streams: bool) -> Result<Option<Bytes>, BodyError> {
+        if streams {
+            return Ok(None);
+        }
+        if let Some(form) = form {
+            return Ok(Some(form));
+        }
+        let limit = if identified.service.head.id == "bedrock-runtime" { MODEL_BODY_LIMIT } else { BODY_LIMIT };
+        let Some(body) = received.body.take() else { return Ok(Some(Bytes::new())) };
+        body::collect(body, limit, BODY_TIMEOUT).await.map(Some)
+    }
+
+    /// Authorizes, handles, records; again after a conflict.
+    async fn run(self: &Arc<Self>, mut call: Call, input: Value, region: usize) -> Response<Body> {
+        let parameters = self.parameters(&call, &input);
+        for attempt in 1..=ATTEMPTS {
+            match self.attempt(&mut call, &input, &parameters, region).await {
+                Ok(response) => return response,
+                Err(Abort::Failed(error)) => return self.finish_failed(call, parameters, error, region).await,
+                Err(Abort::Conflict) => {
+                    self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+                    call.tx = call.tx.renew();
+                    call.pending.truncate(call.kept);
+                    call.audit = crate::call::AuditNotes::default();
+                    tokio::time::sleep(backoff(attempt, self.randomness.as_ref())).await;
+                }
+            }
+        }
+        let error = ApiError::new("ThrottlingException", "Rate exceeded").with_status(if call.protocol == Protocol::RestXml { 503 } else { 400 });
+        self.finish_failed(call, parameters, error, region).await
+    }
+
+    async fn attempt(self: &Arc<Self>, call: &mut Call, input: &Value, parameters: &Json, region: usize) -> Result<Response<Body>, Abort> {
+        crate::authorize::authorize(call, input).await?;
+        let token = idempotency::token(call, input);
+        if let Some(token) = &token
+            && let Some(earlier) = idempotency::replay(call, token).await?
+        {
+            let encoded = Encoded { status: earlier.status, headers: earlier.headers.into_iter().map(|(name, value)| (name.into(), value)).collect(), body: earlier.body };
+            let events = audit::events(call, region, parameters.clone(), &Outcome::Done(&Value::Null))?;
+            call.pending.extend(events);
+            let tx = std::mem::replace(&mut call.tx, self.transaction(region));
+            self.commit(call, tx).await?;
+            return Ok(response(encoded, None));
+        }
+        let reply = self.handle(call, input).await?;
+        let events = audit::events(call, region, parameters.clone(), &Outcome::Done(&reply.value))?;
+        call.pending.extend(events);
+        let mut encoded = wire::encode_output(call.protocol, call.service, call.operation, &reply.value, &call.request_id);
+        if let Some(status) = reply.status {
+            encoded.status = status;
+        }
+        if let Some(token) = &token
+            && reply.body.is_none()
+        {
+            idempotency::remember(call, token, &encoded)?;
+        }
+        let tx = std::mem::replace(&mut call.tx, self.transaction(region));
+        self.commit(call, tx).await?;
+        Ok(response(encoded, reply.body))
+    }
+
+    async fn handle(self: &Arc<Self>, call: &mut Call, input: &Value) -> Result<Reply, ApiError> {
+        let Some(handler) = self.handlers.get(&(call.service.head.id, call.operation.name)) else {
+            return Err(ApiError::not_implemented(call.service, call.operation));
+        };
+        (handler.run)(call, input.clone()).await
+    }
+
+    /// Commits the call's writes with its events; a call without writes hands its events to the recorder.
+    async fn commit(&self, call: &mut Call, tx: Transaction) -> Result<(), Abort> {
+        if tx.has_writes() {
+            let sealer = self.sealer();
+            let entries = call.pending.iter().map(|event| seal(&sealer, event)).collect::<Result<Vec<_>, _>>()?;
+            tx.commit(entries).await?;
+            call.pending.clear();
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut call.pending);
+        self.record(pending).await.map_err(Abort::Failed)
+    }
+
+    /// Records events that are not part of a commit. When they cannot be recorded, the call is refused.
+    async fn record(&self, pending: Vec<PendingEvent>) -> Result<(), ApiError> {
+        let sealer = self.sealer();
+        let mut touched = Vec::new();
+        for event in &pending {
+            let (region, entry) = seal(&sealer, event)?;
+            self.regions.at(region)?.recorder.record(entry).await.map_err(|error| ApiError::unrecordable(&error))?;
+            touched.push(region);
+        }
+        if self.settings.audit_reads == AuditReads::BeforeReply {
+            touched.sort_unstable();
+            touched.dedup();
+            for region in touched {
+                self.regions.at(region)?.recorder.flush().await.map_err(|error| ApiError::unrecordable(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything handed to the recorders before is durable when this returns.
+    pub async fn flush(&self) -> Result<(), ApiError> {
+        for region in self.regions.iter() {
+            region.recorder.flush().await.map_err(|error| ApiError::unrecordable(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Records a refusal and encodes it. The handler's writes are gone; events of calls that it made for the caller stay.
+    async fn finish_failed(&self, mut call: Call, parameters: Json, error: ApiError, region: usize) -> Response<Body> {
+        if error.code.starts_with("AccessDenied") || error.code == "UnauthorizedOperation" {
+            self.counters.denied.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.counters.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        let recorded = match audit::events(&call, region, parameters, &Outcome::Failed(&error)) {
+            Ok(events) => {
+                call.pending.extend(events);
+                let pending = std::mem::take(&mut call.pending);
+                self.record(pending).await
+            }
+            Err(error) => Err(error),
+        };
+        let error = recorded.err().unwrap_or(error);
+        encode_error(call.protocol, Some(call.service), Some(call.operation), &error, &call.request_id, call.request.method == "HEAD")
+    }
+
+    /// Refuses a request that never became a call: it has no operation, or nobody proved to have sent it. It is recorded all the same.
+    async fn refuse(self: &Arc<Self>, received: &Received, refusal: Refusal, request_id: &str) -> Response<Body> {
+        self.counters.unauthenticated.fetch_add(1, Ordering::Relaxed);
+        let head_only = received.method == "HEAD";
+        let Some(service) = refusal.service else {
+            return encode_error(refusal.protocol, None, None, &refusal.error, request_id, head_only);
+        };
+        let principal = refusal.principal.unwrap_or_else(|| Arc::new(Principal::anonymous()));
+        let region = refusal.region.as_deref().and_then(|name| self.regions.position(name)).unwrap_or_default();
+        let name = self.regions.at(region).map(|region| region.name.clone()).unwrap_or_default();
+        let error = match refusal.operation {
+            Some(operation) => {
+                let request = Arc::new(received.facts("anonymous", None));
+                let call =
+                    Call::new(Arc::clone(self), service, operation, refusal.protocol, request_id.to_owned(), principal, name, self.now(), request, self.transaction(region));
+                return self.finish_failed(call, Json::Null, refusal.error, region).await;
+            }
+            None => refusal.error,
+        };
+        encode_error(refusal.protocol, Some(service), None, &error, request_id, head_only)
+    }
+
+    fn parameters(&self, call: &Call, input: &Value) -> Json {
+        self.service(call.service.head.id).and_then(|service| service.request_parameters(call, input)).unwrap_or_else(|| audit::elements(call.service, call.operation.input, input))
+    }
+
+    /// A call that a service makes for its caller. See [`Call::forward`].
+    pub(crate) async fn forward(self: &Arc<Self>, parent: &mut Call, service: &str, operation: &str, input: Value) -> Result<Value, ApiError> {
+        let unknown = || ApiError::internal(&format!("the forwarded operation `{service}:{operation}` is not known"));
+        let service = catalog().service(service).ok_or_else(unknown)?;
+        let operation = service.operation(operation).ok_or_else(unknown)?;
+        let position = self.regions.position(&parent.region).ok_or_else(unknown)?;
+        let fresh = parent.tx.renew();
+        let tx = std::mem::replace(&mut parent.tx, fresh);
+        let protocol = service.head.protocols.first().copied().unwrap_or(Protocol::Json11);
+        let mut call = Call::new(
+            Arc::clone(self),
+            service,
+            operation,
+            protocol,
+            parent.request_id.clone(),
+            Arc::clone(&parent.principal),
+            parent.region.clone(),
+            parent.now,
+            Arc::clone(&parent.request),
+            tx,
+        );
+        call.via.clone_from(&parent.via);
+        call.via.push(parent.service.head.event_source.to_owned());
+        let parameters = self.parameters(&call, &input);
+        let result = match crate::authorize::authorize(&mut call, &input).await {
+            Ok(()) => self.handle(&mut call, &input).await.map(|reply| reply.value),
+            Err(error) => Err(error),
+        };
+        let outcome = match &result {
+            Ok(value) => Outcome::Done(value),
+            Err(error) => Outcome::Failed(error),
+        };
+        let events = audit::events(&call, position, parameters, &outcome)?;
+        parent.tx = call.tx;
+        parent.pending.append(&mut call.pending);
+        parent.pending.extend(events);
+        if parent.decision.is_none() && result.is_err() {
+            parent.decision = call.decision;
+        }
+        result
+    }
+}
+
+fn seal(sealer: &dyn Sealer, event: &PendingEvent) -> Result<(usize, Bytes), ApiError> {
+    let entry = event.entry.to_bytes(sealer, event.time_ms).map_err(|error| ApiError::unrecordable(&error))?;
+    Ok((event.region, entry))
+}
+
+/// The operation's input has a streaming blob: the handler reads the body itself.
+fn streaming_input(service: &'static ServiceFacts, operation: &'static Operation) -> bool {
+    let Some(input) = operation.input else { return false };
+    service.members(input).iter().any(|member| matches!(service.shape(member.shape).kind, ShapeKind::Blob { streaming: true }))
+}
+
+/// A request as it was received, taken apart.
+pub struct Received {
+    pub method: String,
+    /// Raw, percent-encoded.
+    pub path: String,
+    pub query: String,
+    pub host: Option<String>,
+    pub headers: http::HeaderMap,
+    pub origin: Arc<Origin>,
+    pub body: Option<Body>,
+}
+
+impl Received {
+    fn new(request: http::Request<Body>, origin: Arc<Origin>) -> Self {
+        let (mut head, body) = request.into_parts();
+        let host = head.headers.get("host").and_then(|host| host.to_str().ok()).map(str::to_owned).or_else(|| head.uri.authority().map(ToString::to_string));
+        // HTTP/2 has no host header; signatures are made over one.
+        if !head.headers.contains_key("host")
+            && let Some(value) = host.as_deref().and_then(|host| HeaderValue::from_str(host).ok())
+        {
+            head.headers.insert("host", value);
+        }
+        Self {
+            method: head.method.as_str().to_owned(),
+            path: head.uri.path().to_owned(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            host,
+            headers: head.headers,
+            origin,
+            body: Some(body),
+        }
+    }
+
+    /// As the codecs want it.
+    pub fn parts<'a>(&'a self, host_label: Option<&'a str>) -> RequestParts<'a> {
+        RequestParts { method: &self.method, path: &self.path, query: &self.query, headers: &self.headers, host_label }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The body of a form-encoded POST to `/`: query protocols name their operation there.
+    async fn form(&mut self) -> Result<Option<Bytes>, BodyError> {
+        let is_form = self.method == "POST" && self.path == "/" && self.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        if !is_form || self.headers.contains_key("x-amz-target") {
+            return Ok(None);
+        }
+        match self.body.take() {
+            Some(body) => body::collect(body, BODY_LIMIT, BODY_TIMEOUT).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn facts(&self, authentication_type: &'static str, signed_ms: Option<i64>) -> RequestFacts {
+        RequestFacts {
+            origin: Arc::clone(&self.origin),
+            method: self.method.clone(),
+            host: self.host.clone(),
+            headers: self.headers.clone(),
+            user_agent: self.header("user-agent").unwrap_or_default().to_owned(),
+            authentication_type,
+            signed_ms,
+            content_sha256: self.header("x-amz-content-sha256").map(str::to_owned),
+        }
+    }
+}
+
+/// Why a request did not become a call.
+struct Refusal {
+    protocol: Protocol,
+    service: Option<&'static ServiceFacts>,
+    operation: Option<&'static Operation>,
+    region: Option<String>,
+    principal: Option<Arc<Principal>>,
+    error: ApiError,
+}
+
+impl Refusal {
+    fn before(error: ApiError) -> Box<Self> {
+        Box::new(Self { protocol: Protocol::RestXml, service: None, operation: None, region: None, principal: None, error })
+    }
+
+    #[expect(clippy::boxed_local, reason = "it comes boxed")]
+    fn unidentified(cause: Box<Unidentified>) -> Box<Self> {
+        let error = ApiError::new(cause.code, cause.message).with_status(cause.status);
+        Box::new(Self { protocol: cause.protocol, service: cause.service, operation: None, region: cause.region, principal: None, error })
+    }
+
+    fn identified(identified: &Identified, error: ApiError, principal: Option<Arc<Principal>>) -> Box<Self> {
+        Box::new(Self {
+            protocol: identified.protocol,
+            service: Some(identified.service),
+            operation: Some(identified.operation),
+            region: identified.region.clone(),
+            principal,
+            error,
+        })
+    }
+}
+
+/// A body's failure in the API's terms.
+pub fn body_error(error: &BodyError) -> ApiError {
+    match error {
+        BodyError::Rejected(error) => error.clone(),
+        BodyError::TooLarge(limit) => ApiError::new("RequestEntityTooLarge", format!("the body of the request is larger than {limit} bytes")).with_status(413),
+        BodyError::Timeout => ApiError::new("RequestTimeout", "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed.").with_status(400),
+        BodyError::Incomplete => ApiError::new("IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header.").with_status(400),
+        BodyError::Other(cause) => {
+            tracing::debug!(%cause, "a request body broke off");
+            ApiError::new("IncompleteBody", "The request body terminated unexpectedly").with_status(400)
+        }
+    }
+}
+
+/// Encodes an error in the caller's protocol.
+pub fn encode_error(protocol: Protocol, service: Option<&'static ServiceFacts>, operation: Option<&'static Operation>, error: &ApiError, request_id: &str, head_only: bool) -> Response<Body> {
+    let status = service.map_or_else(|| error.status.unwrap_or(400), |service| status_of(error, service, operation));
+    let reply = ErrorReply { code: error.code.to_string(), message: error.message.clone(), status, sender_fault: status < 500, members: error.members.clone() };
+    let mut encoded = wire::encode_error(protocol, service, &reply, request_id);
+    if head_only {
+        encoded.body.clear();
+    }
+    response(encoded, None)
+}
+
+fn response(encoded: Encoded, streamed: Option<Body>) -> Response<Body> {
+    let streams = streamed.is_some();
+    let mut response = Response::new(streamed.unwrap_or_else(|| body::full(encoded.body)));
+    *response.status_mut() = http::StatusCode::from_u16(encoded.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in encoded.headers {
+        let name: &str = name.as_ref();
+        if streams && name.eq_ignore_ascii_case("content-length") && value == "0" {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) = (http::HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+fn plain_error(error: &ApiError) -> Response<Body> {
+    let mut response = Response::new(body::full(error.message.clone()));
+    *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+    response
+}
+
+/// Grows with the attempts, with jitter, so that two callers do not meet again and again.
+fn backoff(attempt: u32, randomness: &dyn Randomness) -> Duration {
+    let mut jitter = [0_u8; 1];
+    // Without randomness there is no jitter, which is only slower.
+    let _ = randomness.fill(&mut jitter);
+    Duration::from_micros(u64::from(attempt) * 200 + u64::from(jitter.first().copied().unwrap_or_default()) * 8 * u64::from(attempt))
+}
+
+fn uuid(mut bytes: [u8; 16]) -> String {
+    if let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes {
+        *version = (*version & 0x0F) | 0x40;
+        *variant = (*variant & 0x3F) | 0x80;
+    }
+    let text = hex::encode(bytes);
+    let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}

@@ -25,12 +25,14 @@ pub struct RequestFacts {
     pub host: Option<String>,
     pub headers: HeaderMap,
     pub user_agent: String,
-    /// `header`, `query-string`, `post`, `anonymous`.
+    /// `REST-HEADER`, `REST-QUERY-STRING`, `POST` (as `s3:authType` names them), `anonymous`.
     pub authentication_type: &'static str,
     /// When a presigned or header signature was made, milliseconds since 1970.
     pub signed_ms: Option<i64>,
     /// SHA-256 of the payload that the client declared (`x-amz-content-sha256`), as it stands.
     pub content_sha256: Option<String>,
+    /// Trailers of an `aws-chunked` body, once it was read to its end.
+    pub trailers: crate::authenticate::Trailers,
 }
 
 /// What the audit event will say beyond what the facts give.

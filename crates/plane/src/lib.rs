@@ -13,6 +13,9 @@
 //! 4. A handler runs in an optimistic transaction and may run again after a conflict: it has no effect outside the transaction, except
 //!    what it declares with [`Call::remember`].
 
+mod binding;
+mod cache;
+
 pub mod audit;
 pub mod authenticate;
 pub mod authorize;

@@ -165,23 +165,25 @@ impl Plane {
     }
 
     async fn receive(self: &Arc<Self>, received: &mut Received, request_id: &str) -> Result<Response<Body>, Box<Refusal>> {
-        if received.path.len() + received.query.len() > URI_LIMIT {
+        if received.head.path.len() + received.head.query.len() > URI_LIMIT {
             return Err(Refusal::before(ApiError::new("RequestURITooLong", "the URI of the request is too long").with_status(414)));
         }
-        let form = received.form().await.map_err(|error| Refusal::before(body_error(&error)))?;
-        let claim = authenticate::claim(received);
+        let Received { head, body: incoming } = received;
+        let form = form(head, incoming).await.map_err(|error| Refusal::before(body_error(&error)))?;
+        let claim = authenticate::claim(head);
         let hints = claim.as_ref().ok().map(authenticate::hints).unwrap_or_default();
         let identified = {
-            let parts = received.parts(None);
+            let parts = head.parts(None);
             let is_region = |name: &str| self.regions.position(name).is_some();
-            identify::identify(&parts, received.host.as_deref(), &hints, form.as_deref(), is_region).map_err(Refusal::unidentified)?
+            identify::identify(&parts, head.host.as_deref(), &hints, form.as_deref(), is_region).map_err(Refusal::unidentified)?
         };
-        let region = self.region_of(&identified, &hints).map_err(|error| Refusal::identified(&identified, error, None))?;
+        let region = self.region_of(&identified).map_err(|error| Refusal::identified(&identified, error, None))?;
         let known = |error: ApiError| Refusal::identified(&identified, error, None);
         let streams = streaming_input(identified.service, identified.operation);
-        let body = self.read_body(received, &identified, form, streams).await.map_err(|error| known(body_error(&error)))?;
-        let authenticated =
-            authenticate::authenticate(self, received, claim, &identified, body.as_deref()).await.map_err(|failure| Refusal::identified(&identified, failure.error, failure.principal))?;
+        let mut body = read_body(incoming, &identified, form, streams).await.map_err(|error| known(body_error(&error)))?;
+        let authenticated = authenticate::authenticate(self, head, incoming, claim, &identified, &mut body)
+            .await
+            .map_err(|failure| Refusal::identified(&identified, failure.error, failure.principal))?;
         let Authenticated { principal, access_key_id, request, stream } = authenticated;
         if let Some(access_key_id) = &access_key_id {
             self.directory.used(access_key_id, identified.service.head.iam_prefix, &region, self.clock.now_ms());
@@ -201,7 +203,7 @@ impl Plane {
         );
         call.body = stream;
         let decoded = {
-            let parts = received.parts(identified.host_label.as_deref());
+            let parts = head.parts(identified.host_label.as_deref());
             wire::decode_input(identified.protocol, identified.service, identified.operation, &parts, &identified.labels, body.as_deref().unwrap_or_default())
         };
         match decoded {
@@ -214,36 +216,12 @@ impl Plane {
         }
     }
 
-    /// The region that the call works in: the home for global services, else that of the scope or host.
-    fn region_of(&self, identified: &Identified, hints: &Hints) -> Result<String, ApiError> {
-        let home = self.regions.at(0)?.name.clone();
-        if identified.service.head.global {
-            return Ok(home);
-        }
-        let Some(region) = identified.region.clone() else { return Ok(home) };
-        if self.regions.position(&region).is_some() {
-            return Ok(region);
-        }
-        let message = if identified.service.head.id == "s3" {
-            return Err(ApiError::new("AuthorizationHeaderMalformed", format!("The authorization header is malformed; the region '{region}' is wrong; expecting '{home}'")).with_status(400));
-        } else {
-            format!("Credential should be scoped to a valid Region, not '{}'.", hints.region.as_deref().unwrap_or(&region))
-        };
-        let (code, status) = authenticate::mismatch_code(identified.protocol);
-        Err(ApiError::new(code, message).with_status(status))
-    }
-
-    /// The whole body of a call that does not stream; `None` when the handler will read it.
-    async fn read_body(&self, received: &mut Received, identified: &Identified, form: Option<Bytes>, streams: bool) -> Result<Option<Bytes>, BodyError> {
-        if streams {
-            return Ok(None);
-        }
-        if let Some(form) = form {
-            return Ok(Some(form));
-        }
-        let limit = if identified.service.head.id == "bedrock-runtime" { MODEL_BODY_LIMIT } else { BODY_LIMIT };
-        let Some(body) = received.body.take() else { return Ok(Some(Bytes::new())) };
-        body::collect(body, limit, BODY_TIMEOUT).await.map(Some)
+    /// The region that the call works in: the home for global services, else that of the scope or host. A region that is not configured is
+    /// refused with the signature, whose scope names it; without a signature it is the home.
+    fn region_of(&self, identified: &Identified) -> Result<String, ApiError> {
+        let home = &self.regions.at(0)?.name;
+        let region = identified.region.as_ref().filter(|name| !identified.service.head.global && self.regions.position(name).is_some());
+        Ok(region.unwrap_or(home).clone())
     }
 
     /// Authorizes, handles, records; again after a conflict.
@@ -365,7 +343,7 @@ impl Plane {
     /// Refuses a request that never became a call: it has no operation, or nobody proved to have sent it. It is recorded all the same.
     async fn refuse(self: &Arc<Self>, received: &Received, refusal: Refusal, request_id: &str) -> Response<Body> {
         self.counters.unauthenticated.fetch_add(1, Ordering::Relaxed);
-        let head_only = received.method == "HEAD";
+        let head_only = received.head.method == "HEAD";
         let Some(service) = refusal.service else {
             return encode_error(refusal.protocol, None, None, &refusal.error, request_id, head_only);
         };
@@ -374,7 +352,7 @@ impl Plane {
         let name = self.regions.at(region).map(|region| region.name.clone()).unwrap_or_default();
         let error = match refusal.operation {
             Some(operation) => {
-                let request = Arc::new(received.facts("anonymous", None));
+                let request = Arc::new(received.head.facts("anonymous", None));
                 let call =
                     Call::new(Arc::clone(self), service, operation, refusal.protocol, request_id.to_owned(), principal, name, self.now(), request, self.transaction(region));
                 return self.finish_failed(call, Json::Null, refusal.error, region).await;
@@ -442,8 +420,39 @@ fn streaming_input(service: &'static ServiceFacts, operation: &'static Operation
     service.members(input).iter().any(|member| matches!(service.shape(member.shape).kind, ShapeKind::Blob { streaming: true }))
 }
 
+/// The body of a form-encoded POST to `/`: query protocols name their operation there.
+async fn form(head: &Head, body: &mut Option<Body>) -> Result<Option<Bytes>, BodyError> {
+    let is_form = head.method == "POST" && head.path == "/" && head.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    if !is_form || head.headers.contains_key("x-amz-target") {
+        return Ok(None);
+    }
+    match body.take() {
+        Some(body) => body::collect(body, BODY_LIMIT, BODY_TIMEOUT).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The whole body of a call that does not stream; `None` when the handler will read it.
+async fn read_body(body: &mut Option<Body>, identified: &Identified, form: Option<Bytes>, streams: bool) -> Result<Option<Bytes>, BodyError> {
+    if streams {
+        return Ok(None);
+    }
+    if let Some(form) = form {
+        return Ok(Some(form));
+    }
+    let limit = if identified.service.head.id == "bedrock-runtime" { MODEL_BODY_LIMIT } else { BODY_LIMIT };
+    let Some(body) = body.take() else { return Ok(Some(Bytes::new())) };
+    body::collect(body, limit, BODY_TIMEOUT).await.map(Some)
+}
+
 /// A request as it was received, taken apart.
-pub struct Received {
+struct Received {
+    head: Head,
+    body: Option<Body>,
+}
+
+/// All of a request but its body.
+pub(crate) struct Head {
     pub method: String,
     /// Raw, percent-encoded.
     pub path: String,
@@ -451,7 +460,6 @@ pub struct Received {
     pub host: Option<String>,
     pub headers: http::HeaderMap,
     pub origin: Arc<Origin>,
-    pub body: Option<Body>,
 }
 
 impl Received {
@@ -464,36 +472,26 @@ impl Received {
         {
             head.headers.insert("host", value);
         }
-        Self {
+        let head = Head {
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
             host,
             headers: head.headers,
             origin,
-            body: Some(body),
-        }
+        };
+        Self { head, body: Some(body) }
     }
+}
 
+impl Head {
     /// As the codecs want it.
-    pub fn parts<'a>(&'a self, host_label: Option<&'a str>) -> RequestParts<'a> {
+    pub(crate) fn parts<'a>(&'a self, host_label: Option<&'a str>) -> RequestParts<'a> {
         RequestParts { method: &self.method, path: &self.path, query: &self.query, headers: &self.headers, host_label }
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// The body of a form-encoded POST to `/`: query protocols name their operation there.
-    async fn form(&mut self) -> Result<Option<Bytes>, BodyError> {
-        let is_form = self.method == "POST" && self.path == "/" && self.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-        if !is_form || self.headers.contains_key("x-amz-target") {
-            return Ok(None);
-        }
-        match self.body.take() {
-            Some(body) => body::collect(body, BODY_LIMIT, BODY_TIMEOUT).await.map(Some),
-            None => Ok(None),
-        }
     }
 
     pub(crate) fn facts(&self, authentication_type: &'static str, signed_ms: Option<i64>) -> RequestFacts {
@@ -506,6 +504,7 @@ impl Received {
             authentication_type,
             signed_ms,
             content_sha256: self.header("x-amz-content-sha256").map(str::to_owned),
+            trailers: authenticate::Trailers::default(),
         }
     }
 }

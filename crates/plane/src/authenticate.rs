@@ -1,0 +1,361 @@
+//! Who sent the request: signatures of all forms, session tokens, or nobody.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use facts::{Protocol, Service as ServiceFacts};
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use sigv4::{ChunkLimits, ChunkedDecoder, Claim, Form, Payload, SignatureError, SigningKey};
+
+use crate::body::{Body, BodyError};
+use crate::call::RequestFacts;
+use crate::error::ApiError;
+use crate::identify::{Hints, Identified};
+use crate::pipeline::{Head, Plane};
+use crate::principal::{Credential, Principal};
+use crate::session;
+
+/// An access key id as it may stand in a request.
+const KEY_ID_LENGTH: std::ops::RangeInclusive<usize> = 16..=128;
+
+/// A request whose sender is known.
+pub(crate) struct Authenticated {
+    pub principal: Arc<Principal>,
+    pub access_key_id: Option<String>,
+    pub request: RequestFacts,
+    /// The body of an operation that streams, checked as it is read.
+    pub stream: Option<Body>,
+}
+
+/// A request whose sender is not who it says.
+pub(crate) struct Failure {
+    pub error: ApiError,
+    /// Nobody, in the account of the key that was named, so that its owner sees the attempt.
+    pub principal: Option<Arc<Principal>>,
+}
+
+/// Trailers of an `aws-chunked` body; filled when the body was read to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Trailers(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Trailers {
+    pub fn get(&self, name: &str) -> Option<String> {
+        let trailers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        trailers.iter().find(|(trailer, _)| trailer.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+    }
+
+    fn set(&self, trailers: Vec<(String, String)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trailers;
+    }
+}
+
+fn parts(head: &Head) -> sigv4::RequestParts<'_> {
+    sigv4::RequestParts { method: &head.method, path: &head.path, query: &head.query, headers: &head.headers, authority: None }
+}
+
+/// The signature that the request bears, read and not yet believed.
+pub(crate) fn claim(head: &Head) -> Result<Claim<'_>, SignatureError> {
+    Claim::parse(&parts(head))
+}
+
+/// What the signature says of service and region.
+pub(crate) fn hints(claim: &Claim<'_>) -> Hints {
+    let scope = claim.scope();
+    Hints { signing_name: Some(scope.service.to_owned()), region: Some(scope.region.to_owned()) }
+}
+
+fn family(protocol: Protocol) -> sigv4::Protocol {
+    match protocol {
+        Protocol::Query => sigv4::Protocol::Query,
+        Protocol::Ec2Query => sigv4::Protocol::Ec2,
+        Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => sigv4::Protocol::Json,
+        Protocol::RestJson => sigv4::Protocol::RestJson,
+        Protocol::RestXml => sigv4::Protocol::RestXml,
+    }
+}
+
+/// A signature error in the words of the service.
+pub(crate) fn reply(error: &SignatureError, service: &'static ServiceFacts, protocol: Protocol) -> ApiError {
+    let reply = error.reply(service.head.signing_name, family(protocol));
+    let mut api = ApiError::new(reply.code, reply.message).with_status(reply.status);
+    for (name, value) in reply.details {
+        api = api.with_member(name, wire::Value::Str(value));
+    }
+    api
+}
+
+/// Proves who sent the request. `collected` is the body of an operation that does not stream.
+pub(crate) async fn authenticate(
+    plane: &Plane,
+    head: &Head,
+    body: &mut Option<Body>,
+    claim: Result<Claim<'_>, SignatureError>,
+    identified: &Identified,
+    collected: &mut Option<Bytes>,
+) -> Result<Authenticated, Failure> {
+    let refuse = |error: &SignatureError, principal: Option<Arc<Principal>>| Failure { error: reply(error, identified.service, identified.protocol), principal };
+    let claim = match claim {
+        Ok(claim) => claim,
+        Err(SignatureError::MissingToken) => {
+            let stream = if collected.is_none() { body.take() } else { None };
+            let request = head.facts("anonymous", None);
+            return Ok(Authenticated { principal: Arc::new(Principal::anonymous()), access_key_id: None, request, stream });
+        }
+        Err(error) => return Err(refuse(&error, None)),
+    };
+    let now_ms = plane.clock.now_ms();
+    let credential = match credential(plane, &claim, now_ms).await {
+        Ok(credential) => credential,
+        Err(Rejected::Signature(error)) => return Err(refuse(&error, None)),
+        Err(Rejected::Failed(error)) => return Err(Failure { error, principal: None }),
+    };
+    let nobody = || Some(Arc::new(Principal { account: credential.principal.account.clone(), access_key_id: Some(claim.access_key_id().to_owned()), ..Principal::anonymous() }));
+    let now = jiff::Timestamp::from_millisecond(now_ms).map_err(|error| Failure { error: ApiError::internal(&error), principal: None })?;
+    check_scope(plane, head, &claim, identified, now).map_err(|error| refuse(&error, nobody()))?;
+    let key = signing_key(plane, &claim, &credential);
+    let declared = declared(&claim, identified, collected.as_deref());
+    claim.verify(&parts(head), &key, &declared).map_err(|mismatch| refuse(&mismatch.into(), nobody()))?;
+    let stream = match collected {
+        Some(whole) => {
+            check_whole(&claim, &key, whole).map_err(|error| match error {
+                WholeError::Signature(error) => refuse(&error, nobody()),
+                WholeError::Chunk(error) => Failure { error, principal: nobody() },
+            })?;
+            None
+        }
+        None => body.take().map(|body| checked(body, &claim, &key, head)),
+    };
+    let authentication_type = match claim.form {
+        Form::Header => "REST-HEADER",
+        Form::Presigned { .. } => "REST-QUERY-STRING",
+    };
+    let (stream, trailers) = stream.map_or((None, Trailers::default()), |(stream, trailers)| (Some(stream), trailers));
+    let mut request = head.facts(authentication_type, Some(claim.time.as_millisecond()));
+    request.trailers = trailers;
+    let access_key_id = Some(claim.access_key_id().to_owned());
+    Ok(Authenticated { principal: Arc::clone(&credential.principal), access_key_id, request, stream })
+}
+
+fn check_scope(plane: &Plane, head: &Head, claim: &Claim<'_>, identified: &Identified, now: jiff::Timestamp) -> Result<(), SignatureError> {
+    let mut regions: Vec<&str> = plane.regions.iter().map(|region| region.name.as_str()).collect();
+    if identified.service.head.global || identified.service.head.id == "sts" {
+        // Clients sign calls to global services for the partition's first region, wherever our home is.
+        regions.push("us-east-1");
+    }
+    let skew_minutes = i64::from(identified.service.head.clock_skew_s) / 60;
+    claim.check(&parts(head), now, &regions, &[identified.service.head.signing_name], skew_minutes)
+}
+
+enum Rejected {
+    Signature(SignatureError),
+    Failed(ApiError),
+}
+
+impl From<ApiError> for Rejected {
+    fn from(error: ApiError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What the named key opens: a session's token is opened, a long-term key is looked up.
+async fn credential(plane: &Plane, claim: &Claim<'_>, now_ms: i64) -> Result<Arc<Credential>, Rejected> {
+    let access_key_id = claim.access_key_id();
+    let unknown = || Rejected::Signature(SignatureError::UnknownKey { access_key_id: access_key_id.to_owned() });
+    if !KEY_ID_LENGTH.contains(&access_key_id.len()) {
+        return Err(unknown());
+    }
+    let home = plane.regions.at(0)?;
+    let at = plane.identities.refresh(home.store.as_ref(), plane.directory.tables()).await.map_err(ApiError::from)?;
+    if let Some(token) = claim.session_token.as_deref() {
+        // The token is the cache's key: another token with the same key id is opened on its own.
+        let credential = match plane.identities.credential(token) {
+            Some(credential) if credential.principal.access_key_id.as_deref() == Some(access_key_id) => credential,
+            _ => {
+                let opened = session::open(&plane.keyring, access_key_id, token).map(Arc::new).ok_or(Rejected::Signature(SignatureError::InvalidToken))?;
+                plane.identities.keep_credential(at, token, &opened);
+                opened
+            }
+        };
+        if credential.principal.session.as_ref().is_none_or(|session| session.expires_ms <= now_ms) {
+            return Err(Rejected::Signature(SignatureError::ExpiredToken));
+        }
+        return Ok(credential);
+    }
+    if let Some(credential) = plane.identities.credential(access_key_id) {
+        return Ok(credential);
+    }
+    let mut tx = plane.transaction(0);
+    let credential = Arc::new(plane.directory.credential(&mut tx, access_key_id).await?.ok_or_else(unknown)?);
+    plane.identities.keep_credential(at, access_key_id, &credential);
+    Ok(credential)
+}
+
+fn signing_key(plane: &Plane, claim: &Claim<'_>, credential: &Credential) -> Arc<SigningKey> {
+    let name = claim.credential.as_str();
+    match plane.signing_keys.get(name) {
+        Ok(key) => key,
+        Err(ticket) => {
+            let scope = claim.scope();
+            let key = Arc::new(SigningKey::derive(&credential.secret, scope.date, scope.region, scope.service));
+            plane.signing_keys.insert(ticket, name, Arc::clone(&key));
+            key
+        }
+    }
+}
+
+/// The payload hash that stands in the canonical request. Only S3 may leave its body unsigned; elsewhere the body that came is hashed.
+fn declared(claim: &Claim<'_>, identified: &Identified, collected: Option<&[u8]>) -> String {
+    let of_body = || sigv4::sha256_hex(collected.unwrap_or_default());
+    let is_s3 = identified.service.head.signing_name == "s3";
+    match (claim.payload, claim.payload_hash()) {
+        (Payload::Digest(_), Some(text)) => text.to_owned(),
+        (Payload::Unsigned | Payload::Chunked(_), Some(text)) if is_s3 => text.to_owned(),
+        _ => of_body(),
+    }
+}
+
+enum WholeError {
+    Signature(SignatureError),
+    Chunk(ApiError),
+}
+
+/// A body that was read whole: compared with its declared hash, or taken out of its chunks.
+fn check_whole(claim: &Claim<'_>, key: &SigningKey, whole: &mut Bytes) -> Result<(), WholeError> {
+    match claim.payload {
+        Payload::Digest(_) => {
+            let mut computed = [0_u8; 32];
+            computed.copy_from_slice(digest::digest(&digest::SHA256, whole).as_ref());
+            claim.check_payload(&computed).map_err(WholeError::Signature)
+        }
+        Payload::Chunked(form) => {
+            let mut decoder = ChunkedDecoder::new(form, claim.chunk_seed(key), ChunkLimits::default());
+            let mut decoded = Vec::with_capacity(whole.len());
+            decoder.push(whole, &mut decoded).and_then(|()| decoder.finish()).map_err(|error| WholeError::Chunk(chunk_error(&error)))?;
+            *whole = decoded.into();
+            Ok(())
+        }
+        Payload::Undeclared | Payload::Unsigned => Ok(()),
+    }
+}
+
+fn chunk_error(error: &sigv4::ChunkError) -> ApiError {
+    let reply = error.reply();
+    ApiError::new(reply.code, reply.message).with_status(reply.status)
+}
+
+/// A streaming body that is checked against its signature while it is read.
+fn checked(body: Body, claim: &Claim<'_>, key: &SigningKey, head: &Head) -> (Body, Trailers) {
+    let trailers = Trailers::default();
+    let check = match claim.payload {
+        Payload::Digest(declared) => Check::Digest { declared, context: Box::new(digest::Context::new(&digest::SHA256)) },
+        Payload::Chunked(form) => Check::Chunked(Some(Box::new(ChunkedDecoder::new(form, claim.chunk_seed(key), ChunkLimits::default())))),
+        Payload::Undeclared | Payload::Unsigned => Check::None,
+    };
+    let promised = head.header("x-amz-decoded-content-length").and_then(|length| length.parse().ok()).filter(|_| matches!(check, Check::Chunked(_)));
+    let body = CheckedBody { inner: body, check, promised, seen: 0, trailers: trailers.clone(), done: false };
+    (body.boxed(), trailers)
+}
+
+enum Check {
+    None,
+    Digest { declared: [u8; 32], context: Box<digest::Context> },
+    Chunked(Option<Box<ChunkedDecoder>>),
+}
+
+struct CheckedBody {
+    inner: Body,
+    check: Check,
+    /// Bytes that the client said would come out of the chunks.
+    promised: Option<u64>,
+    seen: u64,
+    trailers: Trailers,
+    done: bool,
+}
+
+impl CheckedBody {
+    /// What a part of the body is worth; `None`: nothing yet.
+    fn part(&mut self, data: Bytes) -> Result<Option<Bytes>, ApiError> {
+        let data = match &mut self.check {
+            Check::None => data,
+            Check::Digest { context, .. } => {
+                context.update(&data);
+                data
+            }
+            Check::Chunked(Some(decoder)) => {
+                let mut decoded = Vec::with_capacity(data.len());
+                decoder.push(&data, &mut decoded).map_err(|error| chunk_error(&error))?;
+                decoded.into()
+            }
+            Check::Chunked(None) => return Err(chunk_error(&sigv4::ChunkError::ExcessData)),
+        };
+        self.seen = self.seen.saturating_add(data.len() as u64);
+        Ok((!data.is_empty()).then_some(data))
+    }
+
+    /// The end of the body: is it what was signed?
+    fn end(&mut self) -> Result<(), ApiError> {
+        match &mut self.check {
+            Check::None => {}
+            Check::Digest { declared, context } => {
+                let computed = context.clone().finish();
+                if computed.as_ref() != declared {
+                    let error = SignatureError::PayloadMismatch { declared: hex::encode(declared), computed: hex::encode(computed) };
+                    let reply = error.reply("s3", sigv4::Protocol::RestXml);
+                    return Err(ApiError::new(reply.code, reply.message).with_status(reply.status));
+                }
+            }
+            Check::Chunked(decoder) => {
+                if let Some(decoder) = decoder.take() {
+                    self.trailers.set(decoder.finish().map_err(|error| chunk_error(&error))?);
+                }
+            }
+        }
+        if self.promised.is_some_and(|promised| promised != self.seen) {
+            return Err(crate::pipeline::body_error(&BodyError::Incomplete));
+        }
+        Ok(())
+    }
+}
+
+impl http_body::Body for CheckedBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        loop {
+            if this.done {
+                return Poll::Ready(None);
+            }
+            let step = match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => this.part(data),
+                    Err(_) => Ok(None),
+                },
+                Some(Err(error)) => {
+                    this.done = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    this.done = true;
+                    match this.end() {
+                        Ok(()) => return Poll::Ready(None),
+                        Err(error) => Err(error),
+                    }
+                }
+            };
+            match step {
+                Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(None) => {}
+                Err(error) => {
+                    this.done = true;
+                    return Poll::Ready(Some(Err(BodyError::Rejected(error))));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The decision: which actions on which resources a call needs, what joins the decision, and what is said when it is refused.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use facts::{Binding, Protocol};
+use keyring::Domain;
+use policy::{Check, Decision, MapContext, Policy, PolicyKind, PolicySet, Resource};
+use serde_json::json;
+use wire::Value;
+
+use crate::binding;
+use crate::call::Call;
+use crate::clock::iso8601_s;
+use crate::condition::RequestContext;
+use crate::error::ApiError;
+use crate::principal::{Principal, PrincipalAccess, PrincipalKind};
+use crate::service::{ResourceAccess, Target};
+
+/// Compiled policies kept, by their text.
+const POLICIES: usize = 10_000;
+
+/// Compiled policies by kind and text: a text is compiled once, whoever it is attached to.
+#[derive(Default)]
+pub struct PolicyCache {
+    policies: Mutex<HashMap<(PolicyKind, Arc<str>), Arc<Policy>>>,
+}
+
+impl PolicyCache {
+    /// The compiled form of a stored policy. One that cannot be parsed denies; it never allows.
+    pub fn get(&self, kind: PolicyKind, text: &str) -> Arc<Policy> {
+        let key = (kind, Arc::from(text));
+        if let Some(policy) = self.policies.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Arc::clone(policy);
+        }
+        let policy = Arc::new(Policy::parse_stored(text, kind));
+        let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        if policies.len() >= POLICIES {
+            policies.clear();
+        }
+        policies.insert(key, Arc::clone(&policy));
+        policy
+    }
+}
+
+/// Passes when everything that the call needs is allowed; else gives the error that the caller gets.
+pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiError> {
+    match call.operation.binding {
+        Binding::Open => {
+            call.decision = Some(json!({ "allowed": true, "reason": "the operation needs no permission" }));
+            return if call.principal.is_anonymous() && !call.operation.unsigned { Err(anonymous(call)) } else { Ok(()) };
+        }
+        Binding::Unmapped => {
+            call.decision = Some(json!({ "allowed": false, "reason": "no action is known for the operation, so it is refused" }));
+            return Err(ApiError::new(denied_code(call.protocol), format!("the operation `{}` cannot be mapped to an action and is refused", call.operation.name)).with_status(denied_status(call.protocol)));
+        }
+        Binding::Mapped | Binding::Service => {}
+    }
+    let targets = targets(call, input).await?;
+    let access = access(call).await?;
+    let mut service_keys = MapContext::new();
+    if let Some(service) = call.plane.service(call.service.head.id).cloned() {
+        service.condition_keys(call, input, &mut service_keys);
+    }
+    let tags = request_tags(call, input);
+    for target in &targets {
+        decide(call, target, &access, &service_keys, tags.as_deref(), true).await?.map_err(|refusal| refusal.error)?;
+    }
+    Ok(())
+}
+
+/// Whether the caller may also do something else: for answers that depend on it (a missing key is 404 to those who may list, 403 to
+/// others; each key of a batch). It decides nothing about the call itself.
+pub async fn allowed(call: &mut Call, action: &str, resource_arn: &str) -> Result<bool, ApiError> {
+    check(call, action, resource_arn).await.map(|refusal| refusal.is_none())
+}
+
+/// As [`allowed`], with the error that a refused caller gets.
+pub async fn check(call: &mut Call, action: &str, resource_arn: &str) -> Result<Option<ApiError>, ApiError> {
+    let access = access(call).await?;
+    let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
+    let outcome = decide(call, &target, &access, &MapContext::new(), None, false).await?;
+    Ok(outcome.err().map(|refusal| refusal.error))
+}
+
+async fn targets(call: &mut Call, input: &Value) -> Result<Vec<Target>, ApiError> {
+    if call.operation.binding == Binding::Service
+        && let Some(service) = call.plane.service(call.service.head.id).cloned()
+        && let Some(targets) = service.targets(call, input).await?
+    {
+        return Ok(targets);
+    }
+    Ok(binding::targets(call, input))
+}
+
+fn request_tags(call: &Call, input: &Value) -> Option<Vec<(String, String)>> {
+    let added = call.operation.request_tags.and_then(|path| binding::request_tags(input, path));
+    let removed = call.operation.tag_keys.map(|path| binding::tag_keys(input, path)).unwrap_or_default();
+    if added.is_none() && removed.is_empty() {
+        return None;
+    }
+    let mut tags = added.unwrap_or_default();
+    // Removal names keys only: they count for `aws:TagKeys`, with no value to ask for.
+    tags.extend(removed.into_iter().map(|key| (key, String::new())));
+    Some(tags)
+}
+
+/// Everything attached to the caller, from the cache or the directory.
+async fn access(call: &mut Call) -> Result<Arc<PrincipalAccess>, ApiError> {
+    let plane = Arc::clone(&call.plane);
+    let key = call.principal.access_key_id.clone();
+    let at = plane.identities.refresh(plane.regions.at(0)?.store.as_ref(), plane.directory.tables()).await?;
+    if let Some(access) = key.as_deref().and_then(|key| plane.identities.access(key)) {
+        return Ok(access);
+    }
+    if call.principal.is_anonymous() || matches!(call.principal.kind, PrincipalKind::Service { .. }) {
+        return Ok(Arc::default());
+    }
+    // Read apart from the call's transaction: what a call may do does not conflict with what it does.
+    let mut tx = call.tx.renew();
+    let access = Arc::new(plane.directory.access(&mut tx, &call.principal).await?);
+    if let Some(key) = &key {
+        plane.identities.keep_access(at, key, &access);
+    }
+    Ok(access)
+}
+
+struct Refusal {
+    error: ApiError,
+}
+
+async fn decide(
+    call: &mut Call,
+    target: &Target,
+    access: &PrincipalAccess,
+    service_keys: &MapContext,
+    tags: Option<&[(String, String)]>,
+    note: bool,
+) -> Result<Result<(), Refusal>, ApiError> {
+    let found = resource_access(call, &target.resource_arn).await?;
+    let owner = owner(call, &target.resource_arn, &found);
+    if note {
+        note_resource(call, target, &found, &owner);
+    }
+    let mut keys = service_keys.clone();
+    for (name, values) in &found.context {
+        match values.as_slice() {
+            [value] => keys.set(name, value.clone()),
+            many => keys.set_many(name, many.iter().cloned()),
+        };
+    }
+    let mut check = Check::new(
+        &target.action,
+        Resource { arn: target.resource_arn.clone(), account: (!owner.is_empty()).then(|| owner.clone()), tags: found.tags.clone(), aws_managed_key: found.aws_managed_key },
+    );
+    check.request_tags = tags.map(<[_]>::to_vec);
+    let policies = PolicySet {
+        identity: access.identity.clone(),
+        boundary: access.boundary.clone(),
+        session: access.session.clone(),
+        resource: found.policy.clone(),
+        grants: found.grants.clone(),
+        s3_restrict_public_buckets: found.restrict_public_buckets,
+        ..PolicySet::default()
+    };
+    let principal = policy_principal(&call.principal, access);
+    let context = RequestContext::new(call, &keys);
+    let decision = policy::decide(&principal, &check, &policies, &context, None);
+    if decision.allowed {
+        if note && call.decision.is_none() {
+            call.decision = Some(json!({ "allowed": true, "action": target.action, "resource": target.resource_arn, "deciding": decision.deciding }));
+        }
+        return Ok(Ok(()));
+    }
+    let explanation = decision.explain(&principal, &check, &policies, &context, None);
+    let explanation = json!({
+        "allowed": false,
+        "principal": call.principal.arn,
+        "action": target.action,
+        "resource": target.resource_arn,
+        "explicit": decision.explicit,
+        "deniedBy": decision.denied_by,
+        "deciding": decision.deciding,
+        "explanation": explanation,
+    });
+    let error = denied(call, target, &decision, &owner, &explanation)?;
+    if note {
+        call.decision = Some(explanation);
+    }
+    Ok(Err(Refusal { error }))
+}
+
+/// What the owning service knows of a resource; nothing for `*` and for services without handlers.
+async fn resource_access(call: &mut Call, arn: &str) -> Result<ResourceAccess, ApiError> {
+    let Some(prefix) = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1)).map(str::to_owned) else { return Ok(ResourceAccess::default()) };
+    let plane = Arc::clone(&call.plane);
+    let region = call.region.clone();
+    for service in plane.services() {
+        if facts::catalog().head(service.id()).is_some_and(|head| head.iam_prefix == prefix)
+            && let Some(found) = service.resource(&mut call.tx, &region, arn).await?
+        {
+            return Ok(found);
+        }
+    }
+    Ok(ResourceAccess::default())
+}
+
+/// Owner of a resource: as its service says, else the account in the ARN, else the caller's.
+fn owner(call: &Call, arn: &str, found: &ResourceAccess) -> String {
+    if !found.account.is_empty() {
+        return found.account.clone();
+    }
+    let in_arn = arn.split(':').nth(4).filter(|account| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()));
+    in_arn.map_or_else(|| call.account.clone(), str::to_owned)
+}
+
+fn note_resource(call: &mut Call, target: &Target, found: &ResourceAccess, owner: &str) {
+    let Some(resource_type) = found.resource_type else { return };
+    let arn = target.resource_arn.clone();
+    call.touch(resource_type, &arn, owner);
+    if owner != call.account && !call.audit.other_accounts.iter().any(|account| account == owner) {
+        call.audit.other_accounts.push(owner.to_owned());
+    }
+}
+
+/// The caller in the policy engine's terms.
+pub fn policy_principal(principal: &Principal, access: &PrincipalAccess) -> policy::Principal {
+    use policy::PrincipalKind as Kind;
+    let kind = match &principal.kind {
+        PrincipalKind::Root => Kind::Root,
+        PrincipalKind::User { .. } => Kind::User,
+        PrincipalKind::AssumedRole { role_arn, .. } => Kind::RoleSession { role_arn: role_arn.clone() },
+        PrincipalKind::FederatedUser { user_arn, .. } => Kind::FederatedUser { user_arn: user_arn.clone() },
+        PrincipalKind::Service { name } => Kind::Service { name: name.clone() },
+        PrincipalKind::Anonymous => return policy::Principal::anonymous(),
+    };
+    let mut made = policy::Principal::new(kind, principal.account.clone(), principal.arn.clone());
+    made.user_id = Some(principal.principal_id.clone());
+    made.tags.clone_from(&access.tags);
+    made.service_linked = access.service_linked;
+    if principal.session.as_ref().is_some_and(|session| session.issuer_operation == "GetSessionToken") {
+        made.credential = policy::Credential::SessionToken;
+    }
+    made
+}
+
+fn denied_code(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Query | Protocol::RestXml => "AccessDenied",
+        Protocol::Ec2Query => "UnauthorizedOperation",
+        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson | Protocol::RpcV2Cbor => "AccessDeniedException",
+    }
+}
+
+fn denied_status(protocol: Protocol) -> u16 {
+    match protocol {
+        Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => 400,
+        Protocol::Query | Protocol::RestXml | Protocol::Ec2Query | Protocol::RestJson => 403,
+    }
+}
+
+/// A call without credentials to an operation that has no resource policy to allow it.
+fn anonymous(call: &Call) -> ApiError {
+    let (code, status) = match call.protocol {
+        Protocol::Query => ("MissingAuthenticationToken", 403),
+        Protocol::Ec2Query => ("AuthFailure", 401),
+        Protocol::RestXml => return ApiError::new("AccessDenied", "Access Denied").with_status(403),
+        Protocol::RestJson => ("MissingAuthenticationTokenException", 403),
+        Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => ("MissingAuthenticationTokenException", 400),
+    };
+    ApiError::new(code, "Request is missing Authentication Token").with_status(status)
+}
+
+/// The error of a denial, in AWS's words: who, action, resource, which policy type, explicit or implicit.
+///
+/// Source: IAM User Guide, "Troubleshoot access denied error messages"; S3 User Guide for its shorter form to callers of other accounts.
+fn denied(call: &Call, target: &Target, decision: &Decision, owner: &str, explanation: &serde_json::Value) -> Result<ApiError, ApiError> {
+    if call.principal.is_anonymous() && call.service.head.id != "s3" {
+        return Ok(anonymous(call));
+    }
+    let is_s3 = call.service.head.iam_prefix == "s3";
+    let (code, status) = (denied_code(call.protocol), denied_status(call.protocol));
+    if call.principal.is_anonymous() || (is_s3 && owner != call.account) {
+        return Ok(ApiError::new(code, "Access Denied").with_status(status));
+    }
+    let mut message = if is_s3 {
+        decision.message(&call.principal.arn, &target.action, &format!("\"{}\"", target.resource_arn))
+    } else {
+        decision.message(&call.principal.arn, &target.action, &target.resource_arn)
+    };
+    if call.protocol == Protocol::Ec2Query {
+        let encoded = encode_message(call, explanation)?;
+        message = format!("You are not authorized to perform this operation. {message}. Encoded authorization failure message: {encoded}");
+    }
+    Ok(ApiError::new(code, message).with_status(status))
+}
+
+fn message_domain() -> Domain {
+    Domain::new("authorization-message", "", "")
+}
+
+/// An authorization failure, sealed for `sts:DecodeAuthorizationMessage`.
+fn encode_message(call: &Call, explanation: &serde_json::Value) -> Result<String, ApiError> {
+    use base64::Engine as _;
+    let content = json!({
+        "allowed": false,
+        "explicitDeny": explanation.get("explicit").cloned().unwrap_or_default(),
+        "matchedStatements": { "items": explanation.get("deciding").filter(|deciding| !deciding.is_null()).map(|deciding| vec![deciding.clone()]).unwrap_or_default() },
+        "failures": { "items": [] },
+        "context": {
+            "principal": { "id": call.principal.principal_id, "arn": call.principal.arn },
+            "action": explanation.get("action").cloned().unwrap_or_default(),
+            "resource": explanation.get("resource").cloned().unwrap_or_default(),
+            "conditions": { "items": [] },
+        },
+        "time": iso8601_s(call.now.0),
+        "explanation": explanation.get("explanation").cloned().unwrap_or_default(),
+    });
+    let sealed = call.plane.keyring.seal(&message_domain(), call.account.as_bytes(), content.to_string().as_bytes()).map_err(|error| ApiError::internal(&error))?;
+    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(sealed))
+}
+
+/// Opens what [`encode_message`] sealed for this caller's account. `None`: it is not such a message.
+pub fn decode_message(call: &Call, encoded: &str) -> Option<String> {
+    use base64::Engine as _;
+    let sealed = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded).ok()?;
+    let plain = call.plane.keyring.open(&message_domain(), call.account.as_bytes(), &sealed).ok()?;
+    String::from_utf8(plain.to_vec()).ok()
+}

@@ -98,7 +98,7 @@ class Binder:
     def is_read_only(self, operation, otherwise):
         if operation in self.overlay.get("read_only", []):
             return True
-        return otherwise
+        return otherwise and operation not in self.overlay.get("mutating", [])
 
     def authorization(self, operation, rule):
         prefix, action, types = self.find(rule["action"])

@@ -8,7 +8,10 @@ looked for among the input members. What the rule cannot know stands in the over
 [authorize]            operation -> list of {action, resources?, only?, when_present?, when_absent?}
 [assume]               operations whose action the reference does not list (yet); named after the operation, on `*`
 [open]                 operations that need no permission
-[service_bound]        operations whose resources the service's own resolver names
+[service_bound]        operations (or all operations on resource types) whose resources the service's own resolver names
+[ignore_types]         resource types that no operation is checked against
+[prefer]               resource types that an identifier without an ARN means, where one member may name several types
+may_be_arn             members that take an ARN although neither their name nor their pattern says so
 [tags]                 operation -> {request?, keys?}: input members with tags to set, tag keys to remove
 """
 
@@ -80,17 +83,22 @@ class Binder:
             if not bound["auth"]:
                 bound["binding"] = "unmapped"
                 self.unbound.append(f"{operation} unmapped")
-            elif operation in self.overlay.get("service_bound", {}).get("operations", []):
+            elif self.is_service_bound(operation, bound["auth"]):
                 bound["binding"] = "service"
             reading = bool(bound["auth"]) and all(entry["level"] in ("read", "list") for entry in bound["auth"])
             bound["read_only"] = self.is_read_only(operation, reading)
         bound |= self.tags(operation, bound["read_only"])
         return bound
 
+    def is_service_bound(self, operation, auth):
+        rule = self.overlay.get("service_bound", {})
+        types = {resource["type"] for entry in auth for resource in entry.get("resources", [])}
+        return operation in rule.get("operations", []) or bool(types & set(rule.get("types", [])))
+
     def is_read_only(self, operation, otherwise):
         if operation in self.overlay.get("read_only", []):
             return True
-        return otherwise
+        return otherwise and operation not in self.overlay.get("mutating", [])
 
     def authorization(self, operation, rule):
         prefix, action, types = self.find(rule["action"])
@@ -133,8 +141,10 @@ class Binder:
                 entry["variables"] = bindings
             entry |= self.keys(kind.get("conditionKeys", []))
             entries.append(entry)
+        preferred = self.overlay.get("prefer", {}).get("types", [])
+        entries.sort(key=lambda entry: entry["type"] not in preferred)
         level = next(short for long, short in LEVELS.items() if long in action["accessLevel"])
-        for name in unbound:
+        for name in [] if self.is_service_bound(operation, [{"resources": entries}]) else unbound:
             self.unbound.append(f"{operation} {prefix}:{action['name']} {name}")
         if named and not entries:
             self.unbound.append(f"{operation} {prefix}:{action['name']} * of {len(named)} types")
@@ -165,7 +175,7 @@ class Binder:
         for name in names:
             given = rule.get("resources", {}).get(kind, {}).get(name)
             given = given if given is not None else self.from_overlay(kind, name, members)
-            found[name] = given if given is not None else self.guess(kind, name, names, members)
+            found[name] = given if given is not None else self.guess(operation, kind, name, names, members)
             if found[name] == "":
                 found[name] = None
         # A template whose identifying variable is unknown may still be named whole by an ARN.
@@ -186,10 +196,12 @@ class Binder:
         given = self.service.operations[operation].get("input")
         return self.service.shapes[given["shape"]].get("members", {}) if given else {}
 
+    def required(self, operation):
+        given = self.service.operations[operation].get("input")
+        return self.service.shapes[given["shape"]].get("required", []) if given else []
+
     def reaches(self, path, members):
-        if "+" in path:
-            return self.reaches(path.rpartition("+")[2], members)
-        return self.target(path, members) is not None
+        return all(self.target(part, members) is not None for part in path.split("+"))
 
     def target(self, path, members):
         """The shape name that a dotted path leads to; lists on the way are stepped through."""
@@ -207,7 +219,7 @@ class Binder:
         shape = self.target(path, members)
         return shape is not None and self.service.shapes[shape]["type"] in ("string", "integer", "long")
 
-    def guess(self, kind, name, names, members):
+    def guess(self, operation, kind, name, names, members):
         texts = [member for member in members if self.is_text(member, members)]
         folded = {plain(member): member for member in texts}
         if plain(name) in folded:
@@ -222,6 +234,10 @@ class Binder:
             if {stem(member), singular(stem(member))} & wanted and plain(member) not in ("tagkeys",):
                 return member
         if last:
+            required = self.required(operation)
+            for member in texts:
+                if member in required and len(stem(member)) > 2 and plain(kind).endswith(stem(member)):
+                    return member
             for member in texts:
                 if plain(member) in ("name", "id", "identifier") and len(names) == 1:
                     return member

@@ -96,7 +96,7 @@ class Service:
     def check_overlay(self):
         """A name that the model no longer has is an error, not a silent nothing."""
         named = set(self.overlay.get("implemented", [])) | set(self.overlay.get("data_events", []))
-        named |= set(self.overlay.get("read_only", [])) | set(self.overlay.get("authorize", {}))
+        named |= set(self.overlay.get("read_only", [])) | set(self.overlay.get("mutating", [])) | set(self.overlay.get("authorize", {}))
         named |= set(self.overlay.get("responses", {})) | set(self.overlay.get("tags", {}))
         for part in ("assume", "open", "service_bound"):
             named |= set(self.overlay.get(part, {}).get("operations", []))

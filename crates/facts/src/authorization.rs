@@ -20,7 +20,8 @@ pub struct Authorization {
     /// For example `kms:CreateAlias`.
     pub action: &'static str,
     pub access_level: AccessLevel,
-    /// Each binding that is `required`, or whose variables are all present in the input, is checked. Empty means resource `*`.
+    /// Each binding that is `required`, or whose variables are all present in the input, is checked; bindings that read the same
+    /// members are alternatives. Empty means resource `*`. [`Authorization::targets`] applies these rules.
     pub resources: Vec<ResourceBinding>,
     /// Condition keys that the action supports besides the global ones.
     pub condition_keys: Vec<&'static str>,
@@ -198,4 +199,42 @@ pub struct VariableBinding {
     pub member: &'static str,
     /// The member holds a whole ARN of this type (then it *is* the resource), or an identifier.
     pub may_be_arn: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: ArnTemplate = ArnTemplate {
+        text: "arn:${Partition}:kms:${Region}:${Account}:key/${KeyId}",
+    };
+    const GRANT: ArnTemplate = ArnTemplate {
+        text: "arn:${Partition}:s3:${Region}:${Account}:access-grants/default/grant/${Token}",
+    };
+    const OBJECT: ArnTemplate = ArnTemplate {
+        text: "arn:${Partition}:s3:::${BucketName}/${ObjectName}",
+    };
+
+    #[test]
+    fn a_template_is_filled() {
+        let arn = KEY.fill(|name| name.to_lowercase().into());
+        assert_eq!(arn, "arn:partition:kms:region:account:key/keyid");
+        assert_eq!(
+            OBJECT.variables().collect::<Vec<_>>(),
+            ["BucketName", "ObjectName"]
+        );
+    }
+
+    #[test]
+    fn only_arns_of_the_type_match() {
+        assert!(KEY.matches("arn:aws:kms:eu-west-1:111122223333:key/abc"));
+        assert!(!KEY.matches("arn:aws:kms:eu-west-1:111122223333:key/"));
+        assert!(!KEY.matches("arn:aws:kms:eu-west-1:111122223333:alias/abc"));
+        assert!(!KEY.matches("arn:aws:s3:::key/abc"));
+        assert!(!KEY.matches("key/abc"));
+        assert!(GRANT.matches("arn:aws:s3:eu-west-1:111122223333:access-grants/default/grant/x"));
+        assert!(OBJECT.matches("arn:aws:s3:::bucket/a/b:c"));
+        assert!(!OBJECT.matches("arn:aws:s3:::bucket"));
+        assert!(!OBJECT.matches("arn:aws:s3:eu-west-1::bucket/key"));
+    }
 }

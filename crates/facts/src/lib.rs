@@ -13,6 +13,7 @@ pub mod authorization;
 pub mod catalog;
 mod embedded;
 pub mod load;
+pub mod resolve;
 pub mod shape;
 
 pub use authorization::{
@@ -22,6 +23,7 @@ pub use catalog::{
     Catalog, Dialect, Operation, Paginator, Protocol, Service, ServiceHead, catalog,
 };
 pub use load::LoadError;
+pub use resolve::{Place, TARGETS_MAX, Target};
 pub use shape::{
     Constraints, ErrorFacts, Location, Member, Shape, ShapeId, ShapeKind, TimestampFormat,
 };

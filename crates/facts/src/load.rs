@@ -796,7 +796,11 @@ mod tests {
 
     #[test]
     fn every_embedded_file_parses() {
-        let heads: &'static [ServiceHead] = Box::leak(heads(crate::embedded::INDEX).expect("index").into_boxed_slice());
+        let heads: &'static [ServiceHead] = Box::leak(
+            heads(crate::embedded::INDEX)
+                .expect("index")
+                .into_boxed_slice(),
+        );
         let ids: Vec<_> = crate::embedded::FILES.iter().map(|(id, _)| *id).collect();
         assert_eq!(heads.iter().map(|head| head.id).collect::<Vec<_>>(), ids);
         for (head, (_, text)) in heads.iter().zip(crate::embedded::FILES) {

@@ -7,6 +7,8 @@
 //!
 //! Invariants: nothing panics on foreign bytes; depth, size and count are limited; an unknown member is ignored, a wrong type is not.
 
+pub mod typed;
 pub mod value;
 
+pub use typed::{ApiInput, FromValue, IntoValue, Secret, ShapeError};
 pub use value::{Struct, Timestamp, Value};

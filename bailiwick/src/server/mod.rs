@@ -1,0 +1,139 @@
+//! The running server: health and metrics pages, the sealed state, and everything else through the plane.
+
+pub mod assemble;
+pub mod listener;
+pub mod tls;
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+use http::{Method, Request, Response, StatusCode};
+use plane::body::{self, Body};
+use plane::{Origin, Plane};
+use serde_json::json;
+
+/// Largest body of an unseal request.
+const UNSEAL_LIMIT: u64 = 4096;
+
+/// Tries to open the keyring with a passphrase and to start the plane.
+pub type Unseal = Box<dyn Fn(zeroize::Zeroizing<String>) -> futures::BoxFuture<Result<Arc<Plane>, String>> + Send + Sync>;
+
+/// Futures behind a pointer.
+pub mod futures {
+    /// A future that may go to another thread.
+    pub type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
+}
+
+/// What answers requests.
+pub struct Server {
+    /// Empty while sealed.
+    plane: OnceLock<Arc<Plane>>,
+    unseal: Option<Unseal>,
+    unsealing: tokio::sync::Mutex<()>,
+    ephemeral: bool,
+}
+
+impl Server {
+    /// A server that is ready.
+    pub fn open(plane: Arc<Plane>, ephemeral: bool) -> Self {
+        Self { plane: OnceLock::from(plane), unseal: None, unsealing: tokio::sync::Mutex::default(), ephemeral }
+    }
+
+    /// A server that answers health and unseal only, until the right passphrase comes.
+    pub fn sealed(unseal: Unseal) -> Self {
+        Self { plane: OnceLock::new(), unseal: Some(unseal), unsealing: tokio::sync::Mutex::default(), ephemeral: false }
+    }
+
+    pub fn plane(&self) -> Option<&Arc<Plane>> {
+        self.plane.get()
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, request: Request<Body>, origin: Arc<Origin>) -> Response<Body> {
+        let is_get = request.method() == Method::GET || request.method() == Method::HEAD;
+        let is_signed = request.headers().contains_key("authorization");
+        match request.uri().path() {
+            "/health" | "/_localstack/health" | "/_bailiwick/health" if is_get && !is_signed => return self.health(),
+            "/_bailiwick/health/live" if is_get => return page(StatusCode::OK, "application/json", json!({ "status": "live" }).to_string()),
+            "/_bailiwick/health/ready" if is_get => return self.ready(),
+            "/_bailiwick/metrics" if is_get => return self.metrics(),
+            "/_bailiwick/unseal" if request.method() == Method::POST => return self.unseal(request, &origin).await,
+            _ => {}
+        }
+        match self.plane.get() {
+            Some(plane) => plane.answer(request, origin).await,
+            None => page(StatusCode::SERVICE_UNAVAILABLE, "application/json", json!({ "__type": "ServiceUnavailable", "message": "the server is sealed" }).to_string()),
+        }
+    }
+
+    fn health(&self) -> Response<Body> {
+        let Some(plane) = self.plane.get() else {
+            return page(StatusCode::SERVICE_UNAVAILABLE, "application/json", json!({ "status": "sealed", "version": env!("CARGO_PKG_VERSION") }).to_string());
+        };
+        let mut services: Vec<&str> = plane.services().map(|service| service.id()).collect();
+        services.sort_unstable();
+        let services: serde_json::Map<String, serde_json::Value> = services.into_iter().map(|id| (id.to_owned(), json!("available"))).collect();
+        let health = json!({ "status": "ready", "services": services, "edition": "bailiwick", "ephemeral": self.ephemeral, "version": env!("CARGO_PKG_VERSION") });
+        page(StatusCode::OK, "application/json", health.to_string())
+    }
+
+    fn ready(&self) -> Response<Body> {
+        let (status, word) = if self.plane.get().is_some() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "sealed") };
+        page(status, "application/json", json!({ "status": word }).to_string())
+    }
+
+    fn metrics(&self) -> Response<Body> {
+        let mut text = String::new();
+        let sealed = u8::from(self.plane.get().is_none());
+        let _ = writeln!(text, "# TYPE bailiwick_sealed gauge\nbailiwick_sealed {sealed}");
+        if let Some(plane) = self.plane.get() {
+            let counters = &plane.counters;
+            for (name, help, counter) in [
+                ("calls", "Requests that came to the plane.", &counters.calls),
+                ("denied", "Calls that a policy denied.", &counters.denied),
+                ("failed", "Calls that failed for another reason.", &counters.failed),
+                ("conflicts", "Runs of a handler that a faster one made void.", &counters.conflicts),
+                ("unauthenticated", "Requests refused before they became calls.", &counters.unauthenticated),
+            ] {
+                let value = counter.load(Ordering::Relaxed);
+                let _ = writeln!(text, "# HELP bailiwick_{name}_total {help}\n# TYPE bailiwick_{name}_total counter\nbailiwick_{name}_total {value}");
+            }
+            for region in plane.regions.iter() {
+                let _ = writeln!(text, "bailiwick_store_revision{{region=\"{}\"}} {}", region.name, region.store.head().borrow().0);
+            }
+        }
+        page(StatusCode::OK, "text/plain; version=0.0.4", text)
+    }
+
+    async fn unseal(&self, request: Request<Body>, origin: &Origin) -> Response<Body> {
+        let answer = |status, message: &str| page(status, "application/json", json!({ "message": message }).to_string());
+        if origin.tls.is_none() && !origin.source_ip().is_loopback() {
+            return answer(StatusCode::FORBIDDEN, "a passphrase is taken over TLS or from this machine only");
+        }
+        let Some(unseal) = &self.unseal else { return answer(StatusCode::BAD_REQUEST, "the server has no passphrase seal") };
+        // One try at a time: guessing costs a full key derivation each.
+        let _turn = self.unsealing.lock().await;
+        if self.plane.get().is_some() {
+            return answer(StatusCode::OK, "the server is unsealed");
+        }
+        let Ok(passphrase) = body::collect(request.into_body(), UNSEAL_LIMIT, plane::pipeline::BODY_TIMEOUT).await else {
+            return answer(StatusCode::BAD_REQUEST, "the passphrase could not be read");
+        };
+        let Ok(passphrase) = String::from_utf8(passphrase.to_vec()) else { return answer(StatusCode::BAD_REQUEST, "the passphrase is not UTF-8") };
+        match unseal(zeroize::Zeroizing::new(passphrase)).await {
+            Ok(plane) => {
+                let _ = self.plane.set(plane);
+                answer(StatusCode::OK, "the server is unsealed")
+            }
+            Err(message) => answer(StatusCode::FORBIDDEN, &message),
+        }
+    }
+}
+
+fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(body::full(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static(kind));
+    response
+}

@@ -7,6 +7,35 @@
 //! 1. A commit is all or nothing, and durable before it answers.
 //! 2. Revisions are gap-free and totally ordered; the log entries of a batch stand in the same commit as its writes.
 //! 3. Many callers share one sync (group commit); a batch whose expectations fail is rejected alone.
+//! 4. A batch that neither writes nor logs is validated, gets no revision of its own and answers with the newest one.
+//! 5. [`StoreError::Unavailable`] from a commit means *unknown*: the batch may or may not have become durable.
+//! 6. Every engine writes the same backup, a redb store file of [`FORMAT_VERSION`], and every engine reads it back.
+//!
+//! What it is not: a query engine, a cache, or a place for bulk bytes (those are in `objects`).
+//!
+//! # File format, version 1 (redb store files and backups)
+//! One redb file with three tables, big-endian numbers throughout:
+//! * `meta`: text -> u64: `format` (the version, 1) and `head` (newest revision).
+//! * `rows`: `table name | 0x00 | key` -> `version (8) | value`.
+//! * `log`: revision (u64) -> log row: `0x01 | entries (4) | { length (4) | bytes }* | changes (4) | { length (1) | table | length (4) | key }*`.
+//!
+//! PostgreSQL holds the same three in the relations `head`, `rows` and `log` of one schema, the log row in the same encoding.
+
+mod encoding;
+pub mod jobs;
+mod limits;
+mod memory;
+mod postgres;
+mod redb_file;
+mod tree;
+
+pub use limits::{MAX_BATCH_ITEMS, MAX_KEY_BYTES, MAX_TABLE_NAME_BYTES, MAX_VALUE_BYTES};
+pub use memory::{MemoryState, MemoryStore};
+pub use postgres::{PostgresConfig, PostgresStore};
+pub use redb_file::{RedbOptions, RedbStore};
+
+/// Version of the stored format that this program writes; it reads this one and older ones.
+pub const FORMAT_VERSION: u64 = 1;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -46,8 +75,8 @@ pub struct KeyRange {
 pub enum Expect {
     /// The key has this version; `None`: it is absent.
     Version { table: Table, key: Bytes, version: Option<Revision> },
-    /// No key of the range was written or deleted after this revision... proved by the fingerprint of (key, version) pairs that a scan
-    /// with this limit saw (see [`fingerprint`]).
+    /// A forward scan of the range with this limit sees the same keys at the same versions as before, proved by their fingerprint (see
+    /// [`fingerprint`]). A write behind the last row of a full scan does not disturb it.
     Range { table: Table, range: KeyRange, limit: u32, fingerprint: u64 },
 }
 
@@ -92,6 +121,12 @@ pub enum StoreError {
     Unavailable(String),
     #[error("the store is damaged: {0}")]
     Corrupt(String),
+    /// A key, value or batch is over a limit; nothing was written.
+    #[error("the batch is over a limit: {0}")]
+    Limit(String),
+    /// The store was written by a newer program.
+    #[error("the store has format version `{found}`, but this program reads versions up to `{supported}`: use a newer program")]
+    UnsupportedFormat { found: u64, supported: u64 },
 }
 
 /// The seam. See the crate documentation for its invariants.

@@ -1,0 +1,2 @@
+pub struct PostgresConfig;
+pub struct PostgresStore;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use facts::{Operation, Protocol, Service as ServiceFacts};
 use http::HeaderMap;
 use trail::EventResource;
-use wire::{FromValue, IntoValue, Timestamp, Value};
+use wire::{ApiInput, Timestamp};
 
 use crate::audit::PendingEvent;
 use crate::body::Body;
@@ -165,15 +165,11 @@ impl Call {
     }
 
     /// Calls another service *as the caller*: authorized against the other service's policies with `aws:ViaAWSService`, recorded as a call
-    /// of its own, in this call's transaction.
-    pub async fn forward<O: FromValue>(&mut self, service: &'static str, operation: &'static str, input: impl IntoValue) -> Result<O, ApiError> {
-        let output = self.forward_value(service, operation, input.into_value()).await?;
-        crate::service::typed(output)
-    }
-
-    async fn forward_value(&mut self, service: &'static str, operation: &'static str, input: Value) -> Result<Value, ApiError> {
+    /// of its own, in this call's transaction. `cx.forward(GenerateDataKeyInput { .. })`.
+    pub async fn forward<I: ApiInput>(&mut self, input: I) -> Result<I::Output, ApiError> {
         let plane = Arc::clone(&self.plane);
         // A handler calls a handler: the future must be boxed to have a size.
-        Box::pin(plane.forward(self, service, operation, input)).await
+        let output = Box::pin(plane.forward(self, I::SERVICE, I::OPERATION, input.into_value())).await?;
+        crate::service::typed(output)
     }
 }

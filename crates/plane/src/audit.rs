@@ -43,7 +43,10 @@ impl Sealer for TrailSealer {
     }
 
     fn open(&self, account: &str, header: &[u8], sealed: &[u8]) -> Result<Vec<u8>, EntryError> {
-        self.0.open(&Domain::new("trail", account, ""), header, sealed).map_err(|error| EntryError::Seal(error.to_string()))
+        self.0
+            .open_record(&Domain::new("trail", account, ""), header, sealed)
+            .map(|plain| plain.to_vec())
+            .map_err(|error| EntryError::Seal(error.to_string()))
     }
 }
 
@@ -81,7 +84,9 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
     let (error_code, error_message, response_elements) = match outcome {
         Outcome::Failed(error) => (Some(error.code.to_string()), Some(cut(&error.message)), Json::Null),
         Outcome::Done(_) if call.operation.read_only => (None, None, Json::Null),
-        Outcome::Done(output) => (None, None, call.audit.response_elements.clone().unwrap_or_else(|| elements(call.service, call.operation.output, output))),
+        Outcome::Done(output) => {
+            (None, None, call.audit.response_elements.clone().unwrap_or_else(|| elements(call.service, call.operation.output, output)))
+        }
     };
     let direct = call.via.last();
     let request = &call.request;
@@ -122,8 +127,12 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
     let (identity_type, user_name, issuer) = match &principal.kind {
         PrincipalKind::Root => ("Root", None, None),
         PrincipalKind::User { name, .. } => ("IAMUser", Some(name.clone()), None),
-        PrincipalKind::AssumedRole { role_name, role_arn, role_id, .. } => ("AssumedRole", None, Some(issuer("Role", role_id, role_arn, &principal.account, role_name))),
-        PrincipalKind::FederatedUser { user_arn, user_name, user_id, .. } => ("FederatedUser", None, Some(issuer("IAMUser", user_id, user_arn, &principal.account, user_name))),
+        PrincipalKind::AssumedRole { role_name, role_arn, role_id, .. } => {
+            ("AssumedRole", None, Some(issuer("Role", role_id, role_arn, &principal.account, role_name)))
+        }
+        PrincipalKind::FederatedUser { user_arn, user_name, user_id, .. } => {
+            ("FederatedUser", None, Some(issuer("IAMUser", user_id, user_arn, &principal.account, user_name)))
+        }
         PrincipalKind::Service { .. } => ("AWSService", None, None),
         PrincipalKind::Anonymous => {
             return UserIdentity {
@@ -138,7 +147,10 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
     };
     let session_context = principal.session.as_ref().map(|session| SessionContext {
         session_issuer: issuer,
-        attributes: SessionAttributes { creation_date: iso8601_s(session.issued_ms), mfa_authenticated: session.mfa_authenticated_ms.is_some().to_string() },
+        attributes: SessionAttributes {
+            creation_date: iso8601_s(session.issued_ms),
+            mfa_authenticated: session.mfa_authenticated_ms.is_some().to_string(),
+        },
         source_identity: session.source_identity.clone(),
     });
     UserIdentity {
@@ -154,7 +166,13 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
 }
 
 fn issuer(issuer_type: &str, principal_id: &str, arn: &str, account: &str, name: &str) -> SessionIssuer {
-    SessionIssuer { issuer_type: issuer_type.to_owned(), principal_id: principal_id.to_owned(), arn: arn.to_owned(), account_id: account.to_owned(), user_name: name.to_owned() }
+    SessionIssuer {
+        issuer_type: issuer_type.to_owned(),
+        principal_id: principal_id.to_owned(),
+        arn: arn.to_owned(),
+        account_id: account.to_owned(),
+        user_name: name.to_owned(),
+    }
 }
 
 /// Members of a structure as the event shows them: first letter lower case, sensitive ones hidden, bytes dropped. `null` when nothing is left.
@@ -195,15 +213,18 @@ fn redact(service: &'static ServiceFacts, id: ShapeId, value: &Value, depth: usi
         (Value::Str(value), _) => Some(Json::String(value.clone())),
         (Value::Time(time), _) => Some(Json::String(iso8601_s(time.0))),
         (Value::Document(document), _) => Some(document.clone()),
-        (Value::List(items), ShapeKind::List { item, .. }) => Some(items.iter().filter_map(|value| redact(service, *item, value, depth - 1)).collect()),
-        (Value::Map(entries), ShapeKind::Map { value: of, .. }) => {
-            Some(Json::Object(entries.iter().filter_map(|(key, value)| Some((key.clone(), redact(service, *of, value, depth - 1)?))).collect()))
+        (Value::List(items), ShapeKind::List { item, .. }) => {
+            Some(items.iter().filter_map(|value| redact(service, *item, value, depth - 1)).collect())
         }
+        (Value::Map(entries), ShapeKind::Map { value: of, .. }) => Some(Json::Object(
+            entries.iter().filter_map(|(key, value)| Some((key.clone(), redact(service, *of, value, depth - 1)?))).collect(),
+        )),
         (Value::Struct(fields), ShapeKind::Structure { members, .. }) => {
             let mut shown = Map::new();
             for member in members {
                 let Some(value) = fields.get(member.name) else { continue };
-                let json = if member.sensitive { Some(Json::String(HIDDEN.to_owned())) } else { redact(service, member.shape, value, depth - 1) };
+                let json =
+                    if member.sensitive { Some(Json::String(HIDDEN.to_owned())) } else { redact(service, member.shape, value, depth - 1) };
                 if let Some(json) = json {
                     shown.insert(lower_first(member.name), json);
                 }

@@ -97,7 +97,10 @@ pub(crate) async fn authenticate(
     identified: &Identified,
     collected: &mut Option<Bytes>,
 ) -> Result<Authenticated, Failure> {
-    let refuse = |error: &SignatureError, principal: Option<Arc<Principal>>| Failure { error: reply(error, identified.service, identified.protocol), principal };
+    let refuse = |error: &SignatureError, principal: Option<Arc<Principal>>| Failure {
+        error: reply(error, identified.service, identified.protocol),
+        principal,
+    };
     let claim = match claim {
         Ok(claim) => claim,
         Err(SignatureError::MissingToken) => {
@@ -113,7 +116,13 @@ pub(crate) async fn authenticate(
         Err(Rejected::Signature(error)) => return Err(refuse(&error, None)),
         Err(Rejected::Failed(error)) => return Err(Failure { error, principal: None }),
     };
-    let nobody = || Some(Arc::new(Principal { account: credential.principal.account.clone(), access_key_id: Some(claim.access_key_id().to_owned()), ..Principal::anonymous() }));
+    let nobody = || {
+        Some(Arc::new(Principal {
+            account: credential.principal.account.clone(),
+            access_key_id: Some(claim.access_key_id().to_owned()),
+            ..Principal::anonymous()
+        }))
+    };
     let now = jiff::Timestamp::from_millisecond(now_ms).map_err(|error| Failure { error: ApiError::internal(&error), principal: None })?;
     check_scope(plane, head, &claim, identified, now).map_err(|error| refuse(&error, nobody()))?;
     let key = signing_key(plane, &claim, &credential);
@@ -175,7 +184,9 @@ async fn credential(plane: &Plane, claim: &Claim<'_>, now_ms: i64) -> Result<Arc
         let credential = match plane.identities.credential(token) {
             Some(credential) if credential.principal.access_key_id.as_deref() == Some(access_key_id) => credential,
             _ => {
-                let opened = session::open(&plane.keyring, access_key_id, token).map(Arc::new).ok_or(Rejected::Signature(SignatureError::InvalidToken))?;
+                let opened = session::open(&plane.keyring, access_key_id, token)
+                    .map(Arc::new)
+                    .ok_or(Rejected::Signature(SignatureError::InvalidToken))?;
                 plane.identities.keep_credential(at, token, &opened);
                 opened
             }
@@ -255,7 +266,8 @@ fn checked(body: Body, claim: &Claim<'_>, key: &SigningKey, head: &Head) -> (Bod
         Payload::Chunked(form) => Check::Chunked(Some(Box::new(ChunkedDecoder::new(form, claim.chunk_seed(key), ChunkLimits::default())))),
         Payload::Undeclared | Payload::Unsigned => Check::None,
     };
-    let promised = head.header("x-amz-decoded-content-length").and_then(|length| length.parse().ok()).filter(|_| matches!(check, Check::Chunked(_)));
+    let promised =
+        head.header("x-amz-decoded-content-length").and_then(|length| length.parse().ok()).filter(|_| matches!(check, Check::Chunked(_)));
     let body = CheckedBody { inner: body, check, promised, seen: 0, trailers: trailers.clone(), done: false };
     (body.boxed(), trailers)
 }

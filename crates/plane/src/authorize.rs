@@ -1,7 +1,7 @@
 //! The decision: which actions on which resources a call needs, what joins the decision, and what is said when it is refused.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use facts::{Binding, Protocol};
 use keyring::Domain;
@@ -20,27 +20,26 @@ use crate::service::{ResourceAccess, Target};
 /// Compiled policies kept, by their text.
 const POLICIES: usize = 10_000;
 
-/// Compiled policies by kind and text: a text is compiled once, whoever it is attached to.
-#[derive(Default)]
-pub struct PolicyCache {
-    policies: Mutex<HashMap<(PolicyKind, Arc<str>), Arc<Policy>>>,
-}
+/// Compiled policies by their kind and text.
+type Compiled = HashMap<(PolicyKind, Arc<str>), Arc<Policy>>;
 
-impl PolicyCache {
-    /// The compiled form of a stored policy. One that cannot be parsed denies; it never allows.
-    pub fn get(&self, kind: PolicyKind, text: &str) -> Arc<Policy> {
-        let key = (kind, Arc::from(text));
-        if let Some(policy) = self.policies.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Arc::clone(policy);
-        }
-        let policy = Arc::new(Policy::parse_stored(text, kind));
-        let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
-        if policies.len() >= POLICIES {
-            policies.clear();
-        }
-        policies.insert(key, Arc::clone(&policy));
-        policy
+/// The compiled form of a stored policy; a text is compiled once, whoever it is attached to. One that cannot be parsed denies; it never
+/// allows.
+pub fn compiled(kind: PolicyKind, text: &str) -> Arc<Policy> {
+    // A pure function's memory: the same text gives the same policy in every plane of the process.
+    static COMPILED: OnceLock<Mutex<Compiled>> = OnceLock::new();
+    let memory = COMPILED.get_or_init(Mutex::default);
+    let key = (kind, Arc::from(text));
+    if let Some(policy) = memory.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        return Arc::clone(policy);
     }
+    let policy = Arc::new(Policy::parse_stored(text, kind));
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    if memory.len() >= POLICIES {
+        memory.clear();
+    }
+    memory.insert(key, Arc::clone(&policy));
+    policy
 }
 
 /// Passes when everything that the call needs is allowed; else gives the error that the caller gets.
@@ -52,7 +51,11 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
         }
         Binding::Unmapped => {
             call.decision = Some(json!({ "allowed": false, "reason": "no action is known for the operation, so it is refused" }));
-            return Err(ApiError::new(denied_code(call.protocol), format!("the operation `{}` cannot be mapped to an action and is refused", call.operation.name)).with_status(denied_status(call.protocol)));
+            return Err(ApiError::new(
+                denied_code(call.protocol),
+                format!("the operation `{}` cannot be mapped to an action and is refused", call.operation.name),
+            )
+            .with_status(denied_status(call.protocol)));
         }
         Binding::Mapped | Binding::Service => {}
     }
@@ -151,7 +154,12 @@ async fn decide(
     }
     let mut check = Check::new(
         &target.action,
-        Resource { arn: target.resource_arn.clone(), account: (!owner.is_empty()).then(|| owner.clone()), tags: found.tags.clone(), aws_managed_key: found.aws_managed_key },
+        Resource {
+            arn: target.resource_arn.clone(),
+            account: (!owner.is_empty()).then(|| owner.clone()),
+            tags: found.tags.clone(),
+            aws_managed_key: found.aws_managed_key,
+        },
     );
     check.request_tags = tags.map(<[_]>::to_vec);
     let policies = PolicySet {
@@ -159,7 +167,7 @@ async fn decide(
         boundary: access.boundary.clone(),
         session: access.session.clone(),
         resource: found.policy.clone(),
-        grants: found.grants.clone(),
+        kms_grants: found.grants.clone(),
         s3_restrict_public_buckets: found.restrict_public_buckets,
         ..PolicySet::default()
     };
@@ -168,11 +176,13 @@ async fn decide(
     let decision = policy::decide(&principal, &check, &policies, &context, None);
     if decision.allowed {
         if note && call.decision.is_none() {
-            call.decision = Some(json!({ "allowed": true, "action": target.action, "resource": target.resource_arn, "deciding": decision.deciding }));
+            call.decision = Some(
+                json!({ "allowed": true, "action": target.action, "resource": target.resource_arn, "deciding": statement(&decision) }),
+            );
         }
         return Ok(Ok(()));
     }
-    let explanation = decision.explain(&principal, &check, &policies, &context, None);
+    let explanation = policy::explain(&principal, &check, &policies, &context, None);
     let explanation = json!({
         "allowed": false,
         "principal": call.principal.arn,
@@ -180,7 +190,7 @@ async fn decide(
         "resource": target.resource_arn,
         "explicit": decision.explicit,
         "deniedBy": decision.denied_by,
-        "deciding": decision.deciding,
+        "deciding": statement(&decision),
         "explanation": explanation,
     });
     let error = denied(call, target, &decision, &owner, &explanation)?;
@@ -190,9 +200,23 @@ async fn decide(
     Ok(Err(Refusal { error }))
 }
 
+/// The statement that decided, as `explain` shows it.
+fn statement(decision: &Decision) -> serde_json::Value {
+    let Some(statement) = &decision.deciding else { return serde_json::Value::Null };
+    json!({
+        "policyType": statement.policy_type,
+        "policyId": statement.policy_id,
+        "statementIndex": statement.statement_index,
+        "sid": statement.sid(),
+        "span": statement.span(),
+    })
+}
+
 /// What the owning service knows of a resource; nothing for `*` and for services without handlers.
 async fn resource_access(call: &mut Call, arn: &str) -> Result<ResourceAccess, ApiError> {
-    let Some(prefix) = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1)).map(str::to_owned) else { return Ok(ResourceAccess::default()) };
+    let Some(prefix) = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1)).map(str::to_owned) else {
+        return Ok(ResourceAccess::default());
+    };
     let plane = Arc::clone(&call.plane);
     let region = call.region.clone();
     for service in plane.services() {
@@ -295,7 +319,7 @@ fn denied(call: &Call, target: &Target, decision: &Decision, owner: &str, explan
     Ok(ApiError::new(code, message).with_status(status))
 }
 
-fn message_domain() -> Domain {
+fn message_domain() -> Domain<'static> {
     Domain::new("authorization-message", "", "")
 }
 
@@ -316,7 +340,11 @@ fn encode_message(call: &Call, explanation: &serde_json::Value) -> Result<String
         "time": iso8601_s(call.now.0),
         "explanation": explanation.get("explanation").cloned().unwrap_or_default(),
     });
-    let sealed = call.plane.keyring.seal(&message_domain(), call.account.as_bytes(), content.to_string().as_bytes()).map_err(|error| ApiError::internal(&error))?;
+    let sealed = call
+        .plane
+        .keyring
+        .seal(&message_domain(), call.account.as_bytes(), content.to_string().as_bytes())
+        .map_err(|error| ApiError::internal(&error))?;
     Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(sealed))
 }
 
@@ -324,6 +352,6 @@ fn encode_message(call: &Call, explanation: &serde_json::Value) -> Result<String
 pub fn decode_message(call: &Call, encoded: &str) -> Option<String> {
     use base64::Engine as _;
     let sealed = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded).ok()?;
-    let plain = call.plane.keyring.open(&message_domain(), call.account.as_bytes(), &sealed).ok()?;
+    let plain = call.plane.keyring.open_record(&message_domain(), call.account.as_bytes(), &sealed).ok()?;
     String::from_utf8(plain.to_vec()).ok()
 }

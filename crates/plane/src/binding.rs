@@ -12,7 +12,7 @@ use crate::service::Target;
 const TARGETS: usize = 10_000;
 
 /// What must be allowed for this input. Each authorization gives at least one target.
-pub fn targets(call: &Call, input: &Value) -> Vec<Target> {
+pub(crate) fn targets(call: &Call, input: &Value) -> Vec<Target> {
     let mut targets = Vec::new();
     for authorization in &call.operation.authorizations {
         if !applies(authorization, input) {
@@ -34,7 +34,7 @@ pub fn targets(call: &Call, input: &Value) -> Vec<Target> {
 }
 
 /// Whether the input member that the authorization hangs on is there (or not there).
-pub fn applies(authorization: &Authorization, input: &Value) -> bool {
+pub(crate) fn applies(authorization: &Authorization, input: &Value) -> bool {
     let present = |member: &str| values(input, member).is_some_and(|values| !values.is_empty());
     authorization.when_present.is_none_or(present) && authorization.when_absent.is_none_or(|member| !present(member))
 }
@@ -54,7 +54,11 @@ fn arns(call: &Call, resource: &ResourceBinding, input: &Value) -> Vec<String> {
             // The member is the resource itself.
             return found.into_iter().filter(|value| resource.arn.matches(value) || value == "*").collect();
         }
-        combinations = combinations.into_iter().flat_map(|chosen| found.iter().map(move |value| [chosen.clone(), vec![(binding.variable, value.clone())]].concat())).take(TARGETS).collect();
+        combinations = combinations
+            .into_iter()
+            .flat_map(|chosen| found.iter().map(move |value| [chosen.clone(), vec![(binding.variable, value.clone())]].concat()))
+            .take(TARGETS)
+            .collect();
     }
     combinations.into_iter().map(|chosen| fill(call, resource, &chosen)).collect()
 }
@@ -107,7 +111,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// Tags in the input, by the facts' path: a list of `{Key, Value}` structures (whatever their case) or a map.
-pub fn request_tags(input: &Value, path: &str) -> Option<Vec<(String, String)>> {
+pub(crate) fn request_tags(input: &Value, path: &str) -> Option<Vec<(String, String)>> {
     match input.path(path)? {
         Value::Map(entries) => Some(entries.iter().filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect()),
         Value::List(items) => Some(items.iter().filter_map(tag).collect()),
@@ -122,6 +126,6 @@ fn tag(item: &Value) -> Option<(String, String)> {
 }
 
 /// Tag keys that the input wants to remove.
-pub fn tag_keys(input: &Value, path: &str) -> Vec<String> {
+pub(crate) fn tag_keys(input: &Value, path: &str) -> Vec<String> {
     values(input, path).unwrap_or_default()
 }

@@ -134,7 +134,8 @@ impl Call {
 
     /// Notes a resource for the audit event.
     pub fn touch(&mut self, resource_type: &str, arn: &str, account: &str) {
-        let resource = EventResource { account_id: Some(account.to_owned()), resource_type: Some(resource_type.to_owned()), arn: arn.to_owned() };
+        let resource =
+            EventResource { account_id: Some(account.to_owned()), resource_type: Some(resource_type.to_owned()), arn: arn.to_owned() };
         if !self.audit.resources.contains(&resource) {
             self.audit.resources.push(resource);
         }
@@ -154,7 +155,11 @@ impl Call {
             let mut bytes = [0_u8; 32];
             self.random(&mut bytes)?;
             let characters = bytes.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < bound);
-            id.extend(characters.filter_map(|byte| alphabet.get(byte % alphabet.len().max(1)).map(|character| char::from(*character))).take(length - id.len()));
+            id.extend(
+                characters
+                    .filter_map(|byte| alphabet.get(byte % alphabet.len().max(1)).map(|character| char::from(*character)))
+                    .take(length - id.len()),
+            );
         }
         Ok(id)
     }

@@ -46,7 +46,9 @@ impl<'a> RequestContext<'a> {
             "tokenissuetime" => session.map(|session| iso8601_s(session.issued_ms)),
             // Absent for long-term keys, false for temporary ones that proved no second factor.
             "multifactorauthpresent" => session.map(|session| session.mfa_authenticated_ms.is_some().to_string()),
-            "multifactorauthage" => session.and_then(|session| session.mfa_authenticated_ms).map(|proved_ms| (call.now.0.saturating_sub(proved_ms) / 1000).to_string()),
+            "multifactorauthage" => session
+                .and_then(|session| session.mfa_authenticated_ms)
+                .map(|proved_ms| (call.now.0.saturating_sub(proved_ms) / 1000).to_string()),
             "sourceidentity" => session.and_then(|session| session.source_identity.clone()),
             "federatedprovider" => match &call.principal.kind {
                 PrincipalKind::FederatedUser { .. } => Some(call.principal.account.clone()),

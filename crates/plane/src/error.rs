@@ -47,7 +47,10 @@ impl ApiError {
 
     /// The answer of an operation that has no handler.
     pub fn not_implemented(service: &Service, operation: &Operation) -> Self {
-        let message = format!("the operation `{}` of `{}` is recognised, authorized and recorded, but Bailiwick does not implement it yet", operation.name, service.head.id);
+        let message = format!(
+            "the operation `{}` of `{}` is recognised, authorized and recorded, but Bailiwick does not implement it yet",
+            operation.name, service.head.id
+        );
         Self::new("NotImplemented", message).with_status(501)
     }
 
@@ -83,9 +86,23 @@ pub fn status_of(error: &ApiError, service: &'static Service, operation: Option<
     if let Some(status) = error.status {
         return status;
     }
-    let of_shape = |shape: &facts::Shape| shape.error.as_ref().filter(|facts| facts.code == error.code || shape.name == error.code).map(|facts| facts.status.unwrap_or(if facts.sender_fault { 400 } else { 500 }));
+    let of_shape = |shape: &facts::Shape| {
+        shape
+            .error
+            .as_ref()
+            .filter(|facts| facts.code == error.code || shape.name == error.code)
+            .map(|facts| facts.status.unwrap_or(if facts.sender_fault { 400 } else { 500 }))
+    };
     operation
         .and_then(|operation| operation.errors.iter().find_map(|id| of_shape(service.shape(*id))))
         .or_else(|| service.shapes.iter().find_map(of_shape))
-        .unwrap_or_else(|| if error.code.starts_with("AccessDenied") && !matches!(service.head.protocols.first(), Some(facts::Protocol::Json10 | facts::Protocol::Json11)) { 403 } else { 400 })
+        .unwrap_or_else(|| {
+            if error.code.starts_with("AccessDenied")
+                && !matches!(service.head.protocols.first(), Some(facts::Protocol::Json10 | facts::Protocol::Json11))
+            {
+                403
+            } else {
+                400
+            }
+        })
 }

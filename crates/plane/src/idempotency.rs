@@ -37,7 +37,8 @@ pub(crate) struct Token {
 pub(crate) fn token(call: &Call, input: &Value) -> Option<Token> {
     let member = call.operation.idempotency_token?;
     let token = input.member(member)?.as_str()?;
-    let key = Key::new(&call.account, &call.region).then(call.service.head.id).then(call.operation.name).then(&call.principal.arn).last(token);
+    let key =
+        Key::new(&call.account, &call.region).then(call.service.head.id).then(call.operation.name).then(&call.principal.arn).last(token);
     let digest = digest::digest(&digest::SHA256, format!("{:?} {input:?}", call.protocol).as_bytes());
     Some(Token { key, request_hash: hex::encode(digest) })
 }
@@ -61,7 +62,12 @@ pub(crate) async fn replay(call: &mut Call, token: &Token) -> Result<Option<Reme
 /// Remembers the answer in the commit of the call's effect.
 pub(crate) fn remember(call: &mut Call, token: &Token, answer: &wire::Encoded) -> Result<(), ApiError> {
     let headers = answer.headers.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
-    let remembered =
-        Remembered { request_hash: token.request_hash.clone(), expires_ms: call.now.0.saturating_add(LIFETIME_MS), status: answer.status, headers, body: answer.body.clone() };
+    let remembered = Remembered {
+        request_hash: token.request_hash.clone(),
+        expires_ms: call.now.0.saturating_add(LIFETIME_MS),
+        status: answer.status,
+        headers,
+        body: answer.body.clone(),
+    };
     call.tx.put(&token.key, &remembered)
 }

@@ -49,7 +49,11 @@ pub struct HostFacts {
 
 /// Reads `bucket.s3.REGION.anything`, `SERVICE.REGION.anything`, `bucket.s3-REGION...`; ports and case do not matter.
 pub fn host_facts(host: &str, is_region: impl Fn(&str) -> bool) -> HostFacts {
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name).to_ascii_lowercase();
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+        .map_or(host, |(name, _)| name)
+        .to_ascii_lowercase();
     let labels: Vec<&str> = name.split('.').collect();
     let region = labels.iter().find(|label| is_region(label)).map(|label| (*label).to_owned());
     // The last `s3` label with something before it: bucket names may hold dots, and even a label `s3`.
@@ -65,7 +69,13 @@ pub fn host_facts(host: &str, is_region: impl Fn(&str) -> bool) -> HostFacts {
 }
 
 /// Gives the request its meaning. `form` is the body of a form-encoded request (query protocols).
-pub fn identify(parts: &RequestParts<'_>, host: Option<&str>, hints: &Hints, form: Option<&[u8]>, is_region: impl Fn(&str) -> bool) -> Result<Identified, Box<Unidentified>> {
+pub fn identify(
+    parts: &RequestParts<'_>,
+    host: Option<&str>,
+    hints: &Hints,
+    form: Option<&[u8]>,
+    is_region: impl Fn(&str) -> bool,
+) -> Result<Identified, Box<Unidentified>> {
     let host = host.map(|host| host_facts(host, is_region)).unwrap_or_default();
     let region = hints.region.clone().or_else(|| host.region.clone());
     let found = Found { host_label: None, region };
@@ -103,7 +113,11 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn rpc_v2(rest: &str, found: Found) -> Result<Identified, Box<Unidentified>> {
     let (name, operation) = rest.split_once("/operation/").unwrap_or((rest, ""));
-    let service = catalog().heads().iter().find(|head| head.rpc_name == Some(name) && head.protocols.contains(&Protocol::RpcV2Cbor)).and_then(|head| catalog().service(head.id));
+    let service = catalog()
+        .heads()
+        .iter()
+        .find(|head| head.rpc_name == Some(name) && head.protocols.contains(&Protocol::RpcV2Cbor))
+        .and_then(|head| catalog().service(head.id));
     match service.and_then(|service| service.operation(operation).map(|operation| (service, operation))) {
         Some((service, operation)) => Ok(found.to(service, operation, Protocol::RpcV2Cbor, Labels::default())),
         None => Err(unknown(service, Protocol::RpcV2Cbor, "UnknownOperationException", String::new(), 404, operation, found.region)),
@@ -114,7 +128,7 @@ fn json_target(target: &str, parts: &RequestParts<'_>, hints: &Hints, found: Fou
     let (prefix, name) = target.rsplit_once('.').unwrap_or((target, ""));
     let by_target = catalog().by_target_prefix(prefix);
     // One target prefix may serve several signing names; the signature decides.
-    let head = by_target.iter().find(|head| hints.signing_name.as_deref() == Some(head.signing_name)).or_else(|| by_target.first()).copied();
+    let head = by_target.filter(|head| hints.signing_name.as_deref() == Some(head.signing_name)).or(by_target);
     let service = head.and_then(|head| catalog().service(head.id));
     let protocol = match header(parts.headers, "content-type") {
         Some(kind) if kind.starts_with("application/x-amz-json-1.0") => Protocol::Json10,
@@ -126,8 +140,15 @@ fn json_target(target: &str, parts: &RequestParts<'_>, hints: &Hints, found: Fou
     }
 }
 
-fn query(action: &str, version: Option<&str>, hints: &Hints, host: &HostFacts, found: &Found) -> Option<Result<Identified, Box<Unidentified>>> {
-    let is_query = |head: &&'static ServiceHead| head.protocols.iter().any(|protocol| matches!(protocol, Protocol::Query | Protocol::Ec2Query));
+fn query(
+    action: &str,
+    version: Option<&str>,
+    hints: &Hints,
+    host: &HostFacts,
+    found: &Found,
+) -> Option<Result<Identified, Box<Unidentified>>> {
+    let is_query =
+        |head: &&'static ServiceHead| head.protocols.iter().any(|protocol| matches!(protocol, Protocol::Query | Protocol::Ec2Query));
     let heads: Vec<&'static ServiceHead> = catalog().heads().iter().filter(is_query).collect();
     let head = heads
         .iter()
@@ -138,7 +159,9 @@ fn query(action: &str, version: Option<&str>, hints: &Hints, host: &HostFacts, f
     let protocol = *head.protocols.iter().find(|protocol| matches!(protocol, Protocol::Query | Protocol::Ec2Query))?;
     let found = Found { host_label: None, region: found.region.clone() };
     Some(match service.operation(action) {
-        Some(operation) if version.is_none_or(|version| version == head.api_version) || protocol == Protocol::Ec2Query => Ok(found.to(service, operation, protocol, Labels::default())),
+        Some(operation) if version.is_none_or(|version| version == head.api_version) || protocol == Protocol::Ec2Query => {
+            Ok(found.to(service, operation, protocol, Labels::default()))
+        }
         _ => {
             let message = format!("Could not find operation {action} for version {}", version.unwrap_or("NO_VERSION_SPECIFIED"));
             Err(unknown(Some(service), protocol, "InvalidAction", message, 400, action, found.region))
@@ -147,22 +170,29 @@ fn query(action: &str, version: Option<&str>, hints: &Hints, host: &HostFacts, f
 }
 
 fn rest(parts: &RequestParts<'_>, hints: &Hints, host: &HostFacts, mut found: Found) -> Result<Identified, Box<Unidentified>> {
-    let name = hints.signing_name.as_deref().or(host.endpoint_prefix.as_deref().filter(|prefix| !catalog().by_endpoint_prefix(prefix).is_empty())).unwrap_or("s3");
+    let name = hints
+        .signing_name
+        .as_deref()
+        .or(host.endpoint_prefix.as_deref().filter(|prefix| catalog().by_endpoint_prefix(prefix).is_some()))
+        .unwrap_or("s3");
     let mut heads: Vec<&'static ServiceHead> = catalog().by_signing_name(name);
     if heads.is_empty() {
-        heads = catalog().by_endpoint_prefix(name);
+        heads.extend(catalog().by_endpoint_prefix(name));
     }
     heads.retain(|head| head.protocols.iter().any(|protocol| matches!(protocol, Protocol::RestJson | Protocol::RestXml)));
     // The host's own service first, then those whose paths are fixed; S3 takes any path, so it comes last.
     heads.sort_by_key(|head| (head.id == "s3", host.endpoint_prefix.as_deref() != Some(head.endpoint_prefix)));
     for head in &heads {
         let Some(service) = catalog().service(head.id) else { continue };
-        let Some(protocol) = head.protocols.iter().find(|protocol| matches!(protocol, Protocol::RestJson | Protocol::RestXml)) else { continue };
+        let Some(protocol) = head.protocols.iter().find(|protocol| matches!(protocol, Protocol::RestJson | Protocol::RestXml)) else {
+            continue;
+        };
         if head.id == "s3control" && !parts.path.starts_with("/v20180820/") {
             continue;
         }
         let bucket = if head.id == "s3" { host.bucket.as_deref() } else { None };
-        let with_host = RequestParts { method: parts.method, path: parts.path, query: parts.query, headers: parts.headers, host_label: bucket };
+        let with_host =
+            RequestParts { method: parts.method, path: parts.path, query: parts.query, headers: parts.headers, host_label: bucket };
         if let Some((operation, labels)) = wire::route_rest(service, &with_host) {
             found.host_label = bucket.map(str::to_owned);
             return Ok(found.to(service, operation, *protocol, labels));
@@ -176,7 +206,15 @@ fn rest(parts: &RequestParts<'_>, hints: &Hints, host: &HostFacts, mut found: Fo
     Err(unknown(service, Protocol::RestJson, "UnknownOperationException", String::new(), 404, parts.method, found.region))
 }
 
-fn unknown(service: Option<&'static Service>, protocol: Protocol, code: &'static str, message: String, status: u16, operation: &str, region: Option<String>) -> Box<Unidentified> {
+fn unknown(
+    service: Option<&'static Service>,
+    protocol: Protocol,
+    code: &'static str,
+    message: String,
+    status: u16,
+    operation: &str,
+    region: Option<String>,
+) -> Box<Unidentified> {
     // Foreign text goes into the audit event as a name: short and plain.
     let operation: String = operation.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
     Box::new(Unidentified { service, protocol, code, message, status, region, operation })
@@ -222,7 +260,10 @@ mod tests {
         assert_eq!(facts("a.b.s3.localhost").bucket.as_deref(), Some("a.b"));
         assert_eq!(facts("models.s3-eu-central-1.amazonaws.com").bucket.as_deref(), Some("models"));
         assert_eq!(facts("s3.eu-central-1.amazonaws.com").bucket, None);
-        assert_eq!(facts("kms.eu-central-1.localhost:4566"), HostFacts { bucket: None, endpoint_prefix: Some("kms".to_owned()), region: Some("eu-central-1".to_owned()) });
+        assert_eq!(
+            facts("kms.eu-central-1.localhost:4566"),
+            HostFacts { bucket: None, endpoint_prefix: Some("kms".to_owned()), region: Some("eu-central-1".to_owned()) }
+        );
         assert_eq!(facts("127.0.0.1:4566").bucket, None);
     }
 

@@ -15,7 +15,7 @@ const LIFETIME_MS: i64 = 24 * 3600 * 1000;
 #[error("the pagination token is invalid or has expired")]
 pub struct InvalidToken;
 
-fn domain() -> Domain {
+fn domain() -> Domain<'static> {
     Domain::new("page-token", "", "")
 }
 
@@ -40,7 +40,7 @@ pub fn seal(call: &Call, keyring: &Keyring, filter: &str, place: &[u8]) -> Resul
 /// The place that a token names.
 pub fn open(call: &Call, keyring: &Keyring, filter: &str, token: &str) -> Result<Vec<u8>, InvalidToken> {
     let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| InvalidToken)?;
-    let plain = keyring.open(&domain(), &binding(call, filter), &sealed).map_err(|_| InvalidToken)?;
+    let plain = keyring.open_record(&domain(), &binding(call, filter), &sealed).map_err(|_| InvalidToken)?;
     let (expires, place) = plain.split_at_checked(8).ok_or(InvalidToken)?;
     let expires = <[u8; 8]>::try_from(expires).map(i64::from_be_bytes).map_err(|_| InvalidToken)?;
     if call.now.0 > expires {
@@ -58,7 +58,14 @@ pub struct Page<T> {
 
 impl Call {
     /// Cuts a page out of `items` (in order of their keys): begins behind the token's place, at most `limit`, and makes the next token.
-    pub fn page<T>(&self, items: Vec<T>, key: impl Fn(&T) -> String, filter: &str, token: Option<&str>, limit: usize) -> Result<Page<T>, PageError> {
+    pub fn page<T>(
+        &self,
+        items: Vec<T>,
+        key: impl Fn(&T) -> String,
+        filter: &str,
+        token: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<T>, PageError> {
         let after = match token {
             Some(token) => Some(String::from_utf8(open(self, &self.plane.keyring, filter, token)?).map_err(|_| InvalidToken)?),
             None => None,

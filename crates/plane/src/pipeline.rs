@@ -21,7 +21,7 @@ use crate::call::{Call, RequestFacts};
 use crate::clock::Clock;
 use crate::error::{ApiError, status_of};
 use crate::idempotency;
-use crate::identify::{self, Hints, Identified, Unidentified};
+use crate::identify::{self, Identified, Unidentified};
 use crate::origin::Origin;
 use crate::principal::{Directory, Principal};
 use crate::region::Regions;
@@ -76,7 +76,6 @@ pub struct Plane {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) identities: IdentityCache,
     pub(crate) signing_keys: sigv4::KeyCache,
-    pub(crate) policies: crate::authorize::PolicyCache,
     services: HashMap<&'static str, Arc<dyn Service>>,
     handlers: HashMap<(&'static str, &'static str), Handler>,
 }
@@ -94,7 +93,10 @@ impl Plane {
         directory: Arc<dyn Directory>,
         services: Vec<Arc<dyn Service>>,
     ) -> Self {
-        let handlers = services.iter().flat_map(|service| service.handlers().iter().map(|handler| ((service.id(), handler.operation), *handler))).collect();
+        let handlers = services
+            .iter()
+            .flat_map(|service| service.handlers().iter().map(|handler| ((service.id(), handler.operation), *handler)))
+            .collect();
         Self {
             settings,
             regions,
@@ -105,7 +107,6 @@ impl Plane {
             directory,
             identities: IdentityCache::default(),
             signing_keys: sigv4::KeyCache::new(SIGNING_KEYS),
-            policies: crate::authorize::PolicyCache::default(),
             services: services.into_iter().map(|service| (service.id(), service)).collect(),
             handlers,
         }
@@ -204,13 +205,26 @@ impl Plane {
         call.body = stream;
         let decoded = {
             let parts = head.parts(identified.host_label.as_deref());
-            wire::decode_input(identified.protocol, identified.service, identified.operation, &parts, &identified.labels, body.as_deref().unwrap_or_default())
+            wire::decode_input(
+                identified.protocol,
+                identified.service,
+                identified.operation,
+                &parts,
+                &identified.labels,
+                body.as_deref().unwrap_or_default(),
+            )
         };
         match decoded {
             Ok(input) => Ok(self.run(call, input, position).await),
             Err(error) => {
                 let reply = error.to_reply(identified.service);
-                let error = ApiError { code: reply.code.into(), message: reply.message, status: Some(reply.status), members: reply.members, internal: false };
+                let error = ApiError {
+                    code: reply.code.into(),
+                    message: reply.message,
+                    status: Some(reply.status),
+                    members: reply.members,
+                    internal: false,
+                };
                 Ok(self.finish_failed(call, Json::Null, error, position).await)
             }
         }
@@ -240,7 +254,8 @@ impl Plane {
                 }
             }
         }
-        let error = ApiError::new("ThrottlingException", "Rate exceeded").with_status(if call.protocol == Protocol::RestXml { 503 } else { 400 });
+        let error =
+            ApiError::new("ThrottlingException", "Rate exceeded").with_status(if call.protocol == Protocol::RestXml { 503 } else { 400 });
         self.finish_failed(call, parameters, error, region).await
     }
 
@@ -250,7 +265,11 @@ impl Plane {
         if let Some(token) = &token
             && let Some(earlier) = idempotency::replay(call, token).await?
         {
-            let encoded = Encoded { status: earlier.status, headers: earlier.headers.into_iter().map(|(name, value)| (name.into(), value)).collect(), body: earlier.body };
+            let encoded = Encoded {
+                status: earlier.status,
+                headers: earlier.headers.into_iter().map(|(name, value)| (name.into(), value)).collect(),
+                body: earlier.body,
+            };
             let events = audit::events(call, region, parameters.clone(), &Outcome::Done(&Value::Null))?;
             call.pending.extend(events);
             let tx = std::mem::replace(&mut call.tx, self.transaction(region));
@@ -353,8 +372,18 @@ impl Plane {
         let error = match refusal.operation {
             Some(operation) => {
                 let request = Arc::new(received.head.facts("anonymous", None));
-                let call =
-                    Call::new(Arc::clone(self), service, operation, refusal.protocol, request_id.to_owned(), principal, name, self.now(), request, self.transaction(region));
+                let call = Call::new(
+                    Arc::clone(self),
+                    service,
+                    operation,
+                    refusal.protocol,
+                    request_id.to_owned(),
+                    principal,
+                    name,
+                    self.now(),
+                    request,
+                    self.transaction(region),
+                );
                 return self.finish_failed(call, Json::Null, refusal.error, region).await;
             }
             None => refusal.error,
@@ -363,11 +392,19 @@ impl Plane {
     }
 
     fn parameters(&self, call: &Call, input: &Value) -> Json {
-        self.service(call.service.head.id).and_then(|service| service.request_parameters(call, input)).unwrap_or_else(|| audit::elements(call.service, call.operation.input, input))
+        self.service(call.service.head.id)
+            .and_then(|service| service.request_parameters(call, input))
+            .unwrap_or_else(|| audit::elements(call.service, call.operation.input, input))
     }
 
     /// A call that a service makes for its caller. See [`Call::forward`].
-    pub(crate) async fn forward(self: &Arc<Self>, parent: &mut Call, service: &str, operation: &str, input: Value) -> Result<Value, ApiError> {
+    pub(crate) async fn forward(
+        self: &Arc<Self>,
+        parent: &mut Call,
+        service: &str,
+        operation: &str,
+        input: Value,
+    ) -> Result<Value, ApiError> {
         let unknown = || ApiError::internal(&format!("the forwarded operation `{service}:{operation}` is not known"));
         let service = catalog().service(service).ok_or_else(unknown)?;
         let operation = service.operation(operation).ok_or_else(unknown)?;
@@ -422,7 +459,9 @@ fn streaming_input(service: &'static ServiceFacts, operation: &'static Operation
 
 /// The body of a form-encoded POST to `/`: query protocols name their operation there.
 async fn form(head: &Head, body: &mut Option<Body>) -> Result<Option<Bytes>, BodyError> {
-    let is_form = head.method == "POST" && head.path == "/" && head.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let is_form = head.method == "POST"
+        && head.path == "/"
+        && head.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
     if !is_form || head.headers.contains_key("x-amz-target") {
         return Ok(None);
     }
@@ -433,7 +472,12 @@ async fn form(head: &Head, body: &mut Option<Body>) -> Result<Option<Bytes>, Bod
 }
 
 /// The whole body of a call that does not stream; `None` when the handler will read it.
-async fn read_body(body: &mut Option<Body>, identified: &Identified, form: Option<Bytes>, streams: bool) -> Result<Option<Bytes>, BodyError> {
+async fn read_body(
+    body: &mut Option<Body>,
+    identified: &Identified,
+    form: Option<Bytes>,
+    streams: bool,
+) -> Result<Option<Bytes>, BodyError> {
     if streams {
         return Ok(None);
     }
@@ -465,7 +509,12 @@ pub(crate) struct Head {
 impl Received {
     fn new(request: http::Request<Body>, origin: Arc<Origin>) -> Self {
         let (mut head, body) = request.into_parts();
-        let host = head.headers.get("host").and_then(|host| host.to_str().ok()).map(str::to_owned).or_else(|| head.uri.authority().map(ToString::to_string));
+        let host = head
+            .headers
+            .get("host")
+            .and_then(|host| host.to_str().ok())
+            .map(str::to_owned)
+            .or_else(|| head.uri.authority().map(ToString::to_string));
         // HTTP/2 has no host header; signatures are made over one.
         if !head.headers.contains_key("host")
             && let Some(value) = host.as_deref().and_then(|host| HeaderValue::from_str(host).ok())
@@ -557,9 +606,22 @@ pub fn body_error(error: &BodyError) -> ApiError {
 }
 
 /// Encodes an error in the caller's protocol.
-pub fn encode_error(protocol: Protocol, service: Option<&'static ServiceFacts>, operation: Option<&'static Operation>, error: &ApiError, request_id: &str, head_only: bool) -> Response<Body> {
+pub fn encode_error(
+    protocol: Protocol,
+    service: Option<&'static ServiceFacts>,
+    operation: Option<&'static Operation>,
+    error: &ApiError,
+    request_id: &str,
+    head_only: bool,
+) -> Response<Body> {
     let status = service.map_or_else(|| error.status.unwrap_or(400), |service| status_of(error, service, operation));
-    let reply = ErrorReply { code: error.code.to_string(), message: error.message.clone(), status, sender_fault: status < 500, members: error.members.clone() };
+    let reply = ErrorReply {
+        code: error.code.to_string(),
+        message: error.message.clone(),
+        status,
+        sender_fault: status < 500,
+        members: error.members.clone(),
+    };
     let mut encoded = wire::encode_error(protocol, service, &reply, request_id);
     if head_only {
         encoded.body.clear();
@@ -598,10 +660,9 @@ fn backoff(attempt: u32, randomness: &dyn Randomness) -> Duration {
 }
 
 fn uuid(mut bytes: [u8; 16]) -> String {
-    if let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes {
-        *version = (*version & 0x0F) | 0x40;
-        *variant = (*variant & 0x3F) | 0x80;
-    }
+    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+    *version = (*version & 0x0F) | 0x40;
+    *variant = (*variant & 0x3F) | 0x80;
     let text = hex::encode(bytes);
     let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
     format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))

@@ -26,11 +26,26 @@ pub struct Principal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PrincipalKind {
     Root,
-    User { name: String, id: String },
-    AssumedRole { role_name: String, role_arn: String, role_id: String, session_name: String },
-    FederatedUser { user_arn: String, user_name: String, user_id: String, name: String },
+    User {
+        name: String,
+        id: String,
+    },
+    AssumedRole {
+        role_name: String,
+        role_arn: String,
+        role_id: String,
+        session_name: String,
+    },
+    FederatedUser {
+        user_arn: String,
+        user_name: String,
+        user_id: String,
+        name: String,
+    },
     /// One of our own services acting for itself, for example `cloudtrail.amazonaws.com`.
-    Service { name: String },
+    Service {
+        name: String,
+    },
     Anonymous,
 }
 
@@ -56,7 +71,14 @@ pub struct Session {
 impl Principal {
     /// Nobody: the call bore no credentials.
     pub fn anonymous() -> Self {
-        Self { kind: PrincipalKind::Anonymous, account: String::new(), arn: String::new(), principal_id: "ANONYMOUS_PRINCIPAL".to_owned(), access_key_id: None, session: None }
+        Self {
+            kind: PrincipalKind::Anonymous,
+            account: String::new(),
+            arn: String::new(),
+            principal_id: "ANONYMOUS_PRINCIPAL".to_owned(),
+            access_key_id: None,
+            session: None,
+        }
     }
 
     pub fn is_anonymous(&self) -> bool {

@@ -111,7 +111,7 @@ pub struct ResourceAccess {
     /// Owner; empty: the account in the ARN, else the caller's.
     pub account: String,
     pub tags: Vec<(String, String)>,
-    pub policy: Option<policy::ResourcePolicy>,
+    pub policy: policy::ResourcePolicy,
     pub grants: Vec<policy::KmsGrant>,
     /// A key that the service manages for the account (RCPs do not bind it).
     pub aws_managed_key: bool,

@@ -31,7 +31,7 @@ pub const KEY_ID_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// Letters of secrets and tokens.
 pub const SECRET_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-fn domain() -> Domain {
+fn domain() -> Domain<'static> {
     Domain::new("session-token", "", "")
 }
 
@@ -49,7 +49,7 @@ pub fn issue(keyring: &Keyring, access_key_id: String, secret: Zeroizing<String>
 pub fn open(keyring: &Keyring, access_key_id: &str, token: &str) -> Option<Credential> {
     use base64::Engine as _;
     let sealed = base64::engine::general_purpose::STANDARD.decode(token).ok()?;
-    let plain = Zeroizing::new(keyring.open(&domain(), access_key_id.as_bytes(), &sealed).ok()?);
+    let plain = Zeroizing::new(keyring.open_record(&domain(), access_key_id.as_bytes(), &sealed).ok()?);
     let content: Content = serde_json::from_slice(&plain).ok()?;
     if content.format != FORMAT {
         return None;

@@ -130,8 +130,12 @@ impl Transaction {
         let place = self.place(R::SCOPE);
         let range = KeyRange { start, end: prefix.range_end() };
         let inside = |key: &Bytes| *key >= range.start && range.end.as_ref().is_none_or(|end| key < end);
-        let buffered: Vec<(Bytes, Buffered)> =
-            self.writes.iter().filter(|((at, table, key), _)| *at == place && *table == R::TABLE && inside(key)).map(|((_, _, key), value)| (key.clone(), value.clone())).collect();
+        let buffered: Vec<(Bytes, Buffered)> = self
+            .writes
+            .iter()
+            .filter(|((at, table, key), _)| *at == place && *table == R::TABLE && inside(key))
+            .map(|((_, _, key), value)| (key.clone(), value.clone()))
+            .collect();
         // Buffered deletions hide stored rows: read that many more.
         let wanted = limit.min(SCAN_LIMIT);
         let read = wanted.saturating_add(u32::try_from(buffered.len()).unwrap_or(u32::MAX));
@@ -186,7 +190,7 @@ impl Transaction {
     }
 }
 
-fn domain(account: &str) -> Domain {
+fn domain(account: &str) -> Domain<'_> {
     Domain::new("record", account, "")
 }
 
@@ -204,6 +208,7 @@ fn seal(keyring: &Keyring, table: Table, account: &str, key: &[u8], plain: &[u8]
 }
 
 fn open<R: Record>(keyring: &Keyring, account: &str, key: &[u8], sealed: &[u8]) -> Result<R, ApiError> {
-    let plain = keyring.open(&domain(account), &associated_data(R::TABLE, key), sealed).map_err(|error| ApiError::internal(&error))?;
+    let plain =
+        keyring.open_record(&domain(account), &associated_data(R::TABLE, key), sealed).map_err(|error| ApiError::internal(&error))?;
     decode(&plain)
 }

@@ -57,11 +57,7 @@ fn push_encoded(out: &mut Vec<u8>, byte: u8) {
     if is_unreserved(byte) {
         out.push(byte);
     } else {
-        out.extend_from_slice(&[
-            b'%',
-            hex_digit(HEX_UPPER, byte >> 4),
-            hex_digit(HEX_UPPER, byte),
-        ]);
+        out.extend_from_slice(&[b'%', hex_digit(HEX_UPPER, byte >> 4), hex_digit(HEX_UPPER, byte)]);
     }
 }
 
@@ -79,10 +75,7 @@ fn decoded(text: &str) -> impl Iterator<Item = (u8, bool)> {
         let (first, tail) = rest.split_first()?;
         if *first == b'%'
             && let [high, low, after @ ..] = tail
-            && let (Some(high), Some(low)) = (
-                char::from(*high).to_digit(16),
-                char::from(*low).to_digit(16),
-            )
+            && let (Some(high), Some(low)) = (char::from(*high).to_digit(16), char::from(*low).to_digit(16))
             && let Ok(byte) = u8::try_from(high * 16 + low)
         {
             rest = after;
@@ -98,9 +91,7 @@ pub(crate) fn percent_decode(text: &str) -> Option<std::borrow::Cow<'_, str>> {
     if !text.contains('%') {
         return Some(text.into());
     }
-    String::from_utf8(decoded(text).map(|(byte, _)| byte).collect())
-        .ok()
-        .map(Into::into)
+    String::from_utf8(decoded(text).map(|(byte, _)| byte).collect()).ok().map(Into::into)
 }
 
 fn push_path(out: &mut Vec<u8>, path: &str, style: PathStyle) {
@@ -159,10 +150,7 @@ fn push_query(out: &mut Vec<u8>, query: &str, without: &[&str]) {
             continue;
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if without
-            .iter()
-            .any(|left_out| decoded(name).map(|(byte, _)| byte).eq(left_out.bytes()))
-        {
+        if without.iter().any(|left_out| decoded(name).map(|(byte, _)| byte).eq(left_out.bytes())) {
             continue;
         }
         let start = scratch.len();
@@ -172,11 +160,7 @@ fn push_query(out: &mut Vec<u8>, query: &str, without: &[&str]) {
         pairs.push((start..middle, middle..scratch.len()));
     }
     let text = |range: &std::ops::Range<usize>| scratch.get(range.clone()).unwrap_or_default();
-    pairs.sort_by(|left, right| {
-        text(&left.0)
-            .cmp(text(&right.0))
-            .then_with(|| text(&left.1).cmp(text(&right.1)))
-    });
+    pairs.sort_by(|left, right| text(&left.0).cmp(text(&right.0)).then_with(|| text(&left.1).cmp(text(&right.1))));
     for (position, (name, value)) in pairs.iter().enumerate() {
         if position > 0 {
             out.push(b'&');
@@ -279,10 +263,7 @@ mod tests {
     #[test]
     fn s3_paths_are_encoded_once_and_kept() {
         assert_eq!(path("/a//b/../c", PathStyle::Once), "/a//b/../c");
-        assert_eq!(
-            path("/a%20b%2fc(1)+%7e", PathStyle::Once),
-            "/a%20b%2Fc%281%29%2B~"
-        );
+        assert_eq!(path("/a%20b%2fc(1)+%7e", PathStyle::Once), "/a%20b%2Fc%281%29%2B~");
         assert_eq!(path("", PathStyle::Once), "/");
         assert_eq!(path("/50%", PathStyle::Once), "/50%25");
     }
@@ -299,15 +280,8 @@ mod tests {
 
     #[test]
     fn queries_are_sorted_after_encoding() {
-        assert_eq!(
-            query("b=2&a=%7e&a=/&X-Amz-Signature=1&c"),
-            "a=%2F&a=~&b=2&c="
-        );
-        assert_eq!(
-            query("X-Amz%2dSignature=1"),
-            "",
-            "an encoded name is the same name"
-        );
+        assert_eq!(query("b=2&a=%7e&a=/&X-Amz-Signature=1&c"), "a=%2F&a=~&b=2&c=");
+        assert_eq!(query("X-Amz%2dSignature=1"), "", "an encoded name is the same name");
         assert_eq!(query("&&"), "");
         assert_eq!(query("a=b=c&x+y=1"), "a=b%3Dc&x%2By=1");
     }

@@ -34,11 +34,7 @@ pub struct ChunkLimits {
 
 impl Default for ChunkLimits {
     fn default() -> Self {
-        Self {
-            header_bytes: 256,
-            chunk_bytes: 5 << 30,
-            trailer_bytes: 16 * 1024,
-        }
+        Self { header_bytes: 256, chunk_bytes: 5 << 30, trailer_bytes: 16 * 1024 }
     }
 }
 
@@ -54,11 +50,7 @@ pub enum ChunkError {
     #[error("the chunk does not end where it says")]
     MissingDelimiter,
     #[error("the signature of chunk {number} does not match")]
-    ChunkSignature {
-        number: u64,
-        string_to_sign: String,
-        signature_provided: String,
-    },
+    ChunkSignature { number: u64, string_to_sign: String, signature_provided: String },
     #[error("the signature of the trailer does not match")]
     TrailerSignature,
     #[error("the trailer is malformed")]
@@ -80,41 +72,23 @@ impl ChunkError {
                 403,
                 "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
             ),
-            Self::Truncated => (
-                "IncompleteBody",
-                400,
-                "You did not provide the number of bytes specified by the Content-Length HTTP header",
-            ),
+            Self::Truncated => {
+                ("IncompleteBody", 400, "You did not provide the number of bytes specified by the Content-Length HTTP header")
+            }
             Self::MalformedTrailer | Self::TrailerTooLong { .. } => (
                 "MalformedTrailerError",
                 400,
                 "The request contained trailing data that was not well-formed or did not conform to our published schema.",
             ),
-            _ => (
-                "InvalidRequest",
-                400,
-                "The chunked body of the request is not well-formed.",
-            ),
+            _ => ("InvalidRequest", 400, "The chunked body of the request is not well-formed."),
         };
         let details = match self {
-            Self::ChunkSignature {
-                string_to_sign,
-                signature_provided,
-                ..
-            } => {
-                vec![
-                    ("StringToSign", string_to_sign.clone()),
-                    ("SignatureProvided", signature_provided.clone()),
-                ]
+            Self::ChunkSignature { string_to_sign, signature_provided, .. } => {
+                vec![("StringToSign", string_to_sign.clone()), ("SignatureProvided", signature_provided.clone())]
             }
             _ => Vec::new(),
         };
-        Reply {
-            code,
-            status,
-            message: message.to_owned(),
-            details,
-        }
+        Reply { code, status, message: message.to_owned(), details }
     }
 }
 
@@ -155,10 +129,7 @@ impl ChunkSeed {
 }
 
 fn canonical_trailer(trailers: &[(String, String)]) -> Vec<u8> {
-    let mut lines: Vec<_> = trailers
-        .iter()
-        .map(|(name, value)| format!("{name}:{value}\n"))
-        .collect();
+    let mut lines: Vec<_> = trailers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
     lines.sort_unstable();
     lines.concat().into_bytes()
 }
@@ -195,11 +166,7 @@ pub struct ChunkedDecoder {
 
 impl std::fmt::Debug for ChunkedDecoder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("ChunkedDecoder")
-            .field("form", &self.form)
-            .field("state", &self.state)
-            .finish_non_exhaustive()
+        formatter.debug_struct("ChunkedDecoder").field("form", &self.form).field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -225,12 +192,8 @@ impl ChunkedDecoder {
 
     /// A decoder for [`ChunkedForm::UnsignedTrailer`], which needs no key.
     pub fn unsigned(limits: ChunkLimits) -> Self {
-        let seed = ChunkSeed {
-            key: SigningKey::derive("", "", "", ""),
-            time: String::new(),
-            scope: String::new(),
-            signature: Signature([0; 32]),
-        };
+        let seed =
+            ChunkSeed { key: SigningKey::derive("", "", "", ""), time: String::new(), scope: String::new(), signature: Signature([0; 32]) };
         Self::new(ChunkedForm::UnsignedTrailer, seed, limits)
     }
 
@@ -244,8 +207,7 @@ impl ChunkedDecoder {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        self.advance(input, out)
-            .inspect_err(|error| self.failed = Some(error.clone()))
+        self.advance(input, out).inspect_err(|error| self.failed = Some(error.clone()))
     }
 
     fn advance(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkError> {
@@ -262,11 +224,7 @@ impl ChunkedDecoder {
                     self.decoded_bytes = self.decoded_bytes.saturating_add(taken);
                     input = after;
                     let left = left.saturating_sub(taken);
-                    self.state = if left == 0 {
-                        State::DataEnd { seen: 0 }
-                    } else {
-                        State::Data { left }
-                    };
+                    self.state = if left == 0 { State::DataEnd { seen: 0 } } else { State::Data { left } };
                 }
                 State::DataEnd { seen } => {
                     input = rest;
@@ -284,18 +242,14 @@ impl ChunkedDecoder {
                     if let Some(line) = self.take_line(byte, self.limits.header_bytes) {
                         self.begin_chunk(&line)?;
                     } else if self.line.len() > self.limits.header_bytes {
-                        return Err(ChunkError::HeaderTooLong {
-                            limit_bytes: self.limits.header_bytes,
-                        });
+                        return Err(ChunkError::HeaderTooLong { limit_bytes: self.limits.header_bytes });
                     }
                 }
                 State::Trailer => {
                     input = rest;
                     self.trailer_bytes += 1;
                     if self.trailer_bytes > self.limits.trailer_bytes {
-                        return Err(ChunkError::TrailerTooLong {
-                            limit_bytes: self.limits.trailer_bytes,
-                        });
+                        return Err(ChunkError::TrailerTooLong { limit_bytes: self.limits.trailer_bytes });
                     }
                     if let Some(line) = self.take_line(byte, self.limits.trailer_bytes) {
                         self.trailer_line(&line)?;
@@ -322,19 +276,14 @@ impl ChunkedDecoder {
     fn begin_chunk(&mut self, line: &[u8]) -> Result<(), ChunkError> {
         let line = std::str::from_utf8(line).map_err(|_| ChunkError::MalformedHeader)?;
         let (size, extension) = line.split_once(';').unwrap_or((line, ""));
-        if size.is_empty() || size.len() > 16 || !size.bytes().all(|byte| byte.is_ascii_hexdigit())
-        {
+        if size.is_empty() || size.len() > 16 || !size.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(ChunkError::MalformedHeader);
         }
         let size = u64::from_str_radix(size, 16).map_err(|_| ChunkError::MalformedHeader)?;
         if size > self.limits.chunk_bytes {
-            return Err(ChunkError::ChunkTooLarge {
-                limit_bytes: self.limits.chunk_bytes,
-            });
+            return Err(ChunkError::ChunkTooLarge { limit_bytes: self.limits.chunk_bytes });
         }
-        self.announced = extension
-            .strip_prefix("chunk-signature=")
-            .map(str::to_owned);
+        self.announced = extension.strip_prefix("chunk-signature=").map(str::to_owned);
         if self.seed.is_some() && self.announced.is_none() {
             return Err(ChunkError::MalformedHeader);
         }
@@ -391,16 +340,10 @@ impl ChunkedDecoder {
     }
 
     fn check_trailer(&mut self) -> Result<(), ChunkError> {
-        let Some(seed) = self
-            .seed
-            .as_ref()
-            .filter(|_| self.form == ChunkedForm::SignedTrailer)
-        else {
+        let Some(seed) = self.seed.as_ref().filter(|_| self.form == ChunkedForm::SignedTrailer) else {
             return Ok(());
         };
-        let expected = seed
-            .key
-            .sign(&seed.trailer_string_to_sign(&canonical_trailer(&self.trailers)));
+        let expected = seed.key.sign(&seed.trailer_string_to_sign(&canonical_trailer(&self.trailers)));
         let given = self.trailer_signature.as_deref().and_then(Signature::parse);
         if given != Some(expected) {
             return Err(ChunkError::TrailerSignature);
@@ -417,11 +360,7 @@ impl ChunkedDecoder {
         }
         match self.state {
             State::End => Ok(self.trailers),
-            State::Trailer
-                if self.trailer_bytes == 0 && self.form != ChunkedForm::SignedTrailer =>
-            {
-                Ok(self.trailers)
-            }
+            State::Trailer if self.trailer_bytes == 0 && self.form != ChunkedForm::SignedTrailer => Ok(self.trailers),
             _ => Err(ChunkError::Truncated),
         }
     }
@@ -452,9 +391,7 @@ impl ChunkedEncoder {
     fn head(&mut self, data: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(format!("{:x}", data.len()).as_bytes());
         if self.form != ChunkedForm::UnsignedTrailer {
-            let to_sign = self
-                .seed
-                .chunk_string_to_sign(digest(&SHA256, data).as_ref());
+            let to_sign = self.seed.chunk_string_to_sign(digest(&SHA256, data).as_ref());
             self.seed.signature = self.seed.key.sign(&to_sign);
             out.extend_from_slice(b";chunk-signature=");
             push_hex(out, self.seed.signature.as_bytes());
@@ -471,14 +408,8 @@ impl ChunkedEncoder {
             }
         }
         if self.form == ChunkedForm::SignedTrailer {
-            let signature = self.seed.key.sign(
-                &self
-                    .seed
-                    .trailer_string_to_sign(&canonical_trailer(trailers)),
-            );
-            out.extend_from_slice(
-                format!("x-amz-trailer-signature:{}\r\n", signature.to_hex()).as_bytes(),
-            );
+            let signature = self.seed.key.sign(&self.seed.trailer_string_to_sign(&canonical_trailer(trailers)));
+            out.extend_from_slice(format!("x-amz-trailer-signature:{}\r\n", signature.to_hex()).as_bytes());
         }
         out.extend_from_slice(b"\r\n");
     }

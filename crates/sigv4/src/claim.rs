@@ -7,9 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::canonical::{
-    PathStyle, RequestParts, canonical_request, percent_decode, string_to_sign,
-};
+use crate::canonical::{PathStyle, RequestParts, canonical_request, percent_decode, string_to_sign};
 use crate::chunked::{ChunkSeed, ChunkedForm};
 use crate::credential::{Credential, Scope};
 use crate::error::{Field, SignatureError};
@@ -21,10 +19,8 @@ use crate::{ALGORITHM, PRESIGNED_EXPIRES_MAX_SECONDS, UNSIGNED_PAYLOAD};
 const AUTHORIZATION_LENGTH_MAX: usize = 16 * 1024;
 /// Most names in `SignedHeaders`.
 const SIGNED_HEADERS_MAX: usize = 256;
-/// Allowed clock difference of all services but S3, minutes.
-const SKEW_MINUTES: i64 = 5;
-/// Allowed clock difference of S3, minutes.
-const S3_SKEW_MINUTES: i64 = 15;
+/// A presigned URL may be this much ahead of our clock, minutes.
+const PRESIGNED_SKEW_MINUTES: i64 = 15;
 /// Validity of a presigned URL of other services than S3 when `X-Amz-Expires` is missing, seconds.
 const PRESIGNED_DEFAULT_SECONDS: u32 = 900;
 
@@ -99,10 +95,7 @@ struct Raw<'a> {
 }
 
 fn header<'a>(parts: &RequestParts<'a>, name: &str) -> Option<&'a str> {
-    parts
-        .headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
+    parts.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 impl<'a> Claim<'a> {
@@ -145,36 +138,23 @@ impl<'a> Claim<'a> {
                 *slot = Some(percent_decode(value).unwrap_or_default());
             }
         }
-        (raw.algorithm.is_some() || raw.credential.is_some() || raw.signature.is_some())
-            .then_some(raw)
+        (raw.algorithm.is_some() || raw.credential.is_some() || raw.signature.is_some()).then_some(raw)
     }
 
     fn from_header(parts: &RequestParts<'a>, value: &'a [u8]) -> Result<Self, SignatureError> {
         let header_hash = || STANDARD.encode(digest(&SHA256, value));
-        let text = std::str::from_utf8(value)
-            .ok()
-            .filter(|text| text.len() <= AUTHORIZATION_LENGTH_MAX);
+        let text = std::str::from_utf8(value).ok().filter(|text| text.len() <= AUTHORIZATION_LENGTH_MAX);
         let text = text.map(str::trim).unwrap_or_default();
         let (algorithm, rest) = text.split_once(' ').unwrap_or((text, ""));
         if algorithm != ALGORITHM {
             let given: String = algorithm.chars().take(64).collect();
-            return Err(SignatureError::UnsupportedAlgorithm {
-                field: Field::Header,
-                given,
-            });
+            return Err(SignatureError::UnsupportedAlgorithm { field: Field::Header, given });
         }
         let mut raw = Raw::default();
-        for part in rest
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in rest.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let Some((name, value)) = part.split_once('=') else {
                 let part = part.chars().take(128).collect();
-                return Err(SignatureError::NotKeyValue {
-                    part,
-                    header_hash: header_hash(),
-                });
+                return Err(SignatureError::NotKeyValue { part, header_hash: header_hash() });
             };
             match name {
                 "Credential" => raw.credential = Some(value.into()),
@@ -194,59 +174,30 @@ impl<'a> Claim<'a> {
                 ("SignedHeaders", raw.signed_headers.is_none()),
                 ("X-Amz-Date", date.is_none()),
             ];
-            let missing = missing
-                .into_iter()
-                .filter_map(|(name, lacks)| lacks.then_some(name))
-                .collect();
-            return Err(SignatureError::IncompleteHeader {
-                missing,
-                header_hash: header_hash(),
-            });
+            let missing = missing.into_iter().filter_map(|(name, lacks)| lacks.then_some(name)).collect();
+            return Err(SignatureError::IncompleteHeader { missing, header_hash: header_hash() });
         };
-        let credential = Credential::parse(credential.clone()).ok_or_else(|| {
-            SignatureError::MalformedCredential {
-                field: Field::Header,
-                given: shortened(credential),
-            }
-        })?;
+        let credential = Credential::parse(credential.clone())
+            .ok_or_else(|| SignatureError::MalformedCredential { field: Field::Header, given: shortened(credential) })?;
         let time = match amz_date {
             Some(text) => parse_timestamp(text).or_else(|| parse_date_header(text)),
             None => parse_date_header(date),
         };
-        let time = time.ok_or(SignatureError::InvalidDate {
-            field: Field::Header,
-        })?;
+        let time = time.ok_or(SignatureError::InvalidDate { field: Field::Header })?;
         let token = header(parts, "x-amz-security-token").map(Cow::Borrowed);
-        let time_text = if parse_timestamp(date).is_some() {
-            Cow::Borrowed(date)
-        } else {
-            format_timestamp(time).into()
-        };
+        let time_text = if parse_timestamp(date).is_some() { Cow::Borrowed(date) } else { format_timestamp(time).into() };
         let payload_hash = header(parts, "x-amz-content-sha256").map(Cow::Borrowed);
-        if payload_hash.is_none()
-            && PathStyle::of_service(credential.scope().service) == PathStyle::Once
-        {
+        if payload_hash.is_none() && PathStyle::of_service(credential.scope().service) == PathStyle::Once {
             return Err(SignatureError::MissingPayloadHash);
         }
         let (signature_text, signed_headers) = (signature.clone(), signed_headers.clone());
-        Self::new(
-            credential,
-            Form::Header,
-            signed_headers,
-            signature_text,
-            (time, time_text),
-            token,
-            payload_hash,
-        )
+        Self::new(credential, Form::Header, signed_headers, signature_text, (time, time_text), token, payload_hash)
     }
 
     fn from_query(parts: &RequestParts<'a>, raw: Raw<'a>) -> Result<Self, SignatureError> {
         let field = Field::Query;
         if let Some(given) = raw.algorithm.as_deref().filter(|given| *given != ALGORITHM) {
-            return Err(SignatureError::UnsupportedAlgorithm {
-                field,
-                given: shortened(given),
-            });
+            return Err(SignatureError::UnsupportedAlgorithm { field, given: shortened(given) });
         }
         let present = [
             ("X-Amz-Algorithm", raw.algorithm.is_some()),
@@ -255,29 +206,19 @@ impl<'a> Claim<'a> {
             ("X-Amz-Date", raw.date.is_some()),
             ("X-Amz-SignedHeaders", raw.signed_headers.is_some()),
         ];
-        let (Some(credential), Some(signature), Some(date), Some(signed_headers), Some(_)) = (
-            raw.credential,
-            raw.signature,
-            raw.date,
-            raw.signed_headers,
-            raw.algorithm,
-        ) else {
-            let missing = present
-                .into_iter()
-                .filter_map(|(name, is_there)| (!is_there).then_some(name))
-                .collect();
+        let (Some(credential), Some(signature), Some(date), Some(signed_headers), Some(_)) =
+            (raw.credential, raw.signature, raw.date, raw.signed_headers, raw.algorithm)
+        else {
+            let missing = present.into_iter().filter_map(|(name, is_there)| (!is_there).then_some(name)).collect();
             return Err(SignatureError::IncompleteQuery { missing });
         };
         let given = shortened(&credential);
-        let credential = Credential::parse(credential)
-            .ok_or(SignatureError::MalformedCredential { field, given })?;
+        let credential = Credential::parse(credential).ok_or(SignatureError::MalformedCredential { field, given })?;
         let is_s3 = PathStyle::of_service(credential.scope().service) == PathStyle::Once;
         let expires_seconds = match raw.expires {
             Some(text) => parse_expires(&text)?,
             None if is_s3 => {
-                return Err(SignatureError::IncompleteQuery {
-                    missing: vec!["X-Amz-Expires"],
-                });
+                return Err(SignatureError::IncompleteQuery { missing: vec!["X-Amz-Expires"] });
             }
             None => PRESIGNED_DEFAULT_SECONDS,
         };
@@ -285,22 +226,12 @@ impl<'a> Claim<'a> {
         let signed = |name: &str| signed_headers.split(';').any(|signed| signed == name);
         let payload_hash = match raw.content_sha256 {
             Some(text) => Some(text),
-            None if signed("x-amz-content-sha256") => {
-                header(parts, "x-amz-content-sha256").map(Cow::Borrowed)
-            }
+            None if signed("x-amz-content-sha256") => header(parts, "x-amz-content-sha256").map(Cow::Borrowed),
             None if is_s3 => Some(Cow::Borrowed(UNSIGNED_PAYLOAD)),
             None => None,
         };
         let form = Form::Presigned { expires_seconds };
-        Self::new(
-            credential,
-            form,
-            signed_headers,
-            signature,
-            (time, date),
-            raw.token,
-            payload_hash,
-        )
+        Self::new(credential, form, signed_headers, signature, (time, date), raw.token, payload_hash)
     }
 
     fn new(
@@ -313,31 +244,14 @@ impl<'a> Claim<'a> {
         payload_hash: Option<Cow<'a, str>>,
     ) -> Result<Self, SignatureError> {
         if signed_headers.split(';').count() > SIGNED_HEADERS_MAX {
-            return Err(SignatureError::HeadersNotSigned {
-                names: vec!["host".to_owned()],
-            });
+            return Err(SignatureError::HeadersNotSigned { names: vec!["host".to_owned()] });
         }
         let payload = match payload_hash.as_deref() {
             None => Payload::Undeclared,
-            Some(text) => {
-                parse_payload(text).ok_or_else(|| SignatureError::InvalidPayloadHash {
-                    given: shortened(text),
-                })?
-            }
+            Some(text) => parse_payload(text).ok_or_else(|| SignatureError::InvalidPayloadHash { given: shortened(text) })?,
         };
         let signature = Signature::parse(&signature_text);
-        Ok(Self {
-            credential,
-            form,
-            signed_headers,
-            time,
-            session_token,
-            payload,
-            payload_hash,
-            time_text,
-            signature_text,
-            signature,
-        })
+        Ok(Self { credential, form, signed_headers, time, session_token, payload, payload_hash, time_text, signature_text, signature })
     }
 
     /// The access key id.
@@ -368,17 +282,18 @@ impl<'a> Claim<'a> {
     }
 
     /// All checks that need no secret: scope, signed headers, time. `regions` and `services` are the ones that this endpoint answers for; the
-    /// first of each is named in the error.
+    /// first of each is named in the error. `skew_minutes` is how far a header signature's time may be off.
     pub fn check(
         &self,
         parts: &RequestParts<'_>,
         now: Timestamp,
         regions: &[&str],
         services: &[&str],
+        skew_minutes: i64,
     ) -> Result<(), SignatureError> {
         self.check_scope(regions, services)?;
         self.check_signed_headers(parts)?;
-        self.check_time(now)
+        self.check_time(now, skew_minutes)
     }
 
     /// Compares the credential scope with the endpoint.
@@ -388,11 +303,7 @@ impl<'a> Claim<'a> {
         if faults.is_empty() {
             return Ok(());
         }
-        Err(SignatureError::Scope {
-            field: self.field(),
-            faults,
-            time: self.time_text.clone().into_owned(),
-        })
+        Err(SignatureError::Scope { field: self.field(), faults, time: self.time_text.clone().into_owned() })
     }
 
     /// `host` and every `x-amz-*` header must be signed, else they could be changed on the way. Three exceptions lose nothing:
@@ -406,8 +317,7 @@ impl<'a> Claim<'a> {
             names.push("host".to_owned());
         }
         for name in parts.headers.keys().map(http::HeaderName::as_str) {
-            let tolerated = name == "x-amz-content-sha256"
-                || (name == "x-amz-security-token" && token_may_be_unsigned);
+            let tolerated = name == "x-amz-content-sha256" || (name == "x-amz-security-token" && token_may_be_unsigned);
             if name.starts_with("x-amz-") && !tolerated && !signed(name) {
                 names.push(name.to_owned());
             }
@@ -419,40 +329,27 @@ impl<'a> Claim<'a> {
         Err(SignatureError::HeadersNotSigned { names })
     }
 
-    /// Refuses a signature outside its time: a header signature more than 5 minutes (S3: 15) off, a presigned URL before its time (15 minutes
+    /// Refuses a signature outside its time: a header signature more than `skew_minutes` off (AWS allows 15 for S3, STS and IAM, 5 for most
+    /// others), a presigned URL before its time (15 minutes
     /// tolerance) or after its end.
-    pub fn check_time(&self, now: Timestamp) -> Result<(), SignatureError> {
+    pub fn check_time(&self, now: Timestamp, skew_minutes: i64) -> Result<(), SignatureError> {
         let age = now.duration_since(self.time);
         let time = self.time;
         match self.form {
             Form::Header => {
-                let is_s3 = self.path_style() == PathStyle::Once;
-                let skew_minutes = if is_s3 { S3_SKEW_MINUTES } else { SKEW_MINUTES };
                 let skew = SignedDuration::from_mins(skew_minutes);
                 if age > skew {
-                    return Err(SignatureError::Expired {
-                        time,
-                        now,
-                        skew_minutes,
-                    });
+                    return Err(SignatureError::Expired { time, now, skew_minutes });
                 }
                 if age < -skew {
-                    return Err(SignatureError::NotYetCurrent {
-                        time,
-                        now,
-                        skew_minutes,
-                    });
+                    return Err(SignatureError::NotYetCurrent { time, now, skew_minutes });
                 }
             }
             Form::Presigned { expires_seconds } => {
                 if age > SignedDuration::from_secs(i64::from(expires_seconds)) {
-                    return Err(SignatureError::PresignedExpired {
-                        time,
-                        expires_seconds,
-                        now,
-                    });
+                    return Err(SignatureError::PresignedExpired { time, expires_seconds, now });
                 }
-                if age < -SignedDuration::from_mins(S3_SKEW_MINUTES) {
+                if age < -SignedDuration::from_mins(PRESIGNED_SKEW_MINUTES) {
                     return Err(SignatureError::PresignedNotYetValid { time, now });
                 }
             }
@@ -465,31 +362,21 @@ impl<'a> Claim<'a> {
     ///
     /// # Errors
     /// What should have been signed.
-    pub fn verify(
-        &self,
-        parts: &RequestParts<'_>,
-        key: &SigningKey,
-        payload_hash: &str,
-    ) -> Result<(), Mismatch> {
+    pub fn verify(&self, parts: &RequestParts<'_>, key: &SigningKey, payload_hash: &str) -> Result<(), Mismatch> {
         let without: &[&str] = match self.form {
             Form::Header => &[],
             Form::Presigned { .. } => &["X-Amz-Signature"],
         };
         let style = self.path_style();
-        let canonical =
-            canonical_request(parts, style, &self.signed_headers, without, payload_hash);
+        let canonical = canonical_request(parts, style, &self.signed_headers, without, payload_hash);
         let to_sign = string_to_sign(&self.time_text, self.credential.scope_text(), &canonical);
         if self.signature == Some(key.sign(&to_sign)) {
             return Ok(());
         }
-        if matches!(self.form, Form::Presigned { .. })
-            && self.session_token.is_some()
-            && style == PathStyle::NormalisedTwice
-        {
+        if matches!(self.form, Form::Presigned { .. }) && self.session_token.is_some() && style == PathStyle::NormalisedTwice {
             // Some services have the token appended to the URL after signing.
             let without = ["X-Amz-Signature", "X-Amz-Security-Token"];
-            let other =
-                canonical_request(parts, style, &self.signed_headers, &without, payload_hash);
+            let other = canonical_request(parts, style, &self.signed_headers, &without, payload_hash);
             let other = string_to_sign(&self.time_text, self.credential.scope_text(), &other);
             if self.signature == Some(key.sign(&other)) {
                 return Ok(());
@@ -517,10 +404,7 @@ impl<'a> Claim<'a> {
     pub fn check_payload(&self, computed: &[u8; 32]) -> Result<(), SignatureError> {
         match self.payload {
             Payload::Digest(declared) if declared != *computed => {
-                Err(SignatureError::PayloadMismatch {
-                    declared: hex::encode(declared),
-                    computed: hex::encode(computed),
-                })
+                Err(SignatureError::PayloadMismatch { declared: hex::encode(declared), computed: hex::encode(computed) })
             }
             _ => Ok(()),
         }
@@ -533,30 +417,19 @@ fn shortened(text: &str) -> String {
 }
 
 fn parse_expires(text: &str) -> Result<u32, SignatureError> {
-    let number: i64 = text
-        .parse()
-        .map_err(|_| SignatureError::ExpiresNotANumber {
-            given: shortened(text),
-        })?;
+    let number: i64 = text.parse().map_err(|_| SignatureError::ExpiresNotANumber { given: shortened(text) })?;
     if number < 0 {
         return Err(SignatureError::ExpiresNegative);
     }
-    u32::try_from(number)
-        .ok()
-        .filter(|seconds| *seconds <= PRESIGNED_EXPIRES_MAX_SECONDS)
-        .ok_or(SignatureError::ExpiresTooLong)
+    u32::try_from(number).ok().filter(|seconds| *seconds <= PRESIGNED_EXPIRES_MAX_SECONDS).ok_or(SignatureError::ExpiresTooLong)
 }
 
 fn parse_payload(text: &str) -> Option<Payload> {
     match text {
         UNSIGNED_PAYLOAD => Some(Payload::Unsigned),
         "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => Some(Payload::Chunked(ChunkedForm::Signed)),
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => {
-            Some(Payload::Chunked(ChunkedForm::SignedTrailer))
-        }
-        "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => {
-            Some(Payload::Chunked(ChunkedForm::UnsignedTrailer))
-        }
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => Some(Payload::Chunked(ChunkedForm::SignedTrailer)),
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Some(Payload::Chunked(ChunkedForm::UnsignedTrailer)),
         // Event-stream bodies (Transcribe, Lex) sign each event; the services with them are not served here.
         _ => {
             let mut value = [0; 32];

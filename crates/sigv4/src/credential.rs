@@ -43,24 +43,13 @@ impl<'a> Credential<'a> {
         }
         let credential = Self { text, slashes };
         let scope = credential.scope();
-        let parts = [
-            credential.access_key_id(),
-            scope.date,
-            scope.region,
-            scope.service,
-            scope.terminator,
-        ];
-        parts
-            .iter()
-            .all(|part| !part.is_empty())
-            .then_some(credential)
+        let parts = [credential.access_key_id(), scope.date, scope.region, scope.service, scope.terminator];
+        parts.iter().all(|part| !part.is_empty()).then_some(credential)
     }
 
     fn part(&self, from: Option<usize>, to: Option<usize>) -> &str {
         let start = from.map_or(0, |at| at + 1);
-        self.text
-            .get(start..to.unwrap_or(self.text.len()))
-            .unwrap_or_default()
+        self.text.get(start..to.unwrap_or(self.text.len())).unwrap_or_default()
     }
 
     /// The whole text: the name of the derived key in a [`crate::KeyCache`].
@@ -90,12 +79,7 @@ impl<'a> Credential<'a> {
     }
 
     /// Compares the scope with what the request is for. `date` is the date of the request's time.
-    pub(crate) fn check_scope(
-        &self,
-        date: &str,
-        regions: &[&str],
-        services: &[&str],
-    ) -> Vec<ScopeFault> {
+    pub(crate) fn check_scope(&self, date: &str, regions: &[&str], services: &[&str]) -> Vec<ScopeFault> {
         let scope = self.scope();
         let mut faults = Vec::new();
         if !regions.contains(&scope.region) {
@@ -111,15 +95,10 @@ impl<'a> Credential<'a> {
             });
         }
         if scope.terminator != "aws4_request" {
-            faults.push(ScopeFault::Terminator {
-                given: scope.terminator.to_owned(),
-            });
+            faults.push(ScopeFault::Terminator { given: scope.terminator.to_owned() });
         }
         if scope.date != date {
-            faults.push(ScopeFault::Date {
-                given: scope.date.to_owned(),
-                request_date: date.to_owned(),
-            });
+            faults.push(ScopeFault::Date { given: scope.date.to_owned(), request_date: date.to_owned() });
         }
         faults
     }

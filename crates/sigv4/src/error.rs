@@ -41,10 +41,7 @@ pub enum SignatureError {
     #[error("a part of the authorization header has no equal-sign")]
     NotKeyValue { part: String, header_hash: String },
     #[error("the authorization header lacks {}", missing.join(", "))]
-    IncompleteHeader {
-        missing: Vec<&'static str>,
-        header_hash: String,
-    },
+    IncompleteHeader { missing: Vec<&'static str>, header_hash: String },
     #[error("the signature's query parameters lack {}", missing.join(", "))]
     IncompleteQuery { missing: Vec<&'static str> },
     #[error("the credential is malformed")]
@@ -58,11 +55,7 @@ pub enum SignatureError {
     #[error("the validity is longer than a week")]
     ExpiresTooLong,
     #[error("the credential scope does not fit the request")]
-    Scope {
-        field: Field,
-        faults: Vec<ScopeFault>,
-        time: String,
-    },
+    Scope { field: Field, faults: Vec<ScopeFault>, time: String },
     #[error("the headers {} are not signed", names.join(", "))]
     HeadersNotSigned { names: Vec<String> },
     #[error("the access key `{access_key_id}` is unknown or inactive")]
@@ -74,23 +67,11 @@ pub enum SignatureError {
     #[error("the signature does not match the request")]
     Mismatch(Box<Mismatch>),
     #[error("the signature of {} is more than {skew_minutes} minutes old", format_timestamp(*time))]
-    Expired {
-        time: Timestamp,
-        now: Timestamp,
-        skew_minutes: i64,
-    },
+    Expired { time: Timestamp, now: Timestamp, skew_minutes: i64 },
     #[error("the signature of {} is more than {skew_minutes} minutes in the future", format_timestamp(*time))]
-    NotYetCurrent {
-        time: Timestamp,
-        now: Timestamp,
-        skew_minutes: i64,
-    },
+    NotYetCurrent { time: Timestamp, now: Timestamp, skew_minutes: i64 },
     #[error("the presigned URL has expired")]
-    PresignedExpired {
-        time: Timestamp,
-        expires_seconds: u32,
-        now: Timestamp,
-    },
+    PresignedExpired { time: Timestamp, expires_seconds: u32, now: Timestamp },
     #[error("the presigned URL is not yet valid")]
     PresignedNotYetValid { time: Timestamp, now: Timestamp },
     #[error("the payload hash is missing")]

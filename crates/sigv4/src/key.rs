@@ -76,34 +76,16 @@ mod tests {
     /// The derivation example of the AWS General Reference ("Examples of how to derive a signing key").
     #[test]
     fn derives_the_documented_key() {
-        let key = SigningKey::derive(
-            "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
-            "20120215",
-            "us-east-1",
-            "iam",
-        );
-        let direct = hmac::Key::new(
-            HMAC_SHA256,
-            &hex::decode("f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d")
-                .unwrap(),
-        );
-        assert_eq!(
-            key.sign(b"x").as_bytes(),
-            hmac::sign(&direct, b"x").as_ref()
-        );
+        let key = SigningKey::derive("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "20120215", "us-east-1", "iam");
+        let direct = hmac::Key::new(HMAC_SHA256, &hex::decode("f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d").unwrap());
+        assert_eq!(key.sign(b"x").as_bytes(), hmac::sign(&direct, b"x").as_ref());
         assert_eq!(format!("{key:?}"), "SigningKey(..)");
     }
 
     #[test]
     fn signatures_are_64_lower_case_hex_digits() {
         assert!(Signature::parse(&"a".repeat(64)).is_some());
-        for bad in [
-            "a".repeat(63),
-            "a".repeat(66),
-            "A".repeat(64),
-            "g".repeat(64),
-            String::new(),
-        ] {
+        for bad in ["a".repeat(63), "a".repeat(66), "A".repeat(64), "g".repeat(64), String::new()] {
             assert!(Signature::parse(&bad).is_none(), "{bad}");
         }
     }

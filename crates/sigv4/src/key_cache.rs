@@ -30,10 +30,7 @@ pub struct CacheTicket(u64);
 impl KeyCache {
     /// A cache of at most `capacity` keys.
     pub fn new(capacity: usize) -> Self {
-        Self {
-            inner: Mutex::default(),
-            generation_capacity: (capacity / 2).max(1),
-        }
+        Self { inner: Mutex::default(), generation_capacity: (capacity / 2).max(1) }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -110,17 +107,10 @@ mod tests {
         let cache = KeyCache::new(8);
         for number in 0..100 {
             let name = format!("AKIA{number}/20261122/eu-west-1/s3/aws4_request");
-            let Err(ticket) = cache.get(&name) else {
-                panic!("`{name}` cannot be there")
-            };
+            let Err(ticket) = cache.get(&name) else { panic!("`{name}` cannot be there") };
             cache.insert(ticket, &name, key());
             if number > 0 {
-                assert!(
-                    cache
-                        .get("AKIA0/20261122/eu-west-1/s3/aws4_request")
-                        .is_ok(),
-                    "lost at {number}"
-                );
+                assert!(cache.get("AKIA0/20261122/eu-west-1/s3/aws4_request").is_ok(), "lost at {number}");
             }
             assert!(cache.len() <= 8);
         }
@@ -129,21 +119,13 @@ mod tests {
     #[test]
     fn invalidation_wins_over_an_insertion_under_way() {
         let cache = KeyCache::new(8);
-        let Err(ticket) = cache.get("AKIA1/d/r/s/aws4_request") else {
-            panic!("empty cache")
-        };
+        let Err(ticket) = cache.get("AKIA1/d/r/s/aws4_request") else { panic!("empty cache") };
         cache.insert(ticket, "AKIA1/d/r/s/aws4_request", key());
         cache.insert(ticket, "AKIA10/d/r/s/aws4_request", key());
         cache.invalidate("AKIA1");
         assert!(cache.get("AKIA1/d/r/s/aws4_request").is_err());
-        assert!(
-            cache.get("AKIA10/d/r/s/aws4_request").is_ok(),
-            "another key with the same beginning stays"
-        );
+        assert!(cache.get("AKIA10/d/r/s/aws4_request").is_ok(), "another key with the same beginning stays");
         cache.insert(ticket, "AKIA1/d/r/s/aws4_request", key());
-        assert!(
-            cache.get("AKIA1/d/r/s/aws4_request").is_err(),
-            "a ticket from before the invalidation is void"
-        );
+        assert!(cache.get("AKIA1/d/r/s/aws4_request").is_err(), "a ticket from before the invalidation is void");
     }
 }

@@ -30,9 +30,7 @@ mod sign;
 mod timestamp;
 
 pub use canonical::{PathStyle, RequestParts, sha256_hex};
-pub use chunked::{
-    ChunkError, ChunkLimits, ChunkSeed, ChunkedDecoder, ChunkedEncoder, ChunkedForm,
-};
+pub use chunked::{ChunkError, ChunkLimits, ChunkSeed, ChunkedDecoder, ChunkedEncoder, ChunkedForm};
 pub use claim::{Claim, Form, Mismatch, Payload};
 pub use credential::{Credential, Scope};
 pub use error::{Field, ScopeFault, SignatureError};
@@ -48,7 +46,6 @@ pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// The payload hash of a body that is not covered by the signature.
 pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 /// The payload hash of an empty body.
-pub const EMPTY_PAYLOAD_SHA256: &str =
-    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+pub const EMPTY_PAYLOAD_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 /// Longest validity of a presigned URL, seconds (seven days).
 pub const PRESIGNED_EXPIRES_MAX_SECONDS: u32 = 604_800;

@@ -38,85 +38,37 @@ impl<'a> PostForm<'a> {
     /// Reads the signature from the form's fields (names in any case, values without the file's content). `None` is an anonymous form: it has
     /// neither a policy nor a signature.
     pub fn parse(fields: &'a [(String, String)]) -> Result<Option<Self>, SignatureError> {
-        let field = |name: &str| {
-            fields
-                .iter()
-                .find(|(given, _)| given.eq_ignore_ascii_case(name))
-                .map(|(_, value)| value.as_str())
-        };
+        let field = |name: &str| fields.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
         let (policy, signature) = (field("policy"), field("x-amz-signature"));
         if policy.is_none() && signature.is_none() && field("x-amz-credential").is_none() {
             return Ok(None);
         }
-        let (
-            Some(policy_base64),
-            Some(signature_text),
-            Some(algorithm),
-            Some(credential),
-            Some(date_text),
-        ) = (
-            policy,
-            signature,
-            field("x-amz-algorithm"),
-            field("x-amz-credential"),
-            field("x-amz-date"),
-        )
+        let (Some(policy_base64), Some(signature_text), Some(algorithm), Some(credential), Some(date_text)) =
+            (policy, signature, field("x-amz-algorithm"), field("x-amz-credential"), field("x-amz-date"))
         else {
-            let names = [
-                "policy",
-                "x-amz-signature",
-                "x-amz-algorithm",
-                "x-amz-credential",
-                "x-amz-date",
-            ];
-            let missing = names
-                .into_iter()
-                .filter(|name| field(name).is_none())
-                .collect();
+            let names = ["policy", "x-amz-signature", "x-amz-algorithm", "x-amz-credential", "x-amz-date"];
+            let missing = names.into_iter().filter(|name| field(name).is_none()).collect();
             return Err(SignatureError::IncompleteQuery { missing });
         };
         let given = || credential.chars().take(256).collect::<String>();
         if algorithm != ALGORITHM {
             let given = algorithm.chars().take(64).collect();
-            return Err(SignatureError::UnsupportedAlgorithm {
-                field: Field::Form,
-                given,
-            });
+            return Err(SignatureError::UnsupportedAlgorithm { field: Field::Form, given });
         }
-        let credential = Credential::parse(credential.into()).ok_or_else(|| {
-            SignatureError::MalformedCredential {
-                field: Field::Form,
-                given: given(),
-            }
-        })?;
-        let time =
-            parse_timestamp(date_text).ok_or(SignatureError::InvalidDate { field: Field::Form })?;
+        let credential = Credential::parse(credential.into())
+            .ok_or_else(|| SignatureError::MalformedCredential { field: Field::Form, given: given() })?;
+        let time = parse_timestamp(date_text).ok_or(SignatureError::InvalidDate { field: Field::Form })?;
         let session_token = field("x-amz-security-token");
-        Ok(Some(Self {
-            credential,
-            time,
-            session_token,
-            date_text,
-            policy_base64,
-            signature_text,
-        }))
+        Ok(Some(Self { credential, time, session_token, date_text, policy_base64, signature_text }))
     }
 
     /// Compares the credential scope with the endpoint.
     pub fn check_scope(&self, regions: &[&str], services: &[&str]) -> Result<(), SignatureError> {
-        let faults = self.credential.check_scope(
-            self.date_text.get(..8).unwrap_or_default(),
-            regions,
-            services,
-        );
+        let faults = self.credential.check_scope(self.date_text.get(..8).unwrap_or_default(), regions, services);
         if faults.is_empty() {
             return Ok(());
         }
-        Err(SignatureError::Scope {
-            field: Field::Form,
-            faults,
-            time: self.date_text.to_owned(),
-        })
+        Err(SignatureError::Scope { field: Field::Form, faults, time: self.date_text.to_owned() })
     }
 
     /// Verifies the signature over the base64 policy.
@@ -173,64 +125,31 @@ pub enum PolicyDenial {
 impl PolicyDenial {
     /// The answer of S3.
     pub fn reply(&self) -> Reply {
-        let denied = |text: String| {
-            (
-                "AccessDenied",
-                403,
-                format!("Invalid according to Policy: {text}"),
-                Vec::new(),
-            )
-        };
+        let denied = |text: String| ("AccessDenied", 403, format!("Invalid according to Policy: {text}"), Vec::new());
         let (code, status, message, details) = match self {
-            Self::Malformed { reason } => (
-                "InvalidPolicyDocument",
-                400,
-                format!("Invalid Policy: {reason}"),
-                Vec::new(),
-            ),
+            Self::Malformed { reason } => ("InvalidPolicyDocument", 400, format!("Invalid Policy: {reason}"), Vec::new()),
             Self::Expired => denied("Policy expired.".to_owned()),
-            Self::ConditionFailed { condition } => {
-                denied(format!("Policy Condition failed: {condition}"))
-            }
+            Self::ConditionFailed { condition } => denied(format!("Policy Condition failed: {condition}")),
             Self::ExtraFields { names } => denied(format!("Extra input fields: {names}")),
-            Self::TooLarge {
-                size_bytes,
-                most_bytes,
-            } => (
+            Self::TooLarge { size_bytes, most_bytes } => (
                 "EntityTooLarge",
                 400,
                 "Your proposed upload exceeds the maximum allowed size".to_owned(),
-                vec![
-                    ("ProposedSize", size_bytes.to_string()),
-                    ("MaxSizeAllowed", most_bytes.to_string()),
-                ],
+                vec![("ProposedSize", size_bytes.to_string()), ("MaxSizeAllowed", most_bytes.to_string())],
             ),
-            Self::TooSmall {
-                size_bytes,
-                least_bytes,
-            } => (
+            Self::TooSmall { size_bytes, least_bytes } => (
                 "EntityTooSmall",
                 400,
                 "Your proposed upload is smaller than the minimum allowed size".to_owned(),
-                vec![
-                    ("ProposedSize", size_bytes.to_string()),
-                    ("MinSizeAllowed", least_bytes.to_string()),
-                ],
+                vec![("ProposedSize", size_bytes.to_string()), ("MinSizeAllowed", least_bytes.to_string())],
             ),
         };
-        Reply {
-            code,
-            status,
-            message,
-            details,
-        }
+        Reply { code, status, message, details }
     }
 }
 
 fn malformed(reason: &str) -> PolicyDenial {
-    PolicyDenial::Malformed {
-        reason: reason.to_owned(),
-    }
+    PolicyDenial::Malformed { reason: reason.to_owned() }
 }
 
 impl PostPolicy {
@@ -239,20 +158,12 @@ impl PostPolicy {
         if policy_base64.len() > POLICY_LENGTH_MAX {
             return Err(malformed("the policy is too long."));
         }
-        let compact: String = policy_base64
-            .chars()
-            .filter(|character| !character.is_ascii_whitespace())
-            .collect();
-        let bytes = STANDARD
-            .decode(compact)
-            .map_err(|_| malformed("Invalid Base64."))?;
-        let document: Value =
-            serde_json::from_slice(&bytes).map_err(|_| malformed("Invalid JSON."))?;
+        let compact: String = policy_base64.chars().filter(|character| !character.is_ascii_whitespace()).collect();
+        let bytes = STANDARD.decode(compact).map_err(|_| malformed("Invalid Base64."))?;
+        let document: Value = serde_json::from_slice(&bytes).map_err(|_| malformed("Invalid JSON."))?;
         let expiration = document.get("expiration").and_then(Value::as_str);
         let expiration = expiration.ok_or_else(|| malformed("Policy missing expiration."))?;
-        let expiration = expiration
-            .parse()
-            .map_err(|_| malformed("Invalid 'expiration' value."))?;
+        let expiration = expiration.parse().map_err(|_| malformed("Invalid 'expiration' value."))?;
         let list = document.get("conditions").and_then(Value::as_array);
         let list = list.ok_or_else(|| malformed("Policy missing conditions."))?;
         if list.len() > CONDITIONS_MAX {
@@ -262,33 +173,23 @@ impl PostPolicy {
         for entry in list {
             read_condition(entry, &mut conditions)?;
         }
-        Ok(Self {
-            expiration,
-            conditions,
-        })
+        Ok(Self { expiration, conditions })
     }
 
     /// The allowed size of the upload, bytes, if the policy bounds it.
     pub fn content_length_range(&self) -> Option<(u64, u64)> {
-        self.conditions
-            .iter()
-            .fold(None, |range, condition| match condition {
-                Condition::Length { least, most } => {
-                    let (low, high) = range.unwrap_or((0, u64::MAX));
-                    Some((low.max(*least), high.min(*most)))
-                }
-                _ => range,
-            })
+        self.conditions.iter().fold(None, |range, condition| match condition {
+            Condition::Length { least, most } => {
+                let (low, high) = range.unwrap_or((0, u64::MAX));
+                Some((low.max(*least), high.min(*most)))
+            }
+            _ => range,
+        })
     }
 
     /// Checks expiration, every condition, and that every field is covered. `bucket` is the one of the URL; `content_type` of the fields is read
     /// as a comma list for `starts-with`. The size is checked by [`PostPolicy::check_length`], when it is known.
-    pub fn check(
-        &self,
-        fields: &[(String, String)],
-        bucket: &str,
-        now: Timestamp,
-    ) -> Result<(), PolicyDenial> {
+    pub fn check(&self, fields: &[(String, String)], bucket: &str, now: Timestamp) -> Result<(), PolicyDenial> {
         if now >= self.expiration {
             return Err(PolicyDenial::Expired);
         }
@@ -296,17 +197,11 @@ impl PostPolicy {
             if name == "bucket" {
                 return Some(bucket);
             }
-            fields
-                .iter()
-                .find(|(given, _)| given.eq_ignore_ascii_case(name))
-                .map(|(_, value)| value.as_str())
+            fields.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
         };
         for condition in &self.conditions {
             let (holds, text) = match condition {
-                Condition::Equal { name, value } => (
-                    value_of(name) == Some(value),
-                    serde_json::json!(["eq", format!("${name}"), value]),
-                ),
+                Condition::Equal { name, value } => (value_of(name) == Some(value), serde_json::json!(["eq", format!("${name}"), value])),
                 Condition::StartsWith { name, prefix } => (
                     value_of(name).is_some_and(|value| starts_with(name, value, prefix)),
                     serde_json::json!(["starts-with", format!("${name}"), prefix]),
@@ -325,11 +220,9 @@ impl PostPolicy {
         let mut seen: Vec<String> = Vec::new();
         for (name, value) in fields {
             let name = name.to_ascii_lowercase();
-            let is_exempt = matches!(name.as_str(), "x-amz-signature" | "file" | "policy")
-                || name.starts_with("x-ignore-");
+            let is_exempt = matches!(name.as_str(), "x-amz-signature" | "file" | "policy") || name.starts_with("x-ignore-");
             let is_covered = self.conditions.iter().any(|condition| match condition {
-                Condition::Equal { name: known, .. }
-                | Condition::StartsWith { name: known, .. } => *known == name,
+                Condition::Equal { name: known, .. } | Condition::StartsWith { name: known, .. } => *known == name,
                 Condition::Length { .. } => false,
             });
             // A repeated field could carry a value that no condition has seen.
@@ -345,14 +238,8 @@ impl PostPolicy {
     /// Checks the size of the upload.
     pub fn check_length(&self, size_bytes: u64) -> Result<(), PolicyDenial> {
         match self.content_length_range() {
-            Some((_, most_bytes)) if size_bytes > most_bytes => Err(PolicyDenial::TooLarge {
-                size_bytes,
-                most_bytes,
-            }),
-            Some((least_bytes, _)) if size_bytes < least_bytes => Err(PolicyDenial::TooSmall {
-                size_bytes,
-                least_bytes,
-            }),
+            Some((_, most_bytes)) if size_bytes > most_bytes => Err(PolicyDenial::TooLarge { size_bytes, most_bytes }),
+            Some((least_bytes, _)) if size_bytes < least_bytes => Err(PolicyDenial::TooSmall { size_bytes, least_bytes }),
             _ => Ok(()),
         }
     }
@@ -373,50 +260,30 @@ fn read_condition(entry: &Value, conditions: &mut Vec<Condition>) -> Result<(), 
     };
     if let Value::Object(object) = entry {
         for (name, value) in object {
-            let value = simple(value)
-                .ok_or_else(|| malformed("Invalid Simple-Condition: value must be a string."))?;
-            conditions.push(Condition::Equal {
-                name: name.to_ascii_lowercase(),
-                value,
-            });
+            let value = simple(value).ok_or_else(|| malformed("Invalid Simple-Condition: value must be a string."))?;
+            conditions.push(Condition::Equal { name: name.to_ascii_lowercase(), value });
         }
         return Ok(());
     }
     let Some([operator, first, second]) = entry.as_array().map(Vec::as_slice) else {
-        return Err(malformed(
-            "Invalid Condition: expected an object or a list of three.",
-        ));
+        return Err(malformed("Invalid Condition: expected an object or a list of three."));
     };
     let operator = operator.as_str().unwrap_or_default().to_ascii_lowercase();
     if operator == "content-length-range" {
-        let number = |value: &Value| {
-            value
-                .as_u64()
-                .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
-        };
+        let number = |value: &Value| value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
         let (Some(least), Some(most)) = (number(first), number(second)) else {
-            return Err(malformed(
-                "Invalid content-length-range: expected two numbers.",
-            ));
+            return Err(malformed("Invalid content-length-range: expected two numbers."));
         };
         conditions.push(Condition::Length { least, most });
         return Ok(());
     }
-    let name = first
-        .as_str()
-        .and_then(|name| name.strip_prefix('$'))
-        .map(str::to_ascii_lowercase);
+    let name = first.as_str().and_then(|name| name.strip_prefix('$')).map(str::to_ascii_lowercase);
     let (Some(name), Some(value)) = (name, simple(second)) else {
-        return Err(malformed(
-            "Invalid Condition: expected a field name with `$` and a string.",
-        ));
+        return Err(malformed("Invalid Condition: expected a field name with `$` and a string."));
     };
     conditions.push(match operator.as_str() {
         "eq" => Condition::Equal { name, value },
-        "starts-with" => Condition::StartsWith {
-            name,
-            prefix: value,
-        },
+        "starts-with" => Condition::StartsWith { name, prefix: value },
         _ => return Err(malformed("Invalid Condition: unknown operator.")),
     });
     Ok(())

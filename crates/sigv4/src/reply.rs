@@ -37,7 +37,8 @@ pub struct Reply {
 }
 
 const SIGNATURE_TEXT: &str = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.";
-const S3_SIGNATURE_TEXT: &str = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
+const S3_SIGNATURE_TEXT: &str =
+    "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
 
 /// The groups that share a code outside S3.
 #[derive(Clone, Copy)]
@@ -91,12 +92,7 @@ impl SignatureError {
             (Protocol::Ec2, Group::ExpiredToken) => "Request has expired.".to_owned(),
             _ => message,
         };
-        Reply {
-            code,
-            status,
-            message,
-            details: Vec::new(),
-        }
+        Reply { code, status, message, details: Vec::new() }
     }
 
     fn service_text(&self, protocol: Protocol) -> (Group, String) {
@@ -109,10 +105,9 @@ impl SignatureError {
                     _ => "Request is missing Authentication Token".to_owned(),
                 },
             ),
-            Self::SeveralMechanisms => (
-                Group::Incomplete,
-                "Request must not contain both an 'Authorization' header and signature query parameters.".to_owned(),
-            ),
+            Self::SeveralMechanisms => {
+                (Group::Incomplete, "Request must not contain both an 'Authorization' header and signature query parameters.".to_owned())
+            }
             Self::UnsupportedAlgorithm { given, .. } => (Group::Incomplete, format!("Unsupported AWS 'algorithm': '{given}'.")),
             Self::NotKeyValue { part, header_hash } => (
                 Group::Incomplete,
@@ -122,9 +117,7 @@ impl SignatureError {
                 let mut text = String::new();
                 for name in missing {
                     text.push_str(&match *name {
-                        "X-Amz-Date" => {
-                            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ".to_owned()
-                        }
+                        "X-Amz-Date" => "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ".to_owned(),
                         name => format!("Authorization header requires '{name}' parameter. "),
                     });
                 }
@@ -164,9 +157,7 @@ impl SignatureError {
                 (Group::Signature, SIGNATURE_TEXT.to_owned())
             }
             Self::Expired { time, now, skew_minutes } => (Group::Signature, expired_text(*time, *now, *skew_minutes)),
-            Self::NotYetCurrent { time, now, skew_minutes } => {
-                (Group::Signature, not_yet_current_text(*time, *now, *skew_minutes))
-            }
+            Self::NotYetCurrent { time, now, skew_minutes } => (Group::Signature, not_yet_current_text(*time, *now, *skew_minutes)),
             Self::PresignedNotYetValid { time, now } => (Group::Signature, not_yet_current_text(*time, *now, 15)),
             Self::PresignedExpired { time, expires_seconds, now } => {
                 let end = later(*time, SignedDuration::from_secs(i64::from(*expires_seconds)));
@@ -296,12 +287,7 @@ impl SignatureError {
                 )
             }
         };
-        Reply {
-            code,
-            status,
-            message,
-            details,
-        }
+        Reply { code, status, message, details }
     }
 
     fn lacks_date(&self) -> bool {
@@ -309,25 +295,14 @@ impl SignatureError {
     }
 }
 
-const EXPIRES_TOO_LONG: &str = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds";
+const EXPIRES_TOO_LONG: &str =
+    "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds";
 
 fn s3_credential(field: Field, text: &str) -> (&'static str, u16, String) {
     match field {
-        Field::Header => (
-            "AuthorizationHeaderMalformed",
-            400,
-            format!("The authorization header is malformed; {text}"),
-        ),
-        Field::Query => (
-            "AuthorizationQueryParametersError",
-            400,
-            format!("Error parsing the X-Amz-Credential parameter; {text}"),
-        ),
-        Field::Form => (
-            "InvalidArgument",
-            400,
-            format!("Error parsing the x-amz-credential field; {text}"),
-        ),
+        Field::Header => ("AuthorizationHeaderMalformed", 400, format!("The authorization header is malformed; {text}")),
+        Field::Query => ("AuthorizationQueryParametersError", 400, format!("Error parsing the X-Amz-Credential parameter; {text}")),
+        Field::Form => ("InvalidArgument", 400, format!("Error parsing the x-amz-credential field; {text}")),
     }
 }
 
@@ -343,10 +318,7 @@ fn s3_scope_text(fault: &ScopeFault, time: &str) -> String {
             format!("incorrect terminal \"{given}\". This endpoint uses \"aws4_request\".")
         }
         ScopeFault::Date { given, .. } => {
-            format!(
-                "Invalid credential date \"{given}\". This date is not the same as X-Amz-Date: \"{}\".",
-                time.get(..8).unwrap_or(time)
-            )
+            format!("Invalid credential date \"{given}\". This date is not the same as X-Amz-Date: \"{}\".", time.get(..8).unwrap_or(time))
         }
     }
 }
@@ -361,14 +333,9 @@ fn scope_text(fault: &ScopeFault, time: &str) -> String {
             format!("Credential should be scoped to correct service: '{expected}'. ")
         }
         ScopeFault::Terminator { given } => {
-            format!(
-                "Credential should be scoped with a valid terminator: 'aws4_request', not '{given}'. "
-            )
+            format!("Credential should be scoped with a valid terminator: 'aws4_request', not '{given}'. ")
         }
-        ScopeFault::Date {
-            given,
-            request_date,
-        } => format!(
+        ScopeFault::Date { given, request_date } => format!(
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{given}' != '{request_date}', from '{time}'. "
         ),
     }
@@ -380,28 +347,14 @@ fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
 
 fn expired_text(time: Timestamp, now: Timestamp, skew_minutes: i64) -> String {
     let earliest = later(now, SignedDuration::from_mins(-skew_minutes));
-    let texts = (
-        format_timestamp(time),
-        format_timestamp(earliest),
-        format_timestamp(now),
-    );
-    format!(
-        "Signature expired: {} is now earlier than {} ({} - {skew_minutes} min.)",
-        texts.0, texts.1, texts.2
-    )
+    let texts = (format_timestamp(time), format_timestamp(earliest), format_timestamp(now));
+    format!("Signature expired: {} is now earlier than {} ({} - {skew_minutes} min.)", texts.0, texts.1, texts.2)
 }
 
 fn not_yet_current_text(time: Timestamp, now: Timestamp, skew_minutes: i64) -> String {
     let latest = later(now, SignedDuration::from_mins(skew_minutes));
-    let texts = (
-        format_timestamp(time),
-        format_timestamp(latest),
-        format_timestamp(now),
-    );
-    format!(
-        "Signature not yet current: {} is still later than {} ({} + {skew_minutes} min.)",
-        texts.0, texts.1, texts.2
-    )
+    let texts = (format_timestamp(time), format_timestamp(latest), format_timestamp(now));
+    format!("Signature not yet current: {} is still later than {} ({} + {skew_minutes} min.)", texts.0, texts.1, texts.2)
 }
 
 fn spaced_hex(text: &str) -> String {

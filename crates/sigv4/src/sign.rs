@@ -51,16 +51,8 @@ pub struct Signer {
 }
 
 /// Headers that are never signed because libraries and proxies change them.
-const UNSIGNED_HEADERS: [&str; 8] = [
-    "authorization",
-    "connection",
-    "expect",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "x-amzn-trace-id",
-];
+const UNSIGNED_HEADERS: [&str; 8] =
+    ["authorization", "connection", "expect", "te", "transfer-encoding", "upgrade", "user-agent", "x-amzn-trace-id"];
 
 fn header_value(text: &str) -> Result<HeaderValue, SignatureError> {
     HeaderValue::from_str(text).map_err(|_| SignatureError::InvalidToken)
@@ -115,13 +107,7 @@ impl Signer {
             headers.insert("x-amz-security-token", header_value(token)?);
         }
         let signed_headers = signed_header_names(headers);
-        let parts = RequestParts {
-            method,
-            path,
-            query,
-            headers,
-            authority: None,
-        };
+        let parts = RequestParts { method, path, query, headers, authority: None };
         let canonical = canonical_request(&parts, style, &signed_headers, &[], payload_hash);
         let (key, scope) = (self.key(date), self.scope(date));
         let signature = key.sign(&string_to_sign(&time, &scope, &canonical));
@@ -131,12 +117,7 @@ impl Signer {
             signature.to_hex()
         );
         headers.insert("authorization", header_value(&authorization)?);
-        Ok(ChunkSeed {
-            key,
-            time,
-            scope,
-            signature,
-        })
+        Ok(ChunkSeed { key, time, scope, signature })
     }
 
     /// Makes the query of a presigned URL: the given query with the signature's parameters behind it. `headers` are those that the later
@@ -168,10 +149,7 @@ impl Signer {
             full.push_str(&format!("{name}={}", encoded(value)));
         };
         add("X-Amz-Algorithm", ALGORITHM);
-        add(
-            "X-Amz-Credential",
-            &format!("{}/{scope}", self.access_key_id),
-        );
+        add("X-Amz-Credential", &format!("{}/{scope}", self.access_key_id));
         add("X-Amz-Date", &time);
         add("X-Amz-Expires", &expires_seconds.to_string());
         add("X-Amz-SignedHeaders", &signed_headers);
@@ -179,22 +157,10 @@ impl Signer {
             add("X-Amz-Security-Token", token);
         }
         let style = PathStyle::of_service(&self.service);
-        let payload_hash = if style == PathStyle::Once {
-            UNSIGNED_PAYLOAD
-        } else {
-            crate::EMPTY_PAYLOAD_SHA256
-        };
-        let parts = RequestParts {
-            method,
-            path,
-            query: &full,
-            headers,
-            authority: None,
-        };
+        let payload_hash = if style == PathStyle::Once { UNSIGNED_PAYLOAD } else { crate::EMPTY_PAYLOAD_SHA256 };
+        let parts = RequestParts { method, path, query: &full, headers, authority: None };
         let canonical = canonical_request(&parts, style, &signed_headers, &[], payload_hash);
-        let signature = self
-            .key(date)
-            .sign(&string_to_sign(&time, &scope, &canonical));
+        let signature = self.key(date).sign(&string_to_sign(&time, &scope, &canonical));
         full.push_str(&format!("&X-Amz-Signature={}", signature.to_hex()));
         Ok(full)
     }
@@ -211,11 +177,7 @@ impl Signer {
 }
 
 fn signed_header_names(headers: &HeaderMap) -> String {
-    let mut names: Vec<&str> = headers
-        .keys()
-        .map(HeaderName::as_str)
-        .filter(|name| !UNSIGNED_HEADERS.contains(name))
-        .collect();
+    let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).filter(|name| !UNSIGNED_HEADERS.contains(name)).collect();
     names.sort_unstable();
     names.join(";")
 }

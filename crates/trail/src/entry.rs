@@ -48,7 +48,10 @@ pub struct EntryHeader {
 impl Entry {
     /// A policy refused the call.
     pub fn is_denied(&self) -> bool {
-        self.decision.as_ref().and_then(|decision| decision.get("allowed")).is_some_and(|allowed| *allowed == serde_json::Value::Bool(false))
+        self.decision
+            .as_ref()
+            .and_then(|decision| decision.get("allowed"))
+            .is_some_and(|allowed| *allowed == serde_json::Value::Bool(false))
     }
 
     /// Bytes for the store's log. `time_ms` is the event's time.
@@ -63,18 +66,9 @@ impl Entry {
 
     pub fn header(bytes: &[u8]) -> Result<EntryHeader, EntryError> {
         let (head, _) = split(bytes)?;
-        let account = head
-            .get(1..=ACCOUNT_LENGTH)
-            .and_then(|account| std::str::from_utf8(account).ok())
-            .ok_or(EntryError::Malformed)?;
-        let time = head
-            .get(1 + ACCOUNT_LENGTH..)
-            .and_then(|time| <[u8; 8]>::try_from(time).ok())
-            .ok_or(EntryError::Malformed)?;
-        Ok(EntryHeader {
-            account: account.to_owned(),
-            time_ms: i64::from_be_bytes(time),
-        })
+        let account = head.get(1..=ACCOUNT_LENGTH).and_then(|account| std::str::from_utf8(account).ok()).ok_or(EntryError::Malformed)?;
+        let time = head.get(1 + ACCOUNT_LENGTH..).and_then(|time| <[u8; 8]>::try_from(time).ok()).ok_or(EntryError::Malformed)?;
+        Ok(EntryHeader { account: account.to_owned(), time_ms: i64::from_be_bytes(time) })
     }
 
     pub fn open(bytes: &[u8], sealer: &dyn Sealer) -> Result<Self, EntryError> {
@@ -98,9 +92,7 @@ fn header_bytes(account: &str, time_ms: i64) -> Result<Vec<u8>, EntryError> {
 
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), EntryError> {
     match bytes.first() {
-        Some(&FORMAT) => bytes
-            .split_at_checked(HEADER_LENGTH)
-            .ok_or(EntryError::Malformed),
+        Some(&FORMAT) => bytes.split_at_checked(HEADER_LENGTH).ok_or(EntryError::Malformed),
         Some(&newer) => Err(EntryError::NewerFormat(newer)),
         None => Err(EntryError::Malformed),
     }

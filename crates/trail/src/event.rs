@@ -41,11 +41,7 @@ pub struct Event {
     pub event_type: String,
     pub management_event: bool,
     pub recipient_account_id: String,
-    #[serde(
-        rename = "sharedEventID",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "sharedEventID", default, skip_serializing_if = "Option::is_none")]
     pub shared_event_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vpc_endpoint_id: Option<String>,
@@ -142,11 +138,7 @@ impl Event {
             return Some("root");
         }
         if identity.identity_type == "AssumedRole" || identity.identity_type == "FederatedUser" {
-            return identity
-                .principal_id
-                .as_deref()
-                .and_then(|id| id.split_once(':'))
-                .map(|(_, session)| session);
+            return identity.principal_id.as_deref().and_then(|id| id.split_once(':')).map(|(_, session)| session);
         }
         identity.user_name.as_deref()
     }

@@ -93,14 +93,8 @@ fn matches(filter: &Filter, event: &Event) -> bool {
         "EventName" => event.event_name == *value,
         "ReadOnly" => event.read_only.to_string() == value.to_ascii_lowercase(),
         "Username" => event.user_name() == Some(value),
-        "ResourceType" => event
-            .resources
-            .iter()
-            .any(|resource| resource.resource_type.as_deref() == Some(value)),
-        "ResourceName" => event
-            .resources
-            .iter()
-            .any(|resource| resource.arn == *value || resource_name(&resource.arn) == value),
+        "ResourceType" => event.resources.iter().any(|resource| resource.resource_type.as_deref() == Some(value)),
+        "ResourceName" => event.resources.iter().any(|resource| resource.arn == *value || resource_name(&resource.arn) == value),
         "EventSource" => event.event_source == *value,
         "AccessKeyId" => event.user_identity.access_key_id.as_deref() == Some(value),
         _ => false,

@@ -46,27 +46,18 @@ impl Recorder {
     /// Hands an event over; it will be durable within [`INTERVAL`]. Fails when the last batch could not be written (fail closed).
     pub async fn record(&self, entry: Bytes) -> Result<(), RecorderError> {
         self.check()?;
-        self.queue
-            .send(Message::Event(entry))
-            .await
-            .map_err(|_| stopped())
+        self.queue.send(Message::Event(entry)).await.map_err(|_| stopped())
     }
 
     /// Returns when everything handed over before is durable.
     pub async fn flush(&self) -> Result<(), RecorderError> {
         let (done, wait) = oneshot::channel();
-        self.queue
-            .send(Message::Flush(done))
-            .await
-            .map_err(|_| stopped())?;
+        self.queue.send(Message::Flush(done)).await.map_err(|_| stopped())?;
         wait.await.map_err(|_| stopped())?
     }
 
     fn check(&self) -> Result<(), RecorderError> {
-        let failure = self
-            .failure
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let failure = self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         failure.clone().map_or(Ok(()), Err)
     }
 }
@@ -75,11 +66,7 @@ fn stopped() -> RecorderError {
     RecorderError("the writer has stopped".to_owned())
 }
 
-async fn write(
-    store: Arc<dyn Store>,
-    mut inbox: mpsc::Receiver<Message>,
-    failure: Arc<std::sync::Mutex<Option<RecorderError>>>,
-) {
+async fn write(store: Arc<dyn Store>, mut inbox: mpsc::Receiver<Message>, failure: Arc<std::sync::Mutex<Option<RecorderError>>>) {
     let mut messages = Vec::new();
     // Entries that could not be written stay here and go first next time: nothing is lost while the process lives.
     let mut entries: Vec<Bytes> = Vec::new();
@@ -95,9 +82,7 @@ async fn write(
             waiting = gather(&mut inbox, &mut entries).await;
         }
         let result = commit(store.as_ref(), &mut entries).await;
-        *failure
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = result.clone().err();
+        *failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = result.clone().err();
         for done in waiting {
             // A caller that no longer waits needs no answer.
             let _ = done.send(result.clone());
@@ -109,10 +94,7 @@ async fn write(
 }
 
 /// Collects more entries until the interval ends, a batch is full or somebody wants a flush.
-async fn gather(
-    inbox: &mut mpsc::Receiver<Message>,
-    entries: &mut Vec<Bytes>,
-) -> Vec<oneshot::Sender<Result<(), RecorderError>>> {
+async fn gather(inbox: &mut mpsc::Receiver<Message>, entries: &mut Vec<Bytes>) -> Vec<oneshot::Sender<Result<(), RecorderError>>> {
     let deadline = tokio::time::sleep(INTERVAL / 2);
     tokio::pin!(deadline);
     while entries.len() < BATCH_LENGTH {
@@ -133,16 +115,10 @@ async fn commit(store: &dyn Store, entries: &mut Vec<Bytes>) -> Result<(), Recor
     while !entries.is_empty() {
         let count = entries.len().min(BATCH_LENGTH);
         let log: Vec<Bytes> = entries.iter().take(count).cloned().collect();
-        store
-            .commit(Batch {
-                log,
-                ..Batch::default()
-            })
-            .await
-            .map_err(|error| {
-                tracing::error!(%error, waiting = entries.len(), "audit events cannot be written");
-                RecorderError(error.to_string())
-            })?;
+        store.commit(Batch { log, ..Batch::default() }).await.map_err(|error| {
+            tracing::error!(%error, waiting = entries.len(), "audit events cannot be written");
+            RecorderError(error.to_string())
+        })?;
         entries.drain(..count);
     }
     Ok(())

@@ -24,19 +24,9 @@ pub(crate) fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     map
 }
 
-pub(crate) fn parts<'a>(
-    method: &'a str,
-    target: &'a str,
-    headers: &'a HeaderMap,
-) -> RequestParts<'a> {
+pub(crate) fn parts<'a>(method: &'a str, target: &'a str, headers: &'a HeaderMap) -> RequestParts<'a> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    RequestParts {
-        method,
-        path,
-        query,
-        headers,
-        authority: None,
-    }
+    RequestParts { method, path, query, headers, authority: None }
 }
 
 pub(crate) fn at(time: &str) -> Timestamp {

@@ -2,45 +2,30 @@
 
 use serde_json::Value;
 use sigv4::{
-    ChunkError, ChunkLimits, ChunkedDecoder, ChunkedForm, Claim, EMPTY_PAYLOAD_SHA256, Form,
-    Payload, SignatureError, SigningKey, sha256_hex,
+    ChunkError, ChunkLimits, ChunkedDecoder, ChunkedForm, Claim, EMPTY_PAYLOAD_SHA256, Form, Payload, SignatureError, SigningKey,
+    sha256_hex,
 };
 
 use crate::{S3_SECRET, SUITE_SECRET, at, headers, parts};
 
 #[test]
 fn aws_signing_test_suite() {
-    let suite: Value =
-        serde_json::from_str(include_str!("../data/signing-test-suite.json")).unwrap();
+    let suite: Value = serde_json::from_str(include_str!("../data/signing-test-suite.json")).unwrap();
     let cases = suite.as_array().unwrap();
     assert_eq!(cases.len(), 36);
     let key = SigningKey::derive(SUITE_SECRET, "20150830", "us-east-1", "service");
     for case in cases {
         let name = case["name"].as_str().unwrap();
-        let pairs: Vec<_> = case["headers"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|pair| (pair[0].as_str().unwrap(), pair[1].as_str().unwrap().trim()))
-            .collect();
+        let pairs: Vec<_> =
+            case["headers"].as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap(), pair[1].as_str().unwrap().trim())).collect();
         let map = headers(&pairs);
-        let parts = parts(
-            case["method"].as_str().unwrap(),
-            case["target"].as_str().unwrap(),
-            &map,
-        );
+        let parts = parts(case["method"].as_str().unwrap(), case["target"].as_str().unwrap(), &map);
         let body = case["body"].as_str().unwrap();
         let claim = Claim::parse(&parts).unwrap_or_else(|error| panic!("{name}: {error}"));
-        claim
-            .verify(&parts, &key, &sha256_hex(body.as_bytes()))
-            .unwrap_or_else(|error| panic!("{name}: {error:#?}"));
-        claim
-            .check(&parts, at("20150830T123700Z"), &["us-east-1"], &["service"])
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        claim.verify(&parts, &key, &sha256_hex(body.as_bytes())).unwrap_or_else(|error| panic!("{name}: {error:#?}"));
+        claim.check(&parts, at("20150830T123700Z"), &["us-east-1"], &["service"], 5).unwrap_or_else(|error| panic!("{name}: {error}"));
 
-        let mismatch = claim
-            .verify(&parts, &key, &sha256_hex(b"another body"))
-            .unwrap_err();
+        let mismatch = claim.verify(&parts, &key, &sha256_hex(b"another body")).unwrap_err();
         if let Some(expected) = case["canonical_request"].as_str() {
             let (expected, _) = expected.rsplit_once('\n').unwrap();
             let (canonical, _) = mismatch.canonical_request.rsplit_once('\n').unwrap();
@@ -55,14 +40,7 @@ fn s3_header_examples() {
     let host = ("host", "examplebucket.s3.amazonaws.com");
     let date = ("x-amz-date", "20130524T000000Z");
     let put_hash = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072";
-    type Example<'a> = (
-        &'a str,
-        &'a str,
-        Vec<(&'a str, &'a str)>,
-        &'a str,
-        &'a str,
-        &'a str,
-    );
+    type Example<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, &'a str, &'a str, &'a str);
     let examples: [Example<'_>; 4] = [
         (
             "GET",
@@ -75,12 +53,7 @@ fn s3_header_examples() {
         (
             "PUT",
             "/test%24file.text",
-            vec![
-                host,
-                ("date", "Fri, 24 May 2013 00:00:00 GMT"),
-                date,
-                ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
-            ],
+            vec![host, ("date", "Fri, 24 May 2013 00:00:00 GMT"), date, ("x-amz-storage-class", "REDUCED_REDUNDANCY")],
             "date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class",
             put_hash,
             "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
@@ -112,15 +85,8 @@ fn s3_header_examples() {
         let map = headers(&pairs);
         let parts = parts(method, target, &map);
         let claim = Claim::parse(&parts).unwrap();
-        assert_eq!(
-            claim.verify(&parts, &key, claim.payload_hash().unwrap()),
-            Ok(()),
-            "{method} {target}"
-        );
-        assert_eq!(
-            claim.check(&parts, at("20130524T000500Z"), &["us-east-1"], &["s3"]),
-            Ok(())
-        );
+        assert_eq!(claim.verify(&parts, &key, claim.payload_hash().unwrap()), Ok(()), "{method} {target}");
+        assert_eq!(claim.check(&parts, at("20130524T000500Z"), &["us-east-1"], &["s3"], 15), Ok(()));
     }
     assert_eq!(sha256_hex(b"Welcome to Amazon S3."), put_hash);
 }
@@ -132,27 +98,13 @@ fn s3_presigned_example() {
     let target = "/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
     let parts = parts("GET", target, &map);
     let claim = Claim::parse(&parts).unwrap();
-    assert_eq!(
-        claim.form,
-        Form::Presigned {
-            expires_seconds: 86_400
-        }
-    );
+    assert_eq!(claim.form, Form::Presigned { expires_seconds: 86_400 });
     assert_eq!(claim.payload, Payload::Unsigned);
     let key = SigningKey::derive(S3_SECRET, "20130524", "us-east-1", "s3");
-    assert_eq!(
-        claim.verify(&parts, &key, claim.payload_hash().unwrap()),
-        Ok(())
-    );
-    assert_eq!(
-        claim.check(&parts, at("20130525T000000Z"), &["us-east-1"], &["s3"]),
-        Ok(())
-    );
-    let late = claim.check(&parts, at("20130525T000001Z"), &["us-east-1"], &["s3"]);
-    assert!(
-        matches!(late, Err(SignatureError::PresignedExpired { .. })),
-        "{late:?}"
-    );
+    assert_eq!(claim.verify(&parts, &key, claim.payload_hash().unwrap()), Ok(()));
+    assert_eq!(claim.check(&parts, at("20130525T000000Z"), &["us-east-1"], &["s3"], 15), Ok(()));
+    let late = claim.check(&parts, at("20130525T000001Z"), &["us-east-1"], &["s3"], 15);
+    assert!(matches!(late, Err(SignatureError::PresignedExpired { .. })), "{late:?}");
 }
 
 struct Chunked {
@@ -175,10 +127,7 @@ fn chunked_example(example: &Chunked) -> (Vec<u8>, ChunkedDecoder) {
         pairs.push(("content-length", "66824"));
         "content-encoding;content-length;host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length;x-amz-storage-class"
     } else {
-        pairs.push((
-            "x-amz-content-sha256",
-            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-        ));
+        pairs.push(("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"));
         pairs.push(("x-amz-trailer", "x-amz-checksum-crc32c"));
         "content-encoding;host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length;x-amz-storage-class;x-amz-trailer"
     };
@@ -192,10 +141,7 @@ fn chunked_example(example: &Chunked) -> (Vec<u8>, ChunkedDecoder) {
     let claim = Claim::parse(&parts).unwrap();
     assert_eq!(claim.payload, Payload::Chunked(example.form));
     let key = SigningKey::derive(S3_SECRET, "20130524", "us-east-1", "s3");
-    assert_eq!(
-        claim.verify(&parts, &key, claim.payload_hash().unwrap()),
-        Ok(())
-    );
+    assert_eq!(claim.verify(&parts, &key, claim.payload_hash().unwrap()), Ok(()));
 
     let mut body = Vec::new();
     for (size, signature) in [65_536, 1024, 0].into_iter().zip(example.chunks) {
@@ -207,10 +153,7 @@ fn chunked_example(example: &Chunked) -> (Vec<u8>, ChunkedDecoder) {
     }
     body.extend_from_slice(example.trailer.as_bytes());
     body.extend_from_slice(b"\r\n");
-    (
-        body,
-        ChunkedDecoder::new(example.form, claim.chunk_seed(&key), ChunkLimits::default()),
-    )
+    (body, ChunkedDecoder::new(example.form, claim.chunk_seed(&key), ChunkLimits::default()))
 }
 
 const SIGNED: Chunked = Chunked {
@@ -245,10 +188,7 @@ fn s3_chunked_examples() {
         assert_eq!(out, vec![b'a'; 66_560]);
         assert_eq!(decoder.decoded_bytes(), 66_560);
         let trailers = decoder.finish().unwrap();
-        assert_eq!(
-            trailers.len(),
-            usize::from(example.form == ChunkedForm::SignedTrailer)
-        );
+        assert_eq!(trailers.len(), usize::from(example.form == ChunkedForm::SignedTrailer));
     }
 }
 
@@ -257,38 +197,18 @@ fn changed_or_cut_chunked_bodies_are_refused() {
     for example in [SIGNED, SIGNED_TRAILER] {
         let (body, _) = chunked_example(&example);
         let last = body.len() - 1;
-        for position in [
-            0,
-            20,
-            90,
-            40_000,
-            65_625,
-            66_000,
-            body.len() - 130,
-            body.len() - 50,
-            last - 20,
-            last,
-        ] {
+        for position in [0, 20, 90, 40_000, 65_625, 66_000, body.len() - 130, body.len() - 50, last - 20, last] {
             let mut changed = body.clone();
             changed[position] ^= 1;
             let (_, mut decoder) = chunked_example(&example);
-            let result = decoder
-                .push(&changed, &mut Vec::new())
-                .and_then(|()| decoder.finish());
+            let result = decoder.push(&changed, &mut Vec::new()).and_then(|()| decoder.finish());
             assert!(result.is_err(), "byte {position} of {:?}", example.form);
         }
         for length in [0, 50, 65_000, body.len() - 3, last] {
             let (_, mut decoder) = chunked_example(&example);
             let cut = body.get(..length).unwrap();
-            let result = decoder
-                .push(cut, &mut Vec::new())
-                .and_then(|()| decoder.finish());
-            assert_eq!(
-                result,
-                Err(ChunkError::Truncated),
-                "{length} of {}",
-                body.len()
-            );
+            let result = decoder.push(cut, &mut Vec::new()).and_then(|()| decoder.finish());
+            assert_eq!(result, Err(ChunkError::Truncated), "{length} of {}", body.len());
         }
     }
 }

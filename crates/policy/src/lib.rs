@@ -1,1 +1,63 @@
-//! policy
+//! The IAM policy language: parse, validate, compile, evaluate, explain.
+//!
+//! A pure library: no I/O, no clock, no other crate of this project. It is *not* an authenticator and knows no
+//! service: who calls, which actions and resources a call needs and which condition keys it carries is for the
+//! caller to say ([`Principal`], [`Check`], [`Context`]).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use policy::{Attached, Check, MapContext, Policy, PolicyKind, PolicySet, PolicySource, Principal, PrincipalKind, Resource};
+//!
+//! let text = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:Get*","Resource":"*"}]}"#;
+//! let policy = Arc::new(Policy::parse(text, PolicyKind::Identity).unwrap());
+//! let ana = Principal::new(PrincipalKind::User, "111111111111", "arn:aws:iam::111111111111:user/ana");
+//! let resource = Resource { arn: "arn:aws:s3:::b/k".to_owned(), ..Resource::default() };
+//! let policies = PolicySet {
+//!     identity: vec![Attached::new("reader", PolicySource::User, policy)],
+//!     ..PolicySet::default()
+//! };
+//! let decision = policy::decide(&ana, &Check::new("s3:GetObject", resource), &policies, &MapContext::new(), None);
+//! assert!(decision.allowed);
+//! ```
+//!
+//! Invariants:
+//! * What is not allowed is denied; an explicit deny beats every allow.
+//! * A stored policy that cannot be read denies everything; no error ever allows.
+//! * Nothing panics, and the time of an evaluation is bounded by the lengths of policies and values.
+//! * [`decide`] and [`explain`] follow the same code: an explanation cannot tell another story than the decision.
+
+mod arn;
+pub mod cases;
+mod compile;
+mod condition;
+mod context;
+mod decision;
+mod explain;
+mod glob;
+mod json;
+mod kms_grant;
+mod policy;
+mod policy_set;
+mod principal;
+mod public_access;
+mod request;
+mod statement;
+mod template;
+mod validate;
+mod value;
+
+pub use arn::{account_of, resource_of};
+pub use context::{Context, MapContext, Values};
+pub use decision::{Decision, RCP_SERVICES, StatementRef, decide, supports_resource_control};
+pub use explain::{
+    ConditionTrace, Element, Explanation, PolicyOutcome, PolicyTrace, StatementTrace, explain,
+};
+pub use glob::Glob;
+pub use json::{DOCUMENT_BYTES_MAX, Position, Span};
+pub use kms_grant::KmsGrant;
+pub use policy::{Policy, PolicyKind, ResourceKind};
+pub use policy_set::{Attached, PolicySet, PolicySource, PolicyType, ResourcePolicy};
+pub use principal::{Credential, GrantClass, Principal, PrincipalKind};
+pub use request::{Check, Organization, Resource, key_values};
+pub use statement::{Effect, Statement};
+pub use validate::{Malformation, MalformedPolicy, SizeLimit, characters_without_white_space};

@@ -1,0 +1,489 @@
+//! Authorization cases as JSON: one question with all its policies in, one verdict out.
+//!
+//! The engine's debugging door: it needs no server, and the same format serves the acceptance tests. A case has
+//! `id`, `principal`, `policies`, `checks` and, where one matters, `org`. Unknown members (`title`, `expect`, …) are
+//! ignored. See [`Case`] for the members that count.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::context::MapContext;
+use crate::decision::{Decision, decide};
+use crate::explain::{Explanation, explain};
+use crate::kms_grant::KmsGrant;
+use crate::policy::{Policy, PolicyKind, ResourceKind};
+use crate::policy_set::{Attached, PolicySet, PolicySource, PolicyType, ResourcePolicy};
+use crate::principal::{Credential, Principal, PrincipalKind};
+use crate::request::{Check, Organization, Resource};
+
+/// One case.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Case {
+    /// Name of the case.
+    #[serde(default)]
+    pub id: Value,
+    principal: CasePrincipal,
+    #[serde(default)]
+    policies: CasePolicies,
+    checks: Vec<CaseCheck>,
+    #[serde(default)]
+    org: Option<CaseOrganization>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct CasePrincipal {
+    kind: String,
+    account: Option<String>,
+    arn: Option<String>,
+    role: Option<String>,
+    user: Option<String>,
+    service: Option<String>,
+    provider: Option<String>,
+    user_id: Option<String>,
+    canonical_user_id: Option<String>,
+    credential: Option<String>,
+    #[serde(default)]
+    tags: Map<String, Value>,
+    #[serde(default)]
+    service_linked: bool,
+    #[serde(default)]
+    assumed_root: bool,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct CasePolicies {
+    #[serde(default)]
+    identity: Vec<Value>,
+    boundary: Option<Value>,
+    session: Option<Vec<Value>>,
+    vpc_endpoint: Option<Value>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct CaseCheck {
+    action: String,
+    #[serde(default)]
+    resource: CaseResource,
+    resource_policy: Option<Value>,
+    resource_policy_kind: Option<String>,
+    #[serde(default)]
+    context: Map<String, Value>,
+    request_tags: Option<Map<String, Value>>,
+    #[serde(default)]
+    encryption_context: Option<Map<String, Value>>,
+    #[serde(default)]
+    kms_grants: Option<Vec<Value>>,
+    #[serde(default)]
+    s3_restrict_public_buckets: bool,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct CaseResource {
+    #[serde(default)]
+    arn: Option<String>,
+    account: Option<String>,
+    #[serde(default)]
+    tags: Map<String, Value>,
+    #[serde(default)]
+    aws_managed_key: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct CaseOrganization {
+    id: String,
+    #[serde(default)]
+    management: String,
+    #[serde(default)]
+    accounts: HashMap<String, CaseAccount>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct CaseAccount {
+    #[serde(default)]
+    path: String,
+    scps: Option<Vec<Vec<Value>>>,
+    #[serde(default)]
+    rcps: Vec<Vec<Value>>,
+}
+
+/// The verdict on a case.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// Name of the case.
+    pub id: Value,
+    /// `Allow` or `Deny`.
+    pub decision: &'static str,
+    /// For a denial: whether a policy denies explicitly; null if it cannot be told apart, or if allowed.
+    pub explicit: Option<bool>,
+    /// Policy types that stand in the way.
+    pub denied_by: Vec<PolicyType>,
+    /// The text of the denial as AWS words it; null if allowed.
+    pub message: Option<String>,
+    /// One explanation for each check that was decided, the deciding one last.
+    pub explanation: Vec<Explanation>,
+}
+
+/// What a line that is no case is answered with.
+#[derive(Debug, Serialize)]
+struct Failure {
+    id: Value,
+    error: String,
+}
+
+/// Decides one case given as JSON text and answers with one line of JSON. Never panics; what is no case is
+/// answered with `{"id": null, "error": …}`.
+pub fn decide_line(line: &str) -> String {
+    let value = match serde_json::from_str::<Value>(line) {
+        Ok(value) => value,
+        Err(error) => return failure(Value::Null, format!("the case is not JSON: {error}")),
+    };
+    let id = value.get("id").cloned().unwrap_or_default();
+    let verdict = serde_json::from_value::<Case>(value)
+        .map_err(|error| format!("the case has another form: {error}"))
+        .and_then(|case| case.decide());
+    match verdict {
+        Ok(verdict) => serde_json::to_string(&verdict)
+            .unwrap_or_else(|error| failure(id, format!("the verdict cannot be written: {error}"))),
+        Err(error) => failure(id, error),
+    }
+}
+
+fn failure(id: Value, error: String) -> String {
+    serde_json::to_string(&Failure { id, error }).unwrap_or_default()
+}
+
+/// Reads cases from one JSON array, or from one JSON object a line.
+pub fn parse(text: &str) -> Result<Vec<Case>, serde_json::Error> {
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text);
+    }
+    serde_json::Deserializer::from_str(text)
+        .into_iter::<Case>()
+        .collect()
+}
+
+impl Case {
+    /// Decides the checks in order; the first that fails decides the case.
+    pub fn decide(&self) -> Result<Verdict, String> {
+        let principal = self.principal.build()?;
+        let organization = self.org.as_ref().map(CaseOrganization::build);
+        let mut explanation = Vec::new();
+        for case_check in &self.checks {
+            let check = case_check.build();
+            let policies = self.policy_set(case_check, &check, &principal)?;
+            let context = context(&case_check.context);
+            let organization = organization.as_ref();
+            let decision = decide(&principal, &check, &policies, &context, organization);
+            explanation.push(explain(
+                &principal,
+                &check,
+                &policies,
+                &context,
+                organization,
+            ));
+            if !decision.allowed {
+                return Ok(self.denied(&principal, &check, decision, explanation));
+            }
+        }
+        Ok(Verdict {
+            id: self.id.clone(),
+            decision: "Allow",
+            explicit: None,
+            denied_by: Vec::new(),
+            message: None,
+            explanation,
+        })
+    }
+
+    fn denied(
+        &self,
+        principal: &Principal,
+        check: &Check,
+        decision: Decision,
+        explanation: Vec<Explanation>,
+    ) -> Verdict {
+        let name = match &principal.kind {
+            PrincipalKind::Service { name } => name,
+            PrincipalKind::WebIdentity { provider } | PrincipalKind::Saml { provider } => provider,
+            PrincipalKind::Anonymous => "anonymous",
+            _ => &principal.arn,
+        };
+        Verdict {
+            id: self.id.clone(),
+            decision: "Deny",
+            explicit: decision.explicit,
+            message: Some(decision.message(name, check.action(), &check.resource.arn)),
+            denied_by: decision.denied_by,
+            explanation,
+        }
+    }
+
+    fn policy_set(
+        &self,
+        case_check: &CaseCheck,
+        check: &Check,
+        principal: &Principal,
+    ) -> Result<PolicySet, String> {
+        let policies = &self.policies;
+        let own = principal.account.as_deref();
+        let account = |number: Option<&str>| {
+            let organization = self.org.as_ref()?;
+            organization.accounts.get(number?)
+        };
+        Ok(PolicySet {
+            identity: attach_all("identity", &policies.identity, PolicyKind::Identity),
+            boundary: optional("boundary", policies.boundary.as_ref(), PolicyKind::Boundary),
+            session: policies
+                .session
+                .as_ref()
+                .map(|list| attach_all("session", list, PolicyKind::Session)),
+            vpc_endpoint: optional(
+                "vpc_endpoint",
+                policies.vpc_endpoint.as_ref(),
+                PolicyKind::VpcEndpoint,
+            ),
+            service_control: account(own)
+                .and_then(|account| account.scps.as_ref())
+                .map(|levels| attach_levels("scp", levels, PolicyKind::ServiceControl)),
+            resource_control: account(check.resource.account.as_deref().or(own))
+                .map(|account| attach_levels("rcp", &account.rcps, PolicyKind::ResourceControl))
+                .unwrap_or_default(),
+            resource: case_check.resource_policy()?,
+            kms_grants: case_check
+                .kms_grants
+                .iter()
+                .flatten()
+                .map(kms_grant)
+                .collect::<Result<_, _>>()?,
+            s3_restrict_public_buckets: case_check.s3_restrict_public_buckets,
+        })
+    }
+}
+
+impl CasePrincipal {
+    fn build(&self) -> Result<Principal, String> {
+        let kind = self.kind()?;
+        let arn = self.arn.clone().unwrap_or_default();
+        let account = self
+            .account
+            .clone()
+            .or_else(|| crate::arn::account_of(&arn).map(str::to_owned));
+        Ok(Principal {
+            account,
+            arn,
+            user_id: self.user_id.clone(),
+            canonical_user_id: self.canonical_user_id.clone(),
+            tags: pairs(&self.tags),
+            service_linked: self.service_linked,
+            assumed_root: self.assumed_root,
+            credential: match self.credential.as_deref() {
+                Some("session-token") => Credential::SessionToken,
+                _ => Credential::Ordinary,
+            },
+            ..Principal::unaccounted(kind)
+        })
+    }
+
+    fn kind(&self) -> Result<PrincipalKind, String> {
+        let need = |name: &str, value: &Option<String>| {
+            value
+                .clone()
+                .ok_or_else(|| format!("a principal of kind `{}` needs `{name}`", self.kind))
+        };
+        Ok(match self.kind.as_str() {
+            "user" => PrincipalKind::User,
+            "role-session" => PrincipalKind::RoleSession {
+                role_arn: need("role", &self.role)?,
+            },
+            "federated-user" => PrincipalKind::FederatedUser {
+                user_arn: need("user", &self.user)?,
+            },
+            "root" => PrincipalKind::Root,
+            "service" => PrincipalKind::Service {
+                name: need("service", &self.service)?,
+            },
+            "anonymous" => PrincipalKind::Anonymous,
+            "web-identity" => PrincipalKind::WebIdentity {
+                provider: need("provider", &self.provider)?,
+            },
+            "saml" => PrincipalKind::Saml {
+                provider: need("provider", &self.provider)?,
+            },
+            other => return Err(format!("unknown kind of principal `{other}`")),
+        })
+    }
+}
+
+impl CaseCheck {
+    fn build(&self) -> Check {
+        let resource = &self.resource;
+        let mut check = Check::new(
+            &self.action,
+            Resource {
+                arn: resource.arn.clone().unwrap_or_else(|| "*".to_owned()),
+                account: resource.account.clone(),
+                tags: pairs(&resource.tags),
+                aws_managed_key: resource.aws_managed_key,
+            },
+        );
+        check.request_tags = self.request_tags.as_ref().map(pairs);
+        check.encryption_context = self
+            .encryption_context
+            .as_ref()
+            .map(pairs)
+            .unwrap_or_default();
+        check
+    }
+
+    fn resource_policy(&self) -> Result<ResourcePolicy, String> {
+        let kind = match self.resource_policy_kind.as_deref() {
+            None | Some("standard") => PolicyKind::Resource(ResourceKind::Standard),
+            Some("trust") => PolicyKind::Trust,
+            Some("kms") => PolicyKind::KeyPolicy,
+            Some(other) => return Err(format!("unknown kind of resource policy `{other}`")),
+        };
+        let document = self.resource_policy.as_ref();
+        Ok(match optional("resource", document, kind) {
+            Some(attached) => ResourcePolicy::new(attached),
+            None if kind == PolicyKind::KeyPolicy => ResourcePolicy::KeyWithoutPolicy,
+            None if kind == PolicyKind::Trust => ResourcePolicy::TrustMissing,
+            None => ResourcePolicy::Absent,
+        })
+    }
+}
+
+impl CaseOrganization {
+    fn build(&self) -> Organization {
+        Organization {
+            id: self.id.clone(),
+            management_account: self.management.clone(),
+            paths: self
+                .accounts
+                .iter()
+                .map(|(number, account)| (number.clone(), account.path.clone()))
+                .collect(),
+        }
+    }
+}
+
+/// `FullAWSAccess` and `RCPFullAWSAccess` stand for the policies of that name.
+const FULL_AWS_ACCESS: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+const RCP_FULL_AWS_ACCESS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#;
+
+fn attach(id: String, document: &Value, kind: PolicyKind) -> Attached {
+    let (id, text) = match document.as_str() {
+        Some(name @ "FullAWSAccess") => (name.to_owned(), FULL_AWS_ACCESS.to_owned()),
+        Some(name @ "RCPFullAWSAccess") => (name.to_owned(), RCP_FULL_AWS_ACCESS.to_owned()),
+        Some(text) => (id, text.to_owned()),
+        None => (id, document.to_string()),
+    };
+    Attached::new(
+        id,
+        PolicySource::None,
+        Arc::new(Policy::parse_stored(&text, kind)),
+    )
+}
+
+fn attach_all(name: &str, documents: &[Value], kind: PolicyKind) -> Vec<Attached> {
+    documents
+        .iter()
+        .enumerate()
+        .map(|(at, document)| attach(format!("{name}[{at}]"), document, kind))
+        .collect()
+}
+
+fn attach_levels(name: &str, levels: &[Vec<Value>], kind: PolicyKind) -> Vec<Vec<Attached>> {
+    levels
+        .iter()
+        .enumerate()
+        .map(|(level, documents)| attach_all(&format!("{name}[{level}]"), documents, kind))
+        .collect()
+}
+
+fn optional(name: &str, document: Option<&Value>, kind: PolicyKind) -> Option<Attached> {
+    let document = document.filter(|document| !document.is_null())?;
+    Some(attach(name.to_owned(), document, kind))
+}
+
+/// The text of a JSON value: strings as they are, everything else as JSON writes it.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn pairs(map: &Map<String, Value>) -> Vec<(String, String)> {
+    map.iter()
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect()
+}
+
+fn context(entries: &Map<String, Value>) -> MapContext {
+    let mut context = MapContext::new();
+    for (name, value) in entries {
+        match value {
+            Value::Null => {}
+            Value::Array(list) => {
+                context.set_many(name, list.iter().map(text));
+            }
+            other => {
+                context.set(name, text(other));
+            }
+        }
+    }
+    context
+}
+
+/// Reads a grant with the member names of the KMS API or their snake_case forms, the constraints inside of
+/// `constraints` or beside the other members.
+fn kms_grant(value: &Value) -> Result<KmsGrant, String> {
+    let mut members: HashMap<String, &Value> = HashMap::new();
+    collect_members(value, &mut members);
+    let one = |names: &[&str]| {
+        names
+            .iter()
+            .find_map(|name| members.get(*name)?.as_str().map(str::to_owned))
+    };
+    let map = |name: &str| {
+        members
+            .get(name)
+            .and_then(|value| value.as_object())
+            .map(pairs)
+    };
+    let grantee = one(&[
+        "granteeprincipal",
+        "granteeserviceprincipal",
+        "grantee",
+        "principal",
+    ])
+    .ok_or("a grant needs `grantee_principal`")?;
+    let operations = match members.get("operations") {
+        Some(Value::Array(list)) => list.iter().map(text).collect(),
+        Some(Value::String(one)) => vec![one.clone()],
+        _ => return Err("a grant needs `operations`".to_owned()),
+    };
+    Ok(KmsGrant {
+        id: one(&["grantid", "id"]).unwrap_or_default(),
+        grantee,
+        operations,
+        encryption_context_subset: map("encryptioncontextsubset"),
+        encryption_context_equals: map("encryptioncontextequals"),
+        source_arn: one(&["sourcearn"]),
+    })
+}
+
+fn collect_members<'a>(value: &'a Value, members: &mut HashMap<String, &'a Value>) {
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let plain = name.replace('_', "").to_lowercase();
+        if plain == "constraints" {
+            collect_members(value, members);
+        } else {
+            members.insert(plain, value);
+        }
+    }
+}

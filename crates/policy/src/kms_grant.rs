@@ -1,0 +1,93 @@
+//! KMS grants: allows that are attached to a key, one grantee each.
+//!
+//! Source: KMS Developer Guide, "Grants in AWS KMS"; KMS API Reference, "GrantConstraints".
+
+use crate::principal::{GrantClass, PrincipalEntry, PrincipalKind, arn_class};
+use crate::request::{Key, Request, equal_ignoring_case};
+
+/// A grant of a KMS key, with the constraints that limit it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KmsGrant {
+    /// Grant id, for explanations.
+    pub id: String,
+    /// ARN of the grantee, or name of a service principal.
+    pub grantee: String,
+    /// Operations such as `Decrypt`.
+    pub operations: Vec<String>,
+    /// Pairs that the request's encryption context must include.
+    pub encryption_context_subset: Option<Vec<(String, String)>>,
+    /// Pairs that the request's encryption context must consist of.
+    pub encryption_context_equals: Option<Vec<(String, String)>>,
+    /// ARN of the resource on whose behalf the request must be made.
+    pub source_arn: Option<String>,
+}
+
+/// Operations that the encryption context constraints do not bind: those that have no encryption context.
+const WITHOUT_ENCRYPTION_CONTEXT: [&str; 8] = [
+    "describekey",
+    "retiregrant",
+    "creategrant",
+    "getpublickey",
+    "sign",
+    "verify",
+    "generatemac",
+    "verifymac",
+];
+
+impl KmsGrant {
+    /// How closely the grant names the caller if it allows the request, else `None`.
+    pub(crate) fn class(&self, request: &Request<'_>) -> Option<GrantClass> {
+        let class = self.grantee_class(request)?;
+        let (service, operation) = request.check.service_and_name();
+        let listed = self.operations.iter().any(|listed| {
+            let listed = listed.strip_prefix("kms:").unwrap_or(listed);
+            listed.eq_ignore_ascii_case(operation)
+        });
+        (service == "kms" && listed && self.constraints_hold(operation, request)).then_some(class)
+    }
+
+    fn grantee_class(&self, request: &Request<'_>) -> Option<GrantClass> {
+        let principal = request.principal;
+        if let PrincipalKind::Service { name } = &principal.kind {
+            return (*name == self.grantee).then_some(GrantClass::Direct);
+        }
+        match PrincipalEntry::aws(&self.grantee) {
+            PrincipalEntry::Account(account) => {
+                let class = match principal.kind {
+                    PrincipalKind::Root => GrantClass::Direct,
+                    _ => GrantClass::Account,
+                };
+                (principal.account.as_deref() == Some(&*account)).then_some(class)
+            }
+            _ => arn_class(&self.grantee, principal),
+        }
+    }
+
+    fn constraints_hold(&self, operation: &str, request: &Request<'_>) -> bool {
+        if let Some(wanted) = &self.source_arn
+            && operation != "retiregrant"
+        {
+            let actual = request.values(&Key::new("aws:SourceArn"));
+            if !actual.is_some_and(|values| values.iter().any(|value| value == wanted)) {
+                return false;
+            }
+        }
+        if WITHOUT_ENCRYPTION_CONTEXT.contains(&operation) {
+            return true;
+        }
+        let actual = &request.check.encryption_context;
+        let subset = |wanted: &[(String, String)]| wanted.iter().all(|pair| has_pair(actual, pair));
+        self.encryption_context_subset.as_deref().is_none_or(subset)
+            && self
+                .encryption_context_equals
+                .as_deref()
+                .is_none_or(|wanted| wanted.len() == actual.len() && subset(wanted))
+    }
+}
+
+/// In a constraint the key of a pair compares without case, its value with case.
+fn has_pair(pairs: &[(String, String)], (key, value): &(String, String)) -> bool {
+    pairs
+        .iter()
+        .any(|(name, actual)| equal_ignoring_case(name, key) && actual == value)
+}

@@ -1,0 +1,288 @@
+//! A policy: parsed, compiled, ready to be asked.
+
+use std::collections::HashMap;
+
+use crate::compile::{Compiled, Problem, compile};
+use crate::json;
+use crate::principal::GrantClass;
+use crate::request::Request;
+use crate::statement::{ActionPattern, Effect, Statement};
+use crate::validate::{MalformedPolicy, validate};
+
+/// The resource that a resource-based policy is attached to, where it changes the rules for writing one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ResourceKind {
+    /// No rules of its own.
+    #[default]
+    Standard,
+    /// An S3 bucket or access point.
+    S3Bucket,
+}
+
+/// What a policy is attached to. It decides which elements it has, which limits and which texts of refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PolicyKind {
+    /// Identity-based, inline or managed.
+    Identity,
+    /// A managed policy as permissions boundary.
+    Boundary,
+    /// Passed when a session is made.
+    Session,
+    /// Attached to a resource.
+    Resource(ResourceKind),
+    /// Of a role: who may assume it.
+    Trust,
+    /// Of a KMS key.
+    KeyPolicy,
+    /// Organizations: service control policy.
+    ServiceControl,
+    /// Organizations: resource control policy.
+    ResourceControl,
+    /// Of a VPC endpoint.
+    VpcEndpoint,
+}
+
+impl PolicyKind {
+    pub(crate) fn has_principal(self) -> bool {
+        matches!(
+            self,
+            Self::Resource(_)
+                | Self::Trust
+                | Self::KeyPolicy
+                | Self::ResourceControl
+                | Self::VpcEndpoint
+        )
+    }
+
+    /// Whether a missing `Resource` means the resource that the policy is attached to.
+    pub(crate) fn implies_resource(self) -> bool {
+        matches!(self, Self::Resource(_) | Self::Trust | Self::KeyPolicy)
+    }
+}
+
+/// A compiled policy. Immutable; share it behind an `Arc`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    kind: PolicyKind,
+    id: Option<Box<str>>,
+    statements: Box<[Statement]>,
+    index: Option<ActionIndex>,
+    /// Set for a stored text that could not be read: the policy then denies everything.
+    problem: Option<Problem>,
+}
+
+/// What one policy says about a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) deny: Option<Hit>,
+    pub(crate) allow: Option<(usize, GrantClass)>,
+}
+
+/// What denied: a statement, or the policy as a whole because it cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hit {
+    Statement(usize),
+    Unreadable,
+}
+
+impl Policy {
+    /// Reads a policy that somebody wants to write, with the checks, limits and texts of AWS.
+    pub fn parse(text: &str, kind: PolicyKind) -> Result<Self, MalformedPolicy> {
+        let root = validate(text, kind)?;
+        match compile(&root, kind) {
+            Ok(compiled) => Ok(Self::new(kind, compiled)),
+            Err(problem) => Err(MalformedPolicy::unspecific(kind, problem)),
+        }
+    }
+
+    /// Reads a policy that is in force already. It never fails: a text without certain meaning becomes a policy
+    /// that denies everything, because ignoring it could allow what its author denied.
+    pub fn parse_stored(text: &str, kind: PolicyKind) -> Self {
+        let compiled = json::parse(text)
+            .map_err(|error| error.to_string())
+            .and_then(|root| compile(&root, kind));
+        match compiled {
+            Ok(compiled) => Self::new(kind, compiled),
+            Err(problem) => Self {
+                kind,
+                id: None,
+                statements: Box::default(),
+                index: None,
+                problem: Some(problem),
+            },
+        }
+    }
+
+    fn new(kind: PolicyKind, compiled: Compiled) -> Self {
+        let Compiled { id, statements } = compiled;
+        Self {
+            kind,
+            id,
+            index: ActionIndex::new(&statements),
+            statements,
+            problem: None,
+        }
+    }
+
+    /// What the policy is attached to.
+    pub fn kind(&self) -> PolicyKind {
+        self.kind
+    }
+
+    /// The `Id` element.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// The statements in the order of the document.
+    pub fn statements(&self) -> &[Statement] {
+        &self.statements
+    }
+
+    /// Why a stored policy cannot be read and therefore denies everything.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// The condition keys that the policy mentions, in conditions and as variables, each once as it is first
+    /// written: the answer of GetContextKeysForCustomPolicy.
+    pub fn keys_mentioned(&self) -> Vec<&str> {
+        let mut seen = std::collections::HashSet::new();
+        let mut names = Vec::new();
+        for statement in &self.statements {
+            let (_, patterns) = statement.resources.patterns();
+            let variables = patterns
+                .iter()
+                .filter_map(|pattern| pattern.template())
+                .flat_map(crate::template::Template::keys);
+            let conditions = statement.conditions.iter().flat_map(|condition| {
+                std::iter::once(&condition.key).chain(condition.variable_keys())
+            });
+            for key in variables.chain(conditions) {
+                if seen.insert(&*key.lower) {
+                    names.push(&*key.name);
+                }
+            }
+        }
+        names
+    }
+
+    /// What the policy says about a request: the first matching Deny, and the Allow that names the caller closest.
+    pub(crate) fn evaluate(&self, request: &Request<'_>) -> Outcome {
+        let mut outcome = Outcome::default();
+        if self.problem.is_some() {
+            outcome.deny = Some(Hit::Unreadable);
+            return outcome;
+        }
+        match &self.index {
+            None => {
+                for (at, statement) in self.statements.iter().enumerate() {
+                    outcome.add(at, statement, request);
+                }
+            }
+            Some(index) => index.for_each(request, |at| {
+                if let Some(statement) = self.statements.get(at) {
+                    outcome.add(at, statement, request);
+                }
+            }),
+        }
+        outcome
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, at: usize, statement: &Statement, request: &Request<'_>) {
+        match statement.effect {
+            Effect::Deny => {
+                if self.deny.is_none() && statement.matches(request).is_some() {
+                    self.deny = Some(Hit::Statement(at));
+                }
+            }
+            Effect::Allow => {
+                let best = self.allow.map(|(_, class)| class);
+                if best == Some(GrantClass::Direct) {
+                    return;
+                }
+                if let Some(class) = statement.matches(request)
+                    && best.is_none_or(|best| class > best)
+                {
+                    self.allow = Some((at, class));
+                }
+            }
+        }
+    }
+}
+
+/// Which statements of a long policy can match an action at all.
+///
+/// A statement is filed under each exact action it lists, under the service of each pattern whose service is
+/// fixed, or under "any". Lists are ascending, so that a merge visits statements in the order of the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ActionIndex {
+    by_action: HashMap<Box<str>, Vec<usize>>,
+    by_service: HashMap<Box<str>, Vec<usize>>,
+    any: Vec<usize>,
+}
+
+/// Up to so many statements a plain scan is faster than the look-ups.
+const SCAN_MAX: usize = 6;
+
+impl ActionIndex {
+    fn new(statements: &[Statement]) -> Option<Self> {
+        if statements.len() <= SCAN_MAX {
+            return None;
+        }
+        let mut index = Self {
+            by_action: HashMap::new(),
+            by_service: HashMap::new(),
+            any: Vec::new(),
+        };
+        for (at, statement) in statements.iter().enumerate() {
+            if statement.actions.negated {
+                push_once(&mut index.any, at);
+                continue;
+            }
+            for pattern in &statement.actions.patterns {
+                index.file(pattern, at);
+            }
+        }
+        Some(index)
+    }
+
+    fn file(&mut self, pattern: &ActionPattern, at: usize) {
+        const WILD: [char; 2] = ['*', '?'];
+        let lower = &pattern.lower;
+        let list = match lower.split_once(':') {
+            _ if !lower.contains(WILD) => self.by_action.entry(lower.clone()).or_default(),
+            Some((service, _)) if !service.contains(WILD) => {
+                self.by_service.entry(service.into()).or_default()
+            }
+            _ => &mut self.any,
+        };
+        push_once(list, at);
+    }
+
+    fn for_each(&self, request: &Request<'_>, mut visit: impl FnMut(usize)) {
+        let (service, _) = request.check.service_and_name();
+        let exact = self.by_action.get(request.check.action_lower());
+        let service = self.by_service.get(service);
+        let mut lists = [exact, service, Some(&self.any)]
+            .map(|list| list.map_or(&[][..], Vec::as_slice).iter().peekable());
+        while let Some(next) = lists
+            .iter_mut()
+            .filter_map(|list| list.peek().copied().copied())
+            .min()
+        {
+            for list in &mut lists {
+                list.next_if(|at| **at == next);
+            }
+            visit(next);
+        }
+    }
+}
+
+fn push_once(list: &mut Vec<usize>, at: usize) {
+    if list.last() != Some(&at) {
+        list.push(at);
+    }
+}

@@ -1,0 +1,205 @@
+//! Policy variables: `${key}`, `${key, 'default'}` and the literals `${*}`, `${?}`, `${$}`.
+//!
+//! Source: IAM User Guide, "IAM policy elements: Variables and tags". Only policies of version 2012-10-17 have
+//! them. A key without value (also an empty one, or a multi-valued key) makes the whole text match nothing, unless
+//! a default is given.
+
+use crate::glob::{Token, push_literal, push_pattern};
+use crate::request::{Key, Request};
+
+/// A text with variables. What a variable stands for is never a wildcard, whatever characters it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Template {
+    parts: Box<[Part]>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(Box<str>),
+    Literal(char),
+    Variable { key: Key, default: Option<Box<str>> },
+}
+
+impl Template {
+    /// The template of a text, or `None` if it has no variable.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, variable, after)) = next_variable(rest) {
+            if !before.is_empty() {
+                parts.push(Part::Text(before.into()));
+            }
+            parts.push(Part::new(variable));
+            rest = after;
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.into()));
+        }
+        Some(Self {
+            parts: parts.into(),
+        })
+    }
+
+    /// The keys that the variables name.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Variable { key, .. } => Some(key),
+            _ => None,
+        })
+    }
+
+    /// The tokens after substitution, or `None` if a variable has no value.
+    pub(crate) fn tokens(&self, request: &Request<'_>) -> Option<Vec<Token>> {
+        let mut tokens = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => push_pattern(&mut tokens, text),
+                Part::Literal(character) => {
+                    push_literal(&mut tokens, character.encode_utf8(&mut [0; 4]));
+                }
+                Part::Variable { key, default } => {
+                    push_literal(
+                        &mut tokens,
+                        &variable_value(key, default.as_deref(), request)?,
+                    );
+                }
+            }
+        }
+        Some(tokens)
+    }
+
+    /// The text after substitution, or `None` if a variable has no value.
+    pub(crate) fn text(&self, request: &Request<'_>) -> Option<String> {
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(part) => text.push_str(part),
+                Part::Literal(character) => text.push(*character),
+                Part::Variable { key, default } => {
+                    text.push_str(&variable_value(key, default.as_deref(), request)?);
+                }
+            }
+        }
+        Some(text)
+    }
+}
+
+fn variable_value(key: &Key, default: Option<&str>, request: &Request<'_>) -> Option<String> {
+    match request.values(key) {
+        Some(crate::context::Values::One(value)) if !value.is_empty() => Some(value.into_owned()),
+        Some(crate::context::Values::One(_)) | None => default.map(str::to_owned),
+        Some(_) => None,
+    }
+}
+
+/// Splits at the first `${…}`: the text before it, what stands inside, and the text after it.
+pub(crate) fn next_variable(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once("${")?;
+    let (inside, after) = rest.split_once('}')?;
+    Some((before, inside, after))
+}
+
+/// Whether a variable starts before the fifth colon of an ARN, where none may be.
+pub(crate) fn has_variable_before_resource(text: &str) -> bool {
+    let Some((before, inside, _)) = next_variable(text) else {
+        return false;
+    };
+    !matches!(inside, "*" | "?" | "$") && before.matches(':').count() < 5
+}
+
+impl Part {
+    fn new(inside: &str) -> Self {
+        match inside {
+            "*" => Self::Literal('*'),
+            "?" => Self::Literal('?'),
+            "$" => Self::Literal('$'),
+            _ => match inside.split_once(',') {
+                Some((name, default)) => Self::Variable {
+                    key: Key::new(name.trim()),
+                    default: default
+                        .trim()
+                        .strip_prefix('\'')
+                        .and_then(|text| text.strip_suffix('\''))
+                        .map(Into::into),
+                },
+                None => Self::Variable {
+                    key: Key::new(inside.trim()),
+                    default: None,
+                },
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::MapContext;
+    use crate::glob::Glob;
+    use crate::principal::Principal;
+    use crate::request::{Check, Resource};
+
+    fn resolve(text: &str) -> Option<String> {
+        let mut context = MapContext::new();
+        context
+            .set("aws:username", "ana")
+            .set("bw:empty", "")
+            .set("bw:star", "a*b")
+            .set_many("bw:many", ["x"]);
+        let principal = Principal::anonymous();
+        let check = Check::new("s3:GetObject", Resource::default());
+        let request = Request::new(&principal, &check, &context, None, false);
+        Template::parse(text).unwrap().text(&request)
+    }
+
+    #[test]
+    fn substitution() {
+        for (text, expected) in [
+            ("home/${aws:username}/*", Some("home/ana/*")),
+            ("${AWS:UserName}", Some("ana")),
+            ("${bw:absent}", None),
+            ("${bw:absent, 'all'}", Some("all")),
+            ("${bw:empty}", None),
+            ("${bw:empty,'all'}", Some("all")),
+            ("${bw:many}", None),
+            ("${*}${?}${$}", Some("*?$")),
+            ("a${$}{x}", Some("a${x}")),
+            ("${aws:username}-${bw:absent, 'z'}", Some("ana-z")),
+            ("${aws:username}${open", Some("ana${open")),
+        ] {
+            assert_eq!(resolve(text).as_deref(), expected, "{text}");
+        }
+        assert_eq!(Template::parse("plain * text"), None);
+        assert_eq!(Template::parse("${open"), None);
+    }
+
+    #[test]
+    fn values_are_no_wildcards() {
+        let mut context = MapContext::new();
+        context.set("bw:star", "a*b");
+        let principal = Principal::anonymous();
+        let check = Check::new("s3:GetObject", Resource::default());
+        let request = Request::new(&principal, &check, &context, None, false);
+        let tokens = Template::parse("${bw:star}/*")
+            .unwrap()
+            .tokens(&request)
+            .unwrap();
+        let glob = Glob::from_tokens(&tokens);
+        assert!(glob.matches("a*b/k"));
+        assert!(!glob.matches("axb/k"));
+    }
+
+    #[test]
+    fn place_of_variables() {
+        assert!(has_variable_before_resource(
+            "arn:aws:iam::${aws:PrincipalAccount}:user/x"
+        ));
+        assert!(!has_variable_before_resource(
+            "arn:aws:iam::1:user/${aws:username}"
+        ));
+        assert!(!has_variable_before_resource("arn:aws:s3:::b/${*}"));
+    }
+}

@@ -56,6 +56,7 @@ class Binder:
         self.key_sets = []
         self.key_set_ids = {}
         self.unbound = []
+        self.type_count = 0
 
     def namespace(self, prefix):
         if prefix not in self.namespaces:
@@ -118,6 +119,7 @@ class Binder:
         if "only" in rule:
             named = [kind for kind in named if kind["name"] in rule["only"]]
         seen = set()
+        self.type_count = len({kind["name"] for kind in named})
         for kind in named:
             facts = types.get(kind["name"].lower())
             if facts is None or kind["name"] in seen:
@@ -228,7 +230,7 @@ class Binder:
         return shape is not None and self.service.shapes[shape]["type"] in ("string", "integer", "long")
 
     def guess(self, operation, kind, name, names, members):
-        texts = [member for member in members if self.is_text(member, members)]
+        texts = [member for member in members if self.is_text(member, members) and not self.is_other_name(name, member)]
         folded = {plain(member): member for member in texts}
         if plain(name) in folded:
             return folded[plain(name)]
@@ -246,7 +248,9 @@ class Binder:
             for member in texts:
                 if member in required and len(stem(member)) > 2 and plain(kind).endswith(stem(member)):
                     return member
-            for member in texts:
+            # A bare `Name` is the resource's when no other type could be meant.
+            single = self.type_count == 1 or singular(plain(kind)) in plain(operation)
+            for member in texts if single else []:
                 if plain(member) in ("name", "names", "id", "ids", "identifier") and len(names) == 1:
                     return member
         for outer, traits in members.items():
@@ -260,6 +264,11 @@ class Binder:
                 if last and plain(inner) == "name" and stem(outer).removesuffix("input") in wanted:
                     return path
         return None
+
+    @staticmethod
+    def is_other_name(variable, member):
+        """A name is no identifier that the service gives out."""
+        return plain(variable).endswith("id") and plain(member).endswith(("name", "names", "namelist"))
 
     def whole_arn(self, kind, members, operation):
         for member in members:

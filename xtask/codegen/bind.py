@@ -9,6 +9,7 @@ looked for among the input members. What the rule cannot know stands in the over
 [assume]               operations whose action the reference does not list (yet); named after the operation, on `*`
 [open]                 operations that need no permission
 [service_bound]        operations (or all operations on resource types) whose resources the service's own resolver names
+[created]              operation -> resource types that it makes and names itself
 [ignore_types]         resource types that no operation is checked against
 [prefer]               resource types that an identifier without an ARN means, where one member may name several types
 may_be_arn             members that take an ARN although neither their name nor their pattern says so
@@ -20,7 +21,7 @@ import re
 # From the strongest: the reference gives some actions two levels (`Tagging, Write`).
 LEVELS = {"Permissions management": "permissions", "Write": "write", "Tagging": "tagging", "Read": "read", "List": "list"}
 PLACES = {"Partition", "Region", "Account", "AccountId", "PrimaryRegion"}
-ENDINGS = ("withpath", "identifiers", "identifier", "names", "name", "arns", "arn", "ids", "id")
+ENDINGS = ("namelist", "arnlist", "idlist", "withpath", "identifiers", "identifier", "names", "name", "arns", "arn", "ids", "id")
 READING = re.compile(r"(Get|List|Describe|BatchGet|Search|Lookup|Head|Query|Preview|Validate|Check|Test)[A-Z]|Check|Verify")
 TAG_MEMBERS = ("tags", "taglist", "tagset", "tagstoadd", "addtags", "tagslist", "tagging", "tagspecifications", "tagspecification", "resourcetags")
 TAG_KEY_MEMBERS = ("tagkeys", "tagkeylist", "tagstoremove", "removetags", "untagkeys")
@@ -55,6 +56,7 @@ class Binder:
         self.key_sets = []
         self.key_set_ids = {}
         self.unbound = []
+        self.type_count = 0
 
     def namespace(self, prefix):
         if prefix not in self.namespaces:
@@ -117,6 +119,7 @@ class Binder:
         if "only" in rule:
             named = [kind for kind in named if kind["name"] in rule["only"]]
         seen = set()
+        self.type_count = len({kind["name"] for kind in named})
         for kind in named:
             facts = types.get(kind["name"].lower())
             if facts is None or kind["name"] in seen:
@@ -129,7 +132,7 @@ class Binder:
             if unknown and not required:
                 # An optional type that the input cannot name is never checked.
                 continue
-            if unknown and len(unknown) == len(variables):
+            if unknown and len(unknown) == len(variables) and not self.is_created(operation, kind["name"]):
                 unbound.append(kind["name"])
             self.resource_types[key] = {"arn": facts["arn"]} | self.keys(facts.get("conditionKeys", []))
             self.used_types.add(key)
@@ -153,6 +156,13 @@ class Binder:
         if entries:
             result["resources"] = entries
         return [result | self.conditions(rule)]
+
+    def is_created(self, operation, kind):
+        """The service gives the name, so `type/*` is what policies are written against."""
+        if not operation.startswith(("Create", "Allocate", "Request", "Put", "Start", "Import")):
+            return False
+        folded = plain(operation)
+        return singular(plain(kind)) in folded or kind in self.overlay.get("created", {}).get(operation, [])
 
     def conditions(self, rule):
         return {when: rule[when] for when in ("when_present", "when_absent") if when in rule}
@@ -220,7 +230,7 @@ class Binder:
         return shape is not None and self.service.shapes[shape]["type"] in ("string", "integer", "long")
 
     def guess(self, operation, kind, name, names, members):
-        texts = [member for member in members if self.is_text(member, members)]
+        texts = [member for member in members if self.is_text(member, members) and not self.is_other_name(name, member)]
         folded = {plain(member): member for member in texts}
         if plain(name) in folded:
             return folded[plain(name)]
@@ -238,8 +248,10 @@ class Binder:
             for member in texts:
                 if member in required and len(stem(member)) > 2 and plain(kind).endswith(stem(member)):
                     return member
-            for member in texts:
-                if plain(member) in ("name", "id", "identifier") and len(names) == 1:
+            # A bare `Name` is the resource's when no other type could be meant.
+            single = self.type_count == 1 or singular(plain(kind)) in plain(operation)
+            for member in texts if single else []:
+                if plain(member) in ("name", "names", "id", "ids", "identifier") and len(names) == 1:
                     return member
         for outer, traits in members.items():
             shape = self.service.shapes[traits["shape"]]
@@ -252,6 +264,11 @@ class Binder:
                 if last and plain(inner) == "name" and stem(outer).removesuffix("input") in wanted:
                     return path
         return None
+
+    @staticmethod
+    def is_other_name(variable, member):
+        """A name is no identifier that the service gives out."""
+        return plain(variable).endswith("id") and plain(member).endswith(("name", "names", "namelist"))
 
     def whole_arn(self, kind, members, operation):
         for member in members:

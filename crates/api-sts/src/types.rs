@@ -15,7 +15,7 @@ shape! {
     struct Credentials {
         access_key_id: String = "AccessKeyId",
         secret_access_key: Secret<String> = "SecretAccessKey",
-        session_token: String = "SessionToken",
+        session_token: Secret<String> = "SessionToken",
         expiration: Timestamp = "Expiration",
     }
 }

@@ -268,3 +268,48 @@ fn operation_facts_are_what_aws_documents() {
         .find(|member| member.name == "Plaintext");
     assert!(plaintext.is_some_and(|member| member.required && member.sensitive));
 }
+
+/// What is still authorized on `*`, although its action names a resource type. The number may only fall.
+const UNBOUND_MAX: usize = 207;
+
+#[test]
+fn the_list_of_unbound_operations_only_shrinks() {
+    let unbound: Vec<_> = include_str!("../../../../facts/unbound.txt")
+        .lines()
+        .collect();
+    assert!(
+        unbound.len() <= UNBOUND_MAX,
+        "{} operations are unbound",
+        unbound.len()
+    );
+    let unmapped: Vec<_> = services()
+        .flat_map(|service| &service.operations)
+        .filter(|operation| operation.binding == Binding::Unmapped)
+        .map(|operation| operation.name)
+        .collect();
+    assert_eq!(unmapped, Vec::<&str>::new());
+}
+
+#[test]
+fn implemented_operations_are_bound() {
+    let names = |service: &str| {
+        let operations = catalog()
+            .service(service)
+            .map(|service| service.operations.iter())
+            .into_iter()
+            .flatten();
+        operations.filter(|operation| operation.implemented).count()
+    };
+    let implemented: Vec<_> = [
+        "iam",
+        "sts",
+        "kms",
+        "s3",
+        "bedrock",
+        "bedrock-runtime",
+        "cloudtrail",
+    ]
+    .map(names)
+    .to_vec();
+    assert_eq!(implemented, [92, 6, 35, 43, 11, 5, 3]);
+}

@@ -1,7 +1,10 @@
 //! Services and operations.
 
+use std::sync::OnceLock;
+
 use crate::authorization::{Authorization, Binding};
 use crate::shape::{Member, Shape, ShapeId, ShapeKind};
+use crate::{embedded, load};
 
 /// A wire protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +24,10 @@ pub enum Dialect {
     /// `N validation error(s) detected: Value ... failed to satisfy constraint: ...` with the given code, e.g. `ValidationException`.
     Classic(&'static str),
     /// Newer services: the message names the field; `fields` says that the error structure has `reason` and a field list member of that name.
-    Framework { code: &'static str, fields: Option<&'static str> },
+    Framework {
+        code: &'static str,
+        fields: Option<&'static str>,
+    },
     /// `MissingParameter`, `InvalidParameterValue`, ...
     Ec2,
     /// `MalformedXML`, `InvalidArgument`, `InvalidBucketName`, ...
@@ -70,15 +76,30 @@ pub struct Service {
 
 impl Service {
     pub fn operation(&'static self, name: &str) -> Option<&'static Operation> {
-        self.operations.binary_search_by(|operation| operation.name.cmp(name)).ok().and_then(|at| self.operations.get(at))
+        self.operations
+            .binary_search_by(|operation| operation.name.cmp(name))
+            .ok()
+            .and_then(|at| self.operations.get(at))
     }
 
     /// The shape behind an id. Ids come from the same service; a foreign id gives an empty structure, never a panic.
     pub fn shape(&'static self, id: ShapeId) -> &'static Shape {
         static EMPTY: Shape = Shape {
             name: "",
-            kind: ShapeKind::Structure { members: Vec::new(), payload: None, union: false, event_stream: false, event: false, document: false },
-            constraints: crate::shape::Constraints { min: None, max: None, pattern: None, values: Vec::new() },
+            kind: ShapeKind::Structure {
+                members: Vec::new(),
+                payload: None,
+                union: false,
+                event_stream: false,
+                event: false,
+                document: false,
+            },
+            constraints: crate::shape::Constraints {
+                min: None,
+                max: None,
+                pattern: None,
+                values: Vec::new(),
+            },
             sensitive: false,
             error: None,
             xml_namespace: None,
@@ -89,6 +110,13 @@ impl Service {
 
     pub fn shape_named(&'static self, name: &str) -> Option<&'static Shape> {
         self.shapes.iter().find(|shape| shape.name == name)
+    }
+
+    /// The error structure with this wire code.
+    pub fn error(&'static self, code: &str) -> Option<&'static Shape> {
+        self.shapes
+            .iter()
+            .find(|shape| shape.error.as_ref().is_some_and(|error| error.code == code))
     }
 
     /// Members of a structure shape; empty for other kinds.
@@ -116,6 +144,9 @@ pub struct Operation {
     /// Root element of an XML input body, with namespace, where it is not the payload member.
     pub input_root: Option<&'static str>,
     pub input_namespace: Option<&'static str>,
+    /// The output has one member and no element around it: the root element is the member itself, of this name
+    /// (`LocationConstraint` of `s3:GetBucketLocation`).
+    pub output_root: Option<&'static str>,
     pub errors: Vec<ShapeId>,
     /// The call is made without a signature (`AssumeRoleWithWebIdentity`, `AssumeRoleWithSAML`).
     pub unsigned: bool,
@@ -129,12 +160,18 @@ pub struct Operation {
     /// Recorded as a data event (`eventCategory` `Data`) and not as a management event.
     pub data_event: bool,
     pub binding: Binding,
-    /// All must pass; the first that fails decides. Empty unless `binding` is `Mapped`.
+    /// All must pass; the first that fails decides. Empty when `binding` is `Open` or `Unmapped`; when it is `Service`, these are
+    /// the actions with their mechanical targets, and the service's resolver names the resources.
     pub authorizations: Vec<Authorization>,
     /// Host prefix template (`{AccountId}.`), informative only.
     pub host_prefix: Option<&'static str>,
     /// The input has a required checksum.
     pub checksum_required: bool,
+    /// Path of the input member that sets tags: a map, a list of structures with a key and a value member, or
+    /// (`s3` header `Tagging`) a string in query-string form. `aws:RequestTag` and `aws:TagKeys` come from it.
+    pub request_tags: Option<&'static str>,
+    /// Path of the input member that lists tag keys to remove. `aws:TagKeys` comes from it.
+    pub tag_keys: Option<&'static str>,
 }
 
 /// How an operation pages.
@@ -152,17 +189,89 @@ pub struct Paginator {
 /// All services.
 #[derive(Debug)]
 pub struct Catalog {
-    pub(crate) heads: Vec<ServiceHead>,
+    heads: Vec<ServiceHead>,
+    /// Same order as `heads`; parsed on first use.
+    services: Vec<OnceLock<Option<&'static Service>>>,
 }
 
 impl Catalog {
+    /// Sorted by id.
     pub fn heads(&'static self) -> &'static [ServiceHead] {
         &self.heads
+    }
+
+    pub fn head(&'static self, id: &str) -> Option<&'static ServiceHead> {
+        self.position(id).and_then(|at| self.heads.get(at))
+    }
+
+    /// The service with all its shapes. The first call for a service parses its facts (a few milliseconds).
+    pub fn service(&'static self, id: &str) -> Option<&'static Service> {
+        let at = self.position(id)?;
+        let head = self.heads.get(at)?;
+        *self.services.get(at)?.get_or_init(|| {
+            let file = embedded::file(head.id)?;
+            // The tests of this crate parse every embedded file, so `None` does not happen in a tested build.
+            load::service(head, file)
+                .ok()
+                .map(|service| &*Box::leak(Box::new(service)))
+        })
+    }
+
+    /// Services whose `X-Amz-Target` begins with `prefix` (the part before the last dot).
+    pub fn by_target_prefix(&'static self, prefix: &str) -> Option<&'static ServiceHead> {
+        self.heads
+            .iter()
+            .find(|head| head.target_prefix == Some(prefix))
+    }
+
+    /// Services that sign with this name in the credential scope; several share one (`bedrock`, `s3`, `sagemaker`).
+    pub fn by_signing_name(&'static self, name: &str) -> Vec<&'static ServiceHead> {
+        self.heads
+            .iter()
+            .filter(|head| head.signing_name == name)
+            .collect()
+    }
+
+    /// The query-protocol service with this signing name and `Version` parameter.
+    pub fn by_query_version(
+        &'static self,
+        signing_name: &str,
+        version: &str,
+    ) -> Option<&'static ServiceHead> {
+        let speaks_query = |head: &ServiceHead| {
+            head.protocols
+                .iter()
+                .any(|protocol| matches!(protocol, Protocol::Query | Protocol::Ec2Query))
+        };
+        self.heads.iter().find(|head| {
+            head.signing_name == signing_name && head.api_version == version && speaks_query(head)
+        })
+    }
+
+    /// The service whose host name begins with this label (`api.ecr` has two).
+    pub fn by_endpoint_prefix(&'static self, prefix: &str) -> Option<&'static ServiceHead> {
+        self.heads
+            .iter()
+            .find(|head| head.endpoint_prefix == prefix)
+    }
+
+    /// The service whose rpcv2 path is `/service/NAME/operation/...`.
+    pub fn by_rpc_name(&'static self, name: &str) -> Option<&'static ServiceHead> {
+        self.heads.iter().find(|head| head.rpc_name == Some(name))
+    }
+
+    fn position(&self, id: &str) -> Option<usize> {
+        self.heads.binary_search_by(|head| head.id.cmp(id)).ok()
     }
 }
 
 /// The catalog compiled into this binary.
 pub fn catalog() -> &'static Catalog {
-    static CATALOG: std::sync::OnceLock<Catalog> = std::sync::OnceLock::new();
-    CATALOG.get_or_init(|| Catalog { heads: Vec::new() })
+    static CATALOG: OnceLock<Catalog> = OnceLock::new();
+    CATALOG.get_or_init(|| {
+        // The tests of this crate parse the embedded index, so the default does not happen in a tested build.
+        let heads = load::heads(embedded::INDEX).unwrap_or_default();
+        let services = heads.iter().map(|_| OnceLock::new()).collect();
+        Catalog { heads, services }
+    })
 }

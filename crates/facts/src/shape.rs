@@ -56,13 +56,17 @@ pub enum ShapeKind {
     },
     String,
     /// `streaming`: the bytes travel beside the value, not in it.
-    Blob { streaming: bool },
+    Blob {
+        streaming: bool,
+    },
     Boolean,
     Integer,
     Long,
     Float,
     Double,
-    Timestamp { format: Option<TimestampFormat> },
+    Timestamp {
+        format: Option<TimestampFormat>,
+    },
 }
 
 /// Limits of a shape. Lengths count characters of strings, bytes of blobs, entries of lists and maps; for numbers they bound the value.

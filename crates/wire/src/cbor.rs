@@ -470,18 +470,18 @@ fn head(out: &mut Vec<u8>, major: u8, argument: u64) {
     let major = major << 5;
     match argument {
         0..24 => out.push(major | b0),
-        24..0x100 => out.extend_from_slice(&[major | 24, b0]),
-        0x100..0x1_0000 => out.extend_from_slice(&[major | 25, b1, b0]),
-        0x1_0000..0x1_0000_0000 => out.extend_from_slice(&[major | 26, b3, b2, b1, b0]),
+        24..0x100 => out.extend_from_slice(&[major + 24, b0]),
+        0x100..0x1_0000 => out.extend_from_slice(&[major + 25, b1, b0]),
+        0x1_0000..0x1_0000_0000 => out.extend_from_slice(&[major + 26, b3, b2, b1, b0]),
         _ => {
-            out.push(major | 27);
+            out.push(major + 27);
             out.extend_from_slice(&argument.to_be_bytes());
         }
     }
 }
 
 fn float(out: &mut Vec<u8>, number: f64) {
-    out.push(SIMPLE << 5 | 27);
+    out.push((SIMPLE << 5) + 27);
     out.extend_from_slice(&number.to_bits().to_be_bytes());
 }
 
@@ -493,8 +493,8 @@ mod tests {
     fn halves() {
         assert_eq!(half(0x3C00).to_bits(), 1.0_f64.to_bits());
         assert_eq!(half(0xC000).to_bits(), (-2.0_f64).to_bits());
-        assert_eq!(half(0x7C00), f64::INFINITY);
-        assert_eq!(half(0xFC00), f64::NEG_INFINITY);
+        assert_eq!(half(0x7C00).to_bits(), f64::INFINITY.to_bits());
+        assert_eq!(half(0xFC00).to_bits(), f64::NEG_INFINITY.to_bits());
         assert!(half(0x7E00).is_nan());
         assert_eq!(half(0x0001).to_bits(), 2_f64.powi(-24).to_bits());
     }

@@ -1,6 +1,6 @@
 //! The client's side: inputs out, outputs in.
 
-use facts::{Dialect, Operation, Protocol, Service};
+use facts::{Member, Operation, Protocol, Service};
 use http::HeaderMap;
 
 use crate::error::DecodeError;
@@ -114,6 +114,7 @@ pub fn decode_output(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Value, DecodeError> {
+    let bare = server::bare_member(service, operation);
     let value = match (protocol, operation.output) {
         (Protocol::Query | Protocol::Ec2Query, _) => {
             query::decode_output(service, operation, body)?
@@ -121,11 +122,7 @@ pub fn decode_output(
         (Protocol::RestJson, _) => {
             rest::decode_output(service, operation, Body::Json, status, headers, body)?
         }
-        (Protocol::RestXml, Some(_))
-            if service.dialect == Dialect::S3 && operation.name == server::S3_LOCATION =>
-        {
-            s3_location(body)?
-        }
+        (Protocol::RestXml, Some(_)) if bare.is_some() => bare_output(bare, body)?,
         (Protocol::RestXml, _) => {
             rest::decode_output(service, operation, Body::Xml, status, headers, body)?
         }
@@ -140,11 +137,11 @@ pub fn decode_output(
     })
 }
 
-fn s3_location(body: &[u8]) -> Result<Value, DecodeError> {
+fn bare_output(member: Option<&'static Member>, body: &[u8]) -> Result<Value, DecodeError> {
     let root = xml::parse(body)?;
     let mut fields = Struct::new();
-    if !root.text.is_empty() {
-        fields.set("LocationConstraint", Value::Str(root.text));
+    if let Some(member) = member.filter(|_| !root.text.is_empty()) {
+        fields.set(member.name, Value::Str(root.text));
     }
     Ok(Value::Struct(fields))
 }

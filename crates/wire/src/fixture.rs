@@ -62,6 +62,7 @@ pub(crate) fn operation(name: &'static str, http_uri: &'static str) -> Operation
         result_wrapper: None,
         input_root: None,
         input_namespace: None,
+        output_root: None,
         errors: Vec::new(),
         unsigned: false,
         paginator: None,
@@ -71,6 +72,8 @@ pub(crate) fn operation(name: &'static str, http_uri: &'static str) -> Operation
         data_event: false,
         binding: Binding::Open,
         authorizations: Vec::new(),
+        request_tags: None,
+        tag_keys: None,
         host_prefix: None,
         checksum_required: false,
     }

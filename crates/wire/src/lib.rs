@@ -43,12 +43,13 @@ pub mod value;
 mod xml;
 mod xml_shape;
 
-pub use typed::{ApiInput, FromValue, IntoValue, Secret, ShapeError};
 pub use client::{EncodedRequest, decode_output, encode_input};
+pub use constraint::violations;
 pub use error::{DecodeError, ErrorReply, Format, Rule, Step, Violation};
 pub use fault::{decode_error, encode_error};
 pub use route::{Labels, route_rest};
-pub use server::{decode_input, encode_output};
+pub use server::{decode_input, encode_output, parse_input};
+pub use typed::{ApiInput, FromValue, IntoValue, Secret, ShapeError};
 pub use value::{Struct, Timestamp, Value};
 
 /// Header names and values, in the order in which they are sent. Values may hold any text: whoever writes them to a connection

@@ -39,9 +39,11 @@ fn whole(regex: &Regex, text: &str) -> bool {
     regex.is_match(Input::new(text).anchored(Anchored::Yes))
 }
 
+type Cache = HashMap<&'static str, Option<Arc<Pattern>>>;
+
 /// The compiled form of a pattern of the facts, from a cache; `None` when it cannot be expressed, which a test forbids.
 pub fn compiled(source: &'static str) -> Option<Arc<Pattern>> {
-    static CACHE: OnceLock<RwLock<HashMap<&'static str, Option<Arc<Pattern>>>>> = OnceLock::new();
+    static CACHE: OnceLock<RwLock<Cache>> = OnceLock::new();
     let cache = CACHE.get_or_init(RwLock::default);
     if let Some(found) = cache
         .read()

@@ -51,7 +51,7 @@ pub(crate) fn decode_input(
             Location::Uri => label(service, member, labels)?,
             Location::QueryString => from_query(service, shape, member, &query)?,
             Location::Header => from_header(service, member, parts.headers)?,
-            Location::Headers => Some(from_headers(member, parts.headers)?),
+            Location::Headers => from_headers(member, parts.headers)?,
             Location::Body | Location::StatusCode => None,
         };
         if let Some(value) = value {
@@ -313,7 +313,7 @@ fn split_dates(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn from_headers(member: &Member, headers: &HeaderMap) -> Result<Value, DecodeError> {
+fn from_headers(member: &Member, headers: &HeaderMap) -> Result<Option<Value>, DecodeError> {
     let prefix = member.wire_name().to_ascii_lowercase();
     let mut entries = Vec::new();
     for name in headers.keys() {
@@ -322,7 +322,7 @@ fn from_headers(member: &Member, headers: &HeaderMap) -> Result<Value, DecodeErr
             entries.push((key.to_owned(), Value::Str(text)));
         }
     }
-    Ok(Value::Map(entries))
+    Ok((!entries.is_empty()).then_some(Value::Map(entries)))
 }
 
 /// Reads the output of an answer.
@@ -353,7 +353,7 @@ pub(crate) fn decode_message(
     for member in service.members(id) {
         let value = match member.location {
             Location::Header => from_header(service, member, headers)?,
-            Location::Headers => Some(from_headers(member, headers)?),
+            Location::Headers => from_headers(member, headers)?,
             Location::StatusCode => Some(Value::Int(i64::from(status))),
             Location::Body | Location::QueryString | Location::Uri => None,
         };

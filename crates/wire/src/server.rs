@@ -1,6 +1,6 @@
 //! The server's side: inputs in, outputs out.
 
-use facts::{Dialect, Operation, Protocol, Service};
+use facts::{Dialect, Member, Operation, Protocol, Service};
 
 use crate::error::DecodeError;
 use crate::query::Flavour;
@@ -21,13 +21,7 @@ pub fn decode_input(
     labels: &Labels,
     body: &[u8],
 ) -> Result<Value, DecodeError> {
-    let decoded = decode_unchecked(protocol, service, operation, parts, labels, body)?;
-    // A body of `null` is a structure without members.
-    let value = if decoded == Value::Null {
-        Value::Struct(Struct::new())
-    } else {
-        decoded
-    };
+    let value = parse_input(protocol, service, operation, parts, labels, body)?;
     let violations = operation
         .input
         .map(|input| constraint::violations(service, input, &value))
@@ -39,7 +33,8 @@ pub fn decode_input(
     }
 }
 
-fn decode_unchecked(
+/// Decodes an input without checking its constraints: types alone. A server wants [`decode_input`].
+pub fn parse_input(
     protocol: Protocol,
     service: &'static Service,
     operation: &'static Operation,
@@ -47,7 +42,7 @@ fn decode_unchecked(
     labels: &Labels,
     body: &[u8],
 ) -> Result<Value, DecodeError> {
-    match (protocol, operation.input) {
+    let value = match (protocol, operation.input) {
         (Protocol::Query, _) => {
             query::decode_input(service, operation, Flavour::Aws, parts.query, body)
         }
@@ -63,7 +58,13 @@ fn decode_unchecked(
         (_, None) => Ok(Value::Struct(Struct::new())),
         (Protocol::Json10 | Protocol::Json11, Some(input)) => json::decode(service, input, body),
         (Protocol::RpcV2Cbor, Some(input)) => cbor::decode(service, input, body),
-    }
+    }?;
+    // A body of `null` is a structure without members.
+    Ok(if value == Value::Null {
+        Value::Struct(Struct::new())
+    } else {
+        value
+    })
 }
 
 /// Encodes an output. Bytes of a streaming payload are written when the value holds them; otherwise the caller sends them itself.
@@ -171,13 +172,13 @@ fn rest_output(
     let Some(id) = operation.output else {
         return (Headers::new(), Vec::new());
     };
-    if service.dialect == Dialect::S3 && operation.name == S3_LOCATION {
+    if let Some(member) = bare_member(service, operation) {
         return (
             vec![("content-type".into(), "application/xml".to_owned())],
-            s3_location(service, output),
+            bare_body(service, member, output),
         );
     }
-    let root = s3_root(service, operation).map(|name| (name, None));
+    let root = operation.output_root.map(|name| (name, None));
     let kind = if protocol == Protocol::RestJson {
         Body::Json
     } else {
@@ -196,57 +197,32 @@ fn rest_output(
     (headers, body)
 }
 
-/// The one S3 operation whose answer is the member itself, without a structure around it.
-pub(crate) const S3_LOCATION: &str = "GetBucketLocation";
+/// The one member that is the whole answer without a structure around it (`LocationConstraint` of `s3:GetBucketLocation`).
+pub(crate) fn bare_member(
+    service: &'static Service,
+    operation: &'static Operation,
+) -> Option<&'static Member> {
+    let root = operation.output_root?;
+    match service.members(operation.output?) {
+        [only] if only.wire_name() == root => Some(only),
+        _ => None,
+    }
+}
 
-fn s3_location(service: &'static Service, output: &Value) -> Vec<u8> {
+fn bare_body(service: &'static Service, member: &'static Member, output: &Value) -> Vec<u8> {
     let mut writer = Writer::document();
     let namespace: Vec<_> = service
         .xml_namespace
-        .iter()
-        .map(|uri| ("xmlns".to_owned(), (*uri).to_owned()))
+        .map(|uri| ("xmlns".to_owned(), uri.to_owned()))
+        .into_iter()
         .collect();
-    writer.open_with("LocationConstraint", &namespace);
+    writer.open_with(member.wire_name(), &namespace);
     writer.text(
         output
-            .member("LocationConstraint")
+            .member(member.name)
             .and_then(Value::as_str)
             .unwrap_or_default(),
     );
-    writer.close("LocationConstraint");
+    writer.close(member.wire_name());
     writer.finish()
-}
-
-/// Root elements of S3's answers, which botocore's model does not name. Source: "Response Syntax" of each operation in the
-/// Amazon S3 API reference. Strict clients (Rust, Go) check them.
-fn s3_root(service: &'static Service, operation: &'static Operation) -> Option<&'static str> {
-    if service.dialect != Dialect::S3 {
-        return None;
-    }
-    Some(match operation.name {
-        "ListBuckets" => "ListAllMyBucketsResult",
-        "ListDirectoryBuckets" => "ListAllMyDirectoryBucketsResult",
-        "ListObjects" | "ListObjectsV2" => "ListBucketResult",
-        "ListObjectVersions" => "ListVersionsResult",
-        "ListMultipartUploads" => "ListMultipartUploadsResult",
-        "ListParts" => "ListPartsResult",
-        "CreateMultipartUpload" => "InitiateMultipartUploadResult",
-        "CompleteMultipartUpload" => "CompleteMultipartUploadResult",
-        "DeleteObjects" => "DeleteResult",
-        "GetBucketAcl" | "GetObjectAcl" => "AccessControlPolicy",
-        "GetBucketCors" => "CORSConfiguration",
-        "GetBucketLifecycle" | "GetBucketLifecycleConfiguration" => "LifecycleConfiguration",
-        "GetBucketLogging" => "BucketLoggingStatus",
-        "GetBucketNotification" | "GetBucketNotificationConfiguration" => {
-            "NotificationConfiguration"
-        }
-        "GetBucketRequestPayment" => "RequestPaymentConfiguration",
-        "GetBucketTagging" | "GetObjectTagging" => "Tagging",
-        "GetBucketVersioning" => "VersioningConfiguration",
-        "GetBucketWebsite" => "WebsiteConfiguration",
-        "GetBucketAccelerateConfiguration" => "AccelerateConfiguration",
-        "GetObjectAttributes" => "GetObjectAttributesResponse",
-        "CreateSession" => "CreateSessionResult",
-        _ => return None,
-    })
 }

@@ -12,7 +12,7 @@ use crate::scalar;
 use crate::value::{Struct, Value};
 
 /// All violations of an input, at most [`limits::VIOLATIONS`].
-pub(crate) fn violations(service: &'static Service, input: ShapeId, value: &Value) -> Vec<Violation> {
+pub fn violations(service: &'static Service, input: ShapeId, value: &Value) -> Vec<Violation> {
     let mut walk = Walk {
         service,
         path: Vec::new(),

@@ -270,7 +270,9 @@ pub fn catalog() -> &'static Catalog {
     static CATALOG: OnceLock<Catalog> = OnceLock::new();
     CATALOG.get_or_init(|| {
         // The tests of this crate parse the embedded index, so the default does not happen in a tested build.
-        let heads = load::heads(embedded::INDEX).unwrap_or_default();
+        let mut heads = load::heads(embedded::INDEX).unwrap_or_default();
+        heads.extend(load::heads(embedded::OWN_INDEX).unwrap_or_default());
+        heads.sort_unstable_by_key(|head| head.id);
         let services = heads.iter().map(|_| OnceLock::new()).collect();
         Catalog { heads, services }
     })

@@ -1,11 +1,15 @@
 //! The facts files, compiled in.
 
 pub(crate) const INDEX: &str = include_str!("../../../facts/index.json");
+/// The index of our own services: those that no AWS model describes. Kept by hand, in the form of the others.
+pub(crate) const OWN_INDEX: &str = include_str!("../own/index.json");
+const OWN_FILES: &[(&str, &str)] = &[("bailiwick", include_str!("../own/bailiwick.json"))];
 
 /// The facts of one service.
 pub(crate) fn file(id: &str) -> Option<&'static str> {
     FILES
         .iter()
+        .chain(OWN_FILES)
         .find(|(name, _)| *name == id)
         .map(|(_, text)| *text)
 }

@@ -213,7 +213,7 @@ fn statement(decision: &Decision) -> serde_json::Value {
 }
 
 /// What the owning service knows of a resource; nothing for `*` and for services without handlers.
-async fn resource_access(call: &mut Call, arn: &str) -> Result<ResourceAccess, ApiError> {
+pub async fn resource_access(call: &mut Call, arn: &str) -> Result<ResourceAccess, ApiError> {
     let Some(prefix) = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1)).map(str::to_owned) else {
         return Ok(ResourceAccess::default());
     };
@@ -230,7 +230,7 @@ async fn resource_access(call: &mut Call, arn: &str) -> Result<ResourceAccess, A
 }
 
 /// Owner of a resource: as its service says, else the account in the ARN, else the caller's.
-fn owner(call: &Call, arn: &str, found: &ResourceAccess) -> String {
+pub fn owner(call: &Call, arn: &str, found: &ResourceAccess) -> String {
     if !found.account.is_empty() {
         return found.account.clone();
     }

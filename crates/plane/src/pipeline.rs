@@ -124,6 +124,15 @@ impl Plane {
         self.services.get(id)
     }
 
+    pub fn directory(&self) -> &Arc<dyn Directory> {
+        &self.directory
+    }
+
+    /// State of a service, for its handlers. See [`Service::extension`].
+    pub fn extension<T: Send + Sync + 'static>(&self, service: &str) -> Option<Arc<T>> {
+        self.services.get(service)?.extension()?.downcast::<T>().ok()
+    }
+
     pub fn now(&self) -> Timestamp {
         Timestamp(self.clock.now_ms())
     }

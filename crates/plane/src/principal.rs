@@ -112,6 +112,10 @@ pub trait Directory: Send + Sync + 'static {
     async fn credential(&self, tx: &mut Transaction, access_key_id: &str) -> Result<Option<Credential>, ApiError>;
     /// Policies and tags of the principal *as they are now*. A user or role that no longer exists has none.
     async fn access(&self, tx: &mut Transaction, principal: &Principal) -> Result<PrincipalAccess, ApiError>;
+    /// The user, role session or root of this ARN, for questions about somebody who does not call. A role's ARN gives a session of it.
+    async fn principal(&self, _tx: &mut Transaction, _arn: &str) -> Result<Option<Principal>, ApiError> {
+        Ok(None)
+    }
     /// Tables whose change makes cached answers of this directory stale.
     fn tables(&self) -> &'static [store::Table];
     /// Notes that a key was used (`GetAccessKeyLastUsed`). Kept in memory and written lazily; must not block.

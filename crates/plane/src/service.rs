@@ -145,6 +145,11 @@ pub trait Service: Send + Sync + 'static {
     /// Condition keys of this request that follow from its input (`s3:prefix`, `kms:EncryptionContext:...`).
     fn condition_keys(&self, _call: &Call, _input: &Value, _keys: &mut MapContext) {}
 
+    /// State that the service's handlers find through [`crate::Plane::extension`].
+    fn extension(&self) -> Option<std::sync::Arc<dyn std::any::Any + Send + Sync>> {
+        None
+    }
+
     /// The input as the audit event shows it, where the general rule (all members, sensitive ones hidden, blobs dropped) is not AWS's.
     fn request_parameters(&self, _call: &Call, _input: &Value) -> Option<serde_json::Value> {
         None

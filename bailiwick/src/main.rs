@@ -1,2 +1,23 @@
-//! The server binary.
-fn main() {}
+//! Bailiwick: the AWS security, compliance and governance stack for AI workloads, on hardware that you control.
+//!
+//! This is the roof: command line, settings and wiring. What the server *does* stands in the services and in the plane.
+
+mod client;
+mod command;
+mod config;
+mod demo;
+mod server;
+mod upstream;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = command::Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return command::Failure::general(format!("the runtime cannot start: {error}")).exit(),
+    };
+    runtime.block_on(command::run(arguments))
+}

@@ -1,0 +1,107 @@
+//! `bailiwick explain`: why a call was allowed or denied.
+
+use serde_json::Value as Json;
+use wire::{Struct, Value};
+
+use super::output::{self, Format};
+use super::running::{CredentialsSource, Running};
+use super::{Failure, Settings};
+
+/// Explain a decision.
+#[derive(clap::Args)]
+pub struct Explain {
+    /// A request id, `last` (the newest denial), or PRINCIPAL-ARN ACTION RESOURCE-ARN.
+    #[arg(required = true, num_args = 1..=3, value_name = "WHAT")]
+    what: Vec<String>,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    credentials: CredentialsSource,
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Explain {
+    pub async fn run(self) -> Result<(), Failure> {
+        let config = self.settings.resolve()?;
+        let client = Running::read(&config.data_dir)?.client()?;
+        let credentials = self.credentials.read()?;
+        let (operation, members): (_, Vec<(&'static str, &String)>) = match self.what.as_slice() {
+            [request_id] => ("ExplainRequest", vec![("RequestId", request_id)]),
+            [principal, action, resource] => ("ExplainAccess", vec![("PrincipalArn", principal), ("Action", action), ("ResourceArn", resource)]),
+            _ => return Err(Failure::general("give a request id, `last`, or a principal, an action and a resource").with_code(2)),
+        };
+        let mut input = Struct::new();
+        for (name, value) in members {
+            input.set(name, Value::Str(value.clone()));
+        }
+        let answer = client.call_named(&credentials, "bailiwick", operation, &Value::Struct(input)).await?;
+        let part = |name: &str| match answer.member(name) {
+            Some(Value::Document(document)) => document.clone(),
+            _ => Json::Null,
+        };
+        if self.output == Format::Table {
+            return output::line(story(&part("Record"), &part("Decision")).trim_end());
+        }
+        output::document(self.output, &serde_json::json!({ "record": part("Record"), "decision": part("Decision") }))
+    }
+}
+
+fn text<'a>(json: &'a Json, pointer: &str) -> &'a str {
+    json.pointer(pointer).and_then(Json::as_str).unwrap_or("-")
+}
+
+/// The decision as a person reads it: verdict, deciding statement, then every policy that was considered, in order.
+pub fn story(record: &Json, decision: &Json) -> String {
+    let mut out = String::new();
+    if !record.is_null() {
+        out += &format!("{} {} by {}\n", text(record, "/eventTime"), text(record, "/eventName"), text(record, "/userIdentity/arn"));
+        if let Some(message) = record.get("errorMessage").and_then(Json::as_str) {
+            out += &format!("  answered: {}: {message}\n", text(record, "/errorCode"));
+        }
+    }
+    let allowed = decision.get("allowed").and_then(Json::as_bool);
+    let verdict = match (allowed, decision.get("explicit").and_then(Json::as_bool)) {
+        (Some(true), _) => "ALLOWED".to_owned(),
+        (Some(false), Some(true)) => "DENIED by an explicit deny".to_owned(),
+        (Some(false), _) => "DENIED: nothing allows it".to_owned(),
+        (None, _) => "no policy decision is recorded for this call".to_owned(),
+    };
+    out += &format!("{verdict}\n");
+    if allowed.is_some() {
+        out += &format!("  principal  {}\n  action     {}\n  resource   {}\n", text(decision, "/principal"), text(decision, "/action"), text(decision, "/resource"));
+    }
+    if let Some(types) = decision.get("deniedBy").and_then(Json::as_array).filter(|types| !types.is_empty()) {
+        let names: Vec<&str> = types.iter().filter_map(Json::as_str).collect();
+        out += &format!("  denied by  {}\n", names.join(", "));
+    }
+    if let Some(deciding) = decision.get("deciding").filter(|deciding| !deciding.is_null()) {
+        let index = deciding.get("statementIndex").and_then(Json::as_u64).map_or_else(|| "-".to_owned(), |index| index.to_string());
+        out += &format!("  decided by statement {index} (sid {}) of {} `{}`\n", text(deciding, "/sid"), text(deciding, "/policyType"), text(deciding, "/policyId"));
+    }
+    for policy in decision.pointer("/explanation/policies").and_then(Json::as_array).into_iter().flatten() {
+        policy_story(policy, &mut out);
+    }
+    if let Some(change) = decision.get("smallestChange").filter(|change| !change.is_null()) {
+        out += &format!("smallest change that would allow it, in an identity-based policy:\n  {change}\n");
+    }
+    out
+}
+
+fn policy_story(policy: &Json, out: &mut String) {
+    let kind = policy.get("policy_type").or_else(|| policy.get("policyType")).and_then(Json::as_str).unwrap_or("-");
+    let id = policy.get("policy_id").or_else(|| policy.get("policyId")).and_then(Json::as_str).unwrap_or("-");
+    let outcome = policy.get("outcome").map(|outcome| outcome.as_str().map_or_else(|| outcome.to_string(), str::to_owned)).unwrap_or_default();
+    *out += &format!("  {kind} `{id}`: {outcome}\n");
+    for statement in policy.get("statements").and_then(Json::as_array).into_iter().flatten() {
+        let matched = statement.get("matched").and_then(Json::as_bool).unwrap_or_default();
+        let failed = statement.get("failed").filter(|failed| !failed.is_null()).map(|failed| failed.as_str().map_or_else(|| failed.to_string(), str::to_owned));
+        let result = if matched { "matches".to_owned() } else { format!("does not match: {}", failed.unwrap_or_default()) };
+        *out += &format!("    statement {} {} {result}\n", statement.get("index").map(ToString::to_string).unwrap_or_default(), text(statement, "/effect"));
+        for condition in statement.get("conditions").and_then(Json::as_array).into_iter().flatten() {
+            let actual = condition.get("actual").filter(|actual| !actual.is_null()).map_or_else(|| "missing".to_owned(), ToString::to_string);
+            let expected = condition.get("expected").map(ToString::to_string).unwrap_or_default();
+            *out += &format!("      {} {} {expected}: {actual}\n", text(condition, "/operator"), text(condition, "/key"));
+        }
+    }
+}

@@ -5,6 +5,7 @@ looked for among the input members. What the rule cannot know stands in the over
 
 [variables]            variable -> candidate member paths, tried first, for all operations of the service
 [types]                resource type -> {variable -> candidate member paths}, tried before those
+[never]                variable -> members that look like it and are not
 [authorize]            operation -> list of {action, resources?, only?, when_present?, when_absent?}
 [assume]               operations whose action the reference does not list (yet); named after the operation, on `*`
 [open]                 operations that need no permission
@@ -265,9 +266,10 @@ class Binder:
                     return path
         return None
 
-    @staticmethod
-    def is_other_name(variable, member):
-        """A name is no identifier that the service gives out."""
+    def is_other_name(self, variable, member):
+        """A name is no identifier that the service gives out; the overlay knows further lookalikes."""
+        if member in self.overlay.get("never", {}).get(variable, []):
+            return True
         return plain(variable).endswith("id") and plain(member).endswith(("name", "names", "namelist"))
 
     def whole_arn(self, kind, members, operation):

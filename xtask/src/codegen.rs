@@ -35,31 +35,16 @@ impl Codegen {
         let python = environment(&root, &scripts)?;
         let out = root.join("target/codegen-out");
         if out.exists() {
-            fs::remove_dir_all(&out).map_err(|source| CodegenError::File {
-                path: out.clone(),
-                source,
-            })?;
+            fs::remove_dir_all(&out).map_err(|source| CodegenError::File { path: out.clone(), source })?;
         }
         let folders = [root.join("facts"), out.join("facts"), out.join("crates")];
-        execute(
-            Command::new(python)
-                .arg("-B")
-                .arg(scripts.join("extract.py"))
-                .args(&folders),
-        )?;
+        execute(Command::new(python).arg("-B").arg(scripts.join("extract.py")).args(&folders))?;
 
         let mut fresh = BTreeSet::new();
         files_below(&out, &out, &mut fresh)?;
         // A module is formatted with the root that declares it.
-        let roots = fresh
-            .iter()
-            .filter(|path| path.ends_with("src/lib.rs"))
-            .map(|path| out.join(path));
-        execute(
-            Command::new("rustfmt")
-                .args(["--edition", "2024"])
-                .args(roots),
-        )?;
+        let roots = fresh.iter().filter(|path| path.ends_with("src/lib.rs")).map(|path| out.join(path));
+        execute(Command::new("rustfmt").args(["--edition", "2024"]).args(roots))?;
 
         let changed = changed_files(&root, &out, &fresh)?;
         if self.check {
@@ -72,18 +57,12 @@ impl Codegen {
         for path in &fresh {
             install(&out.join(path), &root.join(path))?;
         }
-        for path in changed
-            .iter()
-            .filter(|path| !fresh.contains(Path::new(path)))
-        {
-            let path = root.join(path);
-            fs::remove_file(&path).map_err(|source| CodegenError::File { path, source })?;
+        // A file that is no longer made is named, not removed: it may be somebody's work.
+        let left: Vec<String> = changed.iter().filter(|path| !fresh.contains(Path::new(path))).cloned().collect();
+        if !left.is_empty() {
+            return Err(CodegenError::Stale(left));
         }
-        Ok(format!(
-            "{} generated files, {} changed",
-            fresh.len(),
-            changed.len()
-        ))
+        Ok(format!("{} generated files, {} changed", fresh.len(), changed.len()))
     }
 }
 
@@ -96,37 +75,15 @@ fn environment(root: &Path, scripts: &Path) -> Result<PathBuf, CodegenError> {
     if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
-    execute(
-        Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&folder),
-    )?;
-    let install = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--requirement",
-    ];
-    execute(
-        Command::new(&python)
-            .args(install)
-            .arg(scripts.join("requirements.txt")),
-    )?;
-    fs::write(&stamp, wanted).map_err(|source| CodegenError::File {
-        path: stamp,
-        source,
-    })?;
+    execute(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+    execute(Command::new(&python).args(install).arg(scripts.join("requirements.txt")))?;
+    fs::write(&stamp, wanted).map_err(|source| CodegenError::File { path: stamp, source })?;
     Ok(python)
 }
 
 /// Fresh files that differ from the committed ones, and committed generated files that are no longer made.
-fn changed_files(
-    root: &Path,
-    out: &Path,
-    fresh: &BTreeSet<PathBuf>,
-) -> Result<Vec<String>, CodegenError> {
+fn changed_files(root: &Path, out: &Path, fresh: &BTreeSet<PathBuf>) -> Result<Vec<String>, CodegenError> {
     let mut changed = Vec::new();
     for path in fresh {
         if fs::read(root.join(path)).ok() != Some(read(&out.join(path))?) {
@@ -136,37 +93,18 @@ fn changed_files(
     let mut committed = BTreeSet::new();
     files_below(&root.join("facts"), root, &mut committed)?;
     for folder in entries(&root.join("crates"))? {
-        if folder
-            .file_name()
-            .and_then(OsStr::to_str)
-            .is_some_and(|name| name.starts_with("api-"))
-        {
+        if folder.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with("api-")) {
             files_below(&folder, root, &mut committed)?;
         }
     }
     // The overlays and explanations are kept by hand.
-    let by_hand = |path: &Path| {
-        path.starts_with("facts")
-            && matches!(
-                path.extension().and_then(OsStr::to_str),
-                Some("toml" | "md")
-            )
-    };
-    changed.extend(
-        committed
-            .difference(fresh)
-            .filter(|path| !by_hand(path))
-            .map(|path| path.display().to_string()),
-    );
+    let by_hand = |path: &Path| path.starts_with("facts") && matches!(path.extension().and_then(OsStr::to_str), Some("toml" | "md"));
+    changed.extend(committed.difference(fresh).filter(|path| !by_hand(path)).map(|path| path.display().to_string()));
     Ok(changed)
 }
 
 /// Paths of all files below `folder`, relative to `base`.
-fn files_below(
-    folder: &Path,
-    base: &Path,
-    found: &mut BTreeSet<PathBuf>,
-) -> Result<(), CodegenError> {
+fn files_below(folder: &Path, base: &Path, found: &mut BTreeSet<PathBuf>) -> Result<(), CodegenError> {
     for path in entries(folder)? {
         if path.is_dir() {
             files_below(&path, base, found)?;
@@ -178,15 +116,8 @@ fn files_below(
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, CodegenError> {
-    let listed = fs::read_dir(folder).and_then(|entries| {
-        entries
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect()
-    });
-    listed.map_err(|source| CodegenError::File {
-        path: folder.to_owned(),
-        source,
-    })
+    let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
+    listed.map_err(|source| CodegenError::File { path: folder.to_owned(), source })
 }
 
 fn install(from: &Path, to: &Path) -> Result<(), CodegenError> {
@@ -194,34 +125,19 @@ fn install(from: &Path, to: &Path) -> Result<(), CodegenError> {
     if fs::read(to).ok().as_ref() == Some(&content) {
         return Ok(());
     }
-    let written = to
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(to, content));
-    written.map_err(|source| CodegenError::File {
-        path: to.to_owned(),
-        source,
-    })
+    let written = to.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(to, content));
+    written.map_err(|source| CodegenError::File { path: to.to_owned(), source })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CodegenError> {
-    fs::read(path).map_err(|source| CodegenError::File {
-        path: path.to_owned(),
-        source,
-    })
+    fs::read(path).map_err(|source| CodegenError::File { path: path.to_owned(), source })
 }
 
 fn execute(command: &mut Command) -> Result<(), CodegenError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|source| CodegenError::Start {
-        program: program.clone(),
-        source,
-    })?;
+    let output = command.output().map_err(|source| CodegenError::Start { program: program.clone(), source })?;
     if output.status.success() {
         return Ok(());
     }
-    Err(CodegenError::Failed {
-        program,
-        output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
+    Err(CodegenError::Failed { program, output: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
 }

@@ -28,12 +28,7 @@ shape! {
     }
 }
 
-operation!(
-    "bedrock-runtime",
-    "ApplyGuardrail",
-    ApplyGuardrailInput,
-    ApplyGuardrailOutput
-);
+operation!("bedrock-runtime", "ApplyGuardrail", ApplyGuardrailInput, ApplyGuardrailOutput);
 
 shape! {
     struct ConverseInput {
@@ -91,12 +86,7 @@ shape! {
     struct ConverseStreamOutput {}
 }
 
-operation!(
-    "bedrock-runtime",
-    "ConverseStream",
-    ConverseStreamInput,
-    ConverseStreamOutput
-);
+operation!("bedrock-runtime", "ConverseStream", ConverseStreamInput, ConverseStreamOutput);
 
 shape! {
     struct InvokeModelInput {
@@ -123,12 +113,7 @@ shape! {
     }
 }
 
-operation!(
-    "bedrock-runtime",
-    "InvokeModel",
-    InvokeModelInput,
-    InvokeModelOutput
-);
+operation!("bedrock-runtime", "InvokeModel", InvokeModelInput, InvokeModelOutput);
 
 shape! {
     struct InvokeModelWithResponseStreamInput {
@@ -153,9 +138,4 @@ shape! {
     }
 }
 
-operation!(
-    "bedrock-runtime",
-    "InvokeModelWithResponseStream",
-    InvokeModelWithResponseStreamInput,
-    InvokeModelWithResponseStreamOutput
-);
+operation!("bedrock-runtime", "InvokeModelWithResponseStream", InvokeModelWithResponseStreamInput, InvokeModelWithResponseStreamOutput);

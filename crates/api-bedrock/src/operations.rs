@@ -33,12 +33,7 @@ shape! {
     }
 }
 
-operation!(
-    "bedrock",
-    "CreateGuardrail",
-    CreateGuardrailInput,
-    CreateGuardrailOutput
-);
+operation!("bedrock", "CreateGuardrail", CreateGuardrailInput, CreateGuardrailOutput);
 
 shape! {
     struct CreateGuardrailVersionInput {
@@ -56,12 +51,7 @@ shape! {
     }
 }
 
-operation!(
-    "bedrock",
-    "CreateGuardrailVersion",
-    CreateGuardrailVersionInput,
-    CreateGuardrailVersionOutput
-);
+operation!("bedrock", "CreateGuardrailVersion", CreateGuardrailVersionInput, CreateGuardrailVersionOutput);
 
 shape! {
     struct DeleteGuardrailInput {
@@ -75,12 +65,7 @@ shape! {
     struct DeleteGuardrailOutput {}
 }
 
-operation!(
-    "bedrock",
-    "DeleteGuardrail",
-    DeleteGuardrailInput,
-    DeleteGuardrailOutput
-);
+operation!("bedrock", "DeleteGuardrail", DeleteGuardrailInput, DeleteGuardrailOutput);
 
 shape! {
     struct GetFoundationModelInput {
@@ -95,12 +80,7 @@ shape! {
     }
 }
 
-operation!(
-    "bedrock",
-    "GetFoundationModel",
-    GetFoundationModelInput,
-    GetFoundationModelOutput
-);
+operation!("bedrock", "GetFoundationModel", GetFoundationModelInput, GetFoundationModelOutput);
 
 shape! {
     struct GetGuardrailInput {
@@ -134,12 +114,7 @@ shape! {
     }
 }
 
-operation!(
-    "bedrock",
-    "GetGuardrail",
-    GetGuardrailInput,
-    GetGuardrailOutput
-);
+operation!("bedrock", "GetGuardrail", GetGuardrailInput, GetGuardrailOutput);
 
 shape! {
     #[derive(Default)]
@@ -158,12 +133,7 @@ shape! {
     }
 }
 
-operation!(
-    "bedrock",
-    "ListFoundationModels",
-    ListFoundationModelsInput,
-    ListFoundationModelsOutput
-);
+operation!("bedrock", "ListFoundationModels", ListFoundationModelsInput, ListFoundationModelsOutput);
 
 shape! {
     #[derive(Default)]
@@ -182,12 +152,7 @@ shape! {
     }
 }
 
-operation!(
-    "bedrock",
-    "ListGuardrails",
-    ListGuardrailsInput,
-    ListGuardrailsOutput
-);
+operation!("bedrock", "ListGuardrails", ListGuardrailsInput, ListGuardrailsOutput);
 
 shape! {
     struct ListTagsForResourceInput {
@@ -202,12 +167,7 @@ shape! {
     }
 }
 
-operation!(
-    "bedrock",
-    "ListTagsForResource",
-    ListTagsForResourceInput,
-    ListTagsForResourceOutput
-);
+operation!("bedrock", "ListTagsForResource", ListTagsForResourceInput, ListTagsForResourceOutput);
 
 shape! {
     struct TagResourceInput {
@@ -221,12 +181,7 @@ shape! {
     struct TagResourceOutput {}
 }
 
-operation!(
-    "bedrock",
-    "TagResource",
-    TagResourceInput,
-    TagResourceOutput
-);
+operation!("bedrock", "TagResource", TagResourceInput, TagResourceOutput);
 
 shape! {
     struct UntagResourceInput {
@@ -240,12 +195,7 @@ shape! {
     struct UntagResourceOutput {}
 }
 
-operation!(
-    "bedrock",
-    "UntagResource",
-    UntagResourceInput,
-    UntagResourceOutput
-);
+operation!("bedrock", "UntagResource", UntagResourceInput, UntagResourceOutput);
 
 shape! {
     struct UpdateGuardrailInput {
@@ -275,9 +225,4 @@ shape! {
     }
 }
 
-operation!(
-    "bedrock",
-    "UpdateGuardrail",
-    UpdateGuardrailInput,
-    UpdateGuardrailOutput
-);
+operation!("bedrock", "UpdateGuardrail", UpdateGuardrailInput, UpdateGuardrailOutput);

@@ -19,12 +19,7 @@ shape! {
     }
 }
 
-operation!(
-    "cloudtrail",
-    "DescribeTrails",
-    DescribeTrailsInput,
-    DescribeTrailsOutput
-);
+operation!("cloudtrail", "DescribeTrails", DescribeTrailsInput, DescribeTrailsOutput);
 
 shape! {
     #[derive(Default)]
@@ -41,12 +36,7 @@ shape! {
     }
 }
 
-operation!(
-    "cloudtrail",
-    "ListTrails",
-    ListTrailsInput,
-    ListTrailsOutput
-);
+operation!("cloudtrail", "ListTrails", ListTrailsInput, ListTrailsOutput);
 
 shape! {
     #[derive(Default)]
@@ -68,9 +58,4 @@ shape! {
     }
 }
 
-operation!(
-    "cloudtrail",
-    "LookupEvents",
-    LookupEventsInput,
-    LookupEventsOutput
-);
+operation!("cloudtrail", "LookupEvents", LookupEventsInput, LookupEventsOutput);

@@ -19,12 +19,7 @@ shape! {
     struct AddRoleToInstanceProfileOutput {}
 }
 
-operation!(
-    "iam",
-    "AddRoleToInstanceProfile",
-    AddRoleToInstanceProfileInput,
-    AddRoleToInstanceProfileOutput
-);
+operation!("iam", "AddRoleToInstanceProfile", AddRoleToInstanceProfileInput, AddRoleToInstanceProfileOutput);
 
 shape! {
     struct AddUserToGroupInput {
@@ -38,12 +33,7 @@ shape! {
     struct AddUserToGroupOutput {}
 }
 
-operation!(
-    "iam",
-    "AddUserToGroup",
-    AddUserToGroupInput,
-    AddUserToGroupOutput
-);
+operation!("iam", "AddUserToGroup", AddUserToGroupInput, AddUserToGroupOutput);
 
 shape! {
     struct AttachGroupPolicyInput {
@@ -57,12 +47,7 @@ shape! {
     struct AttachGroupPolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "AttachGroupPolicy",
-    AttachGroupPolicyInput,
-    AttachGroupPolicyOutput
-);
+operation!("iam", "AttachGroupPolicy", AttachGroupPolicyInput, AttachGroupPolicyOutput);
 
 shape! {
     struct AttachRolePolicyInput {
@@ -76,12 +61,7 @@ shape! {
     struct AttachRolePolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "AttachRolePolicy",
-    AttachRolePolicyInput,
-    AttachRolePolicyOutput
-);
+operation!("iam", "AttachRolePolicy", AttachRolePolicyInput, AttachRolePolicyOutput);
 
 shape! {
     struct AttachUserPolicyInput {
@@ -95,12 +75,7 @@ shape! {
     struct AttachUserPolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "AttachUserPolicy",
-    AttachUserPolicyInput,
-    AttachUserPolicyOutput
-);
+operation!("iam", "AttachUserPolicy", AttachUserPolicyInput, AttachUserPolicyOutput);
 
 shape! {
     #[derive(Default)]
@@ -115,12 +90,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "CreateAccessKey",
-    CreateAccessKeyInput,
-    CreateAccessKeyOutput
-);
+operation!("iam", "CreateAccessKey", CreateAccessKeyInput, CreateAccessKeyOutput);
 
 shape! {
     struct CreateAccountAliasInput {
@@ -133,12 +103,7 @@ shape! {
     struct CreateAccountAliasOutput {}
 }
 
-operation!(
-    "iam",
-    "CreateAccountAlias",
-    CreateAccountAliasInput,
-    CreateAccountAliasOutput
-);
+operation!("iam", "CreateAccountAlias", CreateAccountAliasInput, CreateAccountAliasOutput);
 
 shape! {
     struct CreateGroupInput {
@@ -171,12 +136,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "CreateInstanceProfile",
-    CreateInstanceProfileInput,
-    CreateInstanceProfileOutput
-);
+operation!("iam", "CreateInstanceProfile", CreateInstanceProfileInput, CreateInstanceProfileOutput);
 
 shape! {
     struct CreatePolicyInput {
@@ -212,12 +172,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "CreatePolicyVersion",
-    CreatePolicyVersionInput,
-    CreatePolicyVersionOutput
-);
+operation!("iam", "CreatePolicyVersion", CreatePolicyVersionInput, CreatePolicyVersionOutput);
 
 shape! {
     struct CreateRoleInput {
@@ -270,12 +225,7 @@ shape! {
     struct DeleteAccessKeyOutput {}
 }
 
-operation!(
-    "iam",
-    "DeleteAccessKey",
-    DeleteAccessKeyInput,
-    DeleteAccessKeyOutput
-);
+operation!("iam", "DeleteAccessKey", DeleteAccessKeyInput, DeleteAccessKeyOutput);
 
 shape! {
     struct DeleteAccountAliasInput {
@@ -288,12 +238,7 @@ shape! {
     struct DeleteAccountAliasOutput {}
 }
 
-operation!(
-    "iam",
-    "DeleteAccountAlias",
-    DeleteAccountAliasInput,
-    DeleteAccountAliasOutput
-);
+operation!("iam", "DeleteAccountAlias", DeleteAccountAliasInput, DeleteAccountAliasOutput);
 
 shape! {
     struct DeleteGroupInput {
@@ -320,12 +265,7 @@ shape! {
     struct DeleteGroupPolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "DeleteGroupPolicy",
-    DeleteGroupPolicyInput,
-    DeleteGroupPolicyOutput
-);
+operation!("iam", "DeleteGroupPolicy", DeleteGroupPolicyInput, DeleteGroupPolicyOutput);
 
 shape! {
     struct DeleteInstanceProfileInput {
@@ -338,12 +278,7 @@ shape! {
     struct DeleteInstanceProfileOutput {}
 }
 
-operation!(
-    "iam",
-    "DeleteInstanceProfile",
-    DeleteInstanceProfileInput,
-    DeleteInstanceProfileOutput
-);
+operation!("iam", "DeleteInstanceProfile", DeleteInstanceProfileInput, DeleteInstanceProfileOutput);
 
 shape! {
     struct DeletePolicyInput {
@@ -370,12 +305,7 @@ shape! {
     struct DeletePolicyVersionOutput {}
 }
 
-operation!(
-    "iam",
-    "DeletePolicyVersion",
-    DeletePolicyVersionInput,
-    DeletePolicyVersionOutput
-);
+operation!("iam", "DeletePolicyVersion", DeletePolicyVersionInput, DeletePolicyVersionOutput);
 
 shape! {
     struct DeleteRoleInput {
@@ -401,12 +331,7 @@ shape! {
     struct DeleteRolePermissionsBoundaryOutput {}
 }
 
-operation!(
-    "iam",
-    "DeleteRolePermissionsBoundary",
-    DeleteRolePermissionsBoundaryInput,
-    DeleteRolePermissionsBoundaryOutput
-);
+operation!("iam", "DeleteRolePermissionsBoundary", DeleteRolePermissionsBoundaryInput, DeleteRolePermissionsBoundaryOutput);
 
 shape! {
     struct DeleteRolePolicyInput {
@@ -420,12 +345,7 @@ shape! {
     struct DeleteRolePolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "DeleteRolePolicy",
-    DeleteRolePolicyInput,
-    DeleteRolePolicyOutput
-);
+operation!("iam", "DeleteRolePolicy", DeleteRolePolicyInput, DeleteRolePolicyOutput);
 
 shape! {
     struct DeleteUserInput {
@@ -451,12 +371,7 @@ shape! {
     struct DeleteUserPermissionsBoundaryOutput {}
 }
 
-operation!(
-    "iam",
-    "DeleteUserPermissionsBoundary",
-    DeleteUserPermissionsBoundaryInput,
-    DeleteUserPermissionsBoundaryOutput
-);
+operation!("iam", "DeleteUserPermissionsBoundary", DeleteUserPermissionsBoundaryInput, DeleteUserPermissionsBoundaryOutput);
 
 shape! {
     struct DeleteUserPolicyInput {
@@ -470,12 +385,7 @@ shape! {
     struct DeleteUserPolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "DeleteUserPolicy",
-    DeleteUserPolicyInput,
-    DeleteUserPolicyOutput
-);
+operation!("iam", "DeleteUserPolicy", DeleteUserPolicyInput, DeleteUserPolicyOutput);
 
 shape! {
     struct DetachGroupPolicyInput {
@@ -489,12 +399,7 @@ shape! {
     struct DetachGroupPolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "DetachGroupPolicy",
-    DetachGroupPolicyInput,
-    DetachGroupPolicyOutput
-);
+operation!("iam", "DetachGroupPolicy", DetachGroupPolicyInput, DetachGroupPolicyOutput);
 
 shape! {
     struct DetachRolePolicyInput {
@@ -508,12 +413,7 @@ shape! {
     struct DetachRolePolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "DetachRolePolicy",
-    DetachRolePolicyInput,
-    DetachRolePolicyOutput
-);
+operation!("iam", "DetachRolePolicy", DetachRolePolicyInput, DetachRolePolicyOutput);
 
 shape! {
     struct DetachUserPolicyInput {
@@ -527,12 +427,7 @@ shape! {
     struct DetachUserPolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "DetachUserPolicy",
-    DetachUserPolicyInput,
-    DetachUserPolicyOutput
-);
+operation!("iam", "DetachUserPolicy", DetachUserPolicyInput, DetachUserPolicyOutput);
 
 shape! {
     #[derive(Default)]
@@ -547,12 +442,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GenerateCredentialReport",
-    GenerateCredentialReportInput,
-    GenerateCredentialReportOutput
-);
+operation!("iam", "GenerateCredentialReport", GenerateCredentialReportInput, GenerateCredentialReportOutput);
 
 shape! {
     struct GetAccessKeyLastUsedInput {
@@ -568,12 +458,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GetAccessKeyLastUsed",
-    GetAccessKeyLastUsedInput,
-    GetAccessKeyLastUsedOutput
-);
+operation!("iam", "GetAccessKeyLastUsed", GetAccessKeyLastUsedInput, GetAccessKeyLastUsedOutput);
 
 shape! {
     #[derive(Default)]
@@ -596,12 +481,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GetAccountAuthorizationDetails",
-    GetAccountAuthorizationDetailsInput,
-    GetAccountAuthorizationDetailsOutput
-);
+operation!("iam", "GetAccountAuthorizationDetails", GetAccountAuthorizationDetailsInput, GetAccountAuthorizationDetailsOutput);
 
 shape! {
     #[derive(Default)]
@@ -615,12 +495,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GetAccountSummary",
-    GetAccountSummaryInput,
-    GetAccountSummaryOutput
-);
+operation!("iam", "GetAccountSummary", GetAccountSummaryInput, GetAccountSummaryOutput);
 
 shape! {
     struct GetContextKeysForCustomPolicyInput {
@@ -635,12 +510,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GetContextKeysForCustomPolicy",
-    GetContextKeysForCustomPolicyInput,
-    GetContextKeysForCustomPolicyOutput
-);
+operation!("iam", "GetContextKeysForCustomPolicy", GetContextKeysForCustomPolicyInput, GetContextKeysForCustomPolicyOutput);
 
 shape! {
     struct GetContextKeysForPrincipalPolicyInput {
@@ -656,12 +526,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GetContextKeysForPrincipalPolicy",
-    GetContextKeysForPrincipalPolicyInput,
-    GetContextKeysForPrincipalPolicyOutput
-);
+operation!("iam", "GetContextKeysForPrincipalPolicy", GetContextKeysForPrincipalPolicyInput, GetContextKeysForPrincipalPolicyOutput);
 
 shape! {
     #[derive(Default)]
@@ -677,12 +542,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GetCredentialReport",
-    GetCredentialReportInput,
-    GetCredentialReportOutput
-);
+operation!("iam", "GetCredentialReport", GetCredentialReportInput, GetCredentialReportOutput);
 
 shape! {
     struct GetGroupInput {
@@ -720,12 +580,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GetGroupPolicy",
-    GetGroupPolicyInput,
-    GetGroupPolicyOutput
-);
+operation!("iam", "GetGroupPolicy", GetGroupPolicyInput, GetGroupPolicyOutput);
 
 shape! {
     struct GetInstanceProfileInput {
@@ -740,12 +595,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GetInstanceProfile",
-    GetInstanceProfileInput,
-    GetInstanceProfileOutput
-);
+operation!("iam", "GetInstanceProfile", GetInstanceProfileInput, GetInstanceProfileOutput);
 
 shape! {
     struct GetPolicyInput {
@@ -776,12 +626,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GetPolicyVersion",
-    GetPolicyVersionInput,
-    GetPolicyVersionOutput
-);
+operation!("iam", "GetPolicyVersion", GetPolicyVersionInput, GetPolicyVersionOutput);
 
 shape! {
     struct GetRoleInput {
@@ -814,12 +659,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GetRolePolicy",
-    GetRolePolicyInput,
-    GetRolePolicyOutput
-);
+operation!("iam", "GetRolePolicy", GetRolePolicyInput, GetRolePolicyOutput);
 
 shape! {
     #[derive(Default)]
@@ -853,12 +693,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "GetUserPolicy",
-    GetUserPolicyInput,
-    GetUserPolicyOutput
-);
+operation!("iam", "GetUserPolicy", GetUserPolicyInput, GetUserPolicyOutput);
 
 shape! {
     #[derive(Default)]
@@ -878,12 +713,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListAccessKeys",
-    ListAccessKeysInput,
-    ListAccessKeysOutput
-);
+operation!("iam", "ListAccessKeys", ListAccessKeysInput, ListAccessKeysOutput);
 
 shape! {
     #[derive(Default)]
@@ -902,12 +732,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListAccountAliases",
-    ListAccountAliasesInput,
-    ListAccountAliasesOutput
-);
+operation!("iam", "ListAccountAliases", ListAccountAliasesInput, ListAccountAliasesOutput);
 
 shape! {
     struct ListAttachedGroupPoliciesInput {
@@ -927,12 +752,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListAttachedGroupPolicies",
-    ListAttachedGroupPoliciesInput,
-    ListAttachedGroupPoliciesOutput
-);
+operation!("iam", "ListAttachedGroupPolicies", ListAttachedGroupPoliciesInput, ListAttachedGroupPoliciesOutput);
 
 shape! {
     struct ListAttachedRolePoliciesInput {
@@ -952,12 +772,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListAttachedRolePolicies",
-    ListAttachedRolePoliciesInput,
-    ListAttachedRolePoliciesOutput
-);
+operation!("iam", "ListAttachedRolePolicies", ListAttachedRolePoliciesInput, ListAttachedRolePoliciesOutput);
 
 shape! {
     struct ListAttachedUserPoliciesInput {
@@ -977,12 +792,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListAttachedUserPolicies",
-    ListAttachedUserPoliciesInput,
-    ListAttachedUserPoliciesOutput
-);
+operation!("iam", "ListAttachedUserPolicies", ListAttachedUserPoliciesInput, ListAttachedUserPoliciesOutput);
 
 shape! {
     struct ListEntitiesForPolicyInput {
@@ -1006,12 +816,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListEntitiesForPolicy",
-    ListEntitiesForPolicyInput,
-    ListEntitiesForPolicyOutput
-);
+operation!("iam", "ListEntitiesForPolicy", ListEntitiesForPolicyInput, ListEntitiesForPolicyOutput);
 
 shape! {
     struct ListGroupPoliciesInput {
@@ -1030,12 +835,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListGroupPolicies",
-    ListGroupPoliciesInput,
-    ListGroupPoliciesOutput
-);
+operation!("iam", "ListGroupPolicies", ListGroupPoliciesInput, ListGroupPoliciesOutput);
 
 shape! {
     #[derive(Default)]
@@ -1074,12 +874,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListGroupsForUser",
-    ListGroupsForUserInput,
-    ListGroupsForUserOutput
-);
+operation!("iam", "ListGroupsForUser", ListGroupsForUserInput, ListGroupsForUserOutput);
 
 shape! {
     struct ListInstanceProfileTagsInput {
@@ -1098,12 +893,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListInstanceProfileTags",
-    ListInstanceProfileTagsInput,
-    ListInstanceProfileTagsOutput
-);
+operation!("iam", "ListInstanceProfileTags", ListInstanceProfileTagsInput, ListInstanceProfileTagsOutput);
 
 shape! {
     #[derive(Default)]
@@ -1123,12 +913,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListInstanceProfiles",
-    ListInstanceProfilesInput,
-    ListInstanceProfilesOutput
-);
+operation!("iam", "ListInstanceProfiles", ListInstanceProfilesInput, ListInstanceProfilesOutput);
 
 shape! {
     struct ListInstanceProfilesForRoleInput {
@@ -1147,12 +932,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListInstanceProfilesForRole",
-    ListInstanceProfilesForRoleInput,
-    ListInstanceProfilesForRoleOutput
-);
+operation!("iam", "ListInstanceProfilesForRole", ListInstanceProfilesForRoleInput, ListInstanceProfilesForRoleOutput);
 
 shape! {
     #[derive(Default)]
@@ -1194,12 +974,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListPolicyTags",
-    ListPolicyTagsInput,
-    ListPolicyTagsOutput
-);
+operation!("iam", "ListPolicyTags", ListPolicyTagsInput, ListPolicyTagsOutput);
 
 shape! {
     struct ListPolicyVersionsInput {
@@ -1218,12 +993,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListPolicyVersions",
-    ListPolicyVersionsInput,
-    ListPolicyVersionsOutput
-);
+operation!("iam", "ListPolicyVersions", ListPolicyVersionsInput, ListPolicyVersionsOutput);
 
 shape! {
     struct ListRolePoliciesInput {
@@ -1242,12 +1012,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListRolePolicies",
-    ListRolePoliciesInput,
-    ListRolePoliciesOutput
-);
+operation!("iam", "ListRolePolicies", ListRolePoliciesInput, ListRolePoliciesOutput);
 
 shape! {
     struct ListRoleTagsInput {
@@ -1305,12 +1070,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "ListUserPolicies",
-    ListUserPoliciesInput,
-    ListUserPoliciesOutput
-);
+operation!("iam", "ListUserPolicies", ListUserPoliciesInput, ListUserPoliciesOutput);
 
 shape! {
     struct ListUserTagsInput {
@@ -1364,12 +1124,7 @@ shape! {
     struct PutGroupPolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "PutGroupPolicy",
-    PutGroupPolicyInput,
-    PutGroupPolicyOutput
-);
+operation!("iam", "PutGroupPolicy", PutGroupPolicyInput, PutGroupPolicyOutput);
 
 shape! {
     struct PutRolePermissionsBoundaryInput {
@@ -1383,12 +1138,7 @@ shape! {
     struct PutRolePermissionsBoundaryOutput {}
 }
 
-operation!(
-    "iam",
-    "PutRolePermissionsBoundary",
-    PutRolePermissionsBoundaryInput,
-    PutRolePermissionsBoundaryOutput
-);
+operation!("iam", "PutRolePermissionsBoundary", PutRolePermissionsBoundaryInput, PutRolePermissionsBoundaryOutput);
 
 shape! {
     struct PutRolePolicyInput {
@@ -1403,12 +1153,7 @@ shape! {
     struct PutRolePolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "PutRolePolicy",
-    PutRolePolicyInput,
-    PutRolePolicyOutput
-);
+operation!("iam", "PutRolePolicy", PutRolePolicyInput, PutRolePolicyOutput);
 
 shape! {
     struct PutUserPermissionsBoundaryInput {
@@ -1422,12 +1167,7 @@ shape! {
     struct PutUserPermissionsBoundaryOutput {}
 }
 
-operation!(
-    "iam",
-    "PutUserPermissionsBoundary",
-    PutUserPermissionsBoundaryInput,
-    PutUserPermissionsBoundaryOutput
-);
+operation!("iam", "PutUserPermissionsBoundary", PutUserPermissionsBoundaryInput, PutUserPermissionsBoundaryOutput);
 
 shape! {
     struct PutUserPolicyInput {
@@ -1442,12 +1182,7 @@ shape! {
     struct PutUserPolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "PutUserPolicy",
-    PutUserPolicyInput,
-    PutUserPolicyOutput
-);
+operation!("iam", "PutUserPolicy", PutUserPolicyInput, PutUserPolicyOutput);
 
 shape! {
     struct RemoveRoleFromInstanceProfileInput {
@@ -1461,12 +1196,7 @@ shape! {
     struct RemoveRoleFromInstanceProfileOutput {}
 }
 
-operation!(
-    "iam",
-    "RemoveRoleFromInstanceProfile",
-    RemoveRoleFromInstanceProfileInput,
-    RemoveRoleFromInstanceProfileOutput
-);
+operation!("iam", "RemoveRoleFromInstanceProfile", RemoveRoleFromInstanceProfileInput, RemoveRoleFromInstanceProfileOutput);
 
 shape! {
     struct RemoveUserFromGroupInput {
@@ -1480,12 +1210,7 @@ shape! {
     struct RemoveUserFromGroupOutput {}
 }
 
-operation!(
-    "iam",
-    "RemoveUserFromGroup",
-    RemoveUserFromGroupInput,
-    RemoveUserFromGroupOutput
-);
+operation!("iam", "RemoveUserFromGroup", RemoveUserFromGroupInput, RemoveUserFromGroupOutput);
 
 shape! {
     struct SetDefaultPolicyVersionInput {
@@ -1499,12 +1224,7 @@ shape! {
     struct SetDefaultPolicyVersionOutput {}
 }
 
-operation!(
-    "iam",
-    "SetDefaultPolicyVersion",
-    SetDefaultPolicyVersionInput,
-    SetDefaultPolicyVersionOutput
-);
+operation!("iam", "SetDefaultPolicyVersion", SetDefaultPolicyVersionInput, SetDefaultPolicyVersionOutput);
 
 shape! {
     struct SimulateCustomPolicyInput {
@@ -1532,12 +1252,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "SimulateCustomPolicy",
-    SimulateCustomPolicyInput,
-    SimulateCustomPolicyOutput
-);
+operation!("iam", "SimulateCustomPolicy", SimulateCustomPolicyInput, SimulateCustomPolicyOutput);
 
 shape! {
     struct SimulatePrincipalPolicyInput {
@@ -1566,12 +1281,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "SimulatePrincipalPolicy",
-    SimulatePrincipalPolicyInput,
-    SimulatePrincipalPolicyOutput
-);
+operation!("iam", "SimulatePrincipalPolicy", SimulatePrincipalPolicyInput, SimulatePrincipalPolicyOutput);
 
 shape! {
     struct TagInstanceProfileInput {
@@ -1585,12 +1295,7 @@ shape! {
     struct TagInstanceProfileOutput {}
 }
 
-operation!(
-    "iam",
-    "TagInstanceProfile",
-    TagInstanceProfileInput,
-    TagInstanceProfileOutput
-);
+operation!("iam", "TagInstanceProfile", TagInstanceProfileInput, TagInstanceProfileOutput);
 
 shape! {
     struct TagPolicyInput {
@@ -1646,12 +1351,7 @@ shape! {
     struct UntagInstanceProfileOutput {}
 }
 
-operation!(
-    "iam",
-    "UntagInstanceProfile",
-    UntagInstanceProfileInput,
-    UntagInstanceProfileOutput
-);
+operation!("iam", "UntagInstanceProfile", UntagInstanceProfileInput, UntagInstanceProfileOutput);
 
 shape! {
     struct UntagPolicyInput {
@@ -1708,12 +1408,7 @@ shape! {
     struct UpdateAccessKeyOutput {}
 }
 
-operation!(
-    "iam",
-    "UpdateAccessKey",
-    UpdateAccessKeyInput,
-    UpdateAccessKeyOutput
-);
+operation!("iam", "UpdateAccessKey", UpdateAccessKeyInput, UpdateAccessKeyOutput);
 
 shape! {
     struct UpdateAssumeRolePolicyInput {
@@ -1727,12 +1422,7 @@ shape! {
     struct UpdateAssumeRolePolicyOutput {}
 }
 
-operation!(
-    "iam",
-    "UpdateAssumeRolePolicy",
-    UpdateAssumeRolePolicyInput,
-    UpdateAssumeRolePolicyOutput
-);
+operation!("iam", "UpdateAssumeRolePolicy", UpdateAssumeRolePolicyInput, UpdateAssumeRolePolicyOutput);
 
 shape! {
     struct UpdateGroupInput {
@@ -1778,12 +1468,7 @@ shape! {
     }
 }
 
-operation!(
-    "iam",
-    "UpdateRoleDescription",
-    UpdateRoleDescriptionInput,
-    UpdateRoleDescriptionOutput
-);
+operation!("iam", "UpdateRoleDescription", UpdateRoleDescriptionInput, UpdateRoleDescriptionOutput);
 
 shape! {
     struct UpdateUserInput {

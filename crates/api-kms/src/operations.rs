@@ -20,12 +20,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "CancelKeyDeletion",
-    CancelKeyDeletionInput,
-    CancelKeyDeletionOutput
-);
+operation!("kms", "CancelKeyDeletion", CancelKeyDeletionInput, CancelKeyDeletionOutput);
 
 shape! {
     struct CreateAliasInput {
@@ -172,12 +167,7 @@ shape! {
     struct DisableKeyRotationOutput {}
 }
 
-operation!(
-    "kms",
-    "DisableKeyRotation",
-    DisableKeyRotationInput,
-    DisableKeyRotationOutput
-);
+operation!("kms", "DisableKeyRotation", DisableKeyRotationInput, DisableKeyRotationOutput);
 
 shape! {
     struct EnableKeyInput {
@@ -204,12 +194,7 @@ shape! {
     struct EnableKeyRotationOutput {}
 }
 
-operation!(
-    "kms",
-    "EnableKeyRotation",
-    EnableKeyRotationInput,
-    EnableKeyRotationOutput
-);
+operation!("kms", "EnableKeyRotation", EnableKeyRotationInput, EnableKeyRotationOutput);
 
 shape! {
     struct EncryptInput {
@@ -256,12 +241,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "GenerateDataKey",
-    GenerateDataKeyInput,
-    GenerateDataKeyOutput
-);
+operation!("kms", "GenerateDataKey", GenerateDataKeyInput, GenerateDataKeyOutput);
 
 shape! {
     struct GenerateDataKeyWithoutPlaintextInput {
@@ -283,12 +263,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "GenerateDataKeyWithoutPlaintext",
-    GenerateDataKeyWithoutPlaintextInput,
-    GenerateDataKeyWithoutPlaintextOutput
-);
+operation!("kms", "GenerateDataKeyWithoutPlaintext", GenerateDataKeyWithoutPlaintextInput, GenerateDataKeyWithoutPlaintextOutput);
 
 shape! {
     #[derive(Default)]
@@ -307,12 +282,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "GenerateRandom",
-    GenerateRandomInput,
-    GenerateRandomOutput
-);
+operation!("kms", "GenerateRandom", GenerateRandomInput, GenerateRandomOutput);
 
 shape! {
     struct GetKeyLastUsageInput {
@@ -330,12 +300,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "GetKeyLastUsage",
-    GetKeyLastUsageInput,
-    GetKeyLastUsageOutput
-);
+operation!("kms", "GetKeyLastUsage", GetKeyLastUsageInput, GetKeyLastUsageOutput);
 
 shape! {
     struct GetKeyPolicyInput {
@@ -371,12 +336,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "GetKeyRotationStatus",
-    GetKeyRotationStatusInput,
-    GetKeyRotationStatusOutput
-);
+operation!("kms", "GetKeyRotationStatus", GetKeyRotationStatusInput, GetKeyRotationStatusOutput);
 
 shape! {
     #[derive(Default)]
@@ -437,12 +397,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "ListKeyPolicies",
-    ListKeyPoliciesInput,
-    ListKeyPoliciesOutput
-);
+operation!("kms", "ListKeyPolicies", ListKeyPoliciesInput, ListKeyPoliciesOutput);
 
 shape! {
     struct ListKeyRotationsInput {
@@ -462,12 +417,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "ListKeyRotations",
-    ListKeyRotationsInput,
-    ListKeyRotationsOutput
-);
+operation!("kms", "ListKeyRotations", ListKeyRotationsInput, ListKeyRotationsOutput);
 
 shape! {
     #[derive(Default)]
@@ -506,12 +456,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "ListResourceTags",
-    ListResourceTagsInput,
-    ListResourceTagsOutput
-);
+operation!("kms", "ListResourceTags", ListResourceTagsInput, ListResourceTagsOutput);
 
 shape! {
     #[derive(Default)]
@@ -532,12 +477,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "ListRetirableGrants",
-    ListRetirableGrantsInput,
-    ListRetirableGrantsOutput
-);
+operation!("kms", "ListRetirableGrants", ListRetirableGrantsInput, ListRetirableGrantsOutput);
 
 shape! {
     struct PutKeyPolicyInput {
@@ -630,12 +570,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "RotateKeyOnDemand",
-    RotateKeyOnDemandInput,
-    RotateKeyOnDemandOutput
-);
+operation!("kms", "RotateKeyOnDemand", RotateKeyOnDemandInput, RotateKeyOnDemandOutput);
 
 shape! {
     struct ScheduleKeyDeletionInput {
@@ -654,12 +589,7 @@ shape! {
     }
 }
 
-operation!(
-    "kms",
-    "ScheduleKeyDeletion",
-    ScheduleKeyDeletionInput,
-    ScheduleKeyDeletionOutput
-);
+operation!("kms", "ScheduleKeyDeletion", ScheduleKeyDeletionInput, ScheduleKeyDeletionOutput);
 
 shape! {
     struct TagResourceInput {
@@ -687,12 +617,7 @@ shape! {
     struct UntagResourceOutput {}
 }
 
-operation!(
-    "kms",
-    "UntagResource",
-    UntagResourceInput,
-    UntagResourceOutput
-);
+operation!("kms", "UntagResource", UntagResourceInput, UntagResourceOutput);
 
 shape! {
     struct UpdateAliasInput {
@@ -720,9 +645,4 @@ shape! {
     struct UpdateKeyDescriptionOutput {}
 }
 
-operation!(
-    "kms",
-    "UpdateKeyDescription",
-    UpdateKeyDescriptionInput,
-    UpdateKeyDescriptionOutput
-);
+operation!("kms", "UpdateKeyDescription", UpdateKeyDescriptionInput, UpdateKeyDescriptionOutput);

@@ -25,12 +25,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "AbortMultipartUpload",
-    AbortMultipartUploadInput,
-    AbortMultipartUploadOutput
-);
+operation!("s3", "AbortMultipartUpload", AbortMultipartUploadInput, AbortMultipartUploadOutput);
 
 shape! {
     struct CompleteMultipartUploadInput {
@@ -87,12 +82,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "CompleteMultipartUpload",
-    CompleteMultipartUploadInput,
-    CompleteMultipartUploadOutput
-);
+operation!("s3", "CompleteMultipartUpload", CompleteMultipartUploadInput, CompleteMultipartUploadOutput);
 
 shape! {
     struct CopyObjectInput {
@@ -251,12 +241,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "CreateMultipartUpload",
-    CreateMultipartUploadInput,
-    CreateMultipartUploadOutput
-);
+operation!("s3", "CreateMultipartUpload", CreateMultipartUploadInput, CreateMultipartUploadOutput);
 
 shape! {
     struct DeleteBucketInput {
@@ -284,12 +269,7 @@ shape! {
     struct DeleteBucketEncryptionOutput {}
 }
 
-operation!(
-    "s3",
-    "DeleteBucketEncryption",
-    DeleteBucketEncryptionInput,
-    DeleteBucketEncryptionOutput
-);
+operation!("s3", "DeleteBucketEncryption", DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput);
 
 shape! {
     struct DeleteBucketOwnershipControlsInput {
@@ -303,12 +283,7 @@ shape! {
     struct DeleteBucketOwnershipControlsOutput {}
 }
 
-operation!(
-    "s3",
-    "DeleteBucketOwnershipControls",
-    DeleteBucketOwnershipControlsInput,
-    DeleteBucketOwnershipControlsOutput
-);
+operation!("s3", "DeleteBucketOwnershipControls", DeleteBucketOwnershipControlsInput, DeleteBucketOwnershipControlsOutput);
 
 shape! {
     struct DeleteBucketPolicyInput {
@@ -322,12 +297,7 @@ shape! {
     struct DeleteBucketPolicyOutput {}
 }
 
-operation!(
-    "s3",
-    "DeleteBucketPolicy",
-    DeleteBucketPolicyInput,
-    DeleteBucketPolicyOutput
-);
+operation!("s3", "DeleteBucketPolicy", DeleteBucketPolicyInput, DeleteBucketPolicyOutput);
 
 shape! {
     struct DeleteBucketTaggingInput {
@@ -341,12 +311,7 @@ shape! {
     struct DeleteBucketTaggingOutput {}
 }
 
-operation!(
-    "s3",
-    "DeleteBucketTagging",
-    DeleteBucketTaggingInput,
-    DeleteBucketTaggingOutput
-);
+operation!("s3", "DeleteBucketTagging", DeleteBucketTaggingInput, DeleteBucketTaggingOutput);
 
 shape! {
     struct DeleteObjectInput {
@@ -390,12 +355,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "DeleteObjectTagging",
-    DeleteObjectTaggingInput,
-    DeleteObjectTaggingOutput
-);
+operation!("s3", "DeleteObjectTagging", DeleteObjectTaggingInput, DeleteObjectTaggingOutput);
 
 shape! {
     struct DeleteObjectsInput {
@@ -418,12 +378,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "DeleteObjects",
-    DeleteObjectsInput,
-    DeleteObjectsOutput
-);
+operation!("s3", "DeleteObjects", DeleteObjectsInput, DeleteObjectsOutput);
 
 shape! {
     struct DeletePublicAccessBlockInput {
@@ -437,12 +392,7 @@ shape! {
     struct DeletePublicAccessBlockOutput {}
 }
 
-operation!(
-    "s3",
-    "DeletePublicAccessBlock",
-    DeletePublicAccessBlockInput,
-    DeletePublicAccessBlockOutput
-);
+operation!("s3", "DeletePublicAccessBlock", DeletePublicAccessBlockInput, DeletePublicAccessBlockOutput);
 
 shape! {
     struct GetBucketAclInput {
@@ -475,12 +425,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "GetBucketEncryption",
-    GetBucketEncryptionInput,
-    GetBucketEncryptionOutput
-);
+operation!("s3", "GetBucketEncryption", GetBucketEncryptionInput, GetBucketEncryptionOutput);
 
 shape! {
     struct GetBucketLocationInput {
@@ -496,12 +441,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "GetBucketLocation",
-    GetBucketLocationInput,
-    GetBucketLocationOutput
-);
+operation!("s3", "GetBucketLocation", GetBucketLocationInput, GetBucketLocationOutput);
 
 shape! {
     struct GetBucketOwnershipControlsInput {
@@ -517,12 +457,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "GetBucketOwnershipControls",
-    GetBucketOwnershipControlsInput,
-    GetBucketOwnershipControlsOutput
-);
+operation!("s3", "GetBucketOwnershipControls", GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput);
 
 shape! {
     struct GetBucketPolicyInput {
@@ -538,12 +473,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "GetBucketPolicy",
-    GetBucketPolicyInput,
-    GetBucketPolicyOutput
-);
+operation!("s3", "GetBucketPolicy", GetBucketPolicyInput, GetBucketPolicyOutput);
 
 shape! {
     struct GetBucketPolicyStatusInput {
@@ -559,12 +489,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "GetBucketPolicyStatus",
-    GetBucketPolicyStatusInput,
-    GetBucketPolicyStatusOutput
-);
+operation!("s3", "GetBucketPolicyStatus", GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput);
 
 shape! {
     struct GetBucketTaggingInput {
@@ -580,12 +505,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "GetBucketTagging",
-    GetBucketTaggingInput,
-    GetBucketTaggingOutput
-);
+operation!("s3", "GetBucketTagging", GetBucketTaggingInput, GetBucketTaggingOutput);
 
 shape! {
     struct GetBucketVersioningInput {
@@ -602,12 +522,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "GetBucketVersioning",
-    GetBucketVersioningInput,
-    GetBucketVersioningOutput
-);
+operation!("s3", "GetBucketVersioning", GetBucketVersioningInput, GetBucketVersioningOutput);
 
 shape! {
     struct GetObjectInput {
@@ -740,12 +655,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "GetObjectAttributes",
-    GetObjectAttributesInput,
-    GetObjectAttributesOutput
-);
+operation!("s3", "GetObjectAttributes", GetObjectAttributesInput, GetObjectAttributesOutput);
 
 shape! {
     struct GetObjectTaggingInput {
@@ -765,12 +675,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "GetObjectTagging",
-    GetObjectTaggingInput,
-    GetObjectTaggingOutput
-);
+operation!("s3", "GetObjectTagging", GetObjectTaggingInput, GetObjectTaggingOutput);
 
 shape! {
     struct GetPublicAccessBlockInput {
@@ -786,12 +691,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "GetPublicAccessBlock",
-    GetPublicAccessBlockInput,
-    GetPublicAccessBlockOutput
-);
+operation!("s3", "GetPublicAccessBlock", GetPublicAccessBlockInput, GetPublicAccessBlockOutput);
 
 shape! {
     struct HeadBucketInput {
@@ -948,12 +848,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "ListMultipartUploads",
-    ListMultipartUploadsInput,
-    ListMultipartUploadsOutput
-);
+operation!("s3", "ListMultipartUploads", ListMultipartUploadsInput, ListMultipartUploadsOutput);
 
 shape! {
     struct ListObjectsInput {
@@ -1023,12 +918,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "ListObjectsV2",
-    ListObjectsV2Input,
-    ListObjectsV2Output
-);
+operation!("s3", "ListObjectsV2", ListObjectsV2Input, ListObjectsV2Output);
 
 shape! {
     struct ListPartsInput {
@@ -1085,12 +975,7 @@ shape! {
     struct PutBucketEncryptionOutput {}
 }
 
-operation!(
-    "s3",
-    "PutBucketEncryption",
-    PutBucketEncryptionInput,
-    PutBucketEncryptionOutput
-);
+operation!("s3", "PutBucketEncryption", PutBucketEncryptionInput, PutBucketEncryptionOutput);
 
 shape! {
     struct PutBucketOwnershipControlsInput {
@@ -1107,12 +992,7 @@ shape! {
     struct PutBucketOwnershipControlsOutput {}
 }
 
-operation!(
-    "s3",
-    "PutBucketOwnershipControls",
-    PutBucketOwnershipControlsInput,
-    PutBucketOwnershipControlsOutput
-);
+operation!("s3", "PutBucketOwnershipControls", PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput);
 
 shape! {
     struct PutBucketPolicyInput {
@@ -1130,12 +1010,7 @@ shape! {
     struct PutBucketPolicyOutput {}
 }
 
-operation!(
-    "s3",
-    "PutBucketPolicy",
-    PutBucketPolicyInput,
-    PutBucketPolicyOutput
-);
+operation!("s3", "PutBucketPolicy", PutBucketPolicyInput, PutBucketPolicyOutput);
 
 shape! {
     struct PutBucketTaggingInput {
@@ -1152,12 +1027,7 @@ shape! {
     struct PutBucketTaggingOutput {}
 }
 
-operation!(
-    "s3",
-    "PutBucketTagging",
-    PutBucketTaggingInput,
-    PutBucketTaggingOutput
-);
+operation!("s3", "PutBucketTagging", PutBucketTaggingInput, PutBucketTaggingOutput);
 
 shape! {
     struct PutObjectInput {
@@ -1262,12 +1132,7 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "PutObjectTagging",
-    PutObjectTaggingInput,
-    PutObjectTaggingOutput
-);
+operation!("s3", "PutObjectTagging", PutObjectTaggingInput, PutObjectTaggingOutput);
 
 shape! {
     struct PutPublicAccessBlockInput {
@@ -1284,12 +1149,7 @@ shape! {
     struct PutPublicAccessBlockOutput {}
 }
 
-operation!(
-    "s3",
-    "PutPublicAccessBlock",
-    PutPublicAccessBlockInput,
-    PutPublicAccessBlockOutput
-);
+operation!("s3", "PutPublicAccessBlock", PutPublicAccessBlockInput, PutPublicAccessBlockOutput);
 
 shape! {
     struct UploadPartInput {
@@ -1383,9 +1243,4 @@ shape! {
     }
 }
 
-operation!(
-    "s3",
-    "UploadPartCopy",
-    UploadPartCopyInput,
-    UploadPartCopyOutput
-);
+operation!("s3", "UploadPartCopy", UploadPartCopyInput, UploadPartCopyOutput);

@@ -21,11 +21,5 @@ pub use types::*;
 pub const SERVICE: &str = "sts";
 
 /// Every operation that has types here, sorted.
-pub const OPERATIONS: &[&str] = &[
-    "AssumeRole",
-    "DecodeAuthorizationMessage",
-    "GetAccessKeyInfo",
-    "GetCallerIdentity",
-    "GetFederationToken",
-    "GetSessionToken",
-];
+pub const OPERATIONS: &[&str] =
+    &["AssumeRole", "DecodeAuthorizationMessage", "GetAccessKeyInfo", "GetCallerIdentity", "GetFederationToken", "GetSessionToken"];

@@ -49,12 +49,7 @@ shape! {
     }
 }
 
-operation!(
-    "sts",
-    "DecodeAuthorizationMessage",
-    DecodeAuthorizationMessageInput,
-    DecodeAuthorizationMessageOutput
-);
+operation!("sts", "DecodeAuthorizationMessage", DecodeAuthorizationMessageInput, DecodeAuthorizationMessageOutput);
 
 shape! {
     struct GetAccessKeyInfoInput {
@@ -69,12 +64,7 @@ shape! {
     }
 }
 
-operation!(
-    "sts",
-    "GetAccessKeyInfo",
-    GetAccessKeyInfoInput,
-    GetAccessKeyInfoOutput
-);
+operation!("sts", "GetAccessKeyInfo", GetAccessKeyInfoInput, GetAccessKeyInfoOutput);
 
 shape! {
     #[derive(Default)]
@@ -90,12 +80,7 @@ shape! {
     }
 }
 
-operation!(
-    "sts",
-    "GetCallerIdentity",
-    GetCallerIdentityInput,
-    GetCallerIdentityOutput
-);
+operation!("sts", "GetCallerIdentity", GetCallerIdentityInput, GetCallerIdentityOutput);
 
 shape! {
     struct GetFederationTokenInput {
@@ -119,12 +104,7 @@ shape! {
     }
 }
 
-operation!(
-    "sts",
-    "GetFederationToken",
-    GetFederationTokenInput,
-    GetFederationTokenOutput
-);
+operation!("sts", "GetFederationToken", GetFederationTokenInput, GetFederationTokenOutput);
 
 shape! {
     #[derive(Default)]
@@ -145,9 +125,4 @@ shape! {
     }
 }
 
-operation!(
-    "sts",
-    "GetSessionToken",
-    GetSessionTokenInput,
-    GetSessionTokenOutput
-);
+operation!("sts", "GetSessionToken", GetSessionTokenInput, GetSessionTokenOutput);

@@ -60,13 +60,7 @@ pub struct ArnTemplate {
 }
 
 /// Variables of ARN templates that the caller's place fills, not the input.
-const PLACES: [&str; 5] = [
-    "Partition",
-    "Region",
-    "Account",
-    "AccountId",
-    "PrimaryRegion",
-];
+const PLACES: [&str; 5] = ["Partition", "Region", "Account", "AccountId", "PrimaryRegion"];
 
 /// A part of an ARN template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,21 +77,13 @@ impl ArnTemplate {
             if rest.is_empty() {
                 return None;
             }
-            if let Some((name, after)) = rest
-                .strip_prefix("${")
-                .and_then(|tail| tail.split_once('}'))
-            {
+            if let Some((name, after)) = rest.strip_prefix("${").and_then(|tail| tail.split_once('}')) {
                 rest = after;
                 return Some(ArnPart::Variable(name));
             }
             // A literal runs to the next variable; a lone `$` is a literal character.
-            let end = rest
-                .char_indices()
-                .skip(1)
-                .find(|(at, _)| rest.get(*at..).is_some_and(|tail| tail.starts_with("${")));
-            let (literal, after) = rest
-                .split_at_checked(end.map_or(rest.len(), |(at, _)| at))
-                .unwrap_or((rest, ""));
+            let end = rest.char_indices().skip(1).find(|(at, _)| rest.get(*at..).is_some_and(|tail| tail.starts_with("${")));
+            let (literal, after) = rest.split_at_checked(end.map_or(rest.len(), |(at, _)| at)).unwrap_or((rest, ""));
             rest = after;
             Some(ArnPart::Literal(literal))
         })
@@ -112,20 +98,14 @@ impl ArnTemplate {
     }
 
     /// Fills the template; `value` is asked for every variable, also `Partition`, `Region` and `Account`.
-    pub fn fill<'a>(
-        &self,
-        mut value: impl FnMut(&'static str) -> std::borrow::Cow<'a, str>,
-    ) -> String {
-        self.parts().fold(
-            String::with_capacity(self.text.len() + 32),
-            |mut arn, part| {
-                match part {
-                    ArnPart::Literal(literal) => arn.push_str(literal),
-                    ArnPart::Variable(name) => arn.push_str(&value(name)),
-                }
-                arn
-            },
-        )
+    pub fn fill<'a>(&self, mut value: impl FnMut(&'static str) -> std::borrow::Cow<'a, str>) -> String {
+        self.parts().fold(String::with_capacity(self.text.len() + 32), |mut arn, part| {
+            match part {
+                ArnPart::Literal(literal) => arn.push_str(literal),
+                ArnPart::Variable(name) => arn.push_str(&value(name)),
+            }
+            arn
+        })
     }
 
     /// Whether `arn` names a resource of this type: every literal is found in order, from start to end, and no variable is empty
@@ -133,17 +113,8 @@ impl ArnTemplate {
     pub fn matches(&self, arn: &str) -> bool {
         let template: Vec<&str> = self.text.splitn(6, ':').collect();
         let given: Vec<&str> = arn.splitn(6, ':').collect();
-        let (
-            [_, _, service, region, account, resource],
-            [
-                arn,
-                partition,
-                of_service,
-                of_region,
-                of_account,
-                of_resource,
-            ],
-        ) = (template.as_slice(), given.as_slice())
+        let ([_, _, service, region, account, resource], [arn, partition, of_service, of_region, of_account, of_resource]) =
+            (template.as_slice(), given.as_slice())
         else {
             return false;
         };
@@ -169,11 +140,7 @@ fn resource_matches(template: &'static str, given: &str) -> bool {
                 Some(after) => rest = after,
                 None => return false,
             },
-            ArnPart::Literal(literal) => match rest
-                .char_indices()
-                .skip(1)
-                .find_map(|(at, _)| rest.get(at..)?.strip_prefix(literal))
-            {
+            ArnPart::Literal(literal) => match rest.char_indices().skip(1).find_map(|(at, _)| rest.get(at..)?.strip_prefix(literal)) {
                 Some(after) => {
                     rest = after;
                     open = false;
@@ -182,11 +149,7 @@ fn resource_matches(template: &'static str, given: &str) -> bool {
             },
         }
     }
-    if open {
-        !rest.is_empty()
-    } else {
-        rest.is_empty()
-    }
+    if open { !rest.is_empty() } else { rest.is_empty() }
 }
 
 /// Where a template variable gets its value.
@@ -205,24 +168,15 @@ pub struct VariableBinding {
 mod tests {
     use super::*;
 
-    const KEY: ArnTemplate = ArnTemplate {
-        text: "arn:${Partition}:kms:${Region}:${Account}:key/${KeyId}",
-    };
-    const GRANT: ArnTemplate = ArnTemplate {
-        text: "arn:${Partition}:s3:${Region}:${Account}:access-grants/default/grant/${Token}",
-    };
-    const OBJECT: ArnTemplate = ArnTemplate {
-        text: "arn:${Partition}:s3:::${BucketName}/${ObjectName}",
-    };
+    const KEY: ArnTemplate = ArnTemplate { text: "arn:${Partition}:kms:${Region}:${Account}:key/${KeyId}" };
+    const GRANT: ArnTemplate = ArnTemplate { text: "arn:${Partition}:s3:${Region}:${Account}:access-grants/default/grant/${Token}" };
+    const OBJECT: ArnTemplate = ArnTemplate { text: "arn:${Partition}:s3:::${BucketName}/${ObjectName}" };
 
     #[test]
     fn a_template_is_filled() {
         let arn = KEY.fill(|name| name.to_lowercase().into());
         assert_eq!(arn, "arn:partition:kms:region:account:key/keyid");
-        assert_eq!(
-            OBJECT.variables().collect::<Vec<_>>(),
-            ["BucketName", "ObjectName"]
-        );
+        assert_eq!(OBJECT.variables().collect::<Vec<_>>(), ["BucketName", "ObjectName"]);
     }
 
     #[test]

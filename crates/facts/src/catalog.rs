@@ -24,10 +24,7 @@ pub enum Dialect {
     /// `N validation error(s) detected: Value ... failed to satisfy constraint: ...` with the given code, e.g. `ValidationException`.
     Classic(&'static str),
     /// Newer services: the message names the field; `fields` says that the error structure has `reason` and a field list member of that name.
-    Framework {
-        code: &'static str,
-        fields: Option<&'static str>,
-    },
+    Framework { code: &'static str, fields: Option<&'static str> },
     /// `MissingParameter`, `InvalidParameterValue`, ...
     Ec2,
     /// `MalformedXML`, `InvalidArgument`, `InvalidBucketName`, ...
@@ -76,10 +73,7 @@ pub struct Service {
 
 impl Service {
     pub fn operation(&'static self, name: &str) -> Option<&'static Operation> {
-        self.operations
-            .binary_search_by(|operation| operation.name.cmp(name))
-            .ok()
-            .and_then(|at| self.operations.get(at))
+        self.operations.binary_search_by(|operation| operation.name.cmp(name)).ok().and_then(|at| self.operations.get(at))
     }
 
     /// The shape behind an id. Ids come from the same service; a foreign id gives an empty structure, never a panic.
@@ -94,12 +88,7 @@ impl Service {
                 event: false,
                 document: false,
             },
-            constraints: crate::shape::Constraints {
-                min: None,
-                max: None,
-                pattern: None,
-                values: Vec::new(),
-            },
+            constraints: crate::shape::Constraints { min: None, max: None, pattern: None, values: Vec::new() },
             sensitive: false,
             error: None,
             xml_namespace: None,
@@ -114,9 +103,7 @@ impl Service {
 
     /// The error structure with this wire code.
     pub fn error(&'static self, code: &str) -> Option<&'static Shape> {
-        self.shapes
-            .iter()
-            .find(|shape| shape.error.as_ref().is_some_and(|error| error.code == code))
+        self.shapes.iter().find(|shape| shape.error.as_ref().is_some_and(|error| error.code == code))
     }
 
     /// Members of a structure shape; empty for other kinds.
@@ -211,48 +198,30 @@ impl Catalog {
         *self.services.get(at)?.get_or_init(|| {
             let file = embedded::file(head.id)?;
             // The tests of this crate parse every embedded file, so `None` does not happen in a tested build.
-            load::service(head, file)
-                .ok()
-                .map(|service| &*Box::leak(Box::new(service)))
+            load::service(head, file).ok().map(|service| &*Box::leak(Box::new(service)))
         })
     }
 
     /// Services whose `X-Amz-Target` begins with `prefix` (the part before the last dot).
     pub fn by_target_prefix(&'static self, prefix: &str) -> Option<&'static ServiceHead> {
-        self.heads
-            .iter()
-            .find(|head| head.target_prefix == Some(prefix))
+        self.heads.iter().find(|head| head.target_prefix == Some(prefix))
     }
 
     /// Services that sign with this name in the credential scope; several share one (`bedrock`, `s3`, `sagemaker`).
     pub fn by_signing_name(&'static self, name: &str) -> Vec<&'static ServiceHead> {
-        self.heads
-            .iter()
-            .filter(|head| head.signing_name == name)
-            .collect()
+        self.heads.iter().filter(|head| head.signing_name == name).collect()
     }
 
     /// The query-protocol service with this signing name and `Version` parameter.
-    pub fn by_query_version(
-        &'static self,
-        signing_name: &str,
-        version: &str,
-    ) -> Option<&'static ServiceHead> {
-        let speaks_query = |head: &ServiceHead| {
-            head.protocols
-                .iter()
-                .any(|protocol| matches!(protocol, Protocol::Query | Protocol::Ec2Query))
-        };
-        self.heads.iter().find(|head| {
-            head.signing_name == signing_name && head.api_version == version && speaks_query(head)
-        })
+    pub fn by_query_version(&'static self, signing_name: &str, version: &str) -> Option<&'static ServiceHead> {
+        let speaks_query =
+            |head: &ServiceHead| head.protocols.iter().any(|protocol| matches!(protocol, Protocol::Query | Protocol::Ec2Query));
+        self.heads.iter().find(|head| head.signing_name == signing_name && head.api_version == version && speaks_query(head))
     }
 
     /// The service whose host name begins with this label (`api.ecr` has two).
     pub fn by_endpoint_prefix(&'static self, prefix: &str) -> Option<&'static ServiceHead> {
-        self.heads
-            .iter()
-            .find(|head| head.endpoint_prefix == prefix)
+        self.heads.iter().find(|head| head.endpoint_prefix == prefix)
     }
 
     /// The service whose rpcv2 path is `/service/NAME/operation/...`.

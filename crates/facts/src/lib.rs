@@ -16,14 +16,8 @@ pub mod load;
 pub mod resolve;
 pub mod shape;
 
-pub use authorization::{
-    AccessLevel, ArnPart, ArnTemplate, Authorization, Binding, ResourceBinding, VariableBinding,
-};
-pub use catalog::{
-    Catalog, Dialect, Operation, Paginator, Protocol, Service, ServiceHead, catalog,
-};
+pub use authorization::{AccessLevel, ArnPart, ArnTemplate, Authorization, Binding, ResourceBinding, VariableBinding};
+pub use catalog::{Catalog, Dialect, Operation, Paginator, Protocol, Service, ServiceHead, catalog};
 pub use load::LoadError;
 pub use resolve::{Place, TARGETS_MAX, Target};
-pub use shape::{
-    Constraints, ErrorFacts, Location, Member, Shape, ShapeId, ShapeKind, TimestampFormat,
-};
+pub use shape::{Constraints, ErrorFacts, Location, Member, Shape, ShapeId, ShapeKind, TimestampFormat};

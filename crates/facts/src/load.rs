@@ -9,28 +9,17 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
-use crate::authorization::{
-    AccessLevel, ArnTemplate, Authorization, Binding, ResourceBinding, VariableBinding,
-};
+use crate::authorization::{AccessLevel, ArnTemplate, Authorization, Binding, ResourceBinding, VariableBinding};
 use crate::catalog::{Dialect, Operation, Paginator, Protocol, Service, ServiceHead};
-use crate::shape::{
-    Constraints, ErrorFacts, Location, Member, Shape, ShapeId, ShapeKind, TimestampFormat,
-};
+use crate::shape::{Constraints, ErrorFacts, Location, Member, Shape, ShapeId, ShapeKind, TimestampFormat};
 
 /// A facts file that does not say what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("the facts of `{service}` do not parse: {source}")]
-    Syntax {
-        service: &'static str,
-        source: serde_json::Error,
-    },
+    Syntax { service: &'static str, source: serde_json::Error },
     #[error("the facts of `{service}` name the unknown {what} `{name}`")]
-    Dangling {
-        service: &'static str,
-        what: &'static str,
-        name: &'static str,
-    },
+    Dangling { service: &'static str, what: &'static str, name: &'static str },
     #[error("the facts of `{service}` have more shapes than a shape id can count")]
     TooManyShapes { service: &'static str },
 }
@@ -94,7 +83,7 @@ impl<'de: 'static, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'static"))]
+#[serde(bound(deserialize = "'de: 'static"), deny_unknown_fields)]
 struct RawHead {
     id: Text,
     protocols: Vec<RawProtocol>,
@@ -130,7 +119,7 @@ enum RawProtocol {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'static"))]
+#[serde(bound(deserialize = "'de: 'static"), deny_unknown_fields)]
 struct RawService {
     xml_namespace: Option<Text>,
     dialect: RawDialect,
@@ -143,7 +132,7 @@ struct RawService {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'static"))]
+#[serde(bound(deserialize = "'de: 'static"), deny_unknown_fields)]
 struct RawDialect {
     kind: RawDialectKind,
     code: Option<Text>,
@@ -160,14 +149,14 @@ enum RawDialectKind {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'static"))]
+#[serde(bound(deserialize = "'de: 'static"), deny_unknown_fields)]
 struct RawResourceType {
     arn: Text,
     keys: Option<usize>,
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'static"))]
+#[serde(bound(deserialize = "'de: 'static"), deny_unknown_fields)]
 struct RawOperation {
     method: Option<Text>,
     uri: Option<Text>,
@@ -204,7 +193,7 @@ struct RawOperation {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'static"))]
+#[serde(bound(deserialize = "'de: 'static"), deny_unknown_fields)]
 struct RawPaginator {
     #[serde(rename = "in", default)]
     input: Vec<Text>,
@@ -227,7 +216,7 @@ enum RawBinding {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'static"))]
+#[serde(bound(deserialize = "'de: 'static"), deny_unknown_fields)]
 struct RawAuthorization {
     action: Text,
     level: RawLevel,
@@ -249,7 +238,7 @@ enum RawLevel {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'static"))]
+#[serde(bound(deserialize = "'de: 'static"), deny_unknown_fields)]
 struct RawResource {
     #[serde(rename = "type")]
     kind: Text,
@@ -261,7 +250,7 @@ struct RawResource {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'static"))]
+#[serde(bound(deserialize = "'de: 'static"), deny_unknown_fields)]
 struct RawShape {
     kind: RawKind,
     #[serde(default)]
@@ -310,7 +299,7 @@ enum RawKind {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'static"))]
+#[serde(bound(deserialize = "'de: 'static"), deny_unknown_fields)]
 struct RawError {
     code: Text,
     status: Option<u16>,
@@ -357,7 +346,7 @@ enum RawLocation {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'static"))]
+#[serde(bound(deserialize = "'de: 'static"), deny_unknown_fields)]
 struct RawTraits {
     shape: Text,
     at: Option<RawLocation>,
@@ -414,10 +403,7 @@ fn texts(list: &[Text]) -> Vec<&'static str> {
 
 /// The heads of all services, in the order of `index.json` (sorted by id).
 pub(crate) fn heads(index: &'static str) -> Result<Vec<ServiceHead>, LoadError> {
-    let raw: Vec<RawHead> = serde_json::from_str(index).map_err(|source| LoadError::Syntax {
-        service: "index",
-        source,
-    })?;
+    let raw: Vec<RawHead> = serde_json::from_str(index).map_err(|source| LoadError::Syntax { service: "index", source })?;
     Ok(raw.into_iter().map(head).collect())
 }
 
@@ -451,14 +437,8 @@ fn protocol(raw: RawProtocol) -> Protocol {
 }
 
 /// Parses one service.
-pub(crate) fn service(
-    head: &'static ServiceHead,
-    file: &'static str,
-) -> Result<Service, LoadError> {
-    let raw: RawService = serde_json::from_str(file).map_err(|source| LoadError::Syntax {
-        service: head.id,
-        source,
-    })?;
+pub(crate) fn service(head: &'static ServiceHead, file: &'static str) -> Result<Service, LoadError> {
+    let raw: RawService = serde_json::from_str(file).map_err(|source| LoadError::Syntax { service: head.id, source })?;
     Loader::new(head, &raw)?.service(raw)
 }
 
@@ -475,79 +455,38 @@ impl Loader {
     fn new(head: &'static ServiceHead, raw: &RawService) -> Result<Self, LoadError> {
         let mut shapes = HashMap::with_capacity(raw.shapes.0.len());
         for (at, (name, _)) in raw.shapes.0.iter().enumerate() {
-            let id =
-                u16::try_from(at).map_err(|_| LoadError::TooManyShapes { service: head.id })?;
+            let id = u16::try_from(at).map_err(|_| LoadError::TooManyShapes { service: head.id })?;
             shapes.insert(name.0, ShapeId(id));
         }
         Ok(Self {
             head,
             shapes,
-            sensitive: raw
-                .shapes
-                .0
-                .iter()
-                .map(|(_, shape)| shape.sensitive)
-                .collect(),
-            condition_keys: raw
-                .condition_keys
-                .0
-                .iter()
-                .map(|(_, keys)| texts(keys))
-                .collect(),
-            resource_types: raw
-                .resource_types
-                .0
-                .iter()
-                .map(|(name, kind)| (name.0, (kind.arn.0, kind.keys)))
-                .collect(),
+            sensitive: raw.shapes.0.iter().map(|(_, shape)| shape.sensitive).collect(),
+            condition_keys: raw.condition_keys.0.iter().map(|(_, keys)| texts(keys)).collect(),
+            resource_types: raw.resource_types.0.iter().map(|(name, kind)| (name.0, (kind.arn.0, kind.keys))).collect(),
         })
     }
 
     fn service(&self, raw: RawService) -> Result<Service, LoadError> {
-        let operations = raw
-            .operations
-            .0
-            .into_iter()
-            .map(|(name, operation)| self.operation(name.0, operation))
-            .collect::<Result<_, _>>()?;
-        let shapes = raw
-            .shapes
-            .0
-            .into_iter()
-            .map(|(name, shape)| self.shape(name.0, shape))
-            .collect::<Result<_, _>>()?;
+        let operations =
+            raw.operations.0.into_iter().map(|(name, operation)| self.operation(name.0, operation)).collect::<Result<_, _>>()?;
+        let shapes = raw.shapes.0.into_iter().map(|(name, shape)| self.shape(name.0, shape)).collect::<Result<_, _>>()?;
         let code = text(raw.dialect.code).unwrap_or("ValidationException");
         let dialect = match raw.dialect.kind {
             RawDialectKind::Classic => Dialect::Classic(code),
-            RawDialectKind::Framework => Dialect::Framework {
-                code,
-                fields: text(raw.dialect.fields),
-            },
+            RawDialectKind::Framework => Dialect::Framework { code, fields: text(raw.dialect.fields) },
             RawDialectKind::Ec2 => Dialect::Ec2,
             RawDialectKind::S3 => Dialect::S3,
         };
-        Ok(Service {
-            head: self.head,
-            xml_namespace: text(raw.xml_namespace),
-            dialect,
-            operations,
-            shapes,
-        })
+        Ok(Service { head: self.head, xml_namespace: text(raw.xml_namespace), dialect, operations, shapes })
     }
 
     fn dangling(&self, what: &'static str, name: &'static str) -> LoadError {
-        LoadError::Dangling {
-            service: self.head.id,
-            what,
-            name,
-        }
+        LoadError::Dangling { service: self.head.id, what, name }
     }
 
     fn id(&self, name: Text) -> Result<ShapeId, LoadError> {
-        self.shapes
-            .get(name.0)
-            .copied()
-            .ok_or_else(|| self.dangling("shape", name.0))
+        self.shapes.get(name.0).copied().ok_or_else(|| self.dangling("shape", name.0))
     }
 
     fn needed(&self, name: Option<Text>, owner: &'static str) -> Result<ShapeId, LoadError> {
@@ -555,9 +494,7 @@ impl Loader {
     }
 
     fn keys(&self, of: Option<usize>) -> Vec<&'static str> {
-        of.and_then(|at| self.condition_keys.get(at))
-            .cloned()
-            .unwrap_or_default()
+        of.and_then(|at| self.condition_keys.get(at)).cloned().unwrap_or_default()
     }
 
     fn operation(&self, name: &'static str, raw: RawOperation) -> Result<Operation, LoadError> {
@@ -572,11 +509,7 @@ impl Loader {
             input_root: text(raw.root),
             input_namespace: text(raw.ns),
             output_root: text(raw.output_root),
-            errors: raw
-                .errors
-                .into_iter()
-                .map(|shape| self.id(shape))
-                .collect::<Result<_, _>>()?,
+            errors: raw.errors.into_iter().map(|shape| self.id(shape)).collect::<Result<_, _>>()?,
             unsigned: raw.unsigned,
             paginator: raw.pages.map(paginator),
             idempotency_token: text(raw.idempotency),
@@ -589,11 +522,7 @@ impl Loader {
                 RawBinding::Open => Binding::Open,
                 RawBinding::Unmapped => Binding::Unmapped,
             },
-            authorizations: raw
-                .auth
-                .into_iter()
-                .map(|entry| self.authorization(entry))
-                .collect::<Result<_, _>>()?,
+            authorizations: raw.auth.into_iter().map(|entry| self.authorization(entry)).collect::<Result<_, _>>()?,
             host_prefix: text(raw.host),
             checksum_required: raw.checksum,
             request_tags: text(raw.request_tags),
@@ -611,11 +540,7 @@ impl Loader {
                 RawLevel::Write => AccessLevel::Write,
                 RawLevel::Permissions => AccessLevel::PermissionsManagement,
             },
-            resources: raw
-                .resources
-                .into_iter()
-                .map(|resource| self.resource(resource))
-                .collect::<Result<_, _>>()?,
+            resources: raw.resources.into_iter().map(|resource| self.resource(resource)).collect::<Result<_, _>>()?,
             condition_keys: self.keys(raw.keys),
             when_present: text(raw.when_present),
             when_absent: text(raw.when_absent),
@@ -623,50 +548,28 @@ impl Loader {
     }
 
     fn resource(&self, raw: RawResource) -> Result<ResourceBinding, LoadError> {
-        let (arn, type_keys) = *self
-            .resource_types
-            .get(raw.kind.0)
-            .ok_or_else(|| self.dangling("resource type", raw.kind.0))?;
+        let (arn, type_keys) = *self.resource_types.get(raw.kind.0).ok_or_else(|| self.dangling("resource type", raw.kind.0))?;
         let mut condition_keys = self.keys(raw.keys);
         condition_keys.extend(self.keys(type_keys));
         condition_keys.sort_unstable();
         condition_keys.dedup();
         let arn = ArnTemplate { text: arn };
-        let given: HashMap<&str, &'static str> = raw
-            .variables
-            .0
-            .iter()
-            .map(|(variable, path)| (variable.0, path.0))
-            .collect();
+        let given: HashMap<&str, &'static str> = raw.variables.0.iter().map(|(variable, path)| (variable.0, path.0)).collect();
         let variables = arn
             .variables()
             .map(|variable| {
                 let path = given.get(variable).copied().unwrap_or_default();
                 let member = path.strip_suffix('?').unwrap_or(path);
-                VariableBinding {
-                    variable,
-                    member,
-                    may_be_arn: member.len() != path.len(),
-                }
+                VariableBinding { variable, member, may_be_arn: member.len() != path.len() }
             })
             .collect();
-        Ok(ResourceBinding {
-            resource_type: raw.kind.0,
-            arn,
-            required: raw.required,
-            condition_keys,
-            variables,
-        })
+        Ok(ResourceBinding { resource_type: raw.kind.0, arn, required: raw.required, condition_keys, variables })
     }
 
     fn shape(&self, name: &'static str, raw: RawShape) -> Result<Shape, LoadError> {
         let kind = match raw.kind {
             RawKind::Structure => self.structure(&raw)?,
-            RawKind::List => ShapeKind::List {
-                item: self.needed(raw.of, name)?,
-                item_name: text(raw.item_name),
-                flattened: raw.flattened,
-            },
+            RawKind::List => ShapeKind::List { item: self.needed(raw.of, name)?, item_name: text(raw.item_name), flattened: raw.flattened },
             RawKind::Map => ShapeKind::Map {
                 key: self.needed(raw.key, name)?,
                 value: self.needed(raw.of, name)?,
@@ -675,27 +578,18 @@ impl Loader {
                 flattened: raw.flattened,
             },
             RawKind::String => ShapeKind::String,
-            RawKind::Blob => ShapeKind::Blob {
-                streaming: raw.streaming,
-            },
+            RawKind::Blob => ShapeKind::Blob { streaming: raw.streaming },
             RawKind::Boolean => ShapeKind::Boolean,
             RawKind::Integer => ShapeKind::Integer,
             RawKind::Long => ShapeKind::Long,
             RawKind::Float => ShapeKind::Float,
             RawKind::Double => ShapeKind::Double,
-            RawKind::Timestamp => ShapeKind::Timestamp {
-                format: raw.format.map(format),
-            },
+            RawKind::Timestamp => ShapeKind::Timestamp { format: raw.format.map(format) },
         };
         Ok(Shape {
             name,
             kind,
-            constraints: Constraints {
-                min: raw.min,
-                max: raw.max,
-                pattern: text(raw.pattern),
-                values: texts(&raw.values),
-            },
+            constraints: Constraints { min: raw.min, max: raw.max, pattern: text(raw.pattern), values: texts(&raw.values) },
             sensitive: raw.sensitive,
             error: raw.error.map(|error| ErrorFacts {
                 code: error.code.0,
@@ -715,9 +609,7 @@ impl Loader {
             .iter()
             .map(|(name, member)| self.member(name.0, &member.0, raw.required.contains(name)))
             .collect::<Result<Vec<_>, _>>()?;
-        let payload = raw
-            .payload
-            .and_then(|payload| members.iter().position(|member| member.name == payload.0));
+        let payload = raw.payload.and_then(|payload| members.iter().position(|member| member.name == payload.0));
         let has = |flag| raw.flags.contains(&flag);
         Ok(ShapeKind::Structure {
             members,
@@ -729,12 +621,7 @@ impl Loader {
         })
     }
 
-    fn member(
-        &self,
-        name: &'static str,
-        raw: &RawTraits,
-        required: bool,
-    ) -> Result<Member, LoadError> {
+    fn member(&self, name: &'static str, raw: &RawTraits, required: bool) -> Result<Member, LoadError> {
         let shape = self.id(raw.shape)?;
         let has = |flag| raw.flags.contains(&flag);
         Ok(Member {
@@ -761,12 +648,7 @@ impl Loader {
             host_label: has(RawFlag::Host),
             event_payload: has(RawFlag::EventPayload),
             event_header: has(RawFlag::EventHeader),
-            sensitive: has(RawFlag::Sensitive)
-                || self
-                    .sensitive
-                    .get(usize::from(shape.0))
-                    .copied()
-                    .unwrap_or_default(),
+            sensitive: has(RawFlag::Sensitive) || self.sensitive.get(usize::from(shape.0)).copied().unwrap_or_default(),
         })
     }
 }
@@ -796,11 +678,7 @@ mod tests {
 
     #[test]
     fn every_embedded_file_parses() {
-        let heads: &'static [ServiceHead] = Box::leak(
-            heads(crate::embedded::INDEX)
-                .expect("index")
-                .into_boxed_slice(),
-        );
+        let heads: &'static [ServiceHead] = Box::leak(heads(crate::embedded::INDEX).expect("index").into_boxed_slice());
         let ids: Vec<_> = crate::embedded::FILES.iter().map(|(id, _)| *id).collect();
         assert_eq!(heads.iter().map(|head| head.id).collect::<Vec<_>>(), ids);
         for (head, (_, text)) in heads.iter().zip(crate::embedded::FILES) {

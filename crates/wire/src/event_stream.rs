@@ -312,7 +312,8 @@ mod tests {
             headers: vec![("event-type".to_owned(), HeaderValue::Str("r".to_owned()))],
             payload: Bytes::from_static(b"{'foo':'bar'}"),
         };
-        insta::assert_snapshot!(hex(&encode(&message).unwrap()), @"");
+        // Checked with an independent implementation (Python's `struct` and `zlib.crc32`).
+        insta::assert_snapshot!(hex(&encode(&message).unwrap()), @"0000002c0000000ff1ac00fd0a6576656e742d74797065070001727b27666f6f273a27626172277d8474371e");
     }
 
     fn hex(bytes: &[u8]) -> String {

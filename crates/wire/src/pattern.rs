@@ -145,12 +145,23 @@ fn class_end(text: &str) -> Option<usize> {
 
 /// Java's syntax in the engine's: classes are ASCII, `.` stops at every line end, surrogate pairs are one character.
 fn translate(source: &str) -> Option<String> {
+    // Some models order the four halves of "all characters beyond the first plane" so that no pair remains.
+    let source = &source.replace(r"\uD800\uDBFF-\uDC00\uDFFF", r"\uD800\uDC00-\uDBFF\uDFFF");
     let mut out = String::with_capacity(source.len() + 16);
     let mut letters = source.chars().peekable();
     let mut depth = 0_usize;
     while let Some(letter) = letters.next() {
         match letter {
-            '\\' => escape(&mut out, &mut letters, depth > 0)?,
+            '\\' => {
+                let set = letters
+                    .peek()
+                    .is_some_and(|letter| "wdsh".contains(*letter));
+                escape(&mut out, &mut letters, depth > 0)?;
+                // A set ends no range: `[\w-/]` holds a hyphen.
+                if set && depth > 0 && letters.next_if_eq(&'-').is_some() {
+                    out.push_str(r"\-");
+                }
+            }
             '[' => {
                 depth += 1;
                 out.push('[');
@@ -289,6 +300,44 @@ struct Restated {
 }
 
 const RESTATED: &[Restated] = &[
+    Restated {
+        java: r"(?!\s+$)[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDBFF-\uDC00\uDFFF\t\r\n]*",
+        must: &[r"[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDC00-\uDBFF\uDFFF\t\r\n]*"],
+        never: &[r"\s+"],
+    },
+    Restated {
+        java: r"(?=.{1,255}$)([a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?)(\.[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?)*",
+        must: &[
+            r"[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?)*",
+            r"[\s\S]{1,255}",
+        ],
+        never: &[],
+    },
+    Restated {
+        java: r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]{1,64})(:((?!\d+$)[0-9a-zA-Z-_]+))?",
+        must: &[
+            r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]{1,64})(:[0-9a-zA-Z-_]*[a-zA-Z-_][0-9a-zA-Z-_]*)?",
+        ],
+        never: &[],
+    },
+    Restated {
+        java: r"/(?!.*\.\.)[a-zA-Z0-9/_.\-]+",
+        must: &[r"/[a-zA-Z0-9/_.\-]+"],
+        never: &[r"[\s\S]*\.\.[\s\S]*"],
+    },
+    Restated {
+        java: r"^(?![0-9_])\w+$|^_\w*[a-zA-Z0-9]\w*$",
+        must: &[r"[a-zA-Z]\w*|_\w*[a-zA-Z0-9]\w*"],
+        never: &[],
+    },
+    // ISO 8601: the back references say that hyphens and colons stand everywhere or nowhere.
+    Restated {
+        java: r"^([\-]?\d{4}(?!\d{2}\b))((-?)((0[1-9]|1[0-2])(\3([12]\d|0[1-9]|3[01]))?|W([0-4]\d|5[0-2])(-?[1-7])?|(00[1-9]|0[1-9]\d|[12]\d{2}|3([0-5]\d|6[1-6])))([T\s]((([01]\d|2[0-3])((:?)[0-5]\d)?|24\:?00)([\.,]\d(?!:))?)?(\17[0-5]\d([\.,]\d)?)?([zZ]|([\-])([01]\d|2[0-3]):?([0-5]\d)?)?)?)?$",
+        must: &[
+            r"-?\d{4}((-(0[1-9]|1[0-2])(-([12]\d|0[1-9]|3[01]))?|(0[1-9]|1[0-2])([12]\d|0[1-9]|3[01])|-?W([0-4]\d|5[0-2])(-?[1-7])?|-?(00[1-9]|0[1-9]\d|[12]\d{2}|3([0-5]\d|6[1-6])))([T\s]((([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?|[0-5]\d([0-5]\d)?)?|24:?00)([\.,]\d)?)?([zZ]|-([01]\d|2[0-3]):?([0-5]\d)?)?)?)?",
+        ],
+        never: &[],
+    },
     Restated {
         java: "^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$",
         must: &["[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"],

@@ -394,15 +394,21 @@ pub(crate) fn encode_message(
         ),
         None => encode_members(&mut body, service, id, kind, direction, root, value),
     };
-    if let Some(content_type) = content_type
-        && !headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+    // Where the media type is a member, only that member (or the event stream) says it.
+    let is_media_type = |name: &str| name.eq_ignore_ascii_case("content-type");
+    let bound = members_of(shape)
+        .iter()
+        .any(|member| member.location == Location::Header && is_media_type(member.wire_name()));
+    let said = headers.iter().any(|(name, _)| is_media_type(name));
+    if let Some(content_type) =
+        content_type.filter(|kind| !said && (!bound || *kind == EVENT_STREAM))
     {
         headers.push(("content-type".into(), content_type.to_owned()));
     }
     (headers, body)
 }
+
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
 fn media_type(kind: Body) -> &'static str {
     match kind {
@@ -426,7 +432,7 @@ fn encode_payload(
                 event_stream: true, ..
             },
             _,
-        ) => return Some("application/vnd.amazon.eventstream"),
+        ) => return Some(EVENT_STREAM),
         (_, None | Some(Value::Null)) => return None,
         (_, Some(Value::Bytes(bytes))) => {
             body.extend_from_slice(bytes);

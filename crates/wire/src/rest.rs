@@ -124,7 +124,13 @@ fn decode_body(
             )?),
         },
     };
-    if let Some(value) = value.filter(|value| *value != Value::Null) {
+    // botocore sends `{}` for a JSON payload that is absent.
+    let is_absent = |value: &Value| match value {
+        Value::Null => true,
+        Value::Struct(fields) => kind == Body::Json && fields.is_empty() && !payload.required,
+        _ => false,
+    };
+    if let Some(value) = value.filter(|value| !is_absent(value)) {
         fields.set(payload.name, value);
     }
     Ok(fields)

@@ -82,7 +82,8 @@ impl Generator<'_> {
         };
         for member in self.service.members(shape) {
             let bound = self.is_rest() && member.location != Location::Body;
-            let needed = bound && (member.required || member.location == Location::Uri)
+            let needed = self.is_rest() && member.required
+                || bound && member.location == Location::Uri
                 || member.host_label
                 || member.name == "ResponseStreamContentType";
             if (needed || self.random.chance(60))

@@ -131,7 +131,13 @@ impl Call {
         operation: &'static Operation,
         round: u64,
     ) -> Self {
-        let (input, output) = messages(service, protocol, operation, round);
+        let (mut input, mut output) = messages(service, protocol, operation, round);
+        // botocore's model has a timestamp where S3 takes and gives any text; our facts have the text.
+        for message in [&mut input, &mut output] {
+            if let (Value::Struct(fields), "s3") = (message, service.head.id) {
+                fields.take("Expires");
+            }
+        }
         // botocore reads the bodies of streams through an object of its own, and S3's bare root in a handler of its own.
         let skip = has_event_stream(service, operation) || operation.name == "GetBucketLocation";
         let answer = (!skip)
@@ -203,8 +209,13 @@ impl Call {
         let shown = || format!("{request} {}", String::from_utf8_lossy(&body));
         let labels = labels(service, protocol, self.operation, &parts)
             .map_err(|error| format!("{error}: {}", shown()))?;
-        let found = wire::parse_input(protocol, service, self.operation, &parts, &labels, &body)
-            .map_err(|error| format!("{error}: {}", shown()))?;
+        let mut found =
+            wire::parse_input(protocol, service, self.operation, &parts, &labels, &body)
+                .map_err(|error| format!("{error}: {}", shown()))?;
+        // Whoever sends a body says its length.
+        if let (Value::Struct(fields), None) = (&mut found, self.input.member("ContentLength")) {
+            fields.take("ContentLength");
+        }
         if sorted(&found) == sorted(&self.input) {
             Ok(())
         } else {

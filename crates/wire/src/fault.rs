@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use facts::{
-    Dialect, ErrorFacts, Location, Member, Protocol, Service, Shape, ShapeId, ShapeKind,
-    TimestampFormat,
+    ErrorFacts, Location, Member, Protocol, Service, Shape, ShapeId, ShapeKind, TimestampFormat,
 };
 use http::HeaderMap;
 
@@ -55,7 +54,7 @@ pub fn encode_error(
             headers.push(("content-type".into(), "application/cbor".to_owned()));
             cbor_body(service, modelled.as_ref(), error)
         }
-        Protocol::RestXml if service.is_none_or(|service| service.dialect == Dialect::S3) => {
+        Protocol::RestXml if service.is_none_or(|service| service.head.id == "s3") => {
             headers.push(("content-type".into(), "application/xml".to_owned()));
             s3_body(modelled.as_ref(), error, request_id)
         }

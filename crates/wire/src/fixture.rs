@@ -5,52 +5,6 @@ use facts::{
     Shape, ShapeId, ShapeKind,
 };
 
-pub(crate) fn shape(name: &'static str, kind: ShapeKind) -> Shape {
-    Shape {
-        name,
-        kind,
-        constraints: Constraints::default(),
-        sensitive: false,
-        error: None,
-        xml_namespace: None,
-        location_name: None,
-    }
-}
-
-pub(crate) fn structure(name: &'static str, members: Vec<Member>) -> Shape {
-    let kind = ShapeKind::Structure {
-        members,
-        payload: None,
-        union: false,
-        event_stream: false,
-        event: false,
-        document: false,
-    };
-    shape(name, kind)
-}
-
-pub(crate) fn member(name: &'static str, shape: u16) -> Member {
-    Member {
-        name,
-        shape: ShapeId(shape),
-        required: false,
-        location: Location::Body,
-        location_name: None,
-        query_name: None,
-        xml_namespace: None,
-        xml_namespace_prefix: None,
-        xml_attribute: false,
-        flattened: false,
-        timestamp_format: None,
-        idempotency_token: false,
-        json_value: false,
-        host_label: false,
-        event_payload: false,
-        event_header: false,
-        sensitive: false,
-    }
-}
-
 pub(crate) fn operation(name: &'static str, http_uri: &'static str) -> Operation {
     Operation {
         name,

@@ -26,7 +26,7 @@ pub(crate) enum Body {
 fn wrong(member: &Member, reason: impl Into<String>) -> DecodeError {
     DecodeError::Type {
         format: Format::Http,
-        member: member.name.to_owned(),
+        member: member.wire_name().to_owned(),
         reason: reason.into(),
     }
 }

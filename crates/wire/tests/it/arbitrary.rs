@@ -87,7 +87,7 @@ impl Generator<'_> {
                 || member.host_label
                 || member.name == "ResponseStreamContentType";
             if (needed || self.random.chance(60))
-                && let Some(value) = self.member(member, bound)
+                && let Some(value) = (0..20).find_map(|_| self.member(member, bound))
             {
                 fields.set(member.name, value);
             }

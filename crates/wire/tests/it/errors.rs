@@ -70,7 +70,7 @@ fn framework_ec2_and_s3_validation() {
     insta::assert_snapshot!(refusal("ec2", "CreateVpcEndpoint", "", "Action=CreateVpcEndpoint&ServiceName=s"), @"400 MissingParameter: The request must contain the parameter VpcId");
     insta::assert_snapshot!(refusal("s3", "DeleteObjects", "", "<Delete></Delete>"), @"400 InvalidBucketName: The specified bucket is not valid.");
     insta::assert_snapshot!(refusal("s3", "DeleteObjects", "", "<Delete>"), @"400 MalformedXML: The XML you provided was not well-formed or did not validate against our published schema");
-    insta::assert_snapshot!(refusal("s3", "ListObjectsV2", "max-keys=many", ""), @r###"400 InvalidArgument: `many` is not an Integer [("ArgumentName", Str("MaxKeys"))]"###);
+    insta::assert_snapshot!(refusal("s3", "ListObjectsV2", "max-keys=many", ""), @r###"400 InvalidArgument: `many` is not an Integer [("ArgumentName", Str("max-keys"))]"###);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn encoded_errors() {
 "###);
     insta::assert_snapshot!(error(Protocol::RestXml, "s3control", "NoSuchThing", Vec::new()), @r###"
 404 x-amz-request-id: request-1, x-amz-id-2: cmVxdWVzdC0x, content-type: application/xml | <?xml version="1.0" encoding="UTF-8"?>
-<Error><Code>NoSuchThing</Code><Message>It's &lt;not&gt; there</Message><RequestId>request-1</RequestId><HostId>cmVxdWVzdC0x</HostId></Error>
+<ErrorResponse xmlns="http://awss3control.amazonaws.com/doc/2018-08-20/"><Error><Type>Sender</Type><Code>NoSuchThing</Code><Message>It's &lt;not&gt; there</Message></Error><RequestId>request-1</RequestId></ErrorResponse>
 "###);
 }
 

@@ -7,3 +7,4 @@ mod foreign_bytes;
 mod oracle;
 mod patterns;
 mod round_trip;
+mod routes;

@@ -1,9 +1,6 @@
 //! Small services built by hand for unit tests.
 
-use facts::{
-    Binding, Constraints, Dialect, Location, Member, Operation, Protocol, Service, ServiceHead,
-    Shape, ShapeId, ShapeKind,
-};
+use facts::{Binding, Dialect, Operation, Protocol, Service, ServiceHead, Shape};
 
 pub(crate) fn operation(name: &'static str, http_uri: &'static str) -> Operation {
     Operation {
@@ -33,11 +30,7 @@ pub(crate) fn operation(name: &'static str, http_uri: &'static str) -> Operation
     }
 }
 
-pub(crate) fn service(
-    dialect: Dialect,
-    operations: Vec<Operation>,
-    shapes: Vec<Shape>,
-) -> &'static Service {
+pub(crate) fn service(dialect: Dialect, operations: Vec<Operation>, shapes: Vec<Shape>) -> &'static Service {
     let head = ServiceHead {
         id: "test",
         protocols: vec![Protocol::Json11],
@@ -53,11 +46,5 @@ pub(crate) fn service(
         clock_skew_s: 300,
     };
     let head = Box::leak(Box::new(head));
-    Box::leak(Box::new(Service {
-        head,
-        xml_namespace: Some("urn:test"),
-        dialect,
-        operations,
-        shapes,
-    }))
+    Box::leak(Box::new(Service { head, xml_namespace: Some("urn:test"), dialect, operations, shapes }))
 }

@@ -17,30 +17,18 @@ pub enum ShapeError {
     #[error("the member `{0}` is missing")]
     Missing(&'static str),
     #[error("the member `{member}` is not {expected}")]
-    Unexpected {
-        member: &'static str,
-        expected: &'static str,
-    },
+    Unexpected { member: &'static str, expected: &'static str },
 }
 
 impl ShapeError {
     /// The innermost member that does not fit names itself.
     fn expected(expected: &'static str) -> Self {
-        Self::Unexpected {
-            member: "",
-            expected,
-        }
+        Self::Unexpected { member: "", expected }
     }
 
     fn within(self, name: &'static str) -> Self {
         match self {
-            Self::Unexpected {
-                member: "",
-                expected,
-            } => Self::Unexpected {
-                member: name,
-                expected,
-            },
+            Self::Unexpected { member: "", expected } => Self::Unexpected { member: name, expected },
             other => other,
         }
     }
@@ -212,10 +200,7 @@ impl<T: IntoValue> IntoValue for Vec<T> {
 impl<T: FromValue> FromValue for BTreeMap<String, T> {
     fn from_value(value: Value) -> Result<Self, ShapeError> {
         match value {
-            Value::Map(entries) => entries
-                .into_iter()
-                .map(|(key, value)| Ok((key, T::from_value(value)?)))
-                .collect(),
+            Value::Map(entries) => entries.into_iter().map(|(key, value)| Ok((key, T::from_value(value)?))).collect(),
             _ => Err(ShapeError::expected("a map")),
         }
     }
@@ -223,11 +208,7 @@ impl<T: FromValue> FromValue for BTreeMap<String, T> {
 
 impl<T: IntoValue> IntoValue for BTreeMap<String, T> {
     fn into_value(self) -> Value {
-        Value::Map(
-            self.into_iter()
-                .map(|(key, value)| (key, value.into_value()))
-                .collect(),
-        )
+        Value::Map(self.into_iter().map(|(key, value)| (key, value.into_value())).collect())
     }
 }
 
@@ -277,9 +258,9 @@ impl FromValue for f64 {
         match value {
             Value::Float(number) => Ok(number),
             // Beyond 32 bits an integer may lose digits as a float: refused rather than rounded.
-            Value::Int(number) => i32::try_from(number)
-                .map(Self::from)
-                .map_err(|_| ShapeError::expected("a number that a float holds exactly")),
+            Value::Int(number) => {
+                i32::try_from(number).map(Self::from).map_err(|_| ShapeError::expected("a number that a float holds exactly"))
+            }
             _ => Err(ShapeError::expected("a number")),
         }
     }
@@ -438,38 +419,20 @@ mod tests {
     crate::shape! { union Tree { Leaf(Leaf) = "leaf", Branches(Vec<Tree>) = "branches" } }
 
     fn leaf() -> Leaf {
-        Leaf {
-            name: "n".to_owned(),
-            kind: Some(Kind::Small),
-            token: Some("canary".into()),
-        }
+        Leaf { name: "n".to_owned(), kind: Some(Kind::Small), token: Some("canary".into()) }
     }
 
     #[test]
     fn values_round_trip() {
-        let tree = Tree::Branches(vec![
-            Tree::Leaf(leaf()),
-            Tree::Leaf(Leaf {
-                kind: Some("NEW".into()),
-                ..leaf()
-            }),
-        ]);
+        let tree = Tree::Branches(vec![Tree::Leaf(leaf()), Tree::Leaf(Leaf { kind: Some("NEW".into()), ..leaf() })]);
         assert_eq!(Tree::from_value(tree.clone().into_value()), Ok(tree));
     }
 
     #[test]
     fn absent_members_are_left_out() {
-        let value = Leaf {
-            kind: None,
-            token: None,
-            ..leaf()
-        }
-        .into_value();
+        let value = Leaf { kind: None, token: None, ..leaf() }.into_value();
         assert_eq!(value.as_struct().map(Struct::len), Some(1));
-        assert_eq!(
-            Leaf::from_value(Value::Struct(Struct::new())),
-            Err(ShapeError::Missing("Name"))
-        );
+        assert_eq!(Leaf::from_value(Value::Struct(Struct::new())), Err(ShapeError::Missing("Name")));
     }
 
     #[test]
@@ -494,9 +457,6 @@ mod tests {
 
     #[test]
     fn an_unknown_union_member_is_unknown() {
-        assert_eq!(
-            Tree::from_value(Value::Struct(Struct::new())),
-            Ok(Tree::Unknown)
-        );
+        assert_eq!(Tree::from_value(Value::Struct(Struct::new())), Ok(Tree::Unknown));
     }
 }

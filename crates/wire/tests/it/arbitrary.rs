@@ -1,26 +1,20 @@
 //! Values for any shape, from a seed, in the range that the protocol can express.
 
-use bytes::Bytes;
 use facts::{Location, Member, Operation, Protocol, Service, Shape, ShapeId, ShapeKind};
 use wire::{Struct, Timestamp, Value};
 
 pub(crate) fn services() -> impl Iterator<Item = &'static Service> {
-    facts::catalog()
-        .heads()
-        .iter()
-        .map(|head| facts::catalog().service(head.id).expect(head.id))
+    facts::catalog().heads().iter().map(|head| facts::catalog().service(head.id).expect(head.id))
 }
 
 /// Every operation of every service in each of its protocols.
-pub(crate) fn operations() -> impl Iterator<Item = (&'static Service, Protocol, &'static Operation)>
-{
+pub(crate) fn operations() -> impl Iterator<Item = (&'static Service, Protocol, &'static Operation)> {
     services().flat_map(|service| {
-        service.head.protocols.iter().flat_map(move |protocol| {
-            service
-                .operations
-                .iter()
-                .map(move |operation| (service, *protocol, operation))
-        })
+        service
+            .head
+            .protocols
+            .iter()
+            .flat_map(move |protocol| service.operations.iter().map(move |operation| (service, *protocol, operation)))
     })
 }
 
@@ -34,9 +28,7 @@ impl Random {
 
     /// A seed from a name, so that every operation has its own values and a failure repeats.
     pub(crate) fn for_name(name: &str, round: u64) -> Self {
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-        });
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
         Self(hash ^ round.wrapping_mul(0x9E37_79B9))
     }
 
@@ -99,11 +91,7 @@ impl Generator<'_> {
     pub(crate) fn event(&mut self, shape: ShapeId) -> Value {
         let mut fields = Struct::new();
         for member in self.service.members(shape) {
-            let value = if member.event_header {
-                Some(self.scalar(self.service.shape(member.shape)))
-            } else {
-                self.value(member.shape, 0)
-            };
+            let value = if member.event_header { Some(self.scalar(self.service.shape(member.shape))) } else { self.value(member.shape, 0) };
             if let Some(value) = value.filter(|_| self.random.chance(70) || member.event_payload) {
                 fields.set(member.name, value);
             }
@@ -132,21 +120,14 @@ impl Generator<'_> {
             (ShapeKind::List { item, .. }, _) => {
                 let item = self.service.shape(*item);
                 let count = 1 + self.random.below(3);
-                Some(Value::List(
-                    (0..count)
-                        .map(|_| self.bound_scalar(item, member))
-                        .collect(),
-                ))
+                Some(Value::List((0..count).map(|_| self.bound_scalar(item, member)).collect()))
             }
             (ShapeKind::Map { .. }, _) => {
                 let count = 1 + self.random.below(3);
-                let entries =
-                    (0..count).map(|at| (format!("key-{at}"), Value::Str(self.plain_text())));
+                let entries = (0..count).map(|at| (format!("key-{at}"), Value::Str(self.plain_text())));
                 Some(Value::Map(entries.collect()))
             }
-            (_, Location::StatusCode) => Some(Value::Int(
-                200 + i64::try_from(self.random.below(3)).unwrap(),
-            )),
+            (_, Location::StatusCode) => Some(Value::Int(200 + i64::try_from(self.random.below(3)).unwrap())),
             _ => Some(self.bound_scalar(shape, member)),
         }
     }
@@ -155,14 +136,8 @@ impl Generator<'_> {
     fn bound_scalar(&mut self, shape: &'static Shape, member: &Member) -> Value {
         match shape.kind {
             ShapeKind::String if !shape.constraints.values.is_empty() => self.scalar(shape),
-            ShapeKind::String if member.host_label => {
-                Value::Str(format!("h{}", self.random.below(1000)))
-            }
-            ShapeKind::String
-                if matches!(member.location, Location::Uri | Location::QueryString) =>
-            {
-                Value::Str(self.text(false))
-            }
+            ShapeKind::String if member.host_label => Value::Str(format!("h{}", self.random.below(1000))),
+            ShapeKind::String if matches!(member.location, Location::Uri | Location::QueryString) => Value::Str(self.text(false)),
             ShapeKind::String => Value::Str(self.plain_text()),
             _ => self.scalar(shape),
         }
@@ -175,19 +150,14 @@ impl Generator<'_> {
         self.budget -= 1;
         let shape = self.service.shape(id);
         match &shape.kind {
-            ShapeKind::Structure {
-                event_stream: true, ..
-            } => None,
+            ShapeKind::Structure { event_stream: true, .. } => None,
             ShapeKind::Blob { streaming: true } if self.side == Side::Input => None,
             ShapeKind::Structure { document: true, .. } => Some(Value::Document(self.document(0))),
             ShapeKind::Structure { members, union, .. } => self.structure(members, *union, depth),
             ShapeKind::List { item, .. } => {
                 let count = 1 + self.random.below(3);
-                let items: Vec<Value> = (0..count)
-                    .filter_map(|_| self.value(*item, depth + 1))
-                    .collect();
-                (!items.is_empty() || (!self.is_form() && !self.is_xml() && depth > 0))
-                    .then_some(Value::List(items))
+                let items: Vec<Value> = (0..count).filter_map(|_| self.value(*item, depth + 1)).collect();
+                (!items.is_empty() || (!self.is_form() && !self.is_xml() && depth > 0)).then_some(Value::List(items))
             }
             ShapeKind::Map { key, value, .. } => {
                 let key = self.service.shape(*key);
@@ -208,12 +178,7 @@ impl Generator<'_> {
         }
     }
 
-    fn structure(
-        &mut self,
-        members: &'static [Member],
-        union: bool,
-        depth: usize,
-    ) -> Option<Value> {
+    fn structure(&mut self, members: &'static [Member], union: bool, depth: usize) -> Option<Value> {
         let mut fields = Struct::new();
         let members: Vec<&Member> = if union {
             let chosen = self.random.below(members.len().max(1));
@@ -234,9 +199,7 @@ impl Generator<'_> {
     fn scalar(&mut self, shape: &'static Shape) -> Value {
         match &shape.kind {
             ShapeKind::Boolean => Value::Bool(self.random.chance(50)),
-            ShapeKind::Integer => Value::Int(i64::from(i32::from_le_bytes(
-                self.random.next().to_le_bytes()[..4].try_into().unwrap(),
-            ))),
+            ShapeKind::Integer => Value::Int(i64::from(i32::from_le_bytes(self.random.next().to_le_bytes()[..4].try_into().unwrap()))),
             ShapeKind::Long => Value::Int(i64::from_le_bytes(self.random.next().to_le_bytes())),
             // Quarters are exact in single and double precision and in decimal.
             ShapeKind::Float | ShapeKind::Double => {
@@ -249,9 +212,8 @@ impl Generator<'_> {
             }
             ShapeKind::Blob { .. } => {
                 let length = 1 + self.random.below(20);
-                let letters =
-                    (0..length).map(|_| b'!' + u8::try_from(self.random.below(90)).unwrap());
-                Value::Bytes(Bytes::from_iter(letters))
+                let letters = (0..length).map(|_| b'!' + u8::try_from(self.random.below(90)).unwrap());
+                Value::Bytes(letters.collect())
             }
             _ => match shape.constraints.values.as_slice() {
                 [] => Value::Str(self.text(true)),
@@ -297,26 +259,18 @@ impl Generator<'_> {
             '\u{1F600}',
         ];
         let length = 1 + self.random.below(12);
-        let mut text: String = (0..length)
-            .map(|_| LETTERS[self.random.below(LETTERS.len())])
-            .collect();
+        let mut text: String = (0..length).map(|_| LETTERS[self.random.below(LETTERS.len())]).collect();
         if line_ends && self.random.chance(5) {
             text.push('\n');
         }
         // A path of dots alone is what clients fold away.
-        if text.chars().all(|letter| letter == '.' || letter == '/') {
-            "x".to_owned()
-        } else {
-            text
-        }
+        if text.chars().all(|letter| letter == '.' || letter == '/') { "x".to_owned() } else { text }
     }
 
     /// Text for headers: no white space at the ends.
     fn plain_text(&mut self) -> String {
         let length = self.random.below(12);
-        let middle: String = (0..length)
-            .map(|_| char::from(b' ' + u8::try_from(self.random.below(95)).unwrap()))
-            .collect();
+        let middle: String = (0..length).map(|_| char::from(b' ' + u8::try_from(self.random.below(95)).unwrap())).collect();
         format!("a{}z", middle.replace(['"', ',', '\\'], "_"))
     }
 
@@ -333,25 +287,8 @@ impl Generator<'_> {
 }
 
 /// An input and an output of an operation.
-pub(crate) fn messages(
-    service: &'static Service,
-    protocol: Protocol,
-    operation: &'static Operation,
-    round: u64,
-) -> (Value, Value) {
+pub(crate) fn messages(service: &'static Service, protocol: Protocol, operation: &'static Operation, round: u64) -> (Value, Value) {
     let mut random = Random::for_name(&format!("{}.{}", service.head.id, operation.name), round);
-    let mut make = |side, shape| {
-        Generator {
-            service,
-            protocol,
-            side,
-            random: &mut random,
-            budget: 300,
-        }
-        .message(shape)
-    };
-    (
-        make(Side::Input, operation.input),
-        make(Side::Output, operation.output),
-    )
+    let mut make = |side, shape| Generator { service, protocol, side, random: &mut random, budget: 300 }.message(shape);
+    (make(Side::Input, operation.input), make(Side::Output, operation.output))
 }

@@ -8,31 +8,19 @@ fn every_pattern_compiles() {
     for service in services() {
         for shape in &service.shapes {
             if let Some(pattern) = shape.constraints.pattern {
-                patterns
-                    .entry(pattern)
-                    .or_insert_with(|| format!("{}:{}", service.head.id, shape.name));
+                patterns.entry(pattern).or_insert_with(|| format!("{}:{}", service.head.id, shape.name));
             }
         }
     }
     assert!(patterns.len() > 300, "only {} patterns", patterns.len());
-    let refused: Vec<_> = patterns
-        .iter()
-        .filter(|(pattern, _)| wire::pattern::compiled(pattern).is_none())
-        .collect();
-    assert!(
-        refused.is_empty(),
-        "{} patterns do not compile: {refused:#?}",
-        refused.len()
-    );
+    let refused: Vec<_> = patterns.iter().filter(|(pattern, _)| wire::pattern::compiled(pattern).is_none()).collect();
+    assert!(refused.is_empty(), "{} patterns do not compile: {refused:#?}", refused.len());
 }
 
 #[test]
 fn known_strings_match_as_in_aws() {
     let shape = |service: &str, name: &str| {
-        let shape = facts::catalog()
-            .service(service)
-            .and_then(|service| service.shape_named(name))
-            .expect(name);
+        let shape = facts::catalog().service(service).and_then(|service| service.shape_named(name)).expect(name);
         wire::pattern::compiled(shape.constraints.pattern.expect(name)).expect(name)
     };
     assert!(shape("kms", "AliasNameType").matches("alias/my-key"));

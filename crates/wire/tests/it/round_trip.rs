@@ -13,10 +13,7 @@ pub(crate) fn header_map(headers: &Headers) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         let name = HeaderName::try_from(name.as_ref()).expect(name);
-        map.append(
-            name,
-            HeaderValue::from_bytes(value.as_bytes()).expect(value),
-        );
+        map.append(name, HeaderValue::from_bytes(value.as_bytes()).expect(value));
     }
     map
 }
@@ -26,13 +23,8 @@ pub(crate) fn is_rest(protocol: Protocol) -> bool {
 }
 
 /// Operations that share method and URI with a newer one, which gets their calls; and the S3 callback with a host of its own.
-const SHADOWED: [&str; 5] = [
-    "GetBucketLifecycle",
-    "GetBucketNotification",
-    "ListDirectoryBuckets",
-    "PutBucketLifecycle",
-    "PutBucketNotification",
-];
+const SHADOWED: [&str; 5] =
+    ["GetBucketLifecycle", "GetBucketNotification", "ListDirectoryBuckets", "PutBucketLifecycle", "PutBucketNotification"];
 
 pub(crate) fn labels(
     service: &'static Service,
@@ -50,23 +42,11 @@ pub(crate) fn labels(
     Ok(labels)
 }
 
-fn parse(
-    service: &'static Service,
-    protocol: Protocol,
-    operation: &'static Operation,
-    request: &EncodedRequest,
-) -> Result<Value, String> {
+fn parse(service: &'static Service, protocol: Protocol, operation: &'static Operation, request: &EncodedRequest) -> Result<Value, String> {
     let headers = header_map(&request.headers);
-    let parts = RequestParts {
-        method: request.method,
-        path: &request.path,
-        query: &request.query,
-        headers: &headers,
-        host_label: None,
-    };
+    let parts = RequestParts { method: request.method, path: &request.path, query: &request.query, headers: &headers, host_label: None };
     let labels = labels(service, protocol, operation, &parts)?;
-    wire::parse_input(protocol, service, operation, &parts, &labels, &request.body)
-        .map_err(|error| error.to_string())
+    wire::parse_input(protocol, service, operation, &parts, &labels, &request.body).map_err(|error| error.to_string())
 }
 
 /// Members in one order at every level: the order of members means nothing.
@@ -83,10 +63,7 @@ pub(crate) fn sorted(value: &Value) -> Value {
         }
         Value::List(items) => Value::List(items.iter().map(sorted).collect()),
         Value::Map(entries) => {
-            let mut entries: Vec<_> = entries
-                .iter()
-                .map(|(key, value)| (key.clone(), sorted(value)))
-                .collect();
+            let mut entries: Vec<_> = entries.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
             entries.sort_by(|(left, _), (right, _)| left.cmp(right));
             Value::Map(entries)
         }
@@ -101,9 +78,7 @@ pub(crate) const AMBIGUOUS: [&str; 2] = ["GetBucketNotification", "PutBucketNoti
 fn inputs_read_back() {
     let mut count = 0;
     let mut failures = Vec::new();
-    for (service, protocol, operation) in
-        operations().filter(|(_, _, operation)| !AMBIGUOUS.contains(&operation.name))
-    {
+    for (service, protocol, operation) in operations().filter(|(_, _, operation)| !AMBIGUOUS.contains(&operation.name)) {
         for round in 0..ROUNDS {
             let (input, _) = messages(service, protocol, operation, round);
             let request = wire::encode_input(protocol, service, operation, &input);
@@ -130,21 +105,12 @@ fn inputs_read_back() {
 fn outputs_read_back() {
     let mut count = 0;
     let mut failures = Vec::new();
-    for (service, protocol, operation) in
-        operations().filter(|(_, _, operation)| !AMBIGUOUS.contains(&operation.name))
-    {
+    for (service, protocol, operation) in operations().filter(|(_, _, operation)| !AMBIGUOUS.contains(&operation.name)) {
         for round in 0..ROUNDS {
             let (_, output) = messages(service, protocol, operation, round);
             let answer = wire::encode_output(protocol, service, operation, &output, "request-1");
             let headers = header_map(&answer.headers);
-            let result = wire::decode_output(
-                protocol,
-                service,
-                operation,
-                answer.status,
-                &headers,
-                &answer.body,
-            );
+            let result = wire::decode_output(protocol, service, operation, answer.status, &headers, &answer.body);
             let want = with_status(service, operation, protocol, &output, answer.status);
             if result.as_ref().map(sorted).ok() != Some(sorted(&want)) {
                 failures.push(format!(
@@ -170,15 +136,9 @@ pub(crate) fn with_status(
     output: &Value,
     status: u16,
 ) -> Value {
-    let members = operation
-        .output
-        .map(|id| service.members(id))
-        .unwrap_or_default();
+    let members = operation.output.map(|id| service.members(id)).unwrap_or_default();
     let mut fields = output.as_struct().cloned().unwrap_or_default();
-    for member in members
-        .iter()
-        .filter(|member| member.location == facts::Location::StatusCode && is_rest(protocol))
-    {
+    for member in members.iter().filter(|member| member.location == facts::Location::StatusCode && is_rest(protocol)) {
         fields.set(member.name, Value::Int(i64::from(status)));
     }
     Value::Struct(fields)
@@ -188,10 +148,5 @@ pub(crate) fn with_status(
 pub(crate) fn report(what: &str, count: usize, failures: &[String]) {
     assert!(count > 1000, "only {count} {what} were tried");
     let shown: Vec<&str> = failures.iter().take(8).map(String::as_str).collect();
-    assert!(
-        failures.is_empty(),
-        "{} of {count} {what} failed:\n{}",
-        failures.len(),
-        shown.join("\n")
-    );
+    assert!(failures.is_empty(), "{} of {count} {what} failed:\n{}", failures.len(), shown.join("\n"));
 }

@@ -7,14 +7,21 @@ pub(crate) fn services() -> impl Iterator<Item = &'static Service> {
     facts::catalog().heads().iter().map(|head| facts::catalog().service(head.id).expect(head.id))
 }
 
+/// The protocols of a service, and CBOR for those that speak JSON RPC: AWS moves them to it one by one.
+pub(crate) fn protocols(service: &'static Service) -> Vec<Protocol> {
+    let mut protocols = service.head.protocols.clone();
+    let rpc = protocols.iter().any(|protocol| matches!(protocol, Protocol::Json10 | Protocol::Json11));
+    if rpc && !protocols.contains(&Protocol::RpcV2Cbor) {
+        protocols.push(Protocol::RpcV2Cbor);
+    }
+    protocols
+}
+
 /// Every operation of every service in each of its protocols.
 pub(crate) fn operations() -> impl Iterator<Item = (&'static Service, Protocol, &'static Operation)> {
     services().flat_map(|service| {
-        service
-            .head
-            .protocols
-            .iter()
-            .flat_map(move |protocol| service.operations.iter().map(move |operation| (service, *protocol, operation)))
+        let every = move |protocol| service.operations.iter().map(move |operation| (service, protocol, operation));
+        protocols(service).into_iter().flat_map(every)
     })
 }
 
@@ -152,6 +159,7 @@ impl Generator<'_> {
         match &shape.kind {
             ShapeKind::Structure { event_stream: true, .. } => None,
             ShapeKind::Blob { streaming: true } if self.side == Side::Input => None,
+            ShapeKind::Structure { document: true, .. } if self.protocol == Protocol::RpcV2Cbor => None,
             ShapeKind::Structure { document: true, .. } => Some(Value::Document(self.document(0))),
             ShapeKind::Structure { members, union, .. } => self.structure(members, *union, depth),
             ShapeKind::List { item, .. } => {

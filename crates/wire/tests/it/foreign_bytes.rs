@@ -108,8 +108,8 @@ fn deep_nesting_is_refused() {
     assert!(decode(Protocol::Json11, deep("[").as_bytes()).is_err());
     assert!(decode(Protocol::Json11, deep("{\"x\":").as_bytes()).is_err());
     assert!(decode(Protocol::RestXml, "<a>".repeat(100_000).as_bytes()).is_err());
-    assert!(decode(Protocol::RpcV2Cbor, &[0x81; 100_000]).is_err());
-    let nested = [&[0xA1, 0x61, b'x'][..], &[0x81; 100_000]].concat();
+    assert!(decode(Protocol::RpcV2Cbor, &vec![0x81; 100_000]).is_err());
+    let nested = [&[0xA1, 0x61, b'x'][..], &vec![0x81; 100_000]].concat();
     assert!(decode(Protocol::RpcV2Cbor, &nested).is_err());
     // A length that is promised and not kept must not be believed.
     assert!(decode(Protocol::RpcV2Cbor, &[0xBB, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]).is_err());

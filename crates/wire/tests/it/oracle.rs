@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value as Json, json};
 use wire::{Encoded, ErrorReply, RequestParts, Value};
 
-use crate::arbitrary::{messages, services};
+use crate::arbitrary::{messages, protocols, services};
 use crate::round_trip::{AMBIGUOUS, is_rest, labels, report, sorted, with_status};
 
 /// Values per operation.
@@ -201,7 +201,7 @@ fn botocore_agrees() {
     let mut failures = Vec::new();
     // Our own control service is not Amazon's.
     for service in services().filter(|service| service.head.id != "bailiwick") {
-        for &protocol in &service.head.protocols {
+        for protocol in protocols(service) {
             let operations = service.operations.iter().filter(|operation| !AMBIGUOUS.contains(&operation.name));
             let calls: Vec<Call> =
                 operations.flat_map(|operation| (0..ROUNDS).map(move |round| Call::new(service, protocol, operation, round))).collect();

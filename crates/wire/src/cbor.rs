@@ -24,11 +24,7 @@ const INDEFINITE: u8 = 31;
 const BREAK: u8 = 0xFF;
 
 /// Reads a body. An empty one is an empty structure.
-pub(crate) fn decode(
-    service: &'static Service,
-    id: ShapeId,
-    body: &[u8],
-) -> Result<Value, DecodeError> {
+pub(crate) fn decode(service: &'static Service, id: ShapeId, body: &[u8]) -> Result<Value, DecodeError> {
     if body.is_empty() {
         return Ok(Value::Struct(Struct::new()));
     }
@@ -41,18 +37,11 @@ pub(crate) fn decode(
 }
 
 fn syntax(reason: &str) -> DecodeError {
-    DecodeError::Syntax {
-        format: Format::Cbor,
-        reason: reason.to_owned(),
-    }
+    DecodeError::Syntax { format: Format::Cbor, reason: reason.to_owned() }
 }
 
 fn mismatch(shape: &Shape) -> DecodeError {
-    DecodeError::Type {
-        format: Format::Cbor,
-        member: shape.name.to_owned(),
-        reason: "Unexpected value type in payload".to_owned(),
-    }
+    DecodeError::Type { format: Format::Cbor, member: shape.name.to_owned(), reason: "Unexpected value type in payload".to_owned() }
 }
 
 struct Reader<'a> {
@@ -71,19 +60,13 @@ struct Head {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(count)
-            .ok_or_else(|| syntax("the data ends too early"))?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| syntax("the data ends too early"))?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn number(&mut self, bytes: usize) -> Result<u64, DecodeError> {
-        Ok(self
-            .take(bytes)?
-            .iter()
-            .fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
+        Ok(self.take(bytes)?.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
     }
 
     fn head(&mut self) -> Result<Head, DecodeError> {
@@ -98,11 +81,7 @@ impl<'a> Reader<'a> {
             INDEFINITE => None,
             _ => return Err(syntax("a length is reserved")),
         };
-        Ok(Head {
-            major,
-            argument,
-            info,
-        })
+        Ok(Head { major, argument, info })
     }
 
     /// Consumes the end mark of an indefinite item, when it is next.
@@ -127,27 +106,16 @@ impl<'a> Reader<'a> {
         Err(syntax("too many tags"))
     }
 
-    fn value(
-        &mut self,
-        service: &'static Service,
-        shape: &'static Shape,
-        depth: usize,
-    ) -> Result<Value, DecodeError> {
+    fn value(&mut self, service: &'static Service, shape: &'static Shape, depth: usize) -> Result<Value, DecodeError> {
         if depth > limits::DEPTH {
-            return Err(DecodeError::Limit {
-                format: Format::Cbor,
-                what: "levels",
-                maximum: limits::DEPTH,
-            });
+            return Err(DecodeError::Limit { format: Format::Cbor, what: "levels", maximum: limits::DEPTH });
         }
         let (head, _tag) = self.untagged_head()?;
         if head.major == SIMPLE && matches!(head.info, 22 | 23) {
             return Ok(Value::Null);
         }
         match (&shape.kind, head.major) {
-            (ShapeKind::Structure { members, .. }, MAP) => {
-                self.structure(service, members, head, depth)
-            }
+            (ShapeKind::Structure { members, .. }, MAP) => self.structure(service, members, head, depth),
             (ShapeKind::Map { value, .. }, MAP) => {
                 let of = service.shape(*value);
                 let mut entries = Vec::new();
@@ -168,40 +136,21 @@ impl<'a> Reader<'a> {
                 Ok(Value::List(items))
             }
             (ShapeKind::String, TEXT) => self.text_of(head).map(Value::Str),
-            (ShapeKind::Blob { .. }, BYTES) => self
-                .bytes_of(head, BYTES)
-                .map(|bytes| Value::Bytes(Bytes::from(bytes))),
-            (ShapeKind::Boolean, SIMPLE) if matches!(head.info, 20 | 21) => {
-                Ok(Value::Bool(head.info == 21))
-            }
+            (ShapeKind::Blob { .. }, BYTES) => self.bytes_of(head, BYTES).map(|bytes| Value::Bytes(Bytes::from(bytes))),
+            (ShapeKind::Boolean, SIMPLE) if matches!(head.info, 20 | 21) => Ok(Value::Bool(head.info == 21)),
             (ShapeKind::Integer | ShapeKind::Long, _) => {
-                let number = self
-                    .integer(head)
-                    .or_else(|| self.float(head).and_then(scalar::whole));
-                number
-                    .and_then(|number| scalar::integer(shape, number))
-                    .ok_or_else(|| mismatch(shape))
+                let number = self.integer(head).or_else(|| self.float(head).and_then(scalar::whole));
+                number.and_then(|number| scalar::integer(shape, number)).ok_or_else(|| mismatch(shape))
             }
-            (ShapeKind::Float | ShapeKind::Double, _) => self
-                .real(head)
-                .map(Value::Float)
-                .ok_or_else(|| mismatch(shape)),
-            (ShapeKind::Timestamp { .. }, _) => self
-                .real(head)
-                .and_then(timestamp::from_seconds)
-                .map(Value::Time)
-                .ok_or_else(|| mismatch(shape)),
+            (ShapeKind::Float | ShapeKind::Double, _) => self.real(head).map(Value::Float).ok_or_else(|| mismatch(shape)),
+            (ShapeKind::Timestamp { .. }, _) => {
+                self.real(head).and_then(timestamp::from_seconds).map(Value::Time).ok_or_else(|| mismatch(shape))
+            }
             _ => Err(mismatch(shape)),
         }
     }
 
-    fn structure(
-        &mut self,
-        service: &'static Service,
-        members: &'static [Member],
-        head: Head,
-        depth: usize,
-    ) -> Result<Value, DecodeError> {
+    fn structure(&mut self, service: &'static Service, members: &'static [Member], head: Head, depth: usize) -> Result<Value, DecodeError> {
         let mut fields = Struct::with_capacity(members.len().min(8));
         self.each(head, |reader| {
             let name = reader.text()?;
@@ -218,11 +167,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Calls back for every entry of an array or map.
-    fn each(
-        &mut self,
-        head: Head,
-        mut entry: impl FnMut(&mut Self) -> Result<(), DecodeError>,
-    ) -> Result<(), DecodeError> {
+    fn each(&mut self, head: Head, mut entry: impl FnMut(&mut Self) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
         let mut count = 0_usize;
         loop {
             match head.argument {
@@ -233,11 +178,7 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
             if count >= limits::LIST_ENTRIES {
-                return Err(DecodeError::Limit {
-                    format: Format::Cbor,
-                    what: "entries",
-                    maximum: limits::LIST_ENTRIES,
-                });
+                return Err(DecodeError::Limit { format: Format::Cbor, what: "entries", maximum: limits::LIST_ENTRIES });
             }
             entry(self)?;
             count += 1;
@@ -264,20 +205,14 @@ impl<'a> Reader<'a> {
         let mut out = Vec::new();
         while !self.at_break() {
             let chunk = self.head()?;
-            let length = chunk
-                .argument
-                .filter(|_| chunk.major == major)
-                .ok_or_else(|| syntax("a chunk is of another type"))?;
+            let length = chunk.argument.filter(|_| chunk.major == major).ok_or_else(|| syntax("a chunk is of another type"))?;
             let length = usize::try_from(length).map_err(|_| syntax("a length is too large"))?;
             out.extend_from_slice(self.take(length)?);
         }
         Ok(out)
     }
 
-    #[expect(
-        clippy::unused_self,
-        reason = "reads beside `float` and `real`, which share its form"
-    )]
+    #[expect(clippy::unused_self, reason = "reads beside `float` and `real`, which share its form")]
     fn integer(&self, head: Head) -> Option<i64> {
         let number = i64::try_from(head.argument?).ok()?;
         match head.major {
@@ -287,39 +222,26 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[expect(
-        clippy::unused_self,
-        reason = "reads beside `integer` and `real`, which share its form"
-    )]
+    #[expect(clippy::unused_self, reason = "reads beside `integer` and `real`, which share its form")]
     fn float(&self, head: Head) -> Option<f64> {
         let bits = head.argument.filter(|_| head.major == SIMPLE)?;
         match head.info {
             25 => u16::try_from(bits).ok().map(half),
-            26 => u32::try_from(bits)
-                .ok()
-                .map(|bits| f64::from(f32::from_bits(bits))),
+            26 => u32::try_from(bits).ok().map(|bits| f64::from(f32::from_bits(bits))),
             27 => Some(f64::from_bits(bits)),
             _ => None,
         }
     }
 
     fn real(&self, head: Head) -> Option<f64> {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "an integer in a float's place is read as the nearest float"
-        )]
-        self.float(head)
-            .or_else(|| self.integer(head).map(|number| number as f64))
+        #[expect(clippy::cast_precision_loss, reason = "an integer in a float's place is read as the nearest float")]
+        self.float(head).or_else(|| self.integer(head).map(|number| number as f64))
     }
 
     /// Skips one item of any type.
     fn skip(&mut self, depth: usize) -> Result<(), DecodeError> {
         if depth > limits::DEPTH {
-            return Err(DecodeError::Limit {
-                format: Format::Cbor,
-                what: "levels",
-                maximum: limits::DEPTH,
-            });
+            return Err(DecodeError::Limit { format: Format::Cbor, what: "levels", maximum: limits::DEPTH });
         }
         let (head, _) = self.untagged_head()?;
         match head.major {
@@ -365,11 +287,7 @@ fn half(bits: u16) -> f64 {
         31 => f64::NAN,
         _ => (1.0 + fraction / 1024.0) * 2_f64.powi(exponent - 15),
     };
-    if bits >> 15 == 1 {
-        -magnitude
-    } else {
-        magnitude
-    }
+    if bits >> 15 == 1 { -magnitude } else { magnitude }
 }
 
 /// Writes a value of a shape.
@@ -378,12 +296,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, service: &'static Service, id: ShapeId, 
 }
 
 /// Writes a value, with a shape where there is one.
-pub(crate) fn write(
-    out: &mut Vec<u8>,
-    service: &'static Service,
-    shape: Option<&'static Shape>,
-    value: &Value,
-) {
+pub(crate) fn write(out: &mut Vec<u8>, service: &'static Service, shape: Option<&'static Shape>, value: &Value) {
     match value {
         Value::Null => out.push(0xF6),
         Value::Bool(flag) => out.push(if *flag { 0xF5 } else { 0xF4 }),
@@ -431,20 +344,12 @@ pub(crate) fn write(
                 Some(ShapeKind::Structure { members, .. }) => members,
                 _ => &[],
             };
-            let present: Vec<_> = fields
-                .iter()
-                .filter(|(_, value)| **value != Value::Null)
-                .collect();
+            let present: Vec<_> = fields.iter().filter(|(_, value)| **value != Value::Null).collect();
             count(out, MAP, present.len());
             for (name, value) in present {
                 let member = members.iter().find(|member| member.name == name);
                 string(out, member.map_or(name, Member::wire_name));
-                write(
-                    out,
-                    service,
-                    member.map(|member| service.shape(member.shape)),
-                    value,
-                );
+                write(out, service, member.map(|member| service.shape(member.shape)), value);
             }
         }
         // No CBOR service has documents; JSON text loses nothing.

@@ -13,13 +13,7 @@ use crate::value::{Struct, Value};
 
 /// All violations of an input, at most [`limits::VIOLATIONS`].
 pub fn violations(service: &'static Service, input: ShapeId, value: &Value) -> Vec<Violation> {
-    let mut walk = Walk {
-        service,
-        path: Vec::new(),
-        location: Location::Body,
-        sensitive: 0,
-        found: Vec::new(),
-    };
+    let mut walk = Walk { service, path: Vec::new(), location: Location::Body, sensitive: 0, found: Vec::new() };
     walk.value(input, value);
     walk.found
 }
@@ -42,16 +36,7 @@ impl Walk {
         let hidden = usize::from(hides(self.service, shape, 4));
         self.sensitive += hidden;
         match (&shape.kind, value) {
-            (
-                ShapeKind::Structure {
-                    members,
-                    union,
-                    event_stream,
-                    document,
-                    ..
-                },
-                Value::Struct(fields),
-            ) if !event_stream && !document => {
+            (ShapeKind::Structure { members, union, event_stream, document, .. }, Value::Struct(fields)) if !event_stream && !document => {
                 self.structure(members, *union, fields, value);
             }
             (ShapeKind::List { item, .. }, Value::List(items)) => {
@@ -67,13 +52,7 @@ impl Walk {
         self.sensitive -= hidden;
     }
 
-    fn structure(
-        &mut self,
-        members: &'static [Member],
-        union: bool,
-        fields: &Struct,
-        value: &Value,
-    ) {
+    fn structure(&mut self, members: &'static [Member], union: bool, fields: &Struct, value: &Value) {
         if union && fields.len() != 1 {
             self.report(Rule::OneMember, Some(value));
             return;
@@ -89,7 +68,7 @@ impl Walk {
             match fields.get(member.name) {
                 Some(value) if *value != Value::Null => self.value(member.shape, value),
                 _ if member.required && !self.travels_beside(member) => {
-                    self.report(Rule::Required, None)
+                    self.report(Rule::Required, None);
                 }
                 _ => {}
             }
@@ -102,11 +81,7 @@ impl Walk {
     fn travels_beside(&self, member: &Member) -> bool {
         matches!(
             self.service.shape(member.shape).kind,
-            ShapeKind::Blob { streaming: true }
-                | ShapeKind::Structure {
-                    event_stream: true,
-                    ..
-                }
+            ShapeKind::Blob { streaming: true } | ShapeKind::Structure { event_stream: true, .. }
         )
     }
 
@@ -116,9 +91,9 @@ impl Walk {
             for (at, value) in items.iter().enumerate() {
                 self.path.push(Step::Item(at + 1));
                 if *value == Value::Null {
-                    self.report(Rule::Required, None)
+                    self.report(Rule::Required, None);
                 } else {
-                    self.value(item, value)
+                    self.value(item, value);
                 }
                 self.path.pop();
             }
@@ -130,19 +105,16 @@ impl Walk {
     fn map(&mut self, key: ShapeId, of: ShapeId, entries: &[(String, Value)], map: &Value) {
         let key = self.service.shape(key);
         let shape = self.service.shape(of);
-        if entries
-            .iter()
-            .any(|(name, _)| text_rules(key, name).next().is_some())
-        {
+        if entries.iter().any(|(name, _)| text_rules(key, name).next().is_some()) {
             self.report(Rule::Keys(rules(key)), Some(map));
         }
         if is_aggregate(shape) {
             for (name, value) in entries {
                 self.path.push(Step::Key(name.clone()));
                 if *value == Value::Null {
-                    self.report(Rule::Required, None)
+                    self.report(Rule::Required, None);
                 } else {
-                    self.value(of, value)
+                    self.value(of, value);
                 }
                 self.path.pop();
             }
@@ -185,10 +157,7 @@ fn hides(service: &'static Service, shape: &'static Shape, levels: usize) -> boo
 }
 
 fn is_aggregate(shape: &Shape) -> bool {
-    matches!(
-        shape.kind,
-        ShapeKind::Structure { .. } | ShapeKind::List { .. } | ShapeKind::Map { .. }
-    )
+    matches!(shape.kind, ShapeKind::Structure { .. } | ShapeKind::List { .. } | ShapeKind::Map { .. })
 }
 
 fn breaks(shape: &'static Shape, value: &Value) -> bool {
@@ -199,14 +168,9 @@ fn breaks(shape: &'static Shape, value: &Value) -> bool {
 fn broken(shape: &'static Shape, value: &Value) -> Vec<Rule> {
     match value {
         Value::Str(text) => text_rules(shape, text).collect(),
-        Value::Bytes(_) | Value::List(_) | Value::Map(_) => {
-            length_rules(shape, length(value).unwrap_or(0)).collect()
-        }
+        Value::Bytes(_) | Value::List(_) | Value::Map(_) => length_rules(shape, length(value).unwrap_or(0)).collect(),
         Value::Int(number) => {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "bounds are floats; a difference beyond 2^53 does not matter"
-            )]
+            #[expect(clippy::cast_precision_loss, reason = "bounds are floats; a difference beyond 2^53 does not matter")]
             let number = *number as f64;
             range_rules(shape, number).collect()
         }
@@ -217,43 +181,25 @@ fn broken(shape: &'static Shape, value: &Value) -> Vec<Rule> {
 
 fn text_rules(shape: &'static Shape, text: &str) -> impl Iterator<Item = Rule> {
     let constraints = &shape.constraints;
-    let values = (!constraints.values.is_empty() && !constraints.values.contains(&text))
-        .then(|| Rule::Values(&constraints.values));
-    let pattern = constraints
-        .pattern
-        .filter(|pattern| pattern::compiled(pattern).is_some_and(|pattern| !pattern.matches(text)))
-        .map(Rule::Pattern);
-    values
-        .into_iter()
-        .chain(length_rules(shape, text.chars().count()))
-        .chain(pattern)
+    let values = (!constraints.values.is_empty() && !constraints.values.contains(&text)).then(|| Rule::Values(&constraints.values));
+    let pattern =
+        constraints.pattern.filter(|pattern| pattern::compiled(pattern).is_some_and(|pattern| !pattern.matches(text))).map(Rule::Pattern);
+    values.into_iter().chain(length_rules(shape, text.chars().count())).chain(pattern)
 }
 
 fn length_rules(shape: &'static Shape, length: usize) -> impl Iterator<Item = Rule> {
     #[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^53")]
     let length = length as f64;
     let constraints = &shape.constraints;
-    let most = constraints
-        .max
-        .filter(|max| length > *max)
-        .map(Rule::MaximumLength);
-    let least = constraints
-        .min
-        .filter(|min| length < *min)
-        .map(Rule::MinimumLength);
+    let most = constraints.max.filter(|max| length > *max).map(Rule::MaximumLength);
+    let least = constraints.min.filter(|min| length < *min).map(Rule::MinimumLength);
     most.into_iter().chain(least)
 }
 
 fn range_rules(shape: &'static Shape, number: f64) -> impl Iterator<Item = Rule> {
     let constraints = &shape.constraints;
-    let most = constraints
-        .max
-        .filter(|max| number > *max)
-        .map(Rule::MaximumValue);
-    let least = constraints
-        .min
-        .filter(|min| number < *min)
-        .map(Rule::MinimumValue);
+    let most = constraints.max.filter(|max| number > *max).map(Rule::MaximumValue);
+    let least = constraints.min.filter(|min| number < *min).map(Rule::MinimumValue);
     most.into_iter().chain(least)
 }
 
@@ -264,20 +210,9 @@ fn rules(shape: &'static Shape) -> Vec<Rule> {
     if !constraints.values.is_empty() {
         rules.push(Rule::Values(&constraints.values));
     }
-    let number = matches!(
-        shape.kind,
-        ShapeKind::Integer | ShapeKind::Long | ShapeKind::Float | ShapeKind::Double
-    );
-    rules.extend(constraints.max.map(if number {
-        Rule::MaximumValue
-    } else {
-        Rule::MaximumLength
-    }));
-    rules.extend(constraints.min.map(if number {
-        Rule::MinimumValue
-    } else {
-        Rule::MinimumLength
-    }));
+    let number = matches!(shape.kind, ShapeKind::Integer | ShapeKind::Long | ShapeKind::Float | ShapeKind::Double);
+    rules.extend(constraints.max.map(if number { Rule::MaximumValue } else { Rule::MaximumLength }));
+    rules.extend(constraints.min.map(if number { Rule::MinimumValue } else { Rule::MinimumLength }));
     rules.extend(constraints.pattern.map(Rule::Pattern));
     rules.push(Rule::Required);
     rules
@@ -328,12 +263,8 @@ fn write_echo(out: &mut String, value: &Value) {
         }
         // Structures may hold sensitive members: their content is never repeated.
         Value::Struct(_) => out.push_str("{}"),
-        Value::Bytes(bytes) => out.push_str(&format!(
-            "java.nio.HeapByteBuffer[pos=0 lim={0} cap={0}]",
-            bytes.len()
-        )),
+        Value::Bytes(bytes) => out.push_str(&format!("java.nio.HeapByteBuffer[pos=0 lim={0} cap={0}]", bytes.len())),
         Value::Null => out.push_str("null"),
-        other => out
-            .push_str(&scalar::format(other, facts::TimestampFormat::Iso8601).unwrap_or_default()),
+        other => out.push_str(&scalar::format(other, facts::TimestampFormat::Iso8601).unwrap_or_default()),
     }
 }

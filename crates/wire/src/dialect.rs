@@ -18,78 +18,43 @@ impl DecodeError {
                 Dialect::S3 => s3(violations),
             },
             DecodeError::Syntax { format, reason } => malformed(service, *format, None, reason),
-            DecodeError::Type {
-                format,
-                member,
-                reason,
-            } => malformed(service, *format, Some(member), reason),
-            DecodeError::Limit { format, .. } => {
-                malformed(service, *format, None, &self.to_string())
-            }
+            DecodeError::Type { format, member, reason } => malformed(service, *format, Some(member), reason),
+            DecodeError::Limit { format, .. } => malformed(service, *format, None, &self.to_string()),
         }
     }
 }
 
 fn reply(code: &str, message: impl Into<String>) -> ErrorReply {
-    ErrorReply {
-        code: code.to_owned(),
-        message: message.into(),
-        status: 400,
-        sender_fault: true,
-        members: Vec::new(),
-    }
+    ErrorReply { code: code.to_owned(), message: message.into(), status: 400, sender_fault: true, members: Vec::new() }
 }
 
 fn malformed(service: &Service, format: Format, member: Option<&str>, reason: &str) -> ErrorReply {
     match (service.dialect, format) {
-        (Dialect::S3, Format::Xml) => reply(
-            "MalformedXML",
-            "The XML you provided was not well-formed or did not validate against our published schema",
-        ),
+        (Dialect::S3, Format::Xml) => {
+            reply("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+        }
         (Dialect::S3, _) => {
             let mut error = reply("InvalidArgument", reason);
-            error.members.extend(
-                member.map(|member| ("ArgumentName".to_owned(), Value::Str(member.to_owned()))),
-            );
+            error.members.extend(member.map(|member| ("ArgumentName".to_owned(), Value::Str(member.to_owned()))));
             error
         }
         (Dialect::Ec2, _) => match member {
-            Some(member) => reply(
-                "InvalidParameterValue",
-                format!("Invalid value for the parameter {member}: {reason}"),
-            ),
-            None => reply(
-                "MalformedQueryString",
-                format!("The query string contains a syntax error: {reason}"),
-            ),
+            Some(member) => reply("InvalidParameterValue", format!("Invalid value for the parameter {member}: {reason}")),
+            None => reply("MalformedQueryString", format!("The query string contains a syntax error: {reason}")),
         },
         (_, Format::Form) => match member {
             Some(_) => reply("MalformedInput", reason),
-            None => reply(
-                "MalformedQueryString",
-                format!("The query string contains a syntax error: {reason}"),
-            ),
+            None => reply("MalformedQueryString", format!("The query string contains a syntax error: {reason}")),
         },
-        (_, Format::Xml) => reply(
-            "MalformedXML",
-            format!("The XML is not well-formed: {reason}"),
-        ),
+        (_, Format::Xml) => reply("MalformedXML", format!("The XML is not well-formed: {reason}")),
         (_, Format::Json | Format::Cbor | Format::Http) => reply("SerializationException", reason),
     }
 }
 
 fn classic_message(violations: &[Violation]) -> String {
-    let noun = if violations.len() == 1 {
-        "error"
-    } else {
-        "errors"
-    };
+    let noun = if violations.len() == 1 { "error" } else { "errors" };
     let details: Vec<String> = violations.iter().map(classic_detail).collect();
-    format!(
-        "{} validation {noun} detected: {}",
-        violations.len(),
-        details.join("; ")
-    )
+    format!("{} validation {noun} detected: {}", violations.len(), details.join("; "))
 }
 
 fn classic_detail(violation: &Violation) -> String {
@@ -99,10 +64,7 @@ fn classic_detail(violation: &Violation) -> String {
         Some(value) => format!("Value '{value}' "),
         None => "Value ".to_owned(),
     };
-    format!(
-        "{value}at '{path}' failed to satisfy constraint: {}",
-        classic_rule(&violation.rule)
-    )
+    format!("{value}at '{path}' failed to satisfy constraint: {}", classic_rule(&violation.rule))
 }
 
 /// `keyId`, `tags.1.member.tagKey`: every member with a small first letter.
@@ -123,10 +85,7 @@ fn classic_path(path: &[Step]) -> String {
 
 fn small_first(name: &str) -> String {
     let mut letters = name.chars();
-    letters
-        .next()
-        .map(|first| first.to_lowercase().chain(letters).collect())
-        .unwrap_or_default()
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn classic_rule(rule: &Rule) -> String {
@@ -147,80 +106,39 @@ fn classic_rule(rule: &Rule) -> String {
         Rule::Pattern(pattern) => {
             format!("Member must satisfy regular expression pattern: {pattern}")
         }
-        Rule::Values(values) => format!(
-            "Member must satisfy enum value set: [{}]",
-            values.join(", ")
-        ),
+        Rule::Values(values) => format!("Member must satisfy enum value set: [{}]", values.join(", ")),
         Rule::Items(rules) => format!("Member must satisfy constraint: [{}]", classic_rules(rules)),
-        Rule::Keys(rules) => format!(
-            "Map keys must satisfy constraint: [{}]",
-            classic_rules(rules)
-        ),
-        Rule::MapValues(rules) => format!(
-            "Map value must satisfy constraint: [{}]",
-            classic_rules(rules)
-        ),
+        Rule::Keys(rules) => format!("Map keys must satisfy constraint: [{}]", classic_rules(rules)),
+        Rule::MapValues(rules) => format!("Map value must satisfy constraint: [{}]", classic_rules(rules)),
         Rule::OneMember => "Unions must contain exactly one non-null member".to_owned(),
     }
 }
 
 fn classic_rules(rules: &[Rule]) -> String {
-    rules
-        .iter()
-        .map(classic_rule)
-        .collect::<Vec<_>>()
-        .join(", ")
+    rules.iter().map(classic_rule).collect::<Vec<_>>().join(", ")
 }
 
 /// `1 validation error detected. Value with length 0 at '/name' failed to satisfy constraint: ...` and the field list, where the service models one.
-fn framework(
-    service: &'static Service,
-    code: &'static str,
-    fields: Option<&'static str>,
-    violations: &[Violation],
-) -> ErrorReply {
-    let noun = if violations.len() == 1 {
-        "error"
-    } else {
-        "errors"
-    };
+fn framework(service: &'static Service, code: &'static str, fields: Option<&'static str>, violations: &[Violation]) -> ErrorReply {
+    let noun = if violations.len() == 1 { "error" } else { "errors" };
     let details: Vec<String> = violations.iter().map(framework_detail).collect();
-    let mut error = reply(
-        code,
-        format!(
-            "{} validation {noun} detected. {}",
-            violations.len(),
-            details.join("; ")
-        ),
-    );
-    let Some(members) = service
-        .shape_named(code)
-        .and_then(|shape| match &shape.kind {
-            ShapeKind::Structure { members, .. } => Some(members),
-            _ => None,
-        })
-    else {
+    let mut error = reply(code, format!("{} validation {noun} detected. {}", violations.len(), details.join("; ")));
+    let Some(members) = service.shape_named(code).and_then(|shape| match &shape.kind {
+        ShapeKind::Structure { members, .. } => Some(members),
+        _ => None,
+    }) else {
         return error;
     };
     for member in members {
         match &service.shape(member.shape).kind {
             ShapeKind::String if member.name == "reason" => {
                 let values = &service.shape(member.shape).constraints.values;
-                let reason = values.iter().find(|value| {
-                    value.to_ascii_lowercase().replace('_', "") == "fieldvalidationfailed"
-                });
-                error.members.extend(
-                    reason.map(|reason| ("reason".to_owned(), Value::Str((*reason).to_owned()))),
-                );
+                let reason = values.iter().find(|value| value.to_ascii_lowercase().replace('_', "") == "fieldvalidationfailed");
+                error.members.extend(reason.map(|reason| ("reason".to_owned(), Value::Str((*reason).to_owned()))));
             }
             ShapeKind::List { item, .. } if fields == Some(member.name) => {
-                let entries = violations
-                    .iter()
-                    .map(|violation| field_entry(service, *item, violation))
-                    .collect();
-                error
-                    .members
-                    .push((member.name.to_owned(), Value::List(entries)));
+                let entries = violations.iter().map(|violation| field_entry(service, *item, violation)).collect();
+                error.members.push((member.name.to_owned(), Value::List(entries)));
             }
             _ => {}
         }
@@ -246,7 +164,7 @@ fn framework_path(path: &[Step]) -> String {
         Step::Item(at) => Cow::Owned((at - 1).to_string()),
         Step::Key(key) => Cow::Owned(key.replace('~', "~0").replace('/', "~1")),
     };
-    path.iter().map(|part| format!("/{}", step(part))).collect()
+    path.iter().fold(String::new(), |path, part| format!("{path}/{}", step(part)))
 }
 
 fn framework_detail(violation: &Violation) -> String {
@@ -266,27 +184,14 @@ fn framework_detail(violation: &Violation) -> String {
 }
 
 fn ec2(violations: &[Violation]) -> ErrorReply {
-    let Some(violation) = violations
-        .iter()
-        .find(|violation| violation.rule == Rule::Required)
-        .or(violations.first())
-    else {
+    let Some(violation) = violations.iter().find(|violation| violation.rule == Rule::Required).or(violations.first()) else {
         return reply("InvalidParameterValue", "");
     };
     let name = dotted(&violation.path);
     match (&violation.rule, &violation.value) {
-        (Rule::Required, _) => reply(
-            "MissingParameter",
-            format!("The request must contain the parameter {name}"),
-        ),
-        (_, Some(value)) => reply(
-            "InvalidParameterValue",
-            format!("Value ({value}) for parameter {name} is invalid."),
-        ),
-        (_, None) => reply(
-            "InvalidParameterValue",
-            format!("The value for parameter {name} is invalid."),
-        ),
+        (Rule::Required, _) => reply("MissingParameter", format!("The request must contain the parameter {name}")),
+        (_, Some(value)) => reply("InvalidParameterValue", format!("Value ({value}) for parameter {name} is invalid.")),
+        (_, None) => reply("InvalidParameterValue", format!("The value for parameter {name} is invalid.")),
     }
 }
 
@@ -311,28 +216,19 @@ fn s3(violations: &[Violation]) -> ErrorReply {
         _ => "",
     };
     match (violation.location, name) {
-        (Location::Body, _) => reply(
-            "MalformedXML",
-            "The XML you provided was not well-formed or did not validate against our published schema",
-        ),
+        (Location::Body, _) => {
+            reply("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+        }
         (Location::Uri, "Bucket") => {
             let mut error = reply("InvalidBucketName", "The specified bucket is not valid.");
-            error.members.extend(
-                violation
-                    .value
-                    .clone()
-                    .map(|value| ("BucketName".to_owned(), Value::Str(value))),
-            );
+            error.members.extend(violation.value.clone().map(|value| ("BucketName".to_owned(), Value::Str(value))));
             error
         }
         (Location::Uri, "Key") if matches!(violation.rule, Rule::MaximumLength(_)) => {
             let mut error = reply("KeyTooLongError", "Your key is too long");
-            error.members.extend(
-                violation
-                    .length
-                    .and_then(|size| i64::try_from(size).ok())
-                    .map(|size| ("Size".to_owned(), Value::Int(size))),
-            );
+            error
+                .members
+                .extend(violation.length.and_then(|size| i64::try_from(size).ok()).map(|size| ("Size".to_owned(), Value::Int(size))));
             error
         }
         _ => {
@@ -341,15 +237,8 @@ fn s3(violations: &[Violation]) -> ErrorReply {
                 _ => format!("Invalid value for {name}"),
             };
             let mut error = reply("InvalidArgument", message);
-            error
-                .members
-                .push(("ArgumentName".to_owned(), Value::Str(name.to_owned())));
-            error.members.extend(
-                violation
-                    .value
-                    .clone()
-                    .map(|value| ("ArgumentValue".to_owned(), Value::Str(value))),
-            );
+            error.members.push(("ArgumentName".to_owned(), Value::Str(name.to_owned())));
+            error.members.extend(violation.value.clone().map(|value| ("ArgumentValue".to_owned(), Value::Str(value))));
             error
         }
     }

@@ -12,18 +12,10 @@ pub enum DecodeError {
     Syntax { format: Format, reason: String },
     /// The format is right, a value in it is of another type than the shape says.
     #[error("`{member}` has the wrong type: {reason}")]
-    Type {
-        format: Format,
-        member: String,
-        reason: String,
-    },
+    Type { format: Format, member: String, reason: String },
     /// A limit of [`crate::limits`] was passed.
     #[error("the request has more than {maximum} {what}")]
-    Limit {
-        format: Format,
-        what: &'static str,
-        maximum: usize,
-    },
+    Limit { format: Format, what: &'static str, maximum: usize },
     /// Types are right, constraints are not kept.
     #[error("{} constraints are not kept", .0.len())]
     Validation(Vec<Violation>),

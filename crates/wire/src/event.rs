@@ -11,61 +11,39 @@ use crate::xml_shape::{self, Direction, Encoder};
 use crate::{cbor, json, xml};
 
 /// Encodes an event: a [`Value::Struct`] with the one member of the union that names its type.
-pub fn encode_event(
-    protocol: Protocol,
-    service: &'static Service,
-    union: ShapeId,
-    event: &Value,
-) -> Result<Vec<u8>, FrameError> {
+pub fn encode_event(protocol: Protocol, service: &'static Service, union: ShapeId, event: &Value) -> Result<Vec<u8>, FrameError> {
     let chosen = event.as_struct().and_then(|fields| fields.iter().next());
     let (name, value) = chosen.ok_or(FrameError::Headers)?;
-    let member = service
-        .members(union)
-        .iter()
-        .find(|member| member.name == name)
-        .ok_or(FrameError::Headers)?;
+    let member = service.members(union).iter().find(|member| member.name == name).ok_or(FrameError::Headers)?;
     let mut headers = message_headers("event", ":event-type", member.wire_name());
     let none = Struct::new();
     let fields = value.as_struct().unwrap_or(&none);
     let members = service.members(member.shape);
     for member in members.iter().filter(|member| member.event_header) {
-        if let Some(value) = fields
-            .get(member.name)
-            .and_then(|value| to_header(service, member, value))
-        {
+        if let Some(value) = fields.get(member.name).and_then(|value| to_header(service, member, value)) {
             headers.push((member.wire_name().to_owned(), value));
         }
     }
-    let (content_type, payload) = match members.iter().find(|member| member.event_payload) {
-        Some(member) => match fields.get(member.name) {
+    let (content_type, payload) = if let Some(member) = members.iter().find(|member| member.event_payload) {
+        match fields.get(member.name) {
             Some(Value::Bytes(bytes)) => ("application/octet-stream", bytes.clone()),
             Some(Value::Str(text)) => ("text/plain", Bytes::copy_from_slice(text.as_bytes())),
             Some(value) => body(protocol, service, member.shape, member.wire_name(), value),
             None => (media_type(protocol), Bytes::new()),
-        },
-        None => {
-            let mut rest = fields.clone();
-            for member in members.iter().filter(|member| member.event_header) {
-                rest.take(member.name);
-            }
-            if rest.is_empty() && protocol == Protocol::RestXml {
-                (media_type(protocol), Bytes::new())
-            } else {
-                body(
-                    protocol,
-                    service,
-                    member.shape,
-                    member.wire_name(),
-                    &Value::Struct(rest),
-                )
-            }
+        }
+    } else {
+        let mut rest = fields.clone();
+        for member in members.iter().filter(|member| member.event_header) {
+            rest.take(member.name);
+        }
+        if rest.is_empty() && protocol == Protocol::RestXml {
+            (media_type(protocol), Bytes::new())
+        } else {
+            body(protocol, service, member.shape, member.wire_name(), &Value::Struct(rest))
         }
     };
     if !payload.is_empty() {
-        headers.push((
-            ":content-type".to_owned(),
-            HeaderValue::Str(content_type.to_owned()),
-        ));
+        headers.push((":content-type".to_owned(), HeaderValue::Str(content_type.to_owned())));
     }
     event_stream::encode(&Message { headers, payload })
 }
@@ -78,10 +56,7 @@ pub fn encode_initial_response(
     output: &Value,
 ) -> Result<Vec<u8>, FrameError> {
     let mut headers = message_headers("event", ":event-type", "initial-response");
-    headers.push((
-        ":content-type".to_owned(),
-        HeaderValue::Str(media_type(protocol).to_owned()),
-    ));
+    headers.push((":content-type".to_owned(), HeaderValue::Str(media_type(protocol).to_owned())));
     let payload = match operation.output {
         Some(id) => body(protocol, service, id, operation.name, output).1,
         None => Bytes::new(),
@@ -90,75 +65,38 @@ pub fn encode_initial_response(
 }
 
 /// Encodes an error in the middle of a stream: an exception where the union lists it, an unmodelled error otherwise.
-pub fn encode_exception(
-    protocol: Protocol,
-    service: &'static Service,
-    union: ShapeId,
-    error: &ErrorReply,
-) -> Result<Vec<u8>, FrameError> {
+pub fn encode_exception(protocol: Protocol, service: &'static Service, union: ShapeId, error: &ErrorReply) -> Result<Vec<u8>, FrameError> {
     let listed = service.members(union).iter().find(|member| {
         let shape = service.shape(member.shape);
         member.name == error.code || (shape.error.is_some() && shape.name == error.code)
     });
     let Some(member) = listed else {
         let mut headers = message_headers("error", ":error-code", &error.code);
-        headers.push((
-            ":error-message".to_owned(),
-            HeaderValue::Str(error.message.clone()),
-        ));
-        return event_stream::encode(&Message {
-            headers,
-            payload: Bytes::new(),
-        });
+        headers.push((":error-message".to_owned(), HeaderValue::Str(error.message.clone())));
+        return event_stream::encode(&Message { headers, payload: Bytes::new() });
     };
     let mut headers = message_headers("exception", ":exception-type", member.wire_name());
-    headers.push((
-        ":content-type".to_owned(),
-        HeaderValue::Str(media_type(protocol).to_owned()),
-    ));
+    headers.push((":content-type".to_owned(), HeaderValue::Str(media_type(protocol).to_owned())));
     let mut fields = Struct::new();
     for part in service.members(member.shape) {
         let value = if part.name.eq_ignore_ascii_case("message") {
             Some(Value::Str(error.message.clone()))
         } else {
-            error
-                .members
-                .iter()
-                .find(|(name, _)| name == part.name)
-                .map(|(_, value)| value.clone())
+            error.members.iter().find(|(name, _)| name == part.name).map(|(_, value)| value.clone())
         };
         if let Some(value) = value {
             fields.set(part.name, value);
         }
     }
-    let payload = body(
-        protocol,
-        service,
-        member.shape,
-        member.wire_name(),
-        &Value::Struct(fields),
-    )
-    .1;
+    let payload = body(protocol, service, member.shape, member.wire_name(), &Value::Struct(fields)).1;
     event_stream::encode(&Message { headers, payload })
 }
 
 /// Decodes a frame as an event of the union. An event of an unknown type is an empty structure.
-pub fn decode_event(
-    protocol: Protocol,
-    service: &'static Service,
-    union: ShapeId,
-    message: &Message,
-) -> Result<Value, DecodeError> {
-    let kind = message
-        .text(":event-type")
-        .or_else(|| message.text(":exception-type"))
-        .unwrap_or_default();
+pub fn decode_event(protocol: Protocol, service: &'static Service, union: ShapeId, message: &Message) -> Result<Value, DecodeError> {
+    let kind = message.text(":event-type").or_else(|| message.text(":exception-type")).unwrap_or_default();
     let mut event = Struct::new();
-    let Some(member) = service
-        .members(union)
-        .iter()
-        .find(|member| member.wire_name() == kind)
-    else {
+    let Some(member) = service.members(union).iter().find(|member| member.wire_name() == kind) else {
         return Ok(Value::Struct(event));
     };
     let members = service.members(member.shape);
@@ -176,10 +114,7 @@ pub fn decode_event(
         },
     };
     for part in members.iter().filter(|member| member.event_header) {
-        if let Some(value) = message
-            .header(part.wire_name())
-            .and_then(|value| from_header(service, part, value))
-        {
+        if let Some(value) = message.header(part.wire_name()).and_then(|value| from_header(service, part, value)) {
             fields.set(part.name, value);
         }
     }
@@ -189,10 +124,7 @@ pub fn decode_event(
 
 fn message_headers(kind: &str, name: &str, value: &str) -> Vec<(String, HeaderValue)> {
     let text = |text: &str| HeaderValue::Str(text.to_owned());
-    vec![
-        (":message-type".to_owned(), text(kind)),
-        (name.to_owned(), text(value)),
-    ]
+    vec![(":message-type".to_owned(), text(kind)), (name.to_owned(), text(value))]
 }
 
 fn media_type(protocol: Protocol) -> &'static str {
@@ -205,68 +137,39 @@ fn media_type(protocol: Protocol) -> &'static str {
     }
 }
 
-fn body(
-    protocol: Protocol,
-    service: &'static Service,
-    id: ShapeId,
-    name: &str,
-    value: &Value,
-) -> (&'static str, Bytes) {
+fn body(protocol: Protocol, service: &'static Service, id: ShapeId, name: &str, value: &Value) -> (&'static str, Bytes) {
     let mut out = Vec::new();
     match protocol {
         Protocol::RestXml | Protocol::Query | Protocol::Ec2Query => {
             let mut writer = Writer::document();
-            Encoder {
-                service,
-                direction: Direction::Output,
-                writer: &mut writer,
-            }
-            .root(id, name, None, value);
+            Encoder { service, direction: Direction::Output, writer: &mut writer }.root(id, name, None, value);
             out = writer.finish();
         }
         Protocol::RpcV2Cbor => cbor::encode(&mut out, service, id, value),
         Protocol::RestJson | Protocol::Json10 | Protocol::Json11 => {
-            json::encode(&mut out, service, id, value)
+            json::encode(&mut out, service, id, value);
         }
     }
     (media_type(protocol), Bytes::from(out))
 }
 
-fn read_body(
-    protocol: Protocol,
-    service: &'static Service,
-    id: ShapeId,
-    payload: &Bytes,
-) -> Result<Value, DecodeError> {
+fn read_body(protocol: Protocol, service: &'static Service, id: ShapeId, payload: &Bytes) -> Result<Value, DecodeError> {
     match protocol {
-        Protocol::RestXml | Protocol::Query | Protocol::Ec2Query if payload.is_empty() => {
-            Ok(Value::Struct(Struct::new()))
-        }
-        Protocol::RestXml | Protocol::Query | Protocol::Ec2Query => {
-            xml_shape::decode(service, id, &xml::parse(payload)?)
-        }
+        Protocol::RestXml | Protocol::Query | Protocol::Ec2Query if payload.is_empty() => Ok(Value::Struct(Struct::new())),
+        Protocol::RestXml | Protocol::Query | Protocol::Ec2Query => xml_shape::decode(service, id, &xml::parse(payload)?),
         Protocol::RpcV2Cbor => cbor::decode(service, id, payload),
-        Protocol::RestJson | Protocol::Json10 | Protocol::Json11 => {
-            json::decode(service, id, payload)
-        }
+        Protocol::RestJson | Protocol::Json10 | Protocol::Json11 => json::decode(service, id, payload),
     }
 }
 
-fn payload_member(
-    protocol: Protocol,
-    service: &'static Service,
-    member: &Member,
-    payload: &Bytes,
-) -> Result<Option<Value>, DecodeError> {
+fn payload_member(protocol: Protocol, service: &'static Service, member: &Member, payload: &Bytes) -> Result<Option<Value>, DecodeError> {
     match service.shape(member.shape).kind {
         ShapeKind::Blob { .. } => Ok(Some(Value::Bytes(payload.clone()))),
-        ShapeKind::String => String::from_utf8(payload.to_vec())
-            .map(|text| Some(Value::Str(text)))
-            .map_err(|_| DecodeError::Type {
-                format: Format::Http,
-                member: member.name.to_owned(),
-                reason: "the text is not UTF-8".to_owned(),
-            }),
+        ShapeKind::String => String::from_utf8(payload.to_vec()).map(|text| Some(Value::Str(text))).map_err(|_| DecodeError::Type {
+            format: Format::Http,
+            member: member.name.to_owned(),
+            reason: "the text is not UTF-8".to_owned(),
+        }),
         _ if payload.is_empty() => Ok(None),
         _ => read_body(protocol, service, member.shape, payload).map(Some),
     }
@@ -299,9 +202,7 @@ fn from_header(service: &'static Service, member: &Member, value: &HeaderValue) 
         (ShapeKind::Integer | ShapeKind::Long, _) => number.map(Value::Int),
         (ShapeKind::Blob { .. }, HeaderValue::Bytes(bytes)) => Some(Value::Bytes(bytes.clone())),
         (ShapeKind::String, HeaderValue::Str(text)) => Some(Value::Str(text.clone())),
-        (ShapeKind::Timestamp { .. }, HeaderValue::Timestamp(milliseconds)) => {
-            Some(Value::Time(Timestamp(*milliseconds)))
-        }
+        (ShapeKind::Timestamp { .. }, HeaderValue::Timestamp(milliseconds)) => Some(Value::Time(Timestamp(*milliseconds))),
         _ => None,
     }
 }

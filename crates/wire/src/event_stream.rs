@@ -19,10 +19,7 @@ pub struct Message {
 
 impl Message {
     pub fn header(&self, name: &str) -> Option<&HeaderValue> {
-        self.headers
-            .iter()
-            .find(|(found, _)| found == name)
-            .map(|(_, value)| value)
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value)
     }
 
     /// A header that is text, such as `:event-type`.
@@ -64,10 +61,7 @@ pub enum FrameError {
 pub fn encode(message: &Message) -> Result<Vec<u8>, FrameError> {
     let mut headers = Vec::new();
     for (name, value) in &message.headers {
-        let length = u8::try_from(name.len())
-            .ok()
-            .filter(|length| *length > 0)
-            .ok_or(FrameError::Headers)?;
+        let length = u8::try_from(name.len()).ok().filter(|length| *length > 0).ok_or(FrameError::Headers)?;
         headers.push(length);
         headers.extend_from_slice(name.as_bytes());
         encode_header(&mut headers, value)?;
@@ -92,10 +86,7 @@ fn length_u32(length: usize) -> Result<u32, FrameError> {
 
 fn encode_header(out: &mut Vec<u8>, value: &HeaderValue) -> Result<(), FrameError> {
     let sized = |out: &mut Vec<u8>, kind: u8, bytes: &[u8]| {
-        let length = u16::try_from(bytes.len())
-            .ok()
-            .filter(|length| *length <= i16::MAX.unsigned_abs())
-            .ok_or(FrameError::Headers)?;
+        let length = u16::try_from(bytes.len()).ok().filter(|length| *length <= i16::MAX.unsigned_abs()).ok_or(FrameError::Headers)?;
         out.push(kind);
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(bytes);
@@ -147,17 +138,12 @@ impl Decoder {
             return Ok(None);
         };
         let [t0, t1, t2, t3, h0, h1, h2, h3, c0, c1, c2, c3] = *prelude;
-        if crc32fast::hash(&[t0, t1, t2, t3, h0, h1, h2, h3])
-            != u32::from_be_bytes([c0, c1, c2, c3])
-        {
+        if crc32fast::hash(&[t0, t1, t2, t3, h0, h1, h2, h3]) != u32::from_be_bytes([c0, c1, c2, c3]) {
             return Err(FrameError::Checksum("prelude"));
         }
         let total = usize::try_from(u32::from_be_bytes([t0, t1, t2, t3])).unwrap_or(usize::MAX);
         let headers = usize::try_from(u32::from_be_bytes([h0, h1, h2, h3])).unwrap_or(usize::MAX);
-        if total > limits::EVENT_FRAME_BYTES
-            || headers > limits::EVENT_HEADER_BYTES
-            || total < headers.saturating_add(FRAME_BYTES)
-        {
+        if total > limits::EVENT_FRAME_BYTES || headers > limits::EVENT_HEADER_BYTES || total < headers.saturating_add(FRAME_BYTES) {
             return Err(FrameError::Length(total));
         }
         if self.buffer.len() < total {
@@ -165,20 +151,13 @@ impl Decoder {
         }
         let rest = self.buffer.split_off(total);
         let frame = std::mem::replace(&mut self.buffer, rest);
-        let (checked, checksum) = frame
-            .split_last_chunk::<4>()
-            .ok_or(FrameError::Length(total))?;
+        let (checked, checksum) = frame.split_last_chunk::<4>().ok_or(FrameError::Length(total))?;
         if crc32fast::hash(checked) != u32::from_be_bytes(*checksum) {
             return Err(FrameError::Checksum("message"));
         }
         let content = checked.get(PRELUDE_BYTES..).unwrap_or_default();
-        let (headers, payload) = content
-            .split_at_checked(headers)
-            .ok_or(FrameError::Length(total))?;
-        Ok(Some(Message {
-            headers: decode_headers(headers)?,
-            payload: Bytes::copy_from_slice(payload),
-        }))
+        let (headers, payload) = content.split_at_checked(headers).ok_or(FrameError::Length(total))?;
+        Ok(Some(Message { headers: decode_headers(headers)?, payload: Bytes::copy_from_slice(payload) }))
     }
 }
 
@@ -207,11 +186,7 @@ fn decode_header(rest: &mut &[u8]) -> Result<HeaderValue, FrameError> {
         6 | 7 => {
             let length = usize::from(u16::from_be_bytes(array(rest)?));
             let bytes = take(rest, length)?;
-            if kind == 6 {
-                HeaderValue::Bytes(Bytes::copy_from_slice(bytes))
-            } else {
-                HeaderValue::Str(text(bytes)?)
-            }
+            if kind == 6 { HeaderValue::Bytes(Bytes::copy_from_slice(bytes)) } else { HeaderValue::Str(text(bytes)?) }
         }
         8 => HeaderValue::Timestamp(i64::from_be_bytes(array(rest)?)),
         9 => HeaderValue::Uuid(array(rest)?),
@@ -248,8 +223,7 @@ mod tests {
             any::<i16>().prop_map(HeaderValue::Short),
             any::<i32>().prop_map(HeaderValue::Int),
             any::<i64>().prop_map(HeaderValue::Long),
-            proptest::collection::vec(any::<u8>(), 0..40)
-                .prop_map(|bytes| HeaderValue::Bytes(Bytes::from(bytes))),
+            proptest::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| HeaderValue::Bytes(Bytes::from(bytes))),
             ".{0,20}".prop_map(HeaderValue::Str),
             any::<i64>().prop_map(HeaderValue::Timestamp),
             any::<[u8; 16]>().prop_map(HeaderValue::Uuid),
@@ -258,12 +232,8 @@ mod tests {
 
     fn message() -> impl Strategy<Value = Message> {
         let headers = proptest::collection::vec((":?[a-z-]{1,20}", header()), 0..6);
-        (headers, proptest::collection::vec(any::<u8>(), 0..200)).prop_map(|(headers, payload)| {
-            Message {
-                headers,
-                payload: Bytes::from(payload),
-            }
-        })
+        (headers, proptest::collection::vec(any::<u8>(), 0..200))
+            .prop_map(|(headers, payload)| Message { headers, payload: Bytes::from(payload) })
     }
 
     proptest! {
@@ -304,18 +274,16 @@ mod tests {
     #[test]
     fn known_frame() {
         // The smallest frame there is: no headers, no payload.
-        assert_eq!(
-            hex(&encode(&Message::default()).unwrap()),
-            "000000100000000005c248eb7d98c8ff"
-        );
+        assert_eq!(hex(&encode(&Message::default()).unwrap()), "000000100000000005c248eb7d98c8ff");
         let message = Message {
             headers: vec![("event-type".to_owned(), HeaderValue::Str("r".to_owned()))],
             payload: Bytes::from_static(b"{'foo':'bar'}"),
         };
-        insta::assert_snapshot!(hex(&encode(&message).unwrap()), @"");
+        // Checked with an independent implementation (Python's `struct` and `zlib.crc32`).
+        insta::assert_snapshot!(hex(&encode(&message).unwrap()), @"0000002c0000000ff1ac00fd0a6576656e742d74797065070001727b27666f6f273a27626172277d8474371e");
     }
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 }

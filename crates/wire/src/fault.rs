@@ -2,10 +2,7 @@
 
 use std::borrow::Cow;
 
-use facts::{
-    Dialect, ErrorFacts, Location, Member, Protocol, Service, Shape, ShapeId, ShapeKind,
-    TimestampFormat,
-};
+use facts::{ErrorFacts, Location, Member, Protocol, Service, Shape, ShapeId, ShapeKind, TimestampFormat};
 use http::HeaderMap;
 
 use crate::error::ErrorReply;
@@ -15,33 +12,17 @@ use crate::xml_shape::{Direction, Encoder};
 use crate::{Encoded, Headers, cbor, json, scalar, server, xml};
 
 /// Encodes an error. An answer to `HEAD` carries status and headers alone: whoever sends it drops the body.
-pub fn encode_error(
-    protocol: Protocol,
-    service: Option<&'static Service>,
-    error: &ErrorReply,
-    request_id: &str,
-) -> Encoded {
+pub fn encode_error(protocol: Protocol, service: Option<&'static Service>, error: &ErrorReply, request_id: &str) -> Encoded {
     let modelled = service.and_then(|service| Modelled::find(service, &error.code));
     let mut headers = server::request_id_headers(protocol, service, request_id);
-    if let Some(code) = modelled
-        .as_ref()
-        .and_then(|modelled| modelled.facts.query_compatible_code)
-        && matches!(
-            protocol,
-            Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor
-        )
+    if let Some(code) = modelled.as_ref().and_then(|modelled| modelled.facts.query_compatible_code)
+        && matches!(protocol, Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor)
     {
-        headers.push((
-            "x-amzn-query-error".into(),
-            format!("{code};{}", fault(error)),
-        ));
+        headers.push(("x-amzn-query-error".into(), format!("{code};{}", fault(error))));
     }
     let body = match protocol {
         Protocol::Json10 | Protocol::Json11 => {
-            headers.push((
-                "content-type".into(),
-                server::json_media_type(protocol).to_owned(),
-            ));
+            headers.push(("content-type".into(), server::json_media_type(protocol).to_owned()));
             json_body(modelled.as_ref(), error, true)
         }
         Protocol::RestJson => {
@@ -55,7 +36,7 @@ pub fn encode_error(
             headers.push(("content-type".into(), "application/cbor".to_owned()));
             cbor_body(service, modelled.as_ref(), error)
         }
-        Protocol::RestXml if service.is_none_or(|service| service.dialect == Dialect::S3) => {
+        Protocol::RestXml if service.is_none_or(|service| service.head.id == "s3") => {
             headers.push(("content-type".into(), "application/xml".to_owned()));
             s3_body(modelled.as_ref(), error, request_id)
         }
@@ -68,19 +49,11 @@ pub fn encode_error(
             ec2_body(error, request_id)
         }
     };
-    Encoded {
-        status: error.status,
-        headers,
-        body,
-    }
+    Encoded { status: error.status, headers, body }
 }
 
 fn fault(error: &ErrorReply) -> &'static str {
-    if error.sender_fault {
-        "Sender"
-    } else {
-        "Receiver"
-    }
+    if error.sender_fault { "Sender" } else { "Receiver" }
 }
 
 /// An error structure of the model.
@@ -92,23 +65,9 @@ struct Modelled {
 
 impl Modelled {
     fn find(service: &'static Service, code: &str) -> Option<Self> {
-        let of = |shape: &'static Shape| {
-            shape.error.as_ref().map(|facts| Self {
-                service,
-                shape,
-                facts,
-            })
-        };
-        let named = service
-            .shapes
-            .iter()
-            .find(|shape| shape.name == code && shape.error.is_some());
-        let coded = || {
-            service
-                .shapes
-                .iter()
-                .find(|shape| shape.error.as_ref().is_some_and(|facts| facts.code == code))
-        };
+        let of = |shape: &'static Shape| shape.error.as_ref().map(|facts| Self { service, shape, facts });
+        let named = service.shapes.iter().find(|shape| shape.name == code && shape.error.is_some());
+        let coded = || service.shapes.iter().find(|shape| shape.error.as_ref().is_some_and(|facts| facts.code == code));
         named.or_else(coded).and_then(of)
     }
 
@@ -130,21 +89,14 @@ fn is_message(name: &str) -> bool {
 
 /// `message` or `Message`, as the error's structure has it.
 fn message_name(modelled: Option<&Modelled>) -> &'static str {
-    let found = modelled.and_then(|modelled| {
-        modelled
-            .members()
-            .iter()
-            .find(|member| is_message(member.name))
-    });
+    let found = modelled.and_then(|modelled| modelled.members().iter().find(|member| is_message(member.name)));
     found.map_or("message", Member::wire_name)
 }
 
 /// Services that left the query protocol put the name of the structure on the wire and the old code into a header.
 fn wire_code<'a>(modelled: Option<&Modelled>, error: &'a ErrorReply) -> Cow<'a, str> {
     match modelled {
-        Some(modelled) if modelled.facts.query_compatible_code.is_some() => {
-            Cow::Borrowed(modelled.shape.name)
-        }
+        Some(modelled) if modelled.facts.query_compatible_code.is_some() => Cow::Borrowed(modelled.shape.name),
         _ => Cow::Borrowed(&error.code),
     }
 }
@@ -154,17 +106,8 @@ fn further<'a>(
     modelled: Option<&'a Modelled>,
     error: &'a ErrorReply,
 ) -> impl Iterator<Item = (&'a str, Option<&'static Member>, &'a Value)> {
-    let known = error
-        .members
-        .iter()
-        .filter(|(name, value)| !is_message(name) && *value != Value::Null);
-    known.map(move |(name, value)| {
-        (
-            name.as_str(),
-            modelled.and_then(|modelled| modelled.member(name)),
-            value,
-        )
-    })
+    let known = error.members.iter().filter(|(name, value)| !is_message(name) && *value != Value::Null);
+    known.map(move |(name, value)| (name.as_str(), modelled.and_then(|modelled| modelled.member(name)), value))
 }
 
 fn json_body(modelled: Option<&Modelled>, error: &ErrorReply, with_type: bool) -> Vec<u8> {
@@ -201,19 +144,12 @@ fn json_body(modelled: Option<&Modelled>, error: &ErrorReply, with_type: bool) -
 fn header_members(modelled: Option<&Modelled>, error: &ErrorReply) -> Headers {
     let in_headers = further(modelled, error).filter_map(|(_, member, value)| {
         let member = member.filter(|member| member.location == Location::Header)?;
-        Some((
-            member.wire_name().into(),
-            scalar::format(value, TimestampFormat::Rfc822)?,
-        ))
+        Some((member.wire_name().into(), scalar::format(value, TimestampFormat::Rfc822)?))
     });
     in_headers.collect()
 }
 
-fn cbor_body(
-    service: Option<&'static Service>,
-    modelled: Option<&Modelled>,
-    error: &ErrorReply,
-) -> Vec<u8> {
+fn cbor_body(service: Option<&'static Service>, modelled: Option<&Modelled>, error: &ErrorReply) -> Vec<u8> {
     let mut body = Vec::new();
     cbor::map_head(&mut body, 2 + further(modelled, error).count());
     cbor::string(&mut body, "__type");
@@ -223,16 +159,8 @@ fn cbor_body(
     for (name, member, value) in further(modelled, error) {
         cbor::string(&mut body, member.map_or(name, |member| member.wire_name()));
         match service {
-            Some(service) => cbor::write(
-                &mut body,
-                service,
-                member.map(|member| service.shape(member.shape)),
-                value,
-            ),
-            None => cbor::string(
-                &mut body,
-                &scalar::format(value, TimestampFormat::Iso8601).unwrap_or_default(),
-            ),
+            Some(service) => cbor::write(&mut body, service, member.map(|member| service.shape(member.shape)), value),
+            None => cbor::string(&mut body, &scalar::format(value, TimestampFormat::Iso8601).unwrap_or_default()),
         }
     }
     body
@@ -250,18 +178,10 @@ fn s3_body(modelled: Option<&Modelled>, error: &ErrorReply, request_id: &str) ->
     writer.finish()
 }
 
-fn query_body(
-    service: Option<&'static Service>,
-    modelled: Option<&Modelled>,
-    error: &ErrorReply,
-    request_id: &str,
-) -> Vec<u8> {
+fn query_body(service: Option<&'static Service>, modelled: Option<&Modelled>, error: &ErrorReply, request_id: &str) -> Vec<u8> {
     let mut writer = Writer::document();
-    let namespace: Vec<_> = service
-        .and_then(|service| service.xml_namespace)
-        .map(|uri| ("xmlns".to_owned(), uri.to_owned()))
-        .into_iter()
-        .collect();
+    let namespace: Vec<_> =
+        service.and_then(|service| service.xml_namespace).map(|uri| ("xmlns".to_owned(), uri.to_owned())).into_iter().collect();
     writer.open_with("ErrorResponse", &namespace);
     writer.open("Error");
     writer.leaf("Type", fault(error));
@@ -293,33 +213,18 @@ fn xml_members(writer: &mut Writer, modelled: Option<&Modelled>, error: &ErrorRe
     for (name, member, value) in further(modelled, error) {
         match (modelled, member) {
             (Some(modelled), Some(member)) => {
-                let mut encoder = Encoder {
-                    service: modelled.service,
-                    direction: Direction::Output,
-                    writer,
-                };
+                let mut encoder = Encoder { service: modelled.service, direction: Direction::Output, writer };
                 encoder.root(member.shape, member.wire_name(), None, value);
             }
-            _ => writer.leaf(
-                name,
-                &scalar::format(value, TimestampFormat::Iso8601).unwrap_or_default(),
-            ),
+            _ => writer.leaf(name, &scalar::format(value, TimestampFormat::Iso8601).unwrap_or_default()),
         }
     }
 }
 
 /// Decodes an error. What cannot be read leaves the status as the code, as SDKs do it.
-pub fn decode_error(
-    protocol: Protocol,
-    service: &'static Service,
-    status: u16,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> ErrorReply {
+pub fn decode_error(protocol: Protocol, service: &'static Service, status: u16, headers: &HeaderMap, body: &[u8]) -> ErrorReply {
     let mut error = match protocol {
-        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => {
-            from_json(service, headers, body)
-        }
+        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => from_json(service, headers, body),
         Protocol::RpcV2Cbor => from_cbor(service, body),
         Protocol::Query | Protocol::Ec2Query | Protocol::RestXml => from_xml(body),
     };
@@ -334,111 +239,58 @@ pub fn decode_error(
 /// `namespace#Code:http://...` without what surrounds the code.
 fn plain_code(text: &str) -> String {
     let text = text.split_once(':').map_or(text, |(code, _)| code);
-    text.rsplit_once('#')
-        .map_or(text, |(_, code)| code)
-        .to_owned()
+    text.rsplit_once('#').map_or(text, |(_, code)| code).to_owned()
 }
 
 fn from_json(service: &'static Service, headers: &HeaderMap, body: &[u8]) -> ErrorReply {
     let free: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |name: &str| free.get(name).and_then(serde_json::Value::as_str);
-    let header = headers
-        .get("x-amzn-errortype")
-        .and_then(|value| value.to_str().ok());
-    let code = header
-        .or_else(|| text("__type"))
-        .or_else(|| text("code"))
-        .or_else(|| text("Code"))
-        .map(plain_code)
-        .unwrap_or_default();
-    let message = text("message")
-        .or_else(|| text("Message"))
-        .unwrap_or_default()
-        .to_owned();
+    let header = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+    let code = header.or_else(|| text("__type")).or_else(|| text("code")).or_else(|| text("Code")).map(plain_code).unwrap_or_default();
+    let message = text("message").or_else(|| text("Message")).unwrap_or_default().to_owned();
     let modelled = Modelled::find(service, &code);
-    let members = match modelled
-        .and_then(|modelled| json::decode(service, shape_id(service, modelled.shape)?, body).ok())
-    {
+    let members = match modelled.and_then(|modelled| json::decode(service, shape_id(service, modelled.shape)?, body).ok()) {
         Some(Value::Struct(fields)) => named(&fields),
         _ => Vec::new(),
     };
-    ErrorReply {
-        code,
-        message,
-        members,
-        ..ErrorReply::default()
-    }
+    ErrorReply { code, message, members, ..ErrorReply::default() }
 }
 
 fn from_cbor(service: &'static Service, body: &[u8]) -> ErrorReply {
     let head = cbor::texts(body);
-    let text = |name: &str| {
-        head.iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    };
+    let text = |name: &str| head.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let code = text("__type").map(plain_code).unwrap_or_default();
-    let message = text("message")
-        .or_else(|| text("Message"))
-        .unwrap_or_default()
-        .to_owned();
+    let message = text("message").or_else(|| text("Message")).unwrap_or_default().to_owned();
     let modelled = Modelled::find(service, &code);
-    let members = match modelled
-        .and_then(|modelled| cbor::decode(service, shape_id(service, modelled.shape)?, body).ok())
-    {
+    let members = match modelled.and_then(|modelled| cbor::decode(service, shape_id(service, modelled.shape)?, body).ok()) {
         Some(Value::Struct(fields)) => named(&fields),
         _ => Vec::new(),
     };
-    ErrorReply {
-        code,
-        message,
-        members,
-        ..ErrorReply::default()
-    }
+    ErrorReply { code, message, members, ..ErrorReply::default() }
 }
 
 fn shape_id(service: &'static Service, shape: &'static Shape) -> Option<ShapeId> {
-    let at = service
-        .shapes
-        .iter()
-        .position(|other| std::ptr::eq(other, shape))?;
+    let at = service.shapes.iter().position(|other| std::ptr::eq(other, shape))?;
     u16::try_from(at).ok().map(ShapeId)
 }
 
 fn named(fields: &Struct) -> Vec<(String, Value)> {
-    fields
-        .iter()
-        .filter(|(name, _)| !is_message(name))
-        .map(|(name, value)| (name.to_owned(), value.clone()))
-        .collect()
+    fields.iter().filter(|(name, _)| !is_message(name)).map(|(name, value)| (name.to_owned(), value.clone())).collect()
 }
 
 fn from_xml(body: &[u8]) -> ErrorReply {
     let Ok(root) = xml::parse(body) else {
         return ErrorReply::default();
     };
-    let inner = root.child("Error").or_else(|| {
-        root.child("Errors")
-            .and_then(|errors| errors.child("Error"))
-    });
+    let inner = root.child("Error").or_else(|| root.child("Errors").and_then(|errors| errors.child("Error")));
     let element: &Element = inner.unwrap_or(&root);
-    let text = |name: &str| {
-        element
-            .child(name)
-            .map(|child| child.text.clone())
-            .unwrap_or_default()
-    };
+    let text = |name: &str| element.child(name).map(|child| child.text.clone()).unwrap_or_default();
     let known = ["Code", "Message", "Type", "RequestId", "HostId"];
-    let others = element
-        .children
-        .iter()
-        .filter(|child| !known.contains(&child.name.as_str()) && child.children.is_empty());
+    let others = element.children.iter().filter(|child| !known.contains(&child.name.as_str()) && child.children.is_empty());
     ErrorReply {
         code: text("Code"),
         message: text("Message"),
-        members: others
-            .map(|child| (child.name.clone(), Value::Str(child.text.clone())))
-            .collect(),
+        members: others.map(|child| (child.name.clone(), Value::Str(child.text.clone()))).collect(),
         ..ErrorReply::default()
     }
 }

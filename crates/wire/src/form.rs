@@ -11,11 +11,7 @@ pub(crate) fn parameters(text: &str) -> Result<Vec<(String, String)>, DecodeErro
     let mut found = Vec::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         if found.len() >= limits::FORM_PARAMETERS {
-            return Err(DecodeError::Limit {
-                format: Format::Form,
-                what: "parameters",
-                maximum: limits::FORM_PARAMETERS,
-            });
+            return Err(DecodeError::Limit { format: Format::Form, what: "parameters", maximum: limits::FORM_PARAMETERS });
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         found.push((plus_decode(name)?, plus_decode(value)?));
@@ -24,15 +20,8 @@ pub(crate) fn parameters(text: &str) -> Result<Vec<(String, String)>, DecodeErro
 }
 
 fn plus_decode(text: &str) -> Result<String, DecodeError> {
-    let text = if text.contains('+') {
-        Cow::Owned(text.replace('+', " "))
-    } else {
-        Cow::Borrowed(text)
-    };
-    percent_decode(&text).ok_or_else(|| DecodeError::Syntax {
-        format: Format::Form,
-        reason: "the text is not UTF-8".to_owned(),
-    })
+    let text = if text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+    percent_decode(&text).ok_or_else(|| DecodeError::Syntax { format: Format::Form, reason: "the text is not UTF-8".to_owned() })
 }
 
 /// Decodes once. A `%` that begins no valid sequence stands for itself; `None` when the result is not UTF-8.
@@ -44,17 +33,11 @@ pub(crate) fn percent_decode(text: &str) -> Option<String> {
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
         let byte = match after.split_first_chunk::<2>() {
-            Some((&[high, low], _)) if first == b'%' => hexadecimal(high)
-                .zip(hexadecimal(low))
-                .map(|(high, low)| high << 4 | low),
+            Some((&[high, low], _)) if first == b'%' => hexadecimal(high).zip(hexadecimal(low)).map(|(high, low)| high << 4 | low),
             _ => None,
         };
         out.push(byte.unwrap_or(first));
-        rest = if byte.is_some() {
-            after.get(2..).unwrap_or_default()
-        } else {
-            after
-        };
+        rest = if byte.is_some() { after.get(2..).unwrap_or_default() } else { after };
     }
     String::from_utf8(out).ok()
 }
@@ -77,12 +60,7 @@ pub(crate) fn percent_encode(out: &mut String, text: &str, safe: &[u8]) {
         } else {
             out.push('%');
             for digit in [byte >> 4, byte & 15] {
-                out.push(
-                    DIGITS
-                        .get(usize::from(digit))
-                        .copied()
-                        .map_or('0', char::from),
-                );
+                out.push(DIGITS.get(usize::from(digit)).copied().map_or('0', char::from));
             }
         }
     }
@@ -102,11 +80,7 @@ impl Node {
             let mut node = &mut root;
             for (depth, step) in name.split('.').enumerate() {
                 if depth >= limits::DEPTH {
-                    return Err(DecodeError::Limit {
-                        format: Format::Form,
-                        what: "levels",
-                        maximum: limits::DEPTH,
-                    });
+                    return Err(DecodeError::Limit { format: Format::Form, what: "levels", maximum: limits::DEPTH });
                 }
                 node = node.children.entry(step.to_owned()).or_default();
             }
@@ -117,11 +91,7 @@ impl Node {
 
     /// Children with numbers for names, in the order of the numbers.
     pub(crate) fn numbered(&self) -> Vec<&Node> {
-        let mut numbered: Vec<(u32, &Node)> = self
-            .children
-            .iter()
-            .filter_map(|(name, node)| Some((name.parse().ok()?, node)))
-            .collect();
+        let mut numbered: Vec<(u32, &Node)> = self.children.iter().filter_map(|(name, node)| Some((name.parse().ok()?, node))).collect();
         numbered.sort_by_key(|(number, _)| *number);
         numbered.into_iter().map(|(_, node)| node).collect()
     }
@@ -145,11 +115,7 @@ mod tests {
     #[test]
     fn numbers_order_lists() {
         let root = Node::tree(parameters("L.10=j&L.2=b&L.x=no&L.1=a").unwrap()).unwrap();
-        let values: Vec<_> = root.children["L"]
-            .numbered()
-            .iter()
-            .map(|node| node.value.clone().unwrap())
-            .collect();
+        let values: Vec<_> = root.children["L"].numbered().iter().map(|node| node.value.clone().unwrap()).collect();
         assert_eq!(values, ["a", "b", "j"]);
     }
 }

@@ -17,22 +17,12 @@ const STRUCTURE: &str = "Start of structure or map found where not expected.";
 const LIST: &str = "Start of list found where not expected.";
 
 /// Reads a body. An empty one is an empty structure.
-pub(crate) fn decode(
-    service: &'static Service,
-    id: ShapeId,
-    body: &[u8],
-) -> Result<Value, DecodeError> {
+pub(crate) fn decode(service: &'static Service, id: ShapeId, body: &[u8]) -> Result<Value, DecodeError> {
     if body.is_empty() {
         return Ok(Value::Struct(Struct::new()));
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = Seed {
-        service,
-        shape: service.shape(id),
-        depth: 0,
-    }
-    .deserialize(&mut reader)
-    .map_err(error)?;
+    let value = Seed { service, shape: service.shape(id), depth: 0 }.deserialize(&mut reader).map_err(error)?;
     reader.end().map_err(error)?;
     Ok(value)
 }
@@ -41,20 +31,10 @@ fn error(error: serde_json::Error) -> DecodeError {
     if error.is_data() {
         // The reader adds ` at line 1 column 2`, which AWS does not.
         let text = error.to_string();
-        let reason = text
-            .rsplit_once(" at line ")
-            .map_or(text.as_str(), |(reason, _)| reason)
-            .to_owned();
-        return DecodeError::Type {
-            format: Format::Json,
-            member: "body".to_owned(),
-            reason,
-        };
+        let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason).to_owned();
+        return DecodeError::Type { format: Format::Json, member: "body".to_owned(), reason };
     }
-    DecodeError::Syntax {
-        format: Format::Json,
-        reason: "Unexpected token received from parser".to_owned(),
-    }
+    DecodeError::Syntax { format: Format::Json, reason: "Unexpected token received from parser".to_owned() }
 }
 
 #[derive(Clone, Copy)]
@@ -69,11 +49,7 @@ impl Seed {
         if self.depth >= limits::DEPTH {
             return Err(E::custom("the value is nested too deeply"));
         }
-        Ok(Self {
-            service: self.service,
-            shape: self.service.shape(id),
-            depth: self.depth + 1,
-        })
+        Ok(Self { service: self.service, shape: self.service.shape(id), depth: self.depth + 1 })
     }
 
     fn mismatch<E: Error>(self, token: &str) -> E {
@@ -96,9 +72,7 @@ impl Seed {
         let value = match self.shape.kind {
             ShapeKind::Float | ShapeKind::Double => Some(Value::Float(number)),
             ShapeKind::Timestamp { .. } => timestamp::from_seconds(number).map(Value::Time),
-            ShapeKind::Integer | ShapeKind::Long => {
-                scalar::whole(number).and_then(|whole| scalar::integer(self.shape, whole))
-            }
+            ShapeKind::Integer | ShapeKind::Long => scalar::whole(number).and_then(|whole| scalar::integer(self.shape, whole)),
             _ => None,
         };
         value.ok_or_else(|| self.mismatch("NUMBER_VALUE"))
@@ -136,13 +110,8 @@ impl<'de> Visitor<'de> for Seed {
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
         match self.shape.kind {
-            ShapeKind::Integer | ShapeKind::Long => {
-                scalar::integer(self.shape, number).ok_or_else(|| self.mismatch("NUMBER_VALUE"))
-            }
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a JSON number has no more precision than a double"
-            )]
+            ShapeKind::Integer | ShapeKind::Long => scalar::integer(self.shape, number).ok_or_else(|| self.mismatch("NUMBER_VALUE")),
+            #[expect(clippy::cast_precision_loss, reason = "a JSON number has no more precision than a double")]
             _ => self.number(number as f64),
         }
     }
@@ -150,10 +119,7 @@ impl<'de> Visitor<'de> for Seed {
     fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
         match i64::try_from(number) {
             Ok(number) => self.visit_i64(number),
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a JSON number has no more precision than a double"
-            )]
+            #[expect(clippy::cast_precision_loss, reason = "a JSON number has no more precision than a double")]
             Err(_) => self.number(number as f64),
         }
     }
@@ -165,14 +131,9 @@ impl<'de> Visitor<'de> for Seed {
     fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
         let value = match self.shape.kind {
             ShapeKind::String => Some(Value::Str(text.to_owned())),
-            ShapeKind::Blob { .. } => BASE64
-                .decode(text)
-                .ok()
-                .map(|bytes| Value::Bytes(Bytes::from(bytes))),
+            ShapeKind::Blob { .. } => BASE64.decode(text).ok().map(|bytes| Value::Bytes(Bytes::from(bytes))),
             ShapeKind::Timestamp { .. } => timestamp::parse(text).map(Value::Time),
-            ShapeKind::Float | ShapeKind::Double
-                if matches!(text, "NaN" | "Infinity" | "-Infinity") =>
-            {
+            ShapeKind::Float | ShapeKind::Double if matches!(text, "NaN" | "Infinity" | "-Infinity") => {
                 scalar::float(text).map(Value::Float)
             }
             _ => None,
@@ -255,10 +216,7 @@ impl Visitor<'_> for NameSeed {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self
-            .members
-            .iter()
-            .find(|member| member.location == Location::Body && member.wire_name() == name))
+        Ok(self.members.iter().find(|member| member.location == Location::Body && member.wire_name() == name))
     }
 }
 
@@ -267,29 +225,13 @@ pub(crate) fn encode(out: &mut Vec<u8>, service: &'static Service, id: ShapeId, 
     write(out, service, service.shape(id), None, value);
 }
 
-fn write(
-    out: &mut Vec<u8>,
-    service: &'static Service,
-    shape: &'static Shape,
-    member: Option<&Member>,
-    value: &Value,
-) {
+fn write(out: &mut Vec<u8>, service: &'static Service, shape: &'static Shape, member: Option<&Member>, value: &Value) {
     match (&shape.kind, value) {
-        (
-            ShapeKind::Structure {
-                members,
-                document: false,
-                ..
-            },
-            Value::Struct(fields),
-        ) => {
+        (ShapeKind::Structure { members, document: false, .. }, Value::Struct(fields)) => {
             out.push(b'{');
             let mut comma = false;
             for (name, value) in fields.iter() {
-                let Some(member) = members
-                    .iter()
-                    .find(|member| member.name == name && member.location == Location::Body)
-                else {
+                let Some(member) = members.iter().find(|member| member.name == name && member.location == Location::Body) else {
                     continue;
                 };
                 if *value == Value::Null {
@@ -298,13 +240,7 @@ fn write(
                 separate(out, &mut comma);
                 string(out, member.wire_name());
                 out.push(b':');
-                write(
-                    out,
-                    service,
-                    service.shape(member.shape),
-                    Some(member),
-                    value,
-                );
+                write(out, service, service.shape(member.shape), Some(member), value);
             }
             out.push(b'}');
         }
@@ -331,13 +267,7 @@ fn write(
             out.push(b'}');
         }
         (ShapeKind::Timestamp { format }, Value::Time(time)) => {
-            write_time(
-                out,
-                *time,
-                member
-                    .and_then(|member| member.timestamp_format)
-                    .or(*format),
-            );
+            write_time(out, *time, member.and_then(|member| member.timestamp_format).or(*format));
         }
         _ => write_free(out, value),
     }
@@ -345,8 +275,7 @@ fn write(
 
 fn write_time(out: &mut Vec<u8>, time: Timestamp, format: Option<TimestampFormat>) {
     match format.unwrap_or(TimestampFormat::UnixTimestamp) {
-        TimestampFormat::UnixTimestamp => out
-            .extend_from_slice(timestamp::format(time, TimestampFormat::UnixTimestamp).as_bytes()),
+        TimestampFormat::UnixTimestamp => out.extend_from_slice(timestamp::format(time, TimestampFormat::UnixTimestamp).as_bytes()),
         format => string(out, &timestamp::format(time, format)),
     }
 }
@@ -358,7 +287,7 @@ pub(crate) fn write_free(out: &mut Vec<u8>, value: &Value) {
         Value::Bool(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
         Value::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::Float(number) if number.is_finite() => {
-            out.extend_from_slice(scalar::float_text(*number).as_bytes())
+            out.extend_from_slice(scalar::float_text(*number).as_bytes());
         }
         Value::Float(number) => string(out, &scalar::float_text(*number)),
         Value::Str(text) => string(out, text),
@@ -374,17 +303,9 @@ pub(crate) fn write_free(out: &mut Vec<u8>, value: &Value) {
             }
             out.push(b']');
         }
-        Value::Map(entries) => write_free_entries(
-            out,
-            entries.iter().map(|(key, value)| (key.as_str(), value)),
-        ),
+        Value::Map(entries) => write_free_entries(out, entries.iter().map(|(key, value)| (key.as_str(), value))),
         Value::Struct(fields) => {
-            write_free_entries(
-                out,
-                fields
-                    .iter()
-                    .map(|(name, value)| -> (&str, &Value) { (name, value) }),
-            );
+            write_free_entries(out, fields.iter().map(|(name, value)| -> (&str, &Value) { (name, value) }));
         }
     }
 }

@@ -26,9 +26,8 @@ pub const EVENT_HEADER_BYTES: usize = 128 * 1024;
 pub const fn body_bytes(protocol: Protocol) -> usize {
     match protocol {
         Protocol::Query | Protocol::Ec2Query => 2 * 1024 * 1024,
-        Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => 8 * 1024 * 1024,
-        // `InvokeModel` takes 25 MB, `CompleteMultipartUpload` ten thousand parts.
+        Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor | Protocol::RestXml => 8 * 1024 * 1024,
+        // `InvokeModel` takes 25 MB.
         Protocol::RestJson => 32 * 1024 * 1024,
-        Protocol::RestXml => 8 * 1024 * 1024,
     }
 }

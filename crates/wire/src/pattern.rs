@@ -29,8 +29,7 @@ impl Pattern {
                 return false;
             }
         }
-        self.must.iter().all(|must| whole(must, text))
-            && !self.never.iter().any(|never| whole(never, text))
+        self.must.iter().all(|must| whole(must, text)) && !self.never.iter().any(|never| whole(never, text))
     }
 }
 
@@ -45,64 +44,36 @@ type Cache = HashMap<&'static str, Option<Arc<Pattern>>>;
 pub fn compiled(source: &'static str) -> Option<Arc<Pattern>> {
     static CACHE: OnceLock<RwLock<Cache>> = OnceLock::new();
     let cache = CACHE.get_or_init(RwLock::default);
-    if let Some(found) = cache
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(source)
-    {
+    if let Some(found) = cache.read().unwrap_or_else(PoisonError::into_inner).get(source) {
         return found.clone();
     }
     let pattern = compile(source).map(Arc::new);
-    cache
-        .write()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(source, pattern.clone());
+    cache.write().unwrap_or_else(PoisonError::into_inner).insert(source, pattern.clone());
     pattern
 }
 
 /// Compiles a Java pattern.
 pub fn compile(source: &str) -> Option<Pattern> {
     if let Some(restated) = RESTATED.iter().find(|restated| restated.java == source) {
-        return Some(Pattern {
-            must: build_all(restated.must)?,
-            characters: None,
-            never: build_all(restated.never)?,
-        });
+        return Some(Pattern { must: build_all(restated.must)?, characters: None, never: build_all(restated.never)? });
     }
     let translated = translate(source)?;
     if let Some((class, least, most)) = repeated_class(&translated) {
-        return Some(Pattern {
-            must: vec![build(&format!("{class}*"))?],
-            characters: Some((least, most)),
-            never: Vec::new(),
-        });
+        return Some(Pattern { must: vec![build(&format!("{class}*"))?], characters: Some((least, most)), never: Vec::new() });
     }
-    Some(Pattern {
-        must: vec![build(&translated)?],
-        characters: None,
-        never: Vec::new(),
-    })
+    Some(Pattern { must: vec![build(&translated)?], characters: None, never: Vec::new() })
 }
 
 fn build_all(sources: &[&str]) -> Option<Vec<Regex>> {
-    sources
-        .iter()
-        .map(|source| build(&translate(source)?))
-        .collect()
+    sources.iter().map(|source| build(&translate(source)?)).collect()
 }
 
 fn build(expression: &str) -> Option<Regex> {
     /// Bytes of one compiled automaton.
     const AUTOMATON_BYTES: usize = 32 * 1024 * 1024;
-    let config = Regex::config()
-        .nfa_size_limit(Some(AUTOMATON_BYTES))
-        .hybrid_cache_capacity(1024 * 1024);
+    let config = Regex::config().nfa_size_limit(Some(AUTOMATON_BYTES)).hybrid_cache_capacity(1024 * 1024);
     let syntax = regex_automata::util::syntax::Config::new().nest_limit(64);
-    Regex::builder()
-        .configure(config)
-        .syntax(syntax)
-        .build(&format!(r"\A(?:{expression})\z"))
-        .ok()
+    Regex::builder().configure(config).syntax(syntax).build(&format!(r"\A(?:{expression})\z")).ok()
 }
 
 /// Splits `[class]{least,most}`, also anchored by `^` and `$`.
@@ -114,11 +85,7 @@ fn repeated_class(expression: &str) -> Option<(&str, usize, usize)> {
         return None;
     }
     let (least, most) = counts.split_once(',').unwrap_or((counts, counts));
-    let most = if most.is_empty() {
-        usize::MAX
-    } else {
-        most.parse().ok()?
-    };
+    let most = if most.is_empty() { usize::MAX } else { most.parse().ok()? };
     Some((class, least.parse().ok()?, most))
 }
 
@@ -145,12 +112,21 @@ fn class_end(text: &str) -> Option<usize> {
 
 /// Java's syntax in the engine's: classes are ASCII, `.` stops at every line end, surrogate pairs are one character.
 fn translate(source: &str) -> Option<String> {
+    // Some models order the four halves of "all characters beyond the first plane" so that no pair remains.
+    let source = &source.replace(r"\uD800\uDBFF-\uDC00\uDFFF", r"\uD800\uDC00-\uDBFF\uDFFF");
     let mut out = String::with_capacity(source.len() + 16);
     let mut letters = source.chars().peekable();
     let mut depth = 0_usize;
     while let Some(letter) = letters.next() {
         match letter {
-            '\\' => escape(&mut out, &mut letters, depth > 0)?,
+            '\\' => {
+                let set = letters.peek().is_some_and(|letter| "wdsh".contains(*letter));
+                escape(&mut out, &mut letters, depth > 0)?;
+                // A set ends no range: `[\w-/]` holds a hyphen.
+                if set && depth > 0 && letters.next_if_eq(&'-').is_some() {
+                    out.push_str(r"\-");
+                }
+            }
             '[' => {
                 depth += 1;
                 out.push('[');
@@ -173,7 +149,7 @@ fn translate(source: &str) -> Option<String> {
                 out.push(letter);
             }
             '{' if depth == 0 && !letters.peek().is_some_and(char::is_ascii_digit) => {
-                out.push_str(r"\{")
+                out.push_str(r"\{");
             }
             '(' => {
                 out.push('(');
@@ -198,9 +174,9 @@ fn escape(out: &mut String, letters: &mut Letters<'_>, in_class: bool) -> Option
     const SPACE: &str = r"\t\n\x0B\x0C\r ";
     let class = |out: &mut String, members: &str| {
         if in_class {
-            out.push_str(members)
+            out.push_str(members);
         } else {
-            out.push_str(&format!("[{members}]"))
+            out.push_str(&format!("[{members}]"));
         }
     };
     match letters.next()? {
@@ -210,17 +186,10 @@ fn escape(out: &mut String, letters: &mut Letters<'_>, in_class: bool) -> Option
         'D' => out.push_str("[^0-9]"),
         's' => class(out, SPACE),
         'S' => out.push_str(&format!("[^{SPACE}]")),
-        'h' => class(
-            out,
-            r"\t \x{A0}\x{1680}\x{180E}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}",
-        ),
+        'h' => class(out, r"\t \x{A0}\x{1680}\x{180E}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}"),
         'Z' => out.push_str(r"\z"),
         'p' | 'P' if letters.peek() == Some(&'{') => {
-            let name: String = letters
-                .by_ref()
-                .skip(1)
-                .take_while(|letter| *letter != '}')
-                .collect();
+            let name: String = letters.by_ref().skip(1).take_while(|letter| *letter != '}').collect();
             out.push_str(&property(&name, in_class));
         }
         'u' => {
@@ -272,11 +241,7 @@ fn property(name: &str, in_class: bool) -> String {
             return format!(r"\p{{{other}}}");
         }
     };
-    if in_class {
-        format!("[:{posix}:]")
-    } else {
-        format!("[[:{posix}:]]")
-    }
+    if in_class { format!("[:{posix}:]") } else { format!("[[:{posix}:]]") }
 }
 
 /// A pattern with look-around, said again without it.
@@ -290,125 +255,83 @@ struct Restated {
 
 const RESTATED: &[Restated] = &[
     Restated {
+        java: r"(?!\s+$)[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDBFF-\uDC00\uDFFF\t\r\n]*",
+        must: &[r"[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDC00-\uDBFF\uDFFF\t\r\n]*"],
+        never: &[r"\s+"],
+    },
+    Restated {
+        java: r"(?=.{1,255}$)([a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?)(\.[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?)*",
+        must: &[r"[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?)*", r"[\s\S]{1,255}"],
+        never: &[],
+    },
+    Restated {
+        java: r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]{1,64})(:((?!\d+$)[0-9a-zA-Z-_]+))?",
+        must: &[
+            r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]{1,64})(:[0-9a-zA-Z-_]*[a-zA-Z-_][0-9a-zA-Z-_]*)?",
+        ],
+        never: &[],
+    },
+    Restated { java: r"/(?!.*\.\.)[a-zA-Z0-9/_.\-]+", must: &[r"/[a-zA-Z0-9/_.\-]+"], never: &[r"[\s\S]*\.\.[\s\S]*"] },
+    Restated { java: r"^(?![0-9_])\w+$|^_\w*[a-zA-Z0-9]\w*$", must: &[r"[a-zA-Z]\w*|_\w*[a-zA-Z0-9]\w*"], never: &[] },
+    // ISO 8601: the back references say that hyphens and colons stand everywhere or nowhere.
+    Restated {
+        java: r"^([\-]?\d{4}(?!\d{2}\b))((-?)((0[1-9]|1[0-2])(\3([12]\d|0[1-9]|3[01]))?|W([0-4]\d|5[0-2])(-?[1-7])?|(00[1-9]|0[1-9]\d|[12]\d{2}|3([0-5]\d|6[1-6])))([T\s]((([01]\d|2[0-3])((:?)[0-5]\d)?|24\:?00)([\.,]\d(?!:))?)?(\17[0-5]\d([\.,]\d)?)?([zZ]|([\-])([01]\d|2[0-3]):?([0-5]\d)?)?)?)?$",
+        must: &[
+            r"-?\d{4}((-(0[1-9]|1[0-2])(-([12]\d|0[1-9]|3[01]))?|(0[1-9]|1[0-2])([12]\d|0[1-9]|3[01])|-?W([0-4]\d|5[0-2])(-?[1-7])?|-?(00[1-9]|0[1-9]\d|[12]\d{2}|3([0-5]\d|6[1-6])))([T\s]((([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?|[0-5]\d([0-5]\d)?)?|24:?00)([\.,]\d)?)?([zZ]|-([01]\d|2[0-3]):?([0-5]\d)?)?)?)?",
+        ],
+        never: &[],
+    },
+    Restated {
         java: "^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$",
         must: &["[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"],
         never: &[r"[\s\S]*--[\s\S]*"],
     },
     Restated {
         java: r"^(?=.{20,2048}$)arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[a-zA-Z0-9/_+=.@-]+",
-        must: &[
-            r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[a-zA-Z0-9/_+=.@-]+",
-            r"[\s\S]{20,2048}",
-        ],
+        must: &[r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[a-zA-Z0-9/_+=.@-]+", r"[\s\S]{20,2048}"],
         never: &[],
     },
-    Restated {
-        java: r"(?![\-_+.])[a-z0-9][a-z0-9\-_\.]*",
-        must: &[r"[a-z0-9][a-z0-9\-_\.]*"],
-        never: &[],
-    },
-    Restated {
-        java: r"^(?!(.*[.\/\\]|aws:)).*$",
-        must: &[".*"],
-        never: &[r".*[.\/\\].*", "aws:.*"],
-    },
+    Restated { java: r"(?![\-_+.])[a-z0-9][a-z0-9\-_\.]*", must: &[r"[a-z0-9][a-z0-9\-_\.]*"], never: &[] },
+    Restated { java: r"^(?!(.*[.\/\\]|aws:)).*$", must: &[".*"], never: &[r".*[.\/\\].*", "aws:.*"] },
     Restated {
         java: r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*/)?([a-zA-Z0-9]([a-zA-Z0-9\-]){0,62})(?<!-)",
-        must: &[
-            r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*/)?[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?",
-        ],
+        must: &[r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*/)?[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?"],
         never: &[],
     },
-    Restated {
-        java: r"(?!\s*$).+",
-        must: &[".+"],
-        never: &[r"\s*"],
-    },
-    Restated {
-        java: r"^(?!\s*$).+",
-        must: &[".+"],
-        never: &[r"\s*"],
-    },
+    Restated { java: r"(?!\s*$).+", must: &[".+"], never: &[r"\s*"] },
+    Restated { java: r"^(?!\s*$).+", must: &[".+"], never: &[r"\s*"] },
     Restated {
         java: r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*\/)?([a-zA-Z0-9]([a-zA-Z0-9-]){0,62})(?<!-)",
-        must: &[
-            r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*/)?[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?",
-        ],
+        must: &[r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*/)?[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?"],
         never: &[],
     },
     Restated {
         java: r"(?=.{1,256}$)arn:aws[a-z\-]*:cloudformation:[a-z0-9\-]*:[0-9]{12}:stack/[a-zA-Z][a-zA-Z0-9-]{0,127}/.*",
-        must: &[
-            r"arn:aws[a-z\-]*:cloudformation:[a-z0-9\-]*:[0-9]{12}:stack/[a-zA-Z][a-zA-Z0-9-]{0,127}/.*",
-            r"[\s\S]{1,256}",
-        ],
+        must: &[r"arn:aws[a-z\-]*:cloudformation:[a-z0-9\-]*:[0-9]{12}:stack/[a-zA-Z][a-zA-Z0-9-]{0,127}/.*", r"[\s\S]{1,256}"],
         never: &[],
     },
-    Restated {
-        java: "(?=.{1,32}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*",
-        must: &["[a-zA-Z0-9](-*[a-zA-Z0-9])*", r"[\s\S]{1,32}"],
-        never: &[],
-    },
-    Restated {
-        java: "(?=.{1,1024}$)(https)://([^/]+)/(.+)",
-        must: &["https://[^/]+/.+", r"[\s\S]{1,1024}"],
-        never: &[],
-    },
-    Restated {
-        java: "(?!^[.-])^([a-zA-Z0-9-_.]+)",
-        must: &["[a-zA-Z0-9-_.]+"],
-        never: &[r"[.-][\s\S]*"],
-    },
+    Restated { java: "(?=.{1,32}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*", must: &["[a-zA-Z0-9](-*[a-zA-Z0-9])*", r"[\s\S]{1,32}"], never: &[] },
+    Restated { java: "(?=.{1,1024}$)(https)://([^/]+)/(.+)", must: &["https://[^/]+/.+", r"[\s\S]{1,1024}"], never: &[] },
+    Restated { java: "(?!^[.-])^([a-zA-Z0-9-_.]+)", must: &["[a-zA-Z0-9-_.]+"], never: &[r"[.-][\s\S]*"] },
     Restated {
         java: r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*\/)?([a-zA-Z0-9]([a-zA-Z0-9-]){0,62})(?<!-)(\/[0-9]{1,9})?",
-        must: &[
-            r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*/)?[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?(/[0-9]{1,9})?",
-        ],
+        must: &[r"(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*/)?[a-zA-Z0-9]([a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])?(/[0-9]{1,9})?"],
         never: &[],
     },
-    Restated {
-        java: "(?!^[0-9]+$)([a-zA-Z0-9-_]+)",
-        must: &["[a-zA-Z0-9-_]+"],
-        never: &["[0-9]+"],
-    },
-    Restated {
-        java: r"(^(?!(system\x2e)))(^[_a-zA-Z0-9])([^$]*)",
-        must: &["[_a-zA-Z0-9][^$]*"],
-        never: &[r"system\.[\s\S]*"],
-    },
-    Restated {
-        java: r"((?!^\d+$)^[0-9a-zA-Z-_]+$)",
-        must: &["[0-9a-zA-Z-_]+"],
-        never: &["[0-9]+"],
-    },
-    Restated {
-        java: r"[0-9A-Za-z\.\-_]*(?<!\.)",
-        must: &[r"[0-9A-Za-z\.\-_]*"],
-        never: &[r"[\s\S]*\."],
-    },
-    Restated {
-        java: "^(?!aws:)[a-zA-Z+-=._:/]+$",
-        must: &["[a-zA-Z+-=._:/]+"],
-        never: &[r"aws:[\s\S]*"],
-    },
-    Restated {
-        java: "(?!aws:)[a-zA-Z+-=._:/]+",
-        must: &["[a-zA-Z+-=._:/]+"],
-        never: &[r"aws:[\s\S]*"],
-    },
+    Restated { java: "(?!^[0-9]+$)([a-zA-Z0-9-_]+)", must: &["[a-zA-Z0-9-_]+"], never: &["[0-9]+"] },
+    Restated { java: r"(^(?!(system\x2e)))(^[_a-zA-Z0-9])([^$]*)", must: &["[_a-zA-Z0-9][^$]*"], never: &[r"system\.[\s\S]*"] },
+    Restated { java: r"((?!^\d+$)^[0-9a-zA-Z-_]+$)", must: &["[0-9a-zA-Z-_]+"], never: &["[0-9]+"] },
+    Restated { java: r"[0-9A-Za-z\.\-_]*(?<!\.)", must: &[r"[0-9A-Za-z\.\-_]*"], never: &[r"[\s\S]*\."] },
+    Restated { java: "^(?!aws:)[a-zA-Z+-=._:/]+$", must: &["[a-zA-Z+-=._:/]+"], never: &[r"aws:[\s\S]*"] },
+    Restated { java: "(?!aws:)[a-zA-Z+-=._:/]+", must: &["[a-zA-Z+-=._:/]+"], never: &[r"aws:[\s\S]*"] },
     Restated {
         java: r"(-?)P(?=\d|T\d)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)([DW]))?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?",
-        must: &[
-            r"-?P(\d+Y)?(\d+M)?(\d+[DW])?(T(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?",
-            r"-?PT?\d[\s\S]*",
-        ],
+        must: &[r"-?P(\d+Y)?(\d+M)?(\d+[DW])?(T(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?", r"-?PT?\d[\s\S]*"],
         never: &[],
     },
     Restated {
         java: r"(\*\.)?(((?!-)[A-Za-z0-9-]{0,62}[A-Za-z0-9])\.)+((?!-)[A-Za-z0-9-]{1,62}[A-Za-z0-9])",
-        must: &[
-            r"(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]",
-        ],
+        must: &[r"(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]"],
         never: &[],
     },
     Restated {
@@ -423,9 +346,7 @@ const RESTATED: &[Restated] = &[
     },
     Restated {
         java: r".*(?!^(\d+\.)+\d+$)(^(([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])\.)*([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])$).*",
-        must: &[
-            r"(([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])\.)*([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])",
-        ],
+        must: &[r"(([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])\.)*([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])"],
         never: &[r"(\d+\.)+\d+"],
     },
     Restated {
@@ -433,11 +354,7 @@ const RESTATED: &[Restated] = &[
         must: &[r"[a-zA-Z0-9][a-zA-Z0-9-_\.]*"],
         never: &[r"[\s\S]*\.[\s\S]*\.[\s\S]*"],
     },
-    Restated {
-        java: "^(?!s3:|https:)[a-zA-Z0-9!_.*'()/-]+$",
-        must: &["[a-zA-Z0-9!_.*'()/-]+"],
-        never: &[r"(s3|https):[\s\S]*"],
-    },
+    Restated { java: "^(?!s3:|https:)[a-zA-Z0-9!_.*'()/-]+$", must: &["[a-zA-Z0-9!_.*'()/-]+"], never: &[r"(s3|https):[\s\S]*"] },
 ];
 
 #[cfg(test)]

@@ -27,18 +27,14 @@ pub(crate) fn decode_input(
     query: &str,
     body: &[u8],
 ) -> Result<Value, DecodeError> {
-    let body = std::str::from_utf8(body).map_err(|_| DecodeError::Syntax {
-        format: Format::Form,
-        reason: "the text is not UTF-8".to_owned(),
-    })?;
+    let body =
+        std::str::from_utf8(body).map_err(|_| DecodeError::Syntax { format: Format::Form, reason: "the text is not UTF-8".to_owned() })?;
     let mut parameters = form::parameters(query)?;
     parameters.extend(form::parameters(body.trim_ascii_end())?);
     let tree = Node::tree(parameters)?;
     let decoder = Decoder { service, flavour };
     match operation.input {
-        Some(input) => decoder
-            .structure(service.members(input), &tree)
-            .map(Value::Struct),
+        Some(input) => decoder.structure(service.members(input), &tree).map(Value::Struct),
         None => Ok(Value::Struct(Struct::new())),
     }
 }
@@ -52,36 +48,18 @@ impl Decoder {
     fn structure(&self, members: &'static [Member], node: &Node) -> Result<Struct, DecodeError> {
         let mut fields = Struct::with_capacity(node.children.len().min(members.len()));
         for member in members {
-            if let Some(child) =
-                node.children
-                    .get(&*member_name(self.service, self.flavour, member))
-            {
-                fields.set(
-                    member.name,
-                    self.value(member.shape, member.flattened, member.name, child)?,
-                );
+            if let Some(child) = node.children.get(&*member_name(self.service, self.flavour, member)) {
+                fields.set(member.name, self.value(member.shape, member.flattened, member.name, child)?);
             }
         }
         Ok(fields)
     }
 
-    fn value(
-        &self,
-        id: ShapeId,
-        flat: bool,
-        member: &str,
-        node: &Node,
-    ) -> Result<Value, DecodeError> {
+    fn value(&self, id: ShapeId, flat: bool, member: &str, node: &Node) -> Result<Value, DecodeError> {
         let shape = self.service.shape(id);
         match &shape.kind {
-            ShapeKind::Structure { members, .. } => {
-                self.structure(members, node).map(Value::Struct)
-            }
-            ShapeKind::List {
-                item,
-                item_name,
-                flattened,
-            } => {
+            ShapeKind::Structure { members, .. } => self.structure(members, node).map(Value::Struct),
+            ShapeKind::List { item, item_name, flattened } => {
                 let holder = if flat || *flattened || self.flavour == Flavour::Ec2 {
                     Some(node)
                 } else {
@@ -89,24 +67,10 @@ impl Decoder {
                 };
                 let nodes = holder.map(Node::numbered).unwrap_or_default();
                 check_count(nodes.len())?;
-                nodes
-                    .into_iter()
-                    .map(|node| self.value(*item, false, member, node))
-                    .collect::<Result<_, _>>()
-                    .map(Value::List)
+                nodes.into_iter().map(|node| self.value(*item, false, member, node)).collect::<Result<_, _>>().map(Value::List)
             }
-            ShapeKind::Map {
-                value,
-                key_name,
-                value_name,
-                flattened,
-                ..
-            } => {
-                let holder = if flat || *flattened {
-                    Some(node)
-                } else {
-                    node.children.get("entry")
-                };
+            ShapeKind::Map { value, key_name, value_name, flattened, .. } => {
+                let holder = if flat || *flattened { Some(node) } else { node.children.get("entry") };
                 let nodes = holder.map(Node::numbered).unwrap_or_default();
                 check_count(nodes.len())?;
                 let mut entries = Vec::with_capacity(nodes.len());
@@ -118,26 +82,14 @@ impl Decoder {
                             reason: format!("an entry has no {name}"),
                         })
                     };
-                    let key = part(key_name.unwrap_or("key"))?
-                        .value
-                        .clone()
-                        .unwrap_or_default();
-                    entries.push((
-                        key,
-                        self.value(*value, false, member, part(value_name.unwrap_or("value"))?)?,
-                    ));
+                    let key = part(key_name.unwrap_or("key"))?.value.clone().unwrap_or_default();
+                    entries.push((key, self.value(*value, false, member, part(value_name.unwrap_or("value"))?)?));
                 }
                 Ok(Value::Map(scalar::last_entries(entries)))
             }
             _ => {
-                let wrong = |reason| DecodeError::Type {
-                    format: Format::Form,
-                    member: member.to_owned(),
-                    reason,
-                };
-                let text = node.value.as_deref().ok_or_else(|| {
-                    wrong("Start of structure or map found where not expected.".to_owned())
-                })?;
+                let wrong = |reason| DecodeError::Type { format: Format::Form, member: member.to_owned(), reason };
+                let text = node.value.as_deref().ok_or_else(|| wrong("Start of structure or map found where not expected.".to_owned()))?;
                 scalar::parse(shape, text).map_err(wrong)
             }
         }
@@ -146,58 +98,32 @@ impl Decoder {
 
 fn check_count(entries: usize) -> Result<(), DecodeError> {
     if entries > limits::LIST_ENTRIES {
-        return Err(DecodeError::Limit {
-            format: Format::Form,
-            what: "entries",
-            maximum: limits::LIST_ENTRIES,
-        });
+        return Err(DecodeError::Limit { format: Format::Form, what: "entries", maximum: limits::LIST_ENTRIES });
     }
     Ok(())
 }
 
-fn member_name(
-    service: &'static Service,
-    flavour: Flavour,
-    member: &'static Member,
-) -> Cow<'static, str> {
+fn member_name(service: &'static Service, flavour: Flavour, member: &'static Member) -> Cow<'static, str> {
     match flavour {
         Flavour::Ec2 => match (member.query_name, member.location_name) {
             (Some(name), _) => Cow::Borrowed(name),
             (None, Some(name)) => {
                 let mut letters = name.chars();
-                Cow::Owned(
-                    letters
-                        .next()
-                        .map(|first| first.to_uppercase().chain(letters).collect())
-                        .unwrap_or_default(),
-                )
+                Cow::Owned(letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default())
             }
             (None, None) => Cow::Borrowed(member.name),
         },
         Flavour::Aws => match &service.shape(member.shape).kind {
             // A flattened list goes by the name of its items.
-            ShapeKind::List {
-                item_name: Some(name),
-                flattened,
-                ..
-            } if *flattened || member.flattened => Cow::Borrowed(name),
+            ShapeKind::List { item_name: Some(name), flattened, .. } if *flattened || member.flattened => Cow::Borrowed(name),
             _ => Cow::Borrowed(member.wire_name()),
         },
     }
 }
 
 /// The form of a request.
-pub(crate) fn encode_input(
-    service: &'static Service,
-    operation: &'static Operation,
-    flavour: Flavour,
-    input: &Value,
-) -> Vec<u8> {
-    let mut encoder = FormEncoder {
-        service,
-        flavour,
-        out: String::new(),
-    };
+pub(crate) fn encode_input(service: &'static Service, operation: &'static Operation, flavour: Flavour, input: &Value) -> Vec<u8> {
+    let mut encoder = FormEncoder { service, flavour, out: String::new() };
     encoder.pair("Action", operation.name);
     encoder.pair("Version", service.head.api_version);
     if let (Some(id), Value::Struct(fields)) = (operation.input, input) {
@@ -228,11 +154,7 @@ impl FormEncoder {
                 continue;
             };
             let name = member_name(self.service, self.flavour, member);
-            let path = if prefix.is_empty() {
-                name.into_owned()
-            } else {
-                format!("{prefix}.{name}")
-            };
+            let path = if prefix.is_empty() { name.into_owned() } else { format!("{prefix}.{name}") };
             self.value(&path, member.shape, Some(member), value);
         }
     }
@@ -243,16 +165,9 @@ impl FormEncoder {
         match (&shape.kind, value) {
             (_, Value::Null) => {}
             (ShapeKind::Structure { members, .. }, Value::Struct(fields)) => {
-                self.structure(path, members, fields)
+                self.structure(path, members, fields);
             }
-            (
-                ShapeKind::List {
-                    item,
-                    item_name,
-                    flattened,
-                },
-                Value::List(items),
-            ) => {
+            (ShapeKind::List { item, item_name, flattened }, Value::List(items)) => {
                 if items.is_empty() && self.flavour == Flavour::Aws {
                     self.pair(path, "");
                 }
@@ -265,32 +180,11 @@ impl FormEncoder {
                     self.value(&format!("{prefix}.{}", at + 1), *item, None, value);
                 }
             }
-            (
-                ShapeKind::Map {
-                    value: of,
-                    key_name,
-                    value_name,
-                    flattened,
-                    ..
-                },
-                Value::Map(entries),
-            ) => {
-                let prefix = if flat || *flattened {
-                    path.to_owned()
-                } else {
-                    format!("{path}.entry")
-                };
+            (ShapeKind::Map { value: of, key_name, value_name, flattened, .. }, Value::Map(entries)) => {
+                let prefix = if flat || *flattened { path.to_owned() } else { format!("{path}.entry") };
                 for (at, (key, value)) in entries.iter().enumerate() {
-                    self.pair(
-                        &format!("{prefix}.{}.{}", at + 1, key_name.unwrap_or("key")),
-                        key,
-                    );
-                    self.value(
-                        &format!("{prefix}.{}.{}", at + 1, value_name.unwrap_or("value")),
-                        *of,
-                        None,
-                        value,
-                    );
+                    self.pair(&format!("{prefix}.{}.{}", at + 1, key_name.unwrap_or("key")), key);
+                    self.value(&format!("{prefix}.{}.{}", at + 1, value_name.unwrap_or("value")), *of, None, value);
                 }
             }
             (kind, value) => {
@@ -298,10 +192,7 @@ impl FormEncoder {
                     ShapeKind::Timestamp { format } => *format,
                     _ => None,
                 };
-                let format = member
-                    .and_then(|member| member.timestamp_format)
-                    .or(own)
-                    .unwrap_or(TimestampFormat::Iso8601);
+                let format = member.and_then(|member| member.timestamp_format).or(own).unwrap_or(TimestampFormat::Iso8601);
                 if let Some(text) = scalar::format(value, format) {
                     self.pair(path, &text);
                 }
@@ -322,10 +213,7 @@ pub(crate) fn encode_output(
     let root = format!("{}Response", operation.name);
     let namespace: Vec<(String, String)> = match (flavour, service.xml_namespace) {
         (_, Some(uri)) => vec![("xmlns".to_owned(), uri.to_owned())],
-        (Flavour::Ec2, None) => vec![(
-            "xmlns".to_owned(),
-            format!("http://ec2.amazonaws.com/doc/{}/", service.head.api_version),
-        )],
+        (Flavour::Ec2, None) => vec![("xmlns".to_owned(), format!("http://ec2.amazonaws.com/doc/{}/", service.head.api_version))],
         (Flavour::Aws, None) => Vec::new(),
     };
     writer.open_with(&root, &namespace);
@@ -336,12 +224,7 @@ pub(crate) fn encode_output(
         if let Some(wrapper) = operation.result_wrapper {
             writer.open(wrapper);
         }
-        Encoder {
-            service,
-            direction: Direction::Output,
-            writer: &mut writer,
-        }
-        .members(id, output);
+        Encoder { service, direction: Direction::Output, writer: &mut writer }.members(id, output);
         if let Some(wrapper) = operation.result_wrapper {
             writer.close(wrapper);
         }
@@ -356,11 +239,7 @@ pub(crate) fn encode_output(
 }
 
 /// Reads the XML answer of an operation.
-pub(crate) fn decode_output(
-    service: &'static Service,
-    operation: &'static Operation,
-    body: &[u8],
-) -> Result<Value, DecodeError> {
+pub(crate) fn decode_output(service: &'static Service, operation: &'static Operation, body: &[u8]) -> Result<Value, DecodeError> {
     let Some(output) = operation.output else {
         return Ok(Value::Struct(Struct::new()));
     };

@@ -24,11 +24,7 @@ pub(crate) enum Body {
 }
 
 fn wrong(member: &Member, reason: impl Into<String>) -> DecodeError {
-    DecodeError::Type {
-        format: Format::Http,
-        member: member.name.to_owned(),
-        reason: reason.into(),
-    }
+    DecodeError::Type { format: Format::Http, member: member.wire_name().to_owned(), reason: reason.into() }
 }
 
 /// Reads the input of a request.
@@ -70,27 +66,16 @@ fn members_of(shape: &'static Shape) -> &'static [Member] {
 
 fn payload_of(shape: &'static Shape) -> Option<&'static Member> {
     match &shape.kind {
-        ShapeKind::Structure {
-            members, payload, ..
-        } => members.get(usize::from((*payload)?)),
+        ShapeKind::Structure { members, payload, .. } => members.get(usize::from((*payload)?)),
         _ => None,
     }
 }
 
 /// The members that travel in the body. `streams`: also the bytes of a streaming payload.
-fn decode_body(
-    service: &'static Service,
-    id: ShapeId,
-    kind: Body,
-    body: &[u8],
-    streams: bool,
-) -> Result<Struct, DecodeError> {
+fn decode_body(service: &'static Service, id: ShapeId, kind: Body, body: &[u8], streams: bool) -> Result<Struct, DecodeError> {
     let shape = service.shape(id);
     let Some(payload) = payload_of(shape) else {
-        if !members_of(shape)
-            .iter()
-            .any(|member| member.location == Location::Body)
-        {
+        if !members_of(shape).iter().any(|member| member.location == Location::Body) {
             return Ok(Struct::new());
         }
         let value = match kind {
@@ -105,43 +90,34 @@ fn decode_body(
     };
     let mut fields = Struct::new();
     let value = match &service.shape(payload.shape).kind {
-        ShapeKind::Structure {
-            event_stream: true, ..
-        } => None,
+        ShapeKind::Structure { event_stream: true, .. } => None,
         ShapeKind::Blob { streaming } if *streaming && !streams => None,
         _ if body.is_empty() => None,
         ShapeKind::Blob { .. } => Some(Value::Bytes(Bytes::copy_from_slice(body))),
-        ShapeKind::String => Some(Value::Str(
-            String::from_utf8(body.to_vec())
-                .map_err(|_| wrong(payload, "the text is not UTF-8"))?,
-        )),
+        ShapeKind::String => Some(Value::Str(String::from_utf8(body.to_vec()).map_err(|_| wrong(payload, "the text is not UTF-8"))?)),
         _ => match kind {
             Body::Json => Some(json::decode(service, payload.shape, body)?),
-            Body::Xml => Some(xml_shape::decode(
-                service,
-                payload.shape,
-                &xml::parse(body)?,
-            )?),
+            Body::Xml => Some(xml_shape::decode(service, payload.shape, &xml::parse(body)?)?),
         },
     };
-    if let Some(value) = value.filter(|value| *value != Value::Null) {
+    // botocore sends `{}` for a JSON payload that is absent.
+    let is_absent = |value: &Value| match value {
+        Value::Null => true,
+        Value::Struct(fields) => kind == Body::Json && fields.is_empty() && !payload.required,
+        _ => false,
+    };
+    if let Some(value) = value.filter(|value| !is_absent(value)) {
         fields.set(payload.name, value);
     }
     Ok(fields)
 }
 
-fn label(
-    service: &'static Service,
-    member: &Member,
-    labels: &Labels,
-) -> Result<Option<Value>, DecodeError> {
+fn label(service: &'static Service, member: &Member, labels: &Labels) -> Result<Option<Value>, DecodeError> {
     let Some(raw) = labels.raw(member.wire_name()) else {
         return Ok(None);
     };
     let text = form::percent_decode(raw).ok_or_else(|| wrong(member, "the path is not UTF-8"))?;
-    scalar::parse(service.shape(member.shape), &text)
-        .map(Some)
-        .map_err(|reason| wrong(member, reason))
+    scalar::parse(service.shape(member.shape), &text).map(Some).map_err(|reason| wrong(member, reason))
 }
 
 fn from_query(
@@ -152,34 +128,25 @@ fn from_query(
 ) -> Result<Option<Value>, DecodeError> {
     let name = member.wire_name();
     let shape = service.shape(member.shape);
-    let mut values = query
-        .iter()
-        .filter(|(found, _)| found == name)
-        .map(|(_, value)| value.as_str());
+    let mut values = query.iter().filter(|(found, _)| found == name).map(|(_, value)| value.as_str());
     match &shape.kind {
         ShapeKind::List { item, .. } => {
             let item = service.shape(*item);
-            let list: Vec<Value> = values
-                .map(|text| scalar::parse(item, text))
-                .collect::<Result<_, _>>()
-                .map_err(|reason| wrong(member, reason))?;
+            let list: Vec<Value> =
+                values.map(|text| scalar::parse(item, text)).collect::<Result<_, _>>().map_err(|reason| wrong(member, reason))?;
             Ok((!list.is_empty()).then_some(Value::List(list)))
         }
         // All parameters that no other member is bound to.
         ShapeKind::Map { value: of, .. } => {
             let bound = |name: &str| {
-                members_of(input).iter().any(|other| {
-                    other.location == Location::QueryString
-                        && other.name != member.name
-                        && other.wire_name() == name
-                })
+                members_of(input)
+                    .iter()
+                    .any(|other| other.location == Location::QueryString && other.name != member.name && other.wire_name() == name)
             };
             let of = service.shape(*of);
             let mut entries: Vec<(String, Value)> = Vec::new();
             for (name, text) in query.iter().filter(|(name, _)| !bound(name)) {
-                let text_value = |shape: &Shape| {
-                    scalar::parse(shape, text).map_err(|reason| wrong(member, reason))
-                };
+                let text_value = |shape: &Shape| scalar::parse(shape, text).map_err(|reason| wrong(member, reason));
                 match &of.kind {
                     ShapeKind::List { item, .. } => {
                         let value = text_value(service.shape(*item))?;
@@ -193,23 +160,14 @@ fn from_query(
             }
             Ok((!entries.is_empty()).then(|| Value::Map(scalar::last_entries(entries))))
         }
-        _ => values
-            .next()
-            .map(|text| scalar::parse(shape, text))
-            .transpose()
-            .map_err(|reason| wrong(member, reason)),
+        _ => values.next().map(|text| scalar::parse(shape, text)).transpose().map_err(|reason| wrong(member, reason)),
     }
 }
 
-fn header_text(
-    member: &Member,
-    headers: &HeaderMap,
-    name: &str,
-) -> Result<Option<String>, DecodeError> {
+fn header_text(member: &Member, headers: &HeaderMap, name: &str) -> Result<Option<String>, DecodeError> {
     let mut joined: Option<String> = None;
     for value in headers.get_all(name) {
-        let text = std::str::from_utf8(value.as_bytes())
-            .map_err(|_| wrong(member, "the header is not UTF-8"))?;
+        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| wrong(member, "the header is not UTF-8"))?;
         joined = Some(match joined {
             Some(so_far) => format!("{so_far},{text}"),
             None => text.to_owned(),
@@ -218,11 +176,7 @@ fn header_text(
     Ok(joined)
 }
 
-fn from_header(
-    service: &'static Service,
-    member: &Member,
-    headers: &HeaderMap,
-) -> Result<Option<Value>, DecodeError> {
+fn from_header(service: &'static Service, member: &Member, headers: &HeaderMap) -> Result<Option<Value>, DecodeError> {
     let Some(text) = header_text(member, headers, member.wire_name())? else {
         return Ok(None);
     };
@@ -230,34 +184,18 @@ fn from_header(
     match &shape.kind {
         ShapeKind::List { item, .. } => {
             let item = service.shape(*item);
-            let texts = if matches!(item.kind, ShapeKind::Timestamp { .. }) {
-                split_dates(&text)
-            } else {
-                split_list(&text)
-            };
+            let texts = if matches!(item.kind, ShapeKind::Timestamp { .. }) { split_dates(&text) } else { split_list(&text) };
             if texts.len() > limits::LIST_ENTRIES {
-                return Err(DecodeError::Limit {
-                    format: Format::Http,
-                    what: "entries",
-                    maximum: limits::LIST_ENTRIES,
-                });
+                return Err(DecodeError::Limit { format: Format::Http, what: "entries", maximum: limits::LIST_ENTRIES });
             }
-            let list: Result<Vec<Value>, String> =
-                texts.iter().map(|text| scalar::parse(item, text)).collect();
-            list.map(|list| Some(Value::List(list)))
-                .map_err(|reason| wrong(member, reason))
+            let list: Result<Vec<Value>, String> = texts.iter().map(|text| scalar::parse(item, text)).collect();
+            list.map(|list| Some(Value::List(list))).map_err(|reason| wrong(member, reason))
         }
         ShapeKind::String if member.json_value => {
-            let bytes = BASE64
-                .decode(text.trim())
-                .map_err(|_| wrong(member, "the header is not base64"))?;
-            String::from_utf8(bytes)
-                .map(|text| Some(Value::Str(text)))
-                .map_err(|_| wrong(member, "the header is not UTF-8"))
+            let bytes = BASE64.decode(text.trim()).map_err(|_| wrong(member, "the header is not base64"))?;
+            String::from_utf8(bytes).map(|text| Some(Value::Str(text))).map_err(|_| wrong(member, "the header is not UTF-8"))
         }
-        _ => scalar::parse(shape, &text)
-            .map(Some)
-            .map_err(|reason| wrong(member, reason)),
+        _ => scalar::parse(shape, &text).map(Some).map_err(|reason| wrong(member, reason)),
     }
 }
 
@@ -266,19 +204,12 @@ fn split_list(text: &str) -> Vec<String> {
     let mut items = Vec::new();
     let mut letters = text.chars().peekable();
     loop {
-        while letters
-            .next_if(|letter| matches!(letter, ' ' | '\t'))
-            .is_some()
-        {}
+        while letters.next_if(|letter| matches!(letter, ' ' | '\t')).is_some() {}
         let mut item = String::new();
         if letters.next_if_eq(&'"').is_some() {
             while let Some(letter) = letters.next() {
                 match letter {
-                    '\\' => item.extend(
-                        letters
-                            .next_if(|next| matches!(next, '"' | '\\'))
-                            .or(Some('\\')),
-                    ),
+                    '\\' => item.extend(letters.next_if(|next| matches!(next, '"' | '\\')).or(Some('\\'))),
                     '"' => break,
                     _ => item.push(letter),
                 }
@@ -300,17 +231,10 @@ fn split_list(text: &str) -> Vec<String> {
 /// HTTP dates hold one comma each.
 fn split_dates(text: &str) -> Vec<String> {
     let parts: Vec<&str> = text.split(',').collect();
-    if parts
-        .iter()
-        .any(|part| part.contains('T') && part.contains('-'))
-        || parts.len() == 1
-    {
+    if parts.iter().any(|part| part.contains('T') && part.contains('-')) || parts.len() == 1 {
         return parts.iter().map(|part| part.trim().to_owned()).collect();
     }
-    parts
-        .chunks(2)
-        .map(|pair| pair.join(",").trim().to_owned())
-        .collect()
+    parts.chunks(2).map(|pair| pair.join(",").trim().to_owned()).collect()
 }
 
 fn from_headers(member: &Member, headers: &HeaderMap) -> Result<Option<Value>, DecodeError> {
@@ -384,25 +308,20 @@ pub(crate) fn encode_message(
         }
     }
     let content_type = match payload_of(shape) {
-        Some(member) => encode_payload(
-            &mut body,
-            service,
-            member,
-            kind,
-            direction,
-            fields.get(member.name),
-        ),
+        Some(member) => encode_payload(&mut body, service, member, kind, direction, fields.get(member.name)),
         None => encode_members(&mut body, service, id, kind, direction, root, value),
     };
-    if let Some(content_type) = content_type
-        && !headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
-    {
+    // Where the media type is a member, only that member (or the event stream) says it.
+    let is_media_type = |name: &str| name.eq_ignore_ascii_case("content-type");
+    let bound = members_of(shape).iter().any(|member| member.location == Location::Header && is_media_type(member.wire_name()));
+    let said = headers.iter().any(|(name, _)| is_media_type(name));
+    if let Some(content_type) = content_type.filter(|kind| !said && (!bound || *kind == EVENT_STREAM)) {
         headers.push(("content-type".into(), content_type.to_owned()));
     }
     (headers, body)
 }
+
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
 fn media_type(kind: Body) -> &'static str {
     match kind {
@@ -421,12 +340,7 @@ fn encode_payload(
 ) -> Option<&'static str> {
     let shape = service.shape(member.shape);
     match (&shape.kind, value) {
-        (
-            ShapeKind::Structure {
-                event_stream: true, ..
-            },
-            _,
-        ) => return Some("application/vnd.amazon.eventstream"),
+        (ShapeKind::Structure { event_stream: true, .. }, _) => return Some(EVENT_STREAM),
         (_, None | Some(Value::Null)) => return None,
         (_, Some(Value::Bytes(bytes))) => {
             body.extend_from_slice(bytes);
@@ -440,20 +354,9 @@ fn encode_payload(
             Body::Json => json::encode(body, service, member.shape, value),
             Body::Xml => {
                 let mut writer = Writer::document();
-                let name = member
-                    .location_name
-                    .or(shape.location_name)
-                    .unwrap_or(shape.name);
-                let namespace = member
-                    .xml_namespace
-                    .or(shape.xml_namespace)
-                    .or(service.xml_namespace);
-                Encoder {
-                    service,
-                    direction,
-                    writer: &mut writer,
-                }
-                .root(member.shape, name, namespace, value);
+                let name = member.location_name.or(shape.location_name).unwrap_or(shape.name);
+                let namespace = member.xml_namespace.or(shape.xml_namespace).or(service.xml_namespace);
+                Encoder { service, direction, writer: &mut writer }.root(member.shape, name, namespace, value);
                 *body = writer.finish();
             }
         },
@@ -471,54 +374,33 @@ fn encode_members(
     value: &Value,
 ) -> Option<&'static str> {
     let shape = service.shape(id);
-    let in_body = |name: &str| {
-        members_of(shape)
-            .iter()
-            .any(|member| member.name == name && member.location == Location::Body)
-    };
+    let in_body = |name: &str| members_of(shape).iter().any(|member| member.name == name && member.location == Location::Body);
     match kind {
         Body::Json => {
-            let needed = direction == Direction::Output
-                || members_of(shape)
-                    .iter()
-                    .any(|member| member.location == Location::Body);
+            let needed = direction == Direction::Output || members_of(shape).iter().any(|member| member.location == Location::Body);
             if !needed {
                 return None;
             }
             json::encode(body, service, id, value);
         }
         Body::Xml => {
-            let declared = members_of(shape)
-                .iter()
-                .any(|member| member.location == Location::Body);
-            let present = value
-                .as_struct()
-                .is_some_and(|fields| fields.iter().any(|(name, _)| in_body(name)));
-            if !present && !(declared && direction == Direction::Output) {
+            let declared = members_of(shape).iter().any(|member| member.location == Location::Body);
+            let present = value.as_struct().is_some_and(|fields| fields.iter().any(|(name, _)| in_body(name)));
+            let needed = present || (declared && direction == Direction::Output);
+            if !needed {
                 return None;
             }
             let mut writer = Writer::document();
-            let (name, namespace) =
-                root.unwrap_or((shape.location_name.unwrap_or(shape.name), None));
+            let (name, namespace) = root.unwrap_or((shape.location_name.unwrap_or(shape.name), None));
             let namespace = namespace.or(shape.xml_namespace).or(service.xml_namespace);
-            Encoder {
-                service,
-                direction,
-                writer: &mut writer,
-            }
-            .root(id, name, namespace, value);
+            Encoder { service, direction, writer: &mut writer }.root(id, name, namespace, value);
             *body = writer.finish();
         }
     }
     Some(media_type(kind))
 }
 
-fn to_headers(
-    headers: &mut Headers,
-    service: &'static Service,
-    member: &'static Member,
-    value: &Value,
-) {
+fn to_headers(headers: &mut Headers, service: &'static Service, member: &'static Member, value: &Value) {
     match (member.location, value) {
         (Location::Header, Value::List(items)) => {
             let ShapeKind::List { item, .. } = service.shape(member.shape).kind else {
@@ -527,11 +409,7 @@ fn to_headers(
             let item = service.shape(item);
             let texts = items.iter().filter_map(|value| {
                 let text = bound_text(item, None, value, TimestampFormat::Rfc822)?;
-                Some(if matches!(item.kind, ShapeKind::String) {
-                    quote(&text)
-                } else {
-                    text
-                })
+                Some(if matches!(item.kind, ShapeKind::String) { quote(&text) } else { text })
             });
             let texts: Vec<String> = texts.collect();
             if !texts.is_empty() {
@@ -539,22 +417,16 @@ fn to_headers(
             }
         }
         (Location::Header, Value::Str(text)) if member.json_value => {
-            headers.push((member.wire_name().into(), BASE64.encode(text)))
+            headers.push((member.wire_name().into(), BASE64.encode(text)));
         }
         (Location::Header, value) => {
-            let text = bound_text(
-                service.shape(member.shape),
-                Some(member),
-                value,
-                TimestampFormat::Rfc822,
-            );
+            let text = bound_text(service.shape(member.shape), Some(member), value, TimestampFormat::Rfc822);
             headers.extend(text.map(|text| (member.wire_name().into(), text)));
         }
         (Location::Headers, Value::Map(entries)) => {
             for (key, value) in entries {
                 let text = scalar::format(value, TimestampFormat::Rfc822);
-                headers
-                    .extend(text.map(|text| (format!("{}{key}", member.wire_name()).into(), text)));
+                headers.extend(text.map(|text| (format!("{}{key}", member.wire_name()).into(), text)));
             }
         }
         _ => {}
@@ -562,47 +434,22 @@ fn to_headers(
 }
 
 /// A scalar outside the body; its own timestamp format wins over the location's.
-fn bound_text(
-    shape: &Shape,
-    member: Option<&Member>,
-    value: &Value,
-    default: TimestampFormat,
-) -> Option<String> {
+fn bound_text(shape: &Shape, member: Option<&Member>, value: &Value, default: TimestampFormat) -> Option<String> {
     let own = match shape.kind {
         ShapeKind::Timestamp { format } => format,
         _ => None,
     };
-    scalar::format(
-        value,
-        member
-            .and_then(|member| member.timestamp_format)
-            .or(own)
-            .unwrap_or(default),
-    )
+    scalar::format(value, member.and_then(|member| member.timestamp_format).or(own).unwrap_or(default))
 }
 
 fn quote(text: &str) -> String {
-    if text.contains(['"', ',']) {
-        format!("\"{}\"", text.replace('"', "\\\""))
-    } else {
-        text.to_owned()
-    }
+    if text.contains(['"', ',']) { format!("\"{}\"", text.replace('"', "\\\"")) } else { text.to_owned() }
 }
 
 /// Path and query string of a request.
-pub(crate) fn encode_uri(
-    service: &'static Service,
-    operation: &'static Operation,
-    input: &Value,
-) -> (String, String) {
-    let members = operation
-        .input
-        .map(|id| service.members(id))
-        .unwrap_or_default();
-    let (template, literals) = operation
-        .http_uri
-        .split_once('?')
-        .unwrap_or((operation.http_uri, ""));
+pub(crate) fn encode_uri(service: &'static Service, operation: &'static Operation, input: &Value) -> (String, String) {
+    let members = operation.input.map(|id| service.members(id)).unwrap_or_default();
+    let (template, literals) = operation.http_uri.split_once('?').unwrap_or((operation.http_uri, ""));
     let mut path = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
@@ -610,19 +457,9 @@ pub(crate) fn encode_uri(
         let (label, after) = after.split_once('}').unwrap_or((after, ""));
         let greedy = label.ends_with('+');
         let name = label.trim_end_matches('+');
-        let member = members
-            .iter()
-            .find(|member| member.location == Location::Uri && member.wire_name() == name);
-        if let Some((member, value)) =
-            member.and_then(|member| Some((member, input.member(member.name)?)))
-        {
-            let text = bound_text(
-                service.shape(member.shape),
-                Some(member),
-                value,
-                TimestampFormat::Iso8601,
-            )
-            .unwrap_or_default();
+        let member = members.iter().find(|member| member.location == Location::Uri && member.wire_name() == name);
+        if let Some((member, value)) = member.and_then(|member| Some((member, input.member(member.name)?))) {
+            let text = bound_text(service.shape(member.shape), Some(member), value, TimestampFormat::Iso8601).unwrap_or_default();
             form::percent_encode(&mut path, &text, if greedy { b"/" } else { b"" });
         }
         rest = after;
@@ -631,12 +468,7 @@ pub(crate) fn encode_uri(
     (path, encode_query(service, members, literals, input))
 }
 
-fn encode_query(
-    service: &'static Service,
-    members: &'static [Member],
-    literals: &str,
-    input: &Value,
-) -> String {
+fn encode_query(service: &'static Service, members: &'static [Member], literals: &str, input: &Value) -> String {
     let mut query = literals.to_owned();
     let mut pair = |name: &str, text: &str| {
         if !query.is_empty() {
@@ -646,20 +478,13 @@ fn encode_query(
         query.push('=');
         form::percent_encode(&mut query, text, b"");
     };
-    for member in members
-        .iter()
-        .filter(|member| member.location == Location::QueryString)
-    {
+    for member in members.iter().filter(|member| member.location == Location::QueryString) {
         let shape = service.shape(member.shape);
         match (&shape.kind, input.member(member.name)) {
             (_, None | Some(Value::Null)) => {}
             (ShapeKind::List { item, .. }, Some(Value::List(items))) => {
                 for value in items {
-                    pair(
-                        member.wire_name(),
-                        &bound_text(service.shape(*item), None, value, TimestampFormat::Iso8601)
-                            .unwrap_or_default(),
-                    );
+                    pair(member.wire_name(), &bound_text(service.shape(*item), None, value, TimestampFormat::Iso8601).unwrap_or_default());
                 }
             }
             (_, Some(Value::Map(entries))) => {
@@ -669,19 +494,12 @@ fn encode_query(
                         single => std::slice::from_ref(single),
                     };
                     for value in values {
-                        pair(
-                            key,
-                            &scalar::format(value, TimestampFormat::Iso8601).unwrap_or_default(),
-                        );
+                        pair(key, &scalar::format(value, TimestampFormat::Iso8601).unwrap_or_default());
                     }
                 }
             }
             (_, Some(value)) => {
-                pair(
-                    member.wire_name(),
-                    &bound_text(shape, Some(member), value, TimestampFormat::Iso8601)
-                        .unwrap_or_default(),
-                );
+                pair(member.wire_name(), &bound_text(shape, Some(member), value, TimestampFormat::Iso8601).unwrap_or_default());
             }
         }
     }
@@ -698,13 +516,7 @@ mod tests {
         assert_eq!(split_list(r#""a,b","c\"d", e"#), ["a,b", "c\"d", "e"]);
         assert_eq!(split_list(""), [""]);
         let dates = "Tue, 29 Apr 2014 18:30:38 GMT, Wed, 30 Apr 2014 18:30:38 GMT";
-        assert_eq!(
-            split_dates(dates),
-            [
-                "Tue, 29 Apr 2014 18:30:38 GMT",
-                "Wed, 30 Apr 2014 18:30:38 GMT"
-            ]
-        );
+        assert_eq!(split_dates(dates), ["Tue, 29 Apr 2014 18:30:38 GMT", "Wed, 30 Apr 2014 18:30:38 GMT"]);
         assert_eq!(split_list(&quote("a,\"b\"")), ["a,\"b\""]);
     }
 }

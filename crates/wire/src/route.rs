@@ -22,28 +22,17 @@ impl Labels {
     }
 
     pub(crate) fn raw(&self, name: &str) -> Option<&str> {
-        self.raw
-            .iter()
-            .find(|(label, _)| *label == name)
-            .map(|(_, value)| value.as_str())
+        self.raw.iter().find(|(label, _)| *label == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// Older twins that share method and URI with a newer operation, and an operation of another kind of bucket: they only answer
 /// to `x-id`. Source: the deprecation notes of the Amazon S3 API reference.
-const S3_SHADOWED: [&str; 5] = [
-    "PutBucketLifecycle",
-    "GetBucketLifecycle",
-    "GetBucketNotification",
-    "PutBucketNotification",
-    "ListDirectoryBuckets",
-];
+const S3_SHADOWED: [&str; 5] =
+    ["PutBucketLifecycle", "GetBucketLifecycle", "GetBucketNotification", "PutBucketNotification", "ListDirectoryBuckets"];
 
 /// The operation of a REST service that a request asks for, with its URI labels.
-pub fn route_rest(
-    service: &'static Service,
-    parts: &RequestParts<'_>,
-) -> Option<(&'static Operation, Labels)> {
+pub fn route_rest(service: &'static Service, parts: &RequestParts<'_>) -> Option<(&'static Operation, Labels)> {
     let index = index(service);
     let routes = index.methods.get(parts.method)?;
     let path = Path::new(parts);
@@ -70,10 +59,7 @@ struct Path<'a> {
 
 impl<'a> Path<'a> {
     fn new(parts: &RequestParts<'a>) -> Self {
-        Self {
-            host_label: parts.host_label,
-            path: parts.path.strip_prefix('/').unwrap_or(parts.path),
-        }
+        Self { host_label: parts.host_label, path: parts.path.strip_prefix('/').unwrap_or(parts.path) }
     }
 }
 
@@ -92,22 +78,12 @@ struct Query<'a> {
 
 impl<'a> Query<'a> {
     fn new(text: &'a str) -> Self {
-        let pairs = text
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .take(crate::limits::FORM_PARAMETERS);
-        Self {
-            pairs: pairs
-                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                .collect(),
-        }
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).take(crate::limits::FORM_PARAMETERS);
+        Self { pairs: pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect() }
     }
 
     fn get(&self, name: &str) -> Option<&'a str> {
-        self.pairs
-            .iter()
-            .find(|(found, _)| *found == name)
-            .map(|(_, value)| *value)
+        self.pairs.iter().find(|(found, _)| *found == name).map(|(_, value)| *value)
     }
 }
 
@@ -118,6 +94,8 @@ struct Fit {
     labels: usize,
     /// Everything that the operation requires in query and headers is there.
     complete: bool,
+    /// `x-id` names the operation.
+    named: bool,
     query_literals: usize,
     required: usize,
     preferred: bool,
@@ -145,43 +123,25 @@ enum Segment {
 
 impl Route {
     fn new(service: &'static Service, operation: &'static Operation) -> Self {
-        let (path, query) = operation
-            .http_uri
-            .split_once('?')
-            .unwrap_or((operation.http_uri, ""));
-        let segments = path
-            .split('/')
-            .filter(|segment| !segment.is_empty())
-            .map(|segment| {
-                match segment
-                    .strip_prefix('{')
-                    .and_then(|label| label.strip_suffix('}'))
-                {
-                    Some(label) => match label.strip_suffix('+') {
-                        Some(label) => Segment::Greedy(label),
-                        None => Segment::Label(label),
-                    },
-                    None => Segment::Literal(segment),
-                }
-            });
+        let (path, query) = operation.http_uri.split_once('?').unwrap_or((operation.http_uri, ""));
+        let segments = path.split('/').filter(|segment| !segment.is_empty()).map(|segment| {
+            match segment.strip_prefix('{').and_then(|label| label.strip_suffix('}')) {
+                Some(label) => match label.strip_suffix('+') {
+                    Some(label) => Segment::Greedy(label),
+                    None => Segment::Label(label),
+                },
+                None => Segment::Literal(segment),
+            }
+        });
         let query_literals = query.split('&').filter(|pair| !pair.is_empty());
-        let members = operation
-            .input
-            .map(|input| service.members(input))
-            .unwrap_or_default();
+        let members = operation.input.map(|input| service.members(input)).unwrap_or_default();
         let required = |location: Location| {
-            members
-                .iter()
-                .filter(move |member| member.required && member.location == location)
-                .map(facts::Member::wire_name)
-                .collect()
+            members.iter().filter(move |member| member.required && member.location == location).map(facts::Member::wire_name).collect()
         };
         Self {
             operation,
             segments: segments.collect(),
-            query_literals: query_literals
-                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                .collect(),
+            query_literals: query_literals.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect(),
             required_query: required(Location::QueryString),
             required_headers: required(Location::Header),
             preferred: !S3_SHADOWED.contains(&operation.name),
@@ -199,29 +159,14 @@ impl Route {
                 _ => return None,
             }
         }
-        let in_query = self
-            .required_query
-            .iter()
-            .filter(|name| query.get(name).is_some())
-            .count();
-        let in_headers = self
-            .required_headers
-            .iter()
-            .filter(|name| parts.headers.contains_key(**name))
-            .count();
+        let named = query.get("x-id").is_some_and(|name| name == self.operation.name);
+        let in_query = self.required_query.iter().filter(|name| query.get(name).is_some()).count();
+        let in_headers = self.required_headers.iter().filter(|name| parts.headers.contains_key(**name)).count();
         Some(Fit {
-            literals: self
-                .segments
-                .iter()
-                .filter(|segment| matches!(segment, Segment::Literal(_)))
-                .count(),
-            labels: self
-                .segments
-                .iter()
-                .filter(|segment| matches!(segment, Segment::Label(_)))
-                .count(),
-            complete: in_query == self.required_query.len()
-                && in_headers == self.required_headers.len(),
+            literals: self.segments.iter().filter(|segment| matches!(segment, Segment::Literal(_))).count(),
+            labels: self.segments.iter().filter(|segment| matches!(segment, Segment::Label(_))).count(),
+            complete: in_query == self.required_query.len() && in_headers == self.required_headers.len(),
+            named,
             query_literals,
             required: in_query + in_headers,
             preferred: self.preferred,
@@ -266,12 +211,7 @@ impl Route {
 
     fn labels(&self, path: &Path<'_>) -> Labels {
         let found = self.walk(path).unwrap_or_default();
-        Labels {
-            raw: found
-                .into_iter()
-                .map(|(name, value)| (name, value.to_owned()))
-                .collect(),
-        }
+        Labels { raw: found.into_iter().map(|(name, value)| (name, value.to_owned())).collect() }
     }
 }
 
@@ -293,25 +233,15 @@ fn index(service: &'static Service) -> Arc<Index> {
     let indexes = INDEXES.get_or_init(RwLock::default);
     // Services live as long as the process, so their address names them.
     let key = std::ptr::from_ref(service).addr();
-    if let Some(index) = indexes
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(&key)
-    {
+    if let Some(index) = indexes.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
         return Arc::clone(index);
     }
     let mut methods: HashMap<&'static str, Vec<Route>> = HashMap::new();
     for operation in &service.operations {
-        methods
-            .entry(operation.http_method)
-            .or_default()
-            .push(Route::new(service, operation));
+        methods.entry(operation.http_method).or_default().push(Route::new(service, operation));
     }
     let index = Arc::new(Index { methods });
-    indexes
-        .write()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(key, Arc::clone(&index));
+    indexes.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&index));
     index
 }
 
@@ -319,85 +249,38 @@ fn index(service: &'static Service) -> Arc<Index> {
 mod tests {
     use super::*;
 
-    fn walk(
-        template: &'static str,
-        host_label: Option<&str>,
-        path: &str,
-    ) -> Option<Vec<(String, String)>> {
+    fn walk(template: &'static str, host_label: Option<&str>, path: &str) -> Option<Vec<(String, String)>> {
         let segments = template.split('/').filter(|segment| !segment.is_empty());
-        let segments = segments.map(|segment| {
-            match segment
-                .strip_prefix('{')
-                .and_then(|label| label.strip_suffix('}'))
-            {
-                Some(label) if label.ends_with('+') => Segment::Greedy(label.trim_end_matches('+')),
-                Some(label) => Segment::Label(label),
-                None => Segment::Literal(segment),
-            }
+        let segments = segments.map(|segment| match segment.strip_prefix('{').and_then(|label| label.strip_suffix('}')) {
+            Some(label) if label.ends_with('+') => Segment::Greedy(label.trim_end_matches('+')),
+            Some(label) => Segment::Label(label),
+            None => Segment::Literal(segment),
         });
         let segments: Vec<_> = segments.collect();
-        let operation: &'static Operation =
-            Box::leak(Box::new(crate::fixture::operation("X", template)));
-        let route = Route {
-            segments,
-            ..Route::new(
-                crate::fixture::service(facts::Dialect::S3, Vec::new(), Vec::new()),
-                operation,
-            )
-        };
-        let path = Path {
-            host_label,
-            path: path.strip_prefix('/').unwrap(),
-        };
+        let operation: &'static Operation = Box::leak(Box::new(crate::fixture::operation("X", template)));
+        let route = Route { segments, ..Route::new(crate::fixture::service(facts::Dialect::S3, Vec::new(), Vec::new()), operation) };
+        let path = Path { host_label, path: path.strip_prefix('/').unwrap() };
         let found = route.walk(&path)?;
-        Some(
-            found
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-        )
+        Some(found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
     fn labels(pairs: &[(&str, &str)]) -> Option<Vec<(String, String)>> {
-        Some(
-            pairs
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-        )
+        Some(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
     #[test]
     fn keys_keep_their_text() {
         let object = "/{Bucket}/{Key+}";
-        assert_eq!(
-            walk(object, None, "/b/a//c/../d/"),
-            labels(&[("Bucket", "b"), ("Key", "a//c/../d/")])
-        );
-        assert_eq!(
-            walk(object, None, "/b//x"),
-            labels(&[("Bucket", "b"), ("Key", "/x")])
-        );
-        assert_eq!(
-            walk(object, Some("b"), "/a/b"),
-            labels(&[("Bucket", "b"), ("Key", "a/b")])
-        );
+        assert_eq!(walk(object, None, "/b/a//c/../d/"), labels(&[("Bucket", "b"), ("Key", "a//c/../d/")]));
+        assert_eq!(walk(object, None, "/b//x"), labels(&[("Bucket", "b"), ("Key", "/x")]));
+        assert_eq!(walk(object, Some("b"), "/a/b"), labels(&[("Bucket", "b"), ("Key", "a/b")]));
         assert_eq!(walk(object, Some("b"), "/"), None);
         assert_eq!(walk(object, None, "/b/"), None);
         assert_eq!(walk("/{Bucket}", None, "/b/"), labels(&[("Bucket", "b")]));
-        assert_eq!(
-            walk("/{Bucket}", Some("b"), "/"),
-            labels(&[("Bucket", "b")])
-        );
+        assert_eq!(walk("/{Bucket}", Some("b"), "/"), labels(&[("Bucket", "b")]));
         assert_eq!(walk("/{Bucket}", None, "/"), None);
         assert_eq!(walk("/", None, "/"), labels(&[]));
-        assert_eq!(
-            walk("/tags/{Arn+}/x", None, "/tags/a/b/x"),
-            labels(&[("Arn", "a/b")])
-        );
-        assert_eq!(
-            walk("/model/{id}/invoke", None, "/model/a%2Fb/invoke"),
-            labels(&[("id", "a%2Fb")])
-        );
+        assert_eq!(walk("/tags/{Arn+}/x", None, "/tags/a/b/x"), labels(&[("Arn", "a/b")]));
+        assert_eq!(walk("/model/{id}/invoke", None, "/model/a%2Fb/invoke"), labels(&[("id", "a%2Fb")]));
     }
 }

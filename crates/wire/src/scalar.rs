@@ -10,10 +10,8 @@ use crate::timestamp;
 use crate::value::Value;
 
 /// Standard alphabet; padding is written, and optional when read.
-pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+pub(crate) const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// Reads a scalar from text. The error says what the text is not.
 pub(crate) fn parse(shape: &Shape, text: &str) -> Result<Value, String> {
@@ -25,22 +23,14 @@ pub(crate) fn parse(shape: &Shape, text: &str) -> Result<Value, String> {
             _ => Err(not(text, "a Boolean")),
         },
         ShapeKind::Integer | ShapeKind::Long => {
-            let number: i64 = text
-                .trim()
-                .parse()
-                .map_err(|_| not(text, integer_name(shape)))?;
+            let number: i64 = text.trim().parse().map_err(|_| not(text, integer_name(shape)))?;
             integer(shape, number).ok_or_else(|| not(text, integer_name(shape)))
         }
-        ShapeKind::Float | ShapeKind::Double => float(text.trim())
-            .map(Value::Float)
-            .ok_or_else(|| not(text, "a Double")),
-        ShapeKind::Timestamp { .. } => timestamp::parse(text)
-            .map(Value::Time)
-            .ok_or_else(|| not(text, "a Timestamp")),
-        ShapeKind::Blob { .. } => BASE64
-            .decode(text.trim())
-            .map(|bytes| Value::Bytes(Bytes::from(bytes)))
-            .map_err(|_| not("the text", "base64")),
+        ShapeKind::Float | ShapeKind::Double => float(text.trim()).map(Value::Float).ok_or_else(|| not(text, "a Double")),
+        ShapeKind::Timestamp { .. } => timestamp::parse(text).map(Value::Time).ok_or_else(|| not(text, "a Timestamp")),
+        ShapeKind::Blob { .. } => {
+            BASE64.decode(text.trim()).map(|bytes| Value::Bytes(Bytes::from(bytes))).map_err(|_| not("the text", "base64"))
+        }
         ShapeKind::Structure { .. } | ShapeKind::List { .. } | ShapeKind::Map { .. } => {
             Err("text was found where a structure was expected".to_owned())
         }
@@ -70,11 +60,7 @@ pub(crate) fn integer(shape: &Shape, number: i64) -> Option<Value> {
 }
 
 pub(crate) fn integer_name(shape: &Shape) -> &'static str {
-    if matches!(shape.kind, ShapeKind::Integer) {
-        "an Integer"
-    } else {
-        "a Long"
-    }
+    if matches!(shape.kind, ShapeKind::Integer) { "an Integer" } else { "a Long" }
 }
 
 /// A float, also one of the three names that no JSON number can express.
@@ -83,12 +69,7 @@ pub(crate) fn float(text: &str) -> Option<f64> {
         "NaN" => Some(f64::NAN),
         "Infinity" => Some(f64::INFINITY),
         "-Infinity" => Some(f64::NEG_INFINITY),
-        _ if text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E')) =>
-        {
-            text.parse().ok()
-        }
+        _ if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E')) => text.parse().ok(),
         _ => None,
     }
 }
@@ -99,10 +80,7 @@ pub(crate) fn whole(number: f64) -> Option<i64> {
     if number.fract() != 0.0 || number.abs() > EXACT {
         return None;
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "whole and within ±2^53, checked above"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "whole and within ±2^53, checked above")]
     Some(number as i64)
 }
 
@@ -110,12 +88,7 @@ pub(crate) fn float_text(number: f64) -> String {
     if number.is_nan() {
         "NaN".to_owned()
     } else if number.is_infinite() {
-        if number > 0.0 {
-            "Infinity"
-        } else {
-            "-Infinity"
-        }
-        .to_owned()
+        if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
     } else {
         format!("{number:?}")
     }
@@ -135,10 +108,5 @@ pub(crate) fn last_entries(entries: Vec<(String, Value)>) -> Vec<(String, Value)
     if seen.len() == entries.len() {
         return entries;
     }
-    entries
-        .into_iter()
-        .enumerate()
-        .filter(|(at, (key, _))| seen.get(key) == Some(at))
-        .map(|(_, entry)| entry)
-        .collect()
+    entries.into_iter().enumerate().filter(|(at, (key, _))| seen.get(key) == Some(at)).map(|(_, entry)| entry).collect()
 }

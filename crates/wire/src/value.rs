@@ -31,16 +31,11 @@ impl Struct {
     }
 
     pub fn with_capacity(members: usize) -> Self {
-        Self {
-            fields: Vec::with_capacity(members),
-        }
+        Self { fields: Vec::with_capacity(members) }
     }
 
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.fields
-            .iter()
-            .find(|(field, _)| *field == name)
-            .map(|(_, value)| value)
+        self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value)
     }
 
     /// Sets a member, replacing an earlier value.
@@ -92,24 +87,11 @@ impl Value {
 
     /// Follows a dotted path of structure members, e.g. `Tagging.TagSet`.
     pub fn path(&self, path: &str) -> Option<&Value> {
-        path.split('.')
-            .try_fold(self, |value, name| value.member(name))
+        path.split('.').try_fold(self, |value, name| value.member(name))
     }
 }
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);

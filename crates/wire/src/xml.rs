@@ -28,10 +28,7 @@ impl Element {
 }
 
 fn syntax(reason: impl Into<String>) -> DecodeError {
-    DecodeError::Syntax {
-        format: Format::Xml,
-        reason: reason.into(),
-    }
+    DecodeError::Syntax { format: Format::Xml, reason: reason.into() }
 }
 
 /// Reads a document into a tree.
@@ -44,25 +41,15 @@ pub(crate) fn parse(body: &[u8]) -> Result<Element, DecodeError> {
     let mut root = None;
     let mut elements = 0_usize;
     loop {
-        let event = reader
-            .read_event()
-            .map_err(|error| syntax(error.to_string()))?;
+        let event = reader.read_event().map_err(|error| syntax(error.to_string()))?;
         match event {
             Event::Start(start) => {
                 elements += 1;
                 if elements > limits::XML_ELEMENTS {
-                    return Err(DecodeError::Limit {
-                        format: Format::Xml,
-                        what: "elements",
-                        maximum: limits::XML_ELEMENTS,
-                    });
+                    return Err(DecodeError::Limit { format: Format::Xml, what: "elements", maximum: limits::XML_ELEMENTS });
                 }
                 if open.len() >= limits::DEPTH {
-                    return Err(DecodeError::Limit {
-                        format: Format::Xml,
-                        what: "levels",
-                        maximum: limits::DEPTH,
-                    });
+                    return Err(DecodeError::Limit { format: Format::Xml, what: "levels", maximum: limits::DEPTH });
                 }
                 if root.is_some() {
                     return Err(syntax("there is a second root element"));
@@ -72,18 +59,12 @@ pub(crate) fn parse(body: &[u8]) -> Result<Element, DecodeError> {
             Event::Empty(start) => {
                 elements += 1;
                 if elements > limits::XML_ELEMENTS {
-                    return Err(DecodeError::Limit {
-                        format: Format::Xml,
-                        what: "elements",
-                        maximum: limits::XML_ELEMENTS,
-                    });
+                    return Err(DecodeError::Limit { format: Format::Xml, what: "elements", maximum: limits::XML_ELEMENTS });
                 }
                 close(&mut open, &mut root, element(&start)?)?;
             }
             Event::End(_) => {
-                let done = open
-                    .pop()
-                    .ok_or_else(|| syntax("an end tag has no start tag"))?;
+                let done = open.pop().ok_or_else(|| syntax("an end tag has no start tag"))?;
                 close(&mut open, &mut root, done)?;
             }
             Event::Text(text) => append(&mut open, &text.xml10_content())?,
@@ -100,38 +81,23 @@ pub(crate) fn parse(body: &[u8]) -> Result<Element, DecodeError> {
 }
 
 fn element(start: &BytesStart<'_>) -> Result<Element, DecodeError> {
-    let mut element = Element {
-        name: start.local_name().as_ref().to_owned(),
-        ..Element::default()
-    };
+    let mut element = Element { name: start.local_name().as_ref().to_owned(), ..Element::default() };
     for (at, attribute) in start.attributes().enumerate() {
         if at >= limits::XML_ATTRIBUTES {
-            return Err(DecodeError::Limit {
-                format: Format::Xml,
-                what: "attributes",
-                maximum: limits::XML_ATTRIBUTES,
-            });
+            return Err(DecodeError::Limit { format: Format::Xml, what: "attributes", maximum: limits::XML_ATTRIBUTES });
         }
         let attribute = attribute.map_err(|error| syntax(error.to_string()))?;
         let name = attribute.key.as_ref();
         if name == "xmlns" || name.starts_with("xmlns:") {
             continue;
         }
-        let value = attribute
-            .normalized_value(quick_xml::XmlVersion::Implicit1_0)
-            .map_err(|error| syntax(error.to_string()))?;
-        element
-            .attributes
-            .push((name.to_owned(), value.into_owned()));
+        let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).map_err(|error| syntax(error.to_string()))?;
+        element.attributes.push((name.to_owned(), value.into_owned()));
     }
     Ok(element)
 }
 
-fn close(
-    open: &mut [Element],
-    root: &mut Option<Element>,
-    done: Element,
-) -> Result<(), DecodeError> {
+fn close(open: &mut [Element], root: &mut Option<Element>, done: Element) -> Result<(), DecodeError> {
     match open.last_mut() {
         Some(parent) => parent.children.push(done),
         None if root.is_some() => return Err(syntax("there is a second root element")),
@@ -150,10 +116,7 @@ fn append(open: &mut [Element], text: &str) -> Result<(), DecodeError> {
 }
 
 fn resolve(reference: &BytesRef<'_>) -> Result<String, DecodeError> {
-    if let Some(letter) = reference
-        .resolve_char_ref()
-        .map_err(|error| syntax(error.to_string()))?
-    {
+    if let Some(letter) = reference.resolve_char_ref().map_err(|error| syntax(error.to_string()))? {
         return Ok(letter.to_string());
     }
     let name: &str = reference;
@@ -171,9 +134,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts a document with its declaration.
     pub(crate) fn document() -> Self {
-        Self {
-            out: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned(),
-        }
+        Self { out: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned() }
     }
 
     pub(crate) fn open(&mut self, name: &str) {
@@ -217,7 +178,7 @@ impl Writer {
                 '"' => self.out.push_str("&quot;"),
                 '\n' | '\t' => self.out.push(letter),
                 '\u{0}'..'\u{20}' | '\u{85}' | '\u{2028}' => {
-                    self.out.push_str(&format!("&#x{:X};", u32::from(letter)))
+                    self.out.push_str(&format!("&#x{:X};", u32::from(letter)));
                 }
                 _ => self.out.push(letter),
             }
@@ -260,9 +221,6 @@ mod tests {
         }
         assert!(parse(&[b'<', 0xFF, b'>']).is_err());
         let deep = "<a>".repeat(100) + &"</a>".repeat(100);
-        assert!(matches!(
-            parse(deep.as_bytes()),
-            Err(DecodeError::Limit { .. })
-        ));
+        assert!(matches!(parse(deep.as_bytes()), Err(DecodeError::Limit { .. })));
     }
 }

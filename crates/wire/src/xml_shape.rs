@@ -16,44 +16,23 @@ pub(crate) enum Direction {
 }
 
 /// Reads an element as a value of the shape. Members of a structure that travel in the body only.
-pub(crate) fn decode(
-    service: &'static Service,
-    id: ShapeId,
-    element: &Element,
-) -> Result<Value, DecodeError> {
+pub(crate) fn decode(service: &'static Service, id: ShapeId, element: &Element) -> Result<Value, DecodeError> {
     let shape = service.shape(id);
     match &shape.kind {
         ShapeKind::Structure { members, .. } => structure(service, members, element),
-        ShapeKind::List {
-            item, item_name, ..
-        } => items(
-            service,
-            *item,
-            element.children_named(item_name.unwrap_or("member")),
-        ),
+        ShapeKind::List { item, item_name, .. } => items(service, *item, element.children_named(item_name.unwrap_or("member"))),
         ShapeKind::Map { .. } => entries(service, shape, element.children_named("entry")),
         _ => text(shape, element),
     }
 }
 
 fn text(shape: &'static Shape, element: &Element) -> Result<Value, DecodeError> {
-    scalar::parse(shape, &element.text).map_err(|reason| DecodeError::Type {
-        format: Format::Xml,
-        member: element.name.clone(),
-        reason,
-    })
+    scalar::parse(shape, &element.text).map_err(|reason| DecodeError::Type { format: Format::Xml, member: element.name.clone(), reason })
 }
 
-fn structure(
-    service: &'static Service,
-    members: &'static [Member],
-    element: &Element,
-) -> Result<Value, DecodeError> {
+fn structure(service: &'static Service, members: &'static [Member], element: &Element) -> Result<Value, DecodeError> {
     let mut fields = Struct::with_capacity(element.children.len().min(members.len()));
-    for member in members
-        .iter()
-        .filter(|member| member.location == Location::Body)
-    {
+    for member in members.iter().filter(|member| member.location == Location::Body) {
         if let Some(value) = member_value(service, member, element)? {
             fields.set(member.name, value);
         }
@@ -61,41 +40,23 @@ fn structure(
     Ok(Value::Struct(fields))
 }
 
-fn member_value(
-    service: &'static Service,
-    member: &'static Member,
-    parent: &Element,
-) -> Result<Option<Value>, DecodeError> {
+fn member_value(service: &'static Service, member: &'static Member, parent: &Element) -> Result<Option<Value>, DecodeError> {
     let shape = service.shape(member.shape);
     let name = member.wire_name();
     if member.xml_attribute {
-        let Some((_, value)) = parent
-            .attributes
-            .iter()
-            .find(|(attribute, _)| attribute == name)
-        else {
+        let Some((_, value)) = parent.attributes.iter().find(|(attribute, _)| attribute == name) else {
             return Ok(None);
         };
-        return scalar::parse(shape, value)
-            .map(Some)
-            .map_err(|reason| DecodeError::Type {
-                format: Format::Xml,
-                member: member.name.to_owned(),
-                reason,
-            });
+        return scalar::parse(shape, value).map(Some).map_err(|reason| DecodeError::Type {
+            format: Format::Xml,
+            member: member.name.to_owned(),
+            reason,
+        });
     }
     match &shape.kind {
-        ShapeKind::List {
-            item,
-            item_name,
-            flattened,
-        } if *flattened || member.flattened => {
+        ShapeKind::List { item, item_name, flattened } if *flattened || member.flattened => {
             let other = item_name.unwrap_or(name);
-            let mut found = parent
-                .children
-                .iter()
-                .filter(|child| child.name == name || child.name == other)
-                .peekable();
+            let mut found = parent.children.iter().filter(|child| child.name == name || child.name == other).peekable();
             if found.peek().is_none() {
                 return Ok(None);
             }
@@ -108,44 +69,23 @@ fn member_value(
             }
             entries(service, shape, found).map(Some)
         }
-        _ => parent
-            .child(name)
-            .map(|child| decode(service, member.shape, child))
-            .transpose(),
+        _ => parent.child(name).map(|child| decode(service, member.shape, child)).transpose(),
     }
 }
 
-fn items<'a>(
-    service: &'static Service,
-    item: ShapeId,
-    found: impl Iterator<Item = &'a Element>,
-) -> Result<Value, DecodeError> {
+fn items<'a>(service: &'static Service, item: ShapeId, found: impl Iterator<Item = &'a Element>) -> Result<Value, DecodeError> {
     let mut list = Vec::new();
     for element in found {
         if list.len() >= limits::LIST_ENTRIES {
-            return Err(DecodeError::Limit {
-                format: Format::Xml,
-                what: "entries",
-                maximum: limits::LIST_ENTRIES,
-            });
+            return Err(DecodeError::Limit { format: Format::Xml, what: "entries", maximum: limits::LIST_ENTRIES });
         }
         list.push(decode(service, item, element)?);
     }
     Ok(Value::List(list))
 }
 
-fn entries<'a>(
-    service: &'static Service,
-    shape: &'static Shape,
-    found: impl Iterator<Item = &'a Element>,
-) -> Result<Value, DecodeError> {
-    let ShapeKind::Map {
-        value,
-        key_name,
-        value_name,
-        ..
-    } = &shape.kind
-    else {
+fn entries<'a>(service: &'static Service, shape: &'static Shape, found: impl Iterator<Item = &'a Element>) -> Result<Value, DecodeError> {
+    let ShapeKind::Map { value, key_name, value_name, .. } = &shape.kind else {
         return Ok(Value::Map(Vec::new()));
     };
     let missing = |what: &str, element: &Element| DecodeError::Type {
@@ -156,18 +96,10 @@ fn entries<'a>(
     let mut map = Vec::new();
     for element in found {
         if map.len() >= limits::LIST_ENTRIES {
-            return Err(DecodeError::Limit {
-                format: Format::Xml,
-                what: "entries",
-                maximum: limits::LIST_ENTRIES,
-            });
+            return Err(DecodeError::Limit { format: Format::Xml, what: "entries", maximum: limits::LIST_ENTRIES });
         }
-        let key = element
-            .child(key_name.unwrap_or("key"))
-            .ok_or_else(|| missing("key", element))?;
-        let of = element
-            .child(value_name.unwrap_or("value"))
-            .ok_or_else(|| missing("value", element))?;
+        let key = element.child(key_name.unwrap_or("key")).ok_or_else(|| missing("key", element))?;
+        let of = element.child(value_name.unwrap_or("value")).ok_or_else(|| missing("value", element))?;
         map.push((key.text.clone(), decode(service, *value, of)?));
     }
     Ok(Value::Map(scalar::last_entries(map)))
@@ -183,12 +115,9 @@ pub(crate) struct Encoder<'a> {
 impl Encoder<'_> {
     /// The root element of a body with what is in it.
     pub(crate) fn root(&mut self, id: ShapeId, name: &str, namespace: Option<&str>, value: &Value) {
-        let mut attributes: Vec<(String, String)> = namespace
-            .map(|uri| ("xmlns".to_owned(), uri.to_owned()))
-            .into_iter()
-            .collect();
+        let mut attributes: Vec<(String, String)> = namespace.map(|uri| ("xmlns".to_owned(), uri.to_owned())).into_iter().collect();
         let shape = self.service.shape(id);
-        attributes.extend(self.attributes(shape, value));
+        attributes.extend(Self::attributes(shape, value));
         self.writer.open_with(name, &attributes);
         self.content(shape, None, value);
         self.writer.close(name);
@@ -199,9 +128,8 @@ impl Encoder<'_> {
         self.content(self.service.shape(id), None, value);
     }
 
-    fn attributes(&self, shape: &'static Shape, value: &Value) -> Vec<(String, String)> {
-        let (ShapeKind::Structure { members, .. }, Value::Struct(fields)) = (&shape.kind, value)
-        else {
+    fn attributes(shape: &'static Shape, value: &Value) -> Vec<(String, String)> {
+        let (ShapeKind::Structure { members, .. }, Value::Struct(fields)) = (&shape.kind, value) else {
             return Vec::new();
         };
         members
@@ -219,40 +147,22 @@ impl Encoder<'_> {
             (ShapeKind::Structure { members, .. }, Value::Struct(fields)) => {
                 for (name, value) in fields.iter() {
                     let member = members.iter().find(|member| member.name == name);
-                    if let Some(member) = member
-                        .filter(|member| member.location == Location::Body && !member.xml_attribute)
-                    {
+                    if let Some(member) = member.filter(|member| member.location == Location::Body && !member.xml_attribute) {
                         self.member(member, value);
                     }
                 }
             }
-            (
-                ShapeKind::List {
-                    item, item_name, ..
-                },
-                Value::List(items),
-            ) => {
+            (ShapeKind::List { item, item_name, .. }, Value::List(items)) => {
                 for value in items {
-                    self.element(
-                        item_name.unwrap_or("member"),
-                        self.service.shape(*item),
-                        None,
-                        value,
-                    );
+                    self.element(item_name.unwrap_or("member"), self.service.shape(*item), None, value);
                 }
             }
             (ShapeKind::Map { .. }, Value::Map(entries)) => self.entries("entry", shape, entries),
             (ShapeKind::Timestamp { format }, value) => {
-                let format = member
-                    .and_then(|member| member.timestamp_format)
-                    .or(*format)
-                    .unwrap_or(TimestampFormat::Iso8601);
-                self.writer
-                    .text(&scalar::format(value, format).unwrap_or_default());
+                let format = member.and_then(|member| member.timestamp_format).or(*format).unwrap_or(TimestampFormat::Iso8601);
+                self.writer.text(&scalar::format(value, format).unwrap_or_default());
             }
-            (_, value) => self
-                .writer
-                .text(&scalar::format(value, TimestampFormat::Iso8601).unwrap_or_default()),
+            (_, value) => self.writer.text(&scalar::format(value, TimestampFormat::Iso8601).unwrap_or_default()),
         }
     }
 
@@ -263,14 +173,7 @@ impl Encoder<'_> {
         let shape = self.service.shape(member.shape);
         let name = member.wire_name();
         match (&shape.kind, value) {
-            (
-                ShapeKind::List {
-                    item,
-                    item_name,
-                    flattened,
-                },
-                Value::List(items),
-            ) if *flattened || member.flattened => {
+            (ShapeKind::List { item, item_name, flattened }, Value::List(items)) if *flattened || member.flattened => {
                 let name = match self.direction {
                     Direction::Output => item_name.unwrap_or(name),
                     Direction::Input => name,
@@ -279,34 +182,20 @@ impl Encoder<'_> {
                     self.element(name, self.service.shape(*item), None, value);
                 }
             }
-            (ShapeKind::Map { flattened, .. }, Value::Map(entries))
-                if *flattened || member.flattened =>
-            {
-                self.entries(name, shape, entries)
+            (ShapeKind::Map { flattened, .. }, Value::Map(entries)) if *flattened || member.flattened => {
+                self.entries(name, shape, entries);
             }
             _ => self.element(name, shape, Some(member), value),
         }
     }
 
-    fn element(
-        &mut self,
-        name: &str,
-        shape: &'static Shape,
-        member: Option<&'static Member>,
-        value: &Value,
-    ) {
-        let mut attributes = self.attributes(shape, value);
-        let uri = member
-            .and_then(|member| member.xml_namespace)
-            .or(shape.xml_namespace);
+    fn element(&mut self, name: &str, shape: &'static Shape, member: Option<&'static Member>, value: &Value) {
+        let mut attributes = Self::attributes(shape, value);
+        let uri = member.and_then(|member| member.xml_namespace).or(shape.xml_namespace);
         // `xsi:type` needs its prefix declared on the same element.
         let prefix = member
             .and_then(|member| member.xml_namespace_prefix)
-            .or_else(|| {
-                attributes
-                    .iter()
-                    .find_map(|(name, _)| name.split_once(':').map(|(prefix, _)| prefix))
-            })
+            .or_else(|| attributes.iter().find_map(|(name, _)| name.split_once(':').map(|(prefix, _)| prefix)))
             .map(str::to_owned);
         match (prefix, uri) {
             (Some(prefix), uri) => {
@@ -322,13 +211,7 @@ impl Encoder<'_> {
     }
 
     fn entries(&mut self, name: &str, shape: &'static Shape, entries: &[(String, Value)]) {
-        let ShapeKind::Map {
-            value: of,
-            key_name,
-            value_name,
-            ..
-        } = &shape.kind
-        else {
+        let ShapeKind::Map { value: of, key_name, value_name, .. } = &shape.kind else {
             return;
         };
         let of = self.service.shape(*of);

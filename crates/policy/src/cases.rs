@@ -239,7 +239,8 @@ impl Case {
             session: policies
                 .session
                 .as_ref()
-                .map(|list| attach_all("session", list, PolicyKind::Session)),
+                .map(|list| attach_all("session", list, PolicyKind::Session))
+                .or_else(|| principal.assumed_root.then(implied_task_policy)),
             vpc_endpoint: optional(
                 "vpc_endpoint",
                 policies.vpc_endpoint.as_ref(),
@@ -374,6 +375,16 @@ const FULL_AWS_ACCESS: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
 const RCP_FULL_AWS_ACCESS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#;
 
+/// A case that leaves out the task policy of an AssumeRoot session is about something else.
+fn implied_task_policy() -> Vec<Attached> {
+    let policy = Policy::parse_stored(FULL_AWS_ACCESS, PolicyKind::Session);
+    vec![Attached::new(
+        "task policy",
+        PolicySource::AwsManaged,
+        Arc::new(policy),
+    )]
+}
+
 fn attach(id: String, document: &Value, kind: PolicyKind) -> Attached {
     let (id, text) = match document.as_str() {
         Some(name @ "FullAWSAccess") => (name.to_owned(), FULL_AWS_ACCESS.to_owned()),
@@ -474,6 +485,7 @@ fn kms_grant(value: &Value) -> Result<KmsGrant, String> {
         encryption_context_subset: map("encryptioncontextsubset"),
         encryption_context_equals: map("encryptioncontextequals"),
         source_arn: one(&["sourcearn"]),
+        retiring_principal: one(&["retiringprincipal", "retiringserviceprincipal"]),
     })
 }
 

@@ -247,7 +247,9 @@ fn credential_limit(request: &Request<'_>) -> Option<&'static str> {
             Some("a federated user session can call neither IAM nor STS, but for GetCallerIdentity")
         }
         PrincipalKind::User if request.principal.credential == Credential::SessionToken => {
-            if sts && name != "assumerole" {
+            // Tagging a session and setting its source identity belong to AssumeRole.
+            let assume_role = matches!(name, "assumerole" | "tagsession" | "setsourceidentity");
+            if sts && !assume_role {
                 return Some(
                     "session tokens can call only AssumeRole and GetCallerIdentity of STS",
                 );
@@ -281,7 +283,8 @@ impl Scope {
     pub(crate) fn new(request: &Request<'_>, policies: &PolicySet) -> Self {
         let principal = request.principal;
         let caller = principal.is_account_identity();
-        let same_account = principal.account.as_deref() == request.resource_account();
+        let same_account = principal.account.as_deref() == request.resource_account()
+            || is_root_session_of_member(request);
         Self {
             caller,
             service_control: caller
@@ -302,6 +305,17 @@ impl Scope {
             same_account,
         }
     }
+}
+
+/// AssumeRoot reaches into member accounts: being the organization's management account is their consent (IAM User
+/// Guide, "Centralize root access for member accounts").
+fn is_root_session_of_member(request: &Request<'_>) -> bool {
+    let Some(organization) = request.organization else {
+        return false;
+    };
+    request.check.action_lower() == "sts:assumeroot"
+        && request.principal.account.as_deref() == Some(&*organization.management_account)
+        && binds(request.organization, request.resource_account())
 }
 
 fn binds(organization: Option<&Organization>, account: Option<&str>) -> bool {
@@ -397,6 +411,7 @@ impl<'a> Opinions<'a> {
         self.grant_class = stated.max(granted);
         let outsider = match request.principal.kind {
             PrincipalKind::Service { .. } => false,
+            PrincipalKind::Anonymous => true,
             _ => !scope.same_account,
         };
         self.public_access_blocked = policies.s3_restrict_public_buckets

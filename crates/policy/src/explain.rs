@@ -2,6 +2,7 @@
 //!
 //! Computed on demand by asking the same compiled policies again; the answer is for people and programs alike.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::condition::Condition;
@@ -10,7 +11,7 @@ use crate::decision::{Decision, Scope, decide};
 use crate::json::Span;
 use crate::policy_set::{Attached, PolicySet, PolicySource, PolicyType};
 use crate::principal::{GrantClass, Principal};
-use crate::request::{Check, Organization, Request};
+use crate::request::{Check, Key, Organization, Request};
 use crate::statement::{Effect, Statement};
 
 /// A decision with its reasons.
@@ -141,6 +142,43 @@ pub fn explain(
         resource: check.resource.arn.clone(),
         policies: traces(&request, policies),
     }
+}
+
+impl Explanation {
+    /// The matching statements of the policies that bind the request, with their policies: MatchedStatements of
+    /// the policy simulator.
+    pub fn matched_statements(&self) -> impl Iterator<Item = (&PolicyTrace, &StatementTrace)> {
+        self.policies
+            .iter()
+            .filter(|policy| policy.outcome != PolicyOutcome::NotApplicable)
+            .flat_map(|policy| {
+                policy
+                    .statements
+                    .iter()
+                    .map(move |statement| (policy, statement))
+            })
+            .filter(|(_, statement)| statement.matched)
+    }
+}
+
+/// The condition keys that the policies mention and the request does not have: MissingContextValues of the policy
+/// simulator. Each once, as it is first written.
+pub fn missing_keys<'p>(
+    principal: &Principal,
+    check: &Check,
+    policies: &'p PolicySet,
+    context: &dyn Context,
+    organization: Option<&Organization>,
+) -> Vec<&'p str> {
+    let has_boundary = policies.boundary.is_some();
+    let request = Request::new(principal, check, context, organization, has_boundary);
+    let mut seen = HashSet::new();
+    policies
+        .all()
+        .flat_map(|attached| attached.policy.keys_mentioned())
+        .filter(|name| seen.insert(name.to_lowercase()))
+        .filter(|name| request.values(&Key::new(name)).is_none())
+        .collect()
 }
 
 fn summary(decision: &Decision, check: &Check, policies: &PolicySet) -> String {
@@ -372,7 +410,7 @@ impl fmt::Display for StatementTrace {
         for condition in &self.conditions {
             let holds = if condition.matched { "holds" } else { "fails" };
             let actual = match &condition.actual {
-                None => "missing from the request".to_owned(),
+                None => "is missing from the request".to_owned(),
                 Some(values) => format!("was `{}`", values.join("`, `")),
             };
             writeln!(

@@ -20,6 +20,8 @@ pub struct KmsGrant {
     pub encryption_context_equals: Option<Vec<(String, String)>>,
     /// ARN of the resource on whose behalf the request must be made.
     pub source_arn: Option<String>,
+    /// ARN of who may retire the grant.
+    pub retiring_principal: Option<String>,
 }
 
 /// Operations that the encryption context constraints do not bind: those that have no encryption context.
@@ -37,30 +39,19 @@ const WITHOUT_ENCRYPTION_CONTEXT: [&str; 8] = [
 impl KmsGrant {
     /// How closely the grant names the caller if it allows the request, else `None`.
     pub(crate) fn class(&self, request: &Request<'_>) -> Option<GrantClass> {
-        let class = self.grantee_class(request)?;
         let (service, operation) = request.check.service_and_name();
+        if let Some(retiring) = &self.retiring_principal
+            && (service, operation) == ("kms", "retiregrant")
+            && let Some(class) = named_class(retiring, request)
+        {
+            return Some(class);
+        }
+        let class = named_class(&self.grantee, request)?;
         let listed = self.operations.iter().any(|listed| {
             let listed = listed.strip_prefix("kms:").unwrap_or(listed);
             listed.eq_ignore_ascii_case(operation)
         });
         (service == "kms" && listed && self.constraints_hold(operation, request)).then_some(class)
-    }
-
-    fn grantee_class(&self, request: &Request<'_>) -> Option<GrantClass> {
-        let principal = request.principal;
-        if let PrincipalKind::Service { name } = &principal.kind {
-            return (*name == self.grantee).then_some(GrantClass::Direct);
-        }
-        match PrincipalEntry::aws(&self.grantee) {
-            PrincipalEntry::Account(account) => {
-                let class = match principal.kind {
-                    PrincipalKind::Root => GrantClass::Direct,
-                    _ => GrantClass::Account,
-                };
-                (principal.account.as_deref() == Some(&*account)).then_some(class)
-            }
-            _ => arn_class(&self.grantee, principal),
-        }
     }
 
     fn constraints_hold(&self, operation: &str, request: &Request<'_>) -> bool {
@@ -82,6 +73,22 @@ impl KmsGrant {
                 .encryption_context_equals
                 .as_deref()
                 .is_none_or(|wanted| wanted.len() == actual.len() && subset(wanted))
+    }
+}
+
+/// How a grantee or retiring principal names the caller: a service, an account, or an ARN.
+fn named_class(named: &str, request: &Request<'_>) -> Option<GrantClass> {
+    let principal = request.principal;
+    match (&principal.kind, PrincipalEntry::aws(named)) {
+        (PrincipalKind::Service { name }, _) => (name == named).then_some(GrantClass::Direct),
+        (kind, PrincipalEntry::Account(account)) => {
+            let class = match kind {
+                PrincipalKind::Root => GrantClass::Direct,
+                _ => GrantClass::Account,
+            };
+            (principal.account.as_deref() == Some(&*account)).then_some(class)
+        }
+        _ => arn_class(named, principal),
     }
 }
 

@@ -138,6 +138,24 @@ pub struct PolicySet {
     pub s3_restrict_public_buckets: bool,
 }
 
+impl PolicySet {
+    /// All policies of the set.
+    pub fn all(&self) -> impl Iterator<Item = &Attached> {
+        let organization = self
+            .service_control
+            .iter()
+            .flatten()
+            .chain(&self.resource_control);
+        organization
+            .flatten()
+            .chain(&self.vpc_endpoint)
+            .chain(self.resource.attached())
+            .chain(&self.identity)
+            .chain(&self.boundary)
+            .chain(self.session.iter().flatten())
+    }
+}
+
 /// The policy of the resource.
 #[derive(Debug, Clone, Default)]
 pub enum ResourcePolicy {

@@ -151,6 +151,14 @@ impl<'a> Request<'a> {
             Known::PrincipalOrgId => self.organization_id(principal.account.as_deref()),
             Known::PrincipalOrgPaths => self.organization_paths(principal.account.as_deref()),
             Known::ResourceAccount => self.resource_account().map(Values::one),
+            Known::KmsCallerAccount => {
+                let account = principal.account.as_deref()?;
+                (self.check.service_and_name().0 == "kms").then(|| Values::one(account))
+            }
+            Known::S3ResourceAccount => {
+                let account = self.resource_account()?;
+                (self.check.service_and_name().0 == "s3").then(|| Values::one(account))
+            }
             Known::ResourceOrgId => self.organization_id(self.resource_account()),
             Known::ResourceOrgPaths => self.organization_paths(self.resource_account()),
             Known::PrincipalTag(tag) => tag_value(&principal.tags, tag),
@@ -291,6 +299,8 @@ enum Known {
     PrincipalOrgId,
     PrincipalOrgPaths,
     ResourceAccount,
+    KmsCallerAccount,
+    S3ResourceAccount,
     ResourceOrgId,
     ResourceOrgPaths,
     PrincipalTag(Box<str>),
@@ -318,6 +328,8 @@ impl Known {
             "aws:principalorgid" => Self::PrincipalOrgId,
             "aws:principalorgpaths" => Self::PrincipalOrgPaths,
             "aws:resourceaccount" => Self::ResourceAccount,
+            "kms:calleraccount" => Self::KmsCallerAccount,
+            "s3:resourceaccount" => Self::S3ResourceAccount,
             "aws:resourceorgid" => Self::ResourceOrgId,
             "aws:resourceorgpaths" => Self::ResourceOrgPaths,
             "aws:tagkeys" => Self::TagKeys,

@@ -246,8 +246,8 @@ fn check_resources(statements: &[Node]) -> Result<Option<String>, MalformedPolic
     for statement in statements {
         for name in ["Resource", "NotResource"] {
             let mut list: Vec<&str> = values(statement.get(name)).collect();
-            // AWS reports the last in order of text first.
-            list.sort_unstable_by(|left, right| right.cmp(left));
+            // AWS reports the first in the order of text, not of the document.
+            list.sort_unstable();
             for resource in &list {
                 problem = problem.or_else(|| resource_problem(resource));
             }

@@ -1,3 +1,15 @@
 //! Integration tests of the policy engine.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may fail loudly; clippy spares only functions marked as tests"
+)]
 
 mod cases;
+mod conditions;
+mod differential;
+mod explanations;
+mod hostile;
+mod reference;
+mod rules;

@@ -1,0 +1,137 @@
+//! Input made to hurt: nothing panics, nothing takes long, nothing unreadable allows.
+
+use policy::cases::decide_line;
+use policy::{Policy, PolicyKind};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn decide_with(statement: &Value, action: &str, resource: &str) -> Value {
+    let case = json!({
+        "principal": {"kind": "user", "account": "111111111111", "arn": "arn:aws:iam::111111111111:user/ana"},
+        "policies": {"identity": [
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]},
+            {"Version": "2012-10-17", "Statement": [statement]},
+        ]},
+        "checks": [{"action": action, "resource": {"arn": resource}}],
+    });
+    serde_json::from_str(&decide_line(&case.to_string())).unwrap()
+}
+
+#[test]
+fn globs_made_to_explode_do_not() {
+    let pattern = "*a".repeat(5_000) + "b";
+    let statement =
+        json!({"Effect": "Deny", "Action": "s3:*", "Resource": format!("arn:aws:s3:::{pattern}")});
+    let resource = format!("arn:aws:s3:::{}", "a".repeat(20_000));
+    assert_eq!(
+        decide_with(&statement, "s3:GetObject", &resource)["decision"],
+        "Allow"
+    );
+    let action = format!("s3:{}", "a".repeat(20_000));
+    let statement = json!({"Effect": "Deny", "Action": format!("s3:{pattern}"), "Resource": "*"});
+    assert_eq!(decide_with(&statement, &action, "*")["decision"], "Allow");
+}
+
+#[test]
+fn what_cannot_be_read_denies() {
+    for statement in [
+        json!({"Effect": "Allow", "Action": "*", "Resource": "*", "Conditions": {}}),
+        json!({"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"StringMatches": {"a": "b"}}}),
+        json!({"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"StringEquals": {"a": {}}}}),
+        json!({"Effect": "allow", "Action": "*", "Resource": "*"}),
+        json!({"Effect": "Allow", "Action": "*"}),
+        json!({"Effect": "Allow", "Resource": "*"}),
+        json!({"Effect": "Allow", "Action": "*", "NotAction": "s3:*", "Resource": "*"}),
+        json!({"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}),
+        json!({"Effect": "Allow", "Action": [["*"]], "Resource": "*"}),
+        json!("Allow"),
+    ] {
+        let verdict = decide_with(&statement, "s3:GetObject", "arn:aws:s3:::b/k");
+        assert_eq!(verdict["decision"], "Deny", "{statement}");
+        assert_eq!(verdict["explicit"], true, "{statement}");
+        assert_eq!(
+            verdict["denied_by"],
+            json!(["identity-based policy"]),
+            "{statement}"
+        );
+    }
+    for text in ["", "nothing", "[]", "{}", "{\"Statement\":1}"] {
+        assert!(
+            Policy::parse_stored(text, PolicyKind::Identity)
+                .problem()
+                .is_some(),
+            "{text}"
+        );
+    }
+    let twice = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    assert!(
+        Policy::parse_stored(twice, PolicyKind::Identity)
+            .problem()
+            .is_some()
+    );
+    let deep = "[".repeat(100_000);
+    assert!(
+        Policy::parse_stored(&deep, PolicyKind::Identity)
+            .problem()
+            .is_some()
+    );
+}
+
+#[test]
+fn allow_with_not_principal_allows_nobody() {
+    let text = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","NotPrincipal":{"AWS":"222222222222"},"Action":"*","Resource":"*"}]}"#;
+    let case = json!({
+        "principal": {"kind": "anonymous"}, "policies": {},
+        "checks": [{"action": "s3:GetObject", "resource": {"arn": "arn:aws:s3:::b/k", "account": "111111111111"},
+            "resource_policy": serde_json::from_str::<Value>(text).unwrap()}],
+    });
+    let verdict: Value = serde_json::from_str(&decide_line(&case.to_string())).unwrap();
+    assert_eq!(verdict["decision"], "Deny");
+    assert_eq!(verdict["explicit"], false);
+}
+
+#[test]
+fn lines_that_are_no_cases_are_answered() {
+    for line in [
+        "",
+        "{",
+        "1",
+        "{}",
+        "[]",
+        r#"{"id":7,"principal":{"kind":"ghost"},"checks":[]}"#,
+    ] {
+        let answer: Value = serde_json::from_str(&decide_line(line)).unwrap();
+        assert!(answer["error"].is_string(), "{line}: {answer}");
+        assert_eq!(answer.get("decision"), None);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_without_panic(text in "\\PC{0,200}") {
+        let _ = Policy::parse(&text, PolicyKind::Identity);
+        prop_assert!(Policy::parse_stored(&text, PolicyKind::Trust).problem().is_some());
+        let _ = decide_line(&text);
+    }
+
+    #[test]
+    fn broken_documents_are_read_without_panic(cut in 0usize..400, insert in "[\\[\\]{}\",:*0-9a-z]{0,6}") {
+        let text = r#"{"Version":"2012-10-17","Statement":[{"Sid":"a","Effect":"Allow","Principal":{"AWS":["111111111111"]},"Action":["s3:Get*"],"Resource":["arn:aws:s3:::b/${aws:username}"],"Condition":{"DateLessThan":{"aws:CurrentTime":"2026-01-01T00:00:00Z"},"IpAddress":{"aws:SourceIp":["10.0.0.0/8"]}}}]}"#;
+        let cut = cut.min(text.len());
+        let broken = format!("{}{insert}{}", &text[..cut], &text[cut..]);
+        for kind in [PolicyKind::Identity, PolicyKind::Trust, PolicyKind::KeyPolicy, PolicyKind::ServiceControl, PolicyKind::ResourceControl] {
+            let _ = Policy::parse(&broken, kind);
+            let _ = Policy::parse_stored(&broken, kind);
+        }
+    }
+
+    /// What is accepted on write can also be read back.
+    #[test]
+    fn accepted_policies_can_be_stored(action in "[a-z0-9*:-]{1,12}", resource in "(\\*|arn:aws:[a-z0-9*]{1,4}:[a-z0-9]{0,3}:[0-9]{0,2}:[a-z/*$\\{\\}]{0,9})") {
+        let text = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": action, "Resource": resource}}).to_string();
+        if Policy::parse(&text, PolicyKind::Identity).is_ok() {
+            let stored = Policy::parse_stored(&text, PolicyKind::Identity);
+            prop_assert_eq!(stored.problem(), None);
+        }
+    }
+}

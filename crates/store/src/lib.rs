@@ -26,6 +26,7 @@ pub mod jobs;
 mod limits;
 mod memory;
 mod postgres;
+mod postgres_session;
 mod redb_file;
 mod tree;
 

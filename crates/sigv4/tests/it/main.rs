@@ -1,5 +1,13 @@
 //! SigV4 against published vectors, against botocore, and against itself.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "the whole binary is a test, also the functions that the tests share"
+)]
+
 mod botocore;
 mod post_form;
 mod replies;

@@ -10,8 +10,8 @@ SIGNERS = {
     "s3-header": (auth.S3SigV4Auth, {}),
     "s3-query": (auth.S3SigV4QueryAuth, {"expires": 300}),
 }
-PATHS = ["/", "/a/b", "/a//b/./c/../d/", "/a%20b/%C3%A9", "/model/anthropic.claude%3A0/converse", "/a/..", "/x~y_z-1.0*()"]
-QUERIES = ["", "b=2&a=1&a=0", "prefix=a%2Fb&delimiter=%2F", "uploads=", "list-type=2&x=%7E%2B"]
+PATHS = ["/", "/a/b", "/a//b/./c/../d/", "/a%20b/%C3%A9", "/model/anthropic.claude%3A0/converse", "/a/..", "/x~y_z-1.0%2A%28%29"]
+QUERIES = ["", "b=2&a=1&a=0", "prefix=a%2Fb&delimiter=%2F", "uploads=", "list-type=2&x=~%2B"]
 BODIES = [b"", b"Action=ListUsers&Version=2010-05-08", bytes(range(256))]
 
 for kind, (signer, extra) in SIGNERS.items():

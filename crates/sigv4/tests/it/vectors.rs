@@ -34,13 +34,21 @@ fn aws_signing_test_suite() {
     }
 }
 
+type Example<'a> = (
+    &'a str,
+    &'a str,
+    Vec<(&'a str, &'a str)>,
+    &'a str,
+    &'a str,
+    &'a str,
+);
+
 /// S3 API reference, "Authenticating Requests: Using the Authorization Header", examples 1 to 4.
 #[test]
 fn s3_header_examples() {
     let host = ("host", "examplebucket.s3.amazonaws.com");
     let date = ("x-amz-date", "20130524T000000Z");
     let put_hash = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072";
-    type Example<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, &'a str, &'a str, &'a str);
     let examples: [Example<'_>; 4] = [
         (
             "GET",

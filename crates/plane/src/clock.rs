@@ -42,3 +42,8 @@ impl Clock for ManualClock {
 pub fn iso8601_s(time_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(time_ms).map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
 }
+
+/// Milliseconds since 1970 of a time as [`iso8601_s`] writes it.
+pub fn parse_iso8601(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}

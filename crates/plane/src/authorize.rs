@@ -93,7 +93,7 @@ async fn targets(call: &mut Call, input: &Value) -> Result<Vec<Target>, ApiError
     {
         return Ok(targets);
     }
-    Ok(binding::targets(call, input))
+    binding::targets(call, input)
 }
 
 fn request_tags(call: &Call, input: &Value) -> Option<Vec<(String, String)>> {

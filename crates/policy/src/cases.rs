@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::context::MapContext;
@@ -26,10 +26,9 @@ pub struct Case {
     #[serde(default)]
     pub id: Value,
     principal: CasePrincipal,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     policies: CasePolicies,
     checks: Vec<CaseCheck>,
-    #[serde(default)]
     org: Option<CaseOrganization>,
 }
 
@@ -45,17 +44,17 @@ struct CasePrincipal {
     user_id: Option<String>,
     canonical_user_id: Option<String>,
     credential: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     tags: Map<String, Value>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     service_linked: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     assumed_root: bool,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct CasePolicies {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     identity: Vec<Value>,
     boundary: Option<Value>,
     session: Option<Vec<Value>>,
@@ -65,48 +64,54 @@ struct CasePolicies {
 #[derive(Debug, Clone, Deserialize)]
 struct CaseCheck {
     action: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     resource: CaseResource,
     resource_policy: Option<Value>,
     resource_policy_kind: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     context: Map<String, Value>,
     request_tags: Option<Map<String, Value>>,
-    #[serde(default)]
     encryption_context: Option<Map<String, Value>>,
-    #[serde(default)]
     kms_grants: Option<Vec<Value>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     s3_restrict_public_buckets: bool,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct CaseResource {
-    #[serde(default)]
     arn: Option<String>,
     account: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     tags: Map<String, Value>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     aws_managed_key: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 struct CaseOrganization {
     id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     management: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     accounts: HashMap<String, CaseAccount>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 struct CaseAccount {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     path: String,
     scps: Option<Vec<Vec<Value>>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     rcps: Vec<Vec<Value>>,
+}
+
+/// A member that is null counts as a member that is missing.
+fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The verdict on a case.

@@ -194,6 +194,9 @@ impl Decision {
 }
 
 /// Decides one check. Pure: the same arguments give the same answer.
+///
+/// `organization` gives the ids and paths and says who is a member; where it is `None`, SCPs and RCPs of the set
+/// bind every account.
 pub fn decide(
     principal: &Principal,
     check: &Check,
@@ -318,10 +321,11 @@ fn is_root_session_of_member(request: &Request<'_>) -> bool {
         && binds(request.organization, request.resource_account())
 }
 
+/// Whether organization policies bind an account. Without facts about the organization whatever policies were
+/// handed over do: leaving the facts out must not switch policies off.
 fn binds(organization: Option<&Organization>, account: Option<&str>) -> bool {
     organization
-        .zip(account)
-        .is_some_and(|(organization, account)| organization.binds(account))
+        .is_none_or(|organization| account.is_some_and(|account| organization.binds(account)))
 }
 
 /// What each policy type says. Holds references only: an allowed request allocates nothing here.

@@ -67,8 +67,8 @@ fn limits(condition: &Condition) -> bool {
     }
 }
 
-/// Whether a list of address blocks has one that takes in (nearly) all addresses: S3 treats 0.0.0.0/1 and wider as
-/// public, likewise for IPv6 anything wider than /32.
+/// Whether a list of address blocks has one that S3 takes for the whole Internet: wider than /8, for IPv6 wider
+/// than /32.
 fn covers_all(condition: &Condition) -> bool {
     condition.written.is_empty()
         || condition.written.iter().any(|block| {

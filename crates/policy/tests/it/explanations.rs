@@ -84,6 +84,35 @@ fn messages_are_those_of_aws() {
 }
 
 #[test]
+fn organization_policies_bind_without_facts_about_the_organization() {
+    let deny = attached("scp", GUARD, PolicyKind::ServiceControl);
+    let open =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    let policies = PolicySet {
+        identity: vec![attached("open", open, PolicyKind::Identity)],
+        service_control: Some(vec![vec![deny]]),
+        ..PolicySet::default()
+    };
+    let context = MapContext::new();
+    let decision = decide(
+        &ana(),
+        &get("arn:aws:s3:::b/secret/x"),
+        &policies,
+        &context,
+        None,
+    );
+    assert_eq!((decision.allowed, decision.explicit), (false, Some(true)));
+    let decision = decide(
+        &ana(),
+        &get("arn:aws:s3:::b/open/x"),
+        &policies,
+        &context,
+        None,
+    );
+    assert_eq!((decision.allowed, decision.explicit), (false, Some(false)));
+}
+
+#[test]
 fn the_missing_key_is_named() {
     let check = get("arn:aws:s3:::b/ana/x");
     let mut context = MapContext::new();

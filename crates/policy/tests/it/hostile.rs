@@ -135,3 +135,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn null_members_count_as_missing() {
+    let case = json!({
+        "id": null, "principal": {"kind": "root", "account": "111111111111", "arn": "arn:aws:iam::111111111111:root", "tags": null},
+        "policies": null, "org": null,
+        "checks": [{"action": "s3:GetObject", "resource": {"arn": "arn:aws:s3:::b/k", "account": null, "tags": null},
+            "resource_policy": null, "context": null, "request_tags": null, "kms_grants": null}],
+    });
+    let verdict: Value = serde_json::from_str(&decide_line(&case.to_string())).unwrap();
+    assert_eq!(verdict["decision"], "Allow", "{verdict:#}");
+}

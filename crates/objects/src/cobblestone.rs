@@ -28,6 +28,14 @@ pub fn ciphertext_length(plaintext_length: u64) -> Option<u64> {
     (chunks <= MAX_CHUNKS).then(|| HEADER + plaintext_length + chunks * TAG_BYTES as u64)
 }
 
+/// Plaintext length of an object with so many bytes on disk; `None` when no object has that length.
+pub fn plaintext_length(ciphertext_length: u64) -> Option<u64> {
+    let body = ciphertext_length.checked_sub(HEADER)?;
+    let full_chunks = body / SEALED_CHUNK;
+    let last = (body % SEALED_CHUNK).checked_sub(TAG_BYTES as u64)?;
+    (full_chunks < MAX_CHUNKS).then(|| full_chunks * CHUNK + last)
+}
+
 /// Where chunk `chunk` begins on disk.
 pub(crate) fn chunk_offset(chunk: u64) -> u64 {
     HEADER + chunk * SEALED_CHUNK

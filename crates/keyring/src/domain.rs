@@ -40,9 +40,12 @@ impl<'a> Domain<'a> {
     }
 }
 
+/// Root key version and derivation info.
+type KeyName = (u16, Vec<u8>);
+
 #[derive(Debug, Default)]
 pub(crate) struct DomainKeys {
-    keys: RwLock<HashMap<(u16, Vec<u8>), Arc<Secret>>>,
+    keys: RwLock<HashMap<KeyName, Arc<Secret>>>,
 }
 
 impl DomainKeys {

@@ -69,7 +69,7 @@ impl MemoryStore {
                         .insert(Bytes::copy_from_slice(key), versioned);
                 }
                 redb_file::BackupItem::Log(row) => {
-                    state.log.insert(log_key(row.revision), Arc::new(row))
+                    state.log.insert(log_key(row.revision), Arc::new(row));
                 }
             }
             Ok(())

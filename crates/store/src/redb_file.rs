@@ -35,6 +35,11 @@ const QUEUE_BATCHES: usize = 4 * GROUP_BATCHES;
 /// opening stays quick; below it the walk takes less than a few seconds.
 const QUICK_REPAIR_FROM_BYTES: u64 = 1 << 30;
 
+type RowGuards<'a> = (
+    redb::AccessGuard<'a, &'static [u8]>,
+    redb::AccessGuard<'a, &'static [u8]>,
+);
+
 /// Settings of a [`RedbStore`].
 #[derive(Clone, Copy, Debug)]
 pub struct RedbOptions {
@@ -286,13 +291,7 @@ fn scan_rows(
     let found = rows
         .range::<&[u8]>(start.as_slice()..end.as_slice())
         .map_err(failed)?;
-    let decode = |row: Result<
-        (
-            redb::AccessGuard<'_, &'static [u8]>,
-            redb::AccessGuard<'_, &'static [u8]>,
-        ),
-        redb::StorageError,
-    >| {
+    let decode = |row: Result<RowGuards<'_>, redb::StorageError>| {
         let (key, value) = row.map_err(failed)?;
         let key = Bytes::copy_from_slice(encoding::split_row_key(key.value())?.1);
         let Versioned { version, value } = encoding::versioned(value.value())?;

@@ -76,7 +76,7 @@ async fn every_flipped_byte_is_refused() {
             match get(&local.vault, &stored, all.clone()).await {
                 Err(ObjectError::WrongKey) => assert!(position < HEADER_BYTES),
                 Err(ObjectError::Damaged { chunk }) => {
-                    assert!(position >= HEADER_BYTES && chunk == expected_chunk as u64)
+                    assert!(position >= HEADER_BYTES && chunk == expected_chunk as u64);
                 }
                 other => panic!("byte {position} of {length}: {other:?}"),
             }

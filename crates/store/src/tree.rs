@@ -61,7 +61,16 @@ impl<V: Clone> Tree<V> {
 
     pub(crate) fn insert(&mut self, key: Bytes, value: V) {
         let priority = PRIORITY.hash_one(key.as_ref());
-        insert(&mut self.root, Node { key, value, priority, left: None, right: None });
+        insert(
+            &mut self.root,
+            Node {
+                key,
+                value,
+                priority,
+                left: None,
+                right: None,
+            },
+        );
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) {
@@ -72,7 +81,13 @@ impl<V: Clone> Tree<V> {
     }
 
     /// Visits the pairs of the range in order until `visit` answers `false`.
-    pub(crate) fn walk(&self, start: &[u8], end: Option<&[u8]>, direction: Direction, visit: &mut dyn FnMut(&Bytes, &V) -> bool) {
+    pub(crate) fn walk(
+        &self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        direction: Direction,
+        visit: &mut dyn FnMut(&Bytes, &V) -> bool,
+    ) {
         walk(self.root.as_ref(), &Bounds { start, end }, direction, visit);
     }
 }
@@ -87,13 +102,21 @@ fn insert<V: Clone>(link: &mut Link<V>, new: Node<V>) {
         Ordering::Equal => node.value = new.value,
         Ordering::Less => {
             insert(&mut node.left, new);
-            if node.left.as_ref().is_some_and(|left| left.priority > node.priority) {
+            if node
+                .left
+                .as_ref()
+                .is_some_and(|left| left.priority > node.priority)
+            {
                 rotate(link, Direction::Forward);
             }
         }
         Ordering::Greater => {
             insert(&mut node.right, new);
-            if node.right.as_ref().is_some_and(|right| right.priority > node.priority) {
+            if node
+                .right
+                .as_ref()
+                .is_some_and(|right| right.priority > node.priority)
+            {
                 rotate(link, Direction::Reverse);
             }
         }
@@ -102,9 +125,15 @@ fn insert<V: Clone>(link: &mut Link<V>, new: Node<V>) {
 
 /// Lifts a child above its parent: the left child for `Forward`, the right one for `Reverse`.
 fn rotate<V: Clone>(link: &mut Link<V>, child: Direction) {
-    let Some(mut parent) = link.take() else { return };
+    let Some(mut parent) = link.take() else {
+        return;
+    };
     let node = Arc::make_mut(&mut parent);
-    let lifted = if child == Direction::Forward { node.left.take() } else { node.right.take() };
+    let lifted = if child == Direction::Forward {
+        node.left.take()
+    } else {
+        node.right.take()
+    };
     let Some(mut lifted) = lifted else {
         *link = Some(parent);
         return;
@@ -133,7 +162,9 @@ fn remove<V: Clone>(link: &mut Link<V>, key: &[u8]) {
 
 /// Joins two trees of which every key of `left` is before every key of `right`.
 fn merge<V: Clone>(left: Link<V>, right: Link<V>) -> Link<V> {
-    let (Some(mut left), Some(mut right)) = (left.clone(), right.clone()) else { return left.or(right) };
+    let (Some(mut left), Some(mut right)) = (left.clone(), right.clone()) else {
+        return left.or(right);
+    };
     if left.priority > right.priority {
         let node = Arc::make_mut(&mut left);
         node.right = merge(node.right.take(), Some(right));
@@ -145,7 +176,12 @@ fn merge<V: Clone>(left: Link<V>, right: Link<V>) -> Link<V> {
     }
 }
 
-fn walk<V>(link: Option<&Arc<Node<V>>>, bounds: &Bounds<'_>, direction: Direction, visit: &mut dyn FnMut(&Bytes, &V) -> bool) -> bool {
+fn walk<V>(
+    link: Option<&Arc<Node<V>>>,
+    bounds: &Bounds<'_>,
+    direction: Direction,
+    visit: &mut dyn FnMut(&Bytes, &V) -> bool,
+) -> bool {
     let Some(node) = link else { return true };
     let key = node.key.as_ref();
     let after_start = key >= bounds.start;
@@ -171,7 +207,12 @@ mod tests {
 
     use super::*;
 
-    fn pairs(tree: &Tree<u32>, start: &[u8], end: Option<&[u8]>, direction: Direction) -> Vec<(Vec<u8>, u32)> {
+    fn pairs(
+        tree: &Tree<u32>,
+        start: &[u8],
+        end: Option<&[u8]>,
+        direction: Direction,
+    ) -> Vec<(Vec<u8>, u32)> {
         let mut out = Vec::new();
         tree.walk(start, end, direction, &mut |key, value| {
             out.push((key.to_vec(), *value));
@@ -211,12 +252,18 @@ mod tests {
     #[test]
     fn ascending_keys_stay_shallow() {
         fn depth<V>(link: Option<&Arc<Node<V>>>) -> usize {
-            link.map_or(0, |node| 1 + depth(node.left.as_ref()).max(depth(node.right.as_ref())))
+            link.map_or(0, |node| {
+                1 + depth(node.left.as_ref()).max(depth(node.right.as_ref()))
+            })
         }
         let mut tree = Tree::default();
         for key in 0u64..20_000 {
             tree.insert(Bytes::copy_from_slice(&key.to_be_bytes()), ());
         }
-        assert!(depth(tree.root.as_ref()) < 80, "depth {}", depth(tree.root.as_ref()));
+        assert!(
+            depth(tree.root.as_ref()) < 80,
+            "depth {}",
+            depth(tree.root.as_ref())
+        );
     }
 }

@@ -1,0 +1,88 @@
+//! Every range of every length around the borders of chunks and windows.
+
+use futures_util::StreamExt as _;
+use objects::{CHUNK_BYTES, ObjectError, ciphertext_length, plaintext_length};
+use proptest::prelude::*;
+
+use crate::{CONTEXT, get, key, local, message, put};
+
+/// Chunks read at a time, see the vault.
+const WINDOW_BYTES: usize = 32 * CHUNK_BYTES;
+
+/// Near a multiple of a chunk or of a window.
+fn border() -> impl Strategy<Value = usize> {
+    let near = |unit: usize, most: usize| {
+        (0..=most, 0..5usize)
+            .prop_map(move |(count, offset)| (count * unit + offset).saturating_sub(2))
+    };
+    prop_oneof![near(CHUNK_BYTES, 4), near(WINDOW_BYTES, 3), 0..40usize]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_range_of_any_length(length in border(), ranges in proptest::collection::vec((border(), border()), 8)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let local = local();
+            let bytes = message(length);
+            let stored = put(&local.vault, &bytes).await;
+            assert_eq!(stored.plaintext_length, length as u64);
+            assert_eq!(Some(stored.ciphertext_length), ciphertext_length(length as u64));
+            assert_eq!(plaintext_length(stored.ciphertext_length), Some(length as u64));
+            assert_eq!(get(&local.vault, &stored, 0..length as u64).await.unwrap(), bytes);
+            for (one, other) in ranges {
+                let (start, end) = (one.min(other).min(length), one.max(other).min(length));
+                assert_eq!(get(&local.vault, &stored, start as u64..end as u64).await.unwrap(), bytes[start..end], "{start}..{end} of {length}");
+            }
+        });
+    }
+}
+
+#[test]
+fn lengths_invert() {
+    for ciphertext in 0..40_000u64 {
+        if let Some(plaintext) = plaintext_length(ciphertext) {
+            assert_eq!(ciphertext_length(plaintext), Some(ciphertext));
+        }
+    }
+    assert_eq!(plaintext_length(u64::MAX), None);
+    assert_eq!(ciphertext_length(u64::MAX), None);
+    assert_eq!(plaintext_length(56), None);
+    assert_eq!(plaintext_length(72), Some(0));
+}
+
+#[tokio::test]
+async fn ranges_beyond_the_end_are_refused() {
+    let local = local();
+    let stored = put(&local.vault, &message(100)).await;
+    #[expect(
+        clippy::reversed_empty_ranges,
+        reason = "what a hostile caller would ask for"
+    )]
+    for range in [0..101, 101..101, 7..3, u64::MAX..0, 0..u64::MAX] {
+        assert!(matches!(
+            get(&local.vault, &stored, range).await,
+            Err(ObjectError::Range { length: 100, .. })
+        ));
+    }
+}
+
+#[tokio::test]
+async fn large_reads_come_in_large_pieces() {
+    let local = local();
+    let stored = put(&local.vault, &message(3 * WINDOW_BYTES + 5)).await;
+    let stream = local
+        .vault
+        .get(
+            &key(),
+            CONTEXT,
+            &stored.name,
+            stored.plaintext_length,
+            0..stored.plaintext_length,
+        )
+        .await
+        .unwrap();
+    let lengths: Vec<usize> = stream.map(|piece| piece.unwrap().len()).collect().await;
+    assert_eq!(lengths, [WINDOW_BYTES, WINDOW_BYTES, WINDOW_BYTES, 5]);
+}

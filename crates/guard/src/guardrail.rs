@@ -61,7 +61,7 @@ impl SegmentFindings {
                 self.blocked_at = Some(
                     self.blocked_at
                         .map_or(range.start, |at| at.min(range.start)),
-                )
+                );
             }
             Mask::Anonymize => self.masks.push(MaskedSpan {
                 range: range.clone(),
@@ -85,7 +85,7 @@ impl SegmentFindings {
         for mask in self.masks.drain(..) {
             match joined.last_mut() {
                 Some(last) if mask.range.start < last.range.end => {
-                    last.range.end = last.range.end.max(mask.range.end)
+                    last.range.end = last.range.end.max(mask.range.end);
                 }
                 _ => joined.push(mask),
             }

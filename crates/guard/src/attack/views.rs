@@ -164,7 +164,7 @@ fn join_spaced(text: &str) -> Option<String> {
         run.clear();
         out.push(' ');
     };
-    for token in text.split([' ', '.', '-', '_', '*', '|', '/', '\n']) {
+    for token in text.split([' ', '.', '-', '_', '*', '|', '/', '\\', '\n']) {
         let mut letters = token.chars();
         match (letters.next(), letters.next()) {
             (Some(single), None) if single.is_alphanumeric() => run.push(single),

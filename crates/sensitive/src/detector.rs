@@ -83,11 +83,9 @@ fn run(rule: &Rule, text: &str, lower: &str, candidates: &mut Vec<Finding>) {
         };
         let (start, end) = (span.start, span.end - verdict.cut_bytes);
         let raise = match rule.context {
-            Context::None => 0.0,
             Context::Required(words) if !is_near(lower, start, end, words) => continue,
-            Context::Required(_) => 0.0,
             Context::Raises(words) if is_near(lower, start, end, words) => 0.1,
-            Context::Raises(_) => 0.0,
+            Context::None | Context::Required(_) | Context::Raises(_) => 0.0,
         };
         let confidence = (verdict.confidence + raise).min(1.0);
         candidates.push(Finding {

@@ -165,7 +165,11 @@ fn ipv4(text: &str) -> Option<Verdict> {
 
 fn ipv6(text: &str) -> Option<Verdict> {
     let address: Ipv6Addr = text.parse().ok()?;
-    (!address.is_unspecified() && text.bytes().filter(|byte| *byte == b':').count() >= 2)
+    // `a::b` is a path in many programming languages.
+    let is_path = text.len() < 6 || !text.bytes().any(|byte| byte.is_ascii_digit());
+    (!address.is_unspecified()
+        && !is_path
+        && text.bytes().filter(|byte| *byte == b':').count() >= 2)
         .then_some(())?;
     verdict(0.9, true)
 }
@@ -300,7 +304,7 @@ fn rows() -> Vec<Row> {
     const ACCOUNT: &[&str] = &["account number", "account no", "acct", "account #", "bank account", "checking account", "savings account", "account"];
     const PLATE: &[&str] = &["license plate", "licence plate", "plate number", "number plate", "registration plate", "plates"];
     const DRIVER: &[&str] = &["driver license", "drivers license", "driver's license", "driver’s license", "driving licence", "driving license", "license number", "driver id", "dl number", "licence number"];
-    const PHONE: &[&str] = &["phone", "call", "tel", "telephone", "mobile", "cell", "fax", "contact", "whatsapp", "text me", "number", "dial", "ring", "reach"];
+    const PHONE: &[&str] = &["phone", "call", "tel", "telephone", "mobile", "cell", "fax", "contact", "phone number", "my number", "your number", "his number", "her number", "whatsapp", "sms", "messages to", "answering", "text me", "dial", "ring", "reach"];
     let text = str::to_owned;
     let given = GIVEN_NAMES.split_whitespace().map(|name| {
         let (first, rest) = name.split_at_checked(1).unwrap_or_default();

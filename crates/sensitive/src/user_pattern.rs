@@ -28,6 +28,7 @@ pub enum PatternError {
 #[derive(Clone, Debug)]
 pub struct UserPattern {
     regex: meta::Regex,
+    longest_match_bytes: Option<usize>,
 }
 
 impl UserPattern {
@@ -59,7 +60,18 @@ impl UserPattern {
         if regex.is_match("") {
             return Err(PatternError::MatchesEmpty);
         }
-        Ok(Self { regex })
+        let longest_match_bytes = regex_automata::util::syntax::parse(pattern)
+            .ok()
+            .and_then(|parsed| parsed.properties().maximum_len());
+        Ok(Self {
+            regex,
+            longest_match_bytes,
+        })
+    }
+
+    /// The longest text it can match, bytes; `None` if there is no bound.
+    pub fn longest_match_bytes(&self) -> Option<usize> {
+        self.longest_match_bytes
     }
 
     /// The byte ranges of the matches, from left to right, not overlapping.

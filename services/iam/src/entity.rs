@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use plane::{ApiError, Key, Record, Scope, Transaction};
+use plane::{ApiError, Call, Key, Record, Scope, Transaction};
 use serde::{Deserialize, Serialize};
 use store::Table;
 
-use crate::error::no_such_entity;
+use crate::error::{entity_already_exists, no_such_entity};
 use crate::identifier;
 
 /// Kind of an entity that policies are attached to.
@@ -64,6 +64,7 @@ pub trait Entity: Record {
     fn head(&self) -> &Head;
     fn policies(&self) -> &Policies;
     fn policies_mut(&mut self) -> &mut Policies;
+    fn set_name(&mut self, name: String);
 
     fn arn(&self, account: &str) -> String {
         identifier::arn(account, Self::KIND.name(), &self.head().path, &self.head().name)
@@ -144,6 +145,10 @@ macro_rules! entity {
 
             fn policies_mut(&mut self) -> &mut Policies {
                 &mut self.policies
+            }
+
+            fn set_name(&mut self, name: String) {
+                self.head.name = name;
             }
         }
     };
@@ -265,4 +270,16 @@ pub async fn all<E: Entity>(tx: &mut Transaction, account: &str) -> Result<Vec<E
         .scan::<E>(&Key::new(account, ""), None, plane::transaction::SCAN_LIMIT)
         .await?;
     Ok(rows.into_iter().map(|(_, entity)| entity).collect())
+}
+
+/// Gives an entity another name, unless that is taken. It keeps its id: policies that name it by id and memberships stay with it.
+/// The caller saves it.
+pub async fn rename<E: Entity>(cx: &mut Call, entity: &mut E, name: String) -> Result<(), ApiError> {
+    let same = name.to_lowercase() == entity.head().name.to_lowercase();
+    if !same && cx.tx.get::<E>(&key(&cx.account, &name)).await?.is_some() {
+        return Err(entity_already_exists(E::KIND, &name));
+    }
+    remove(&mut cx.tx, &cx.account, entity);
+    entity.set_name(name);
+    save_id(&mut cx.tx, &cx.account, entity)
 }

@@ -1,0 +1,213 @@
+//! The directory: what the plane asks about credentials and about everything that is attached to a principal.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use plane::transaction::Abort;
+use plane::{ApiError, Credential, LastUse, Plane, Principal, PrincipalAccess, PrincipalKind, Record, Transaction};
+use policy::{Attached, Policy, PolicyKind, PolicySource};
+use store::Table;
+use zeroize::Zeroizing;
+
+use crate::access_key::{self, AccessKeyRecord};
+use crate::account::AccountRecord;
+use crate::entity::{self, Bounded, Entity, EntityKind, GroupRecord, IdOwner, RoleRecord, UserRecord};
+use crate::key_use::{self, Uses};
+use crate::managed_policy::{self, ManagedPolicyRecord};
+use crate::{identifier, tags};
+
+/// Uses written in one transaction.
+const FLUSH_BATCH: usize = 500;
+
+/// Principals and what is attached to them, read from IAM's records.
+#[derive(Default)]
+pub struct Directory {
+    uses: Uses,
+}
+
+impl Directory {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Writes down when credentials were last used. The server calls it now and then and before it ends; what cannot be written is kept.
+    pub async fn flush(&self, plane: &Arc<Plane>) -> Result<(), ApiError> {
+        let mut uses: Vec<(String, LastUse)> = self.uses.take().into_iter().collect();
+        while !uses.is_empty() {
+            let batch = uses.split_off(uses.len().saturating_sub(FLUSH_BATCH));
+            let mut tx = plane.transaction(0);
+            let written = batch.iter().try_for_each(|(subject, last)| key_use::write(&mut tx, subject, last));
+            let outcome = match written {
+                Ok(()) => tx.commit(Vec::new()).await,
+                Err(error) => Err(Abort::Failed(error)),
+            };
+            if let Err(abort) = outcome {
+                self.uses.give_back(batch.into_iter().chain(uses).collect());
+                return match abort {
+                    // The next flush tries again.
+                    Abort::Conflict => Ok(()),
+                    Abort::Failed(error) => Err(error),
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl plane::Directory for Directory {
+    async fn credential(&self, tx: &mut Transaction, access_key_id: &str) -> Result<Option<Credential>, ApiError> {
+        let Some(record) = access_key::find(tx, access_key_id).await?.filter(|record| record.active) else { return Ok(None) };
+        let Some(mut principal) = owner(tx, &record).await? else { return Ok(None) };
+        principal.access_key_id = Some(record.access_key_id);
+        Ok(Some(Credential { secret: Zeroizing::new(record.secret), principal: Arc::new(principal) }))
+    }
+
+    async fn access(&self, tx: &mut Transaction, principal: &Principal) -> Result<PrincipalAccess, ApiError> {
+        let account = &principal.account;
+        let mut access = match &principal.kind {
+            PrincipalKind::User { name, id } => user_access(tx, account, name, id).await?,
+            PrincipalKind::FederatedUser { user_arn, user_name, user_id, .. } => {
+                let mut access = if *user_arn == identifier::root_arn(account) {
+                    PrincipalAccess::default()
+                } else {
+                    user_access(tx, account, user_name, user_id).await?
+                };
+                // Without session policies a federated session has no permissions of its own.
+                access.session = Some(Vec::new());
+                access
+            }
+            PrincipalKind::AssumedRole { role_name, role_id, .. } => role_access(tx, account, role_name, role_id).await?,
+            PrincipalKind::Root | PrincipalKind::Service { .. } | PrincipalKind::Anonymous => PrincipalAccess::default(),
+        };
+        if let Some(session) = &principal.session {
+            let policies = session_policies(tx, session).await?;
+            if !policies.is_empty() {
+                access.session = Some(policies);
+            }
+            tags::override_with(&mut access.tags, &session.tags);
+        }
+        Ok(access)
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        const TABLES: [Table; 7] = [
+            AccessKeyRecord::TABLE,
+            AccountRecord::TABLE,
+            UserRecord::TABLE,
+            GroupRecord::TABLE,
+            RoleRecord::TABLE,
+            ManagedPolicyRecord::TABLE,
+            IdOwner::TABLE,
+        ];
+        &TABLES
+    }
+
+    fn used(&self, principal: &Principal, service: &'static str, region: &str, now_ms: i64) {
+        let subject = match &principal.kind {
+            PrincipalKind::AssumedRole { role_id, .. } => Some(role_id),
+            _ if principal.session.is_some() => None,
+            _ => principal.access_key_id.as_ref(),
+        };
+        if let Some(subject) = subject {
+            self.uses.note(subject, LastUse { at_ms: now_ms, service: service.to_owned(), region: region.to_owned() });
+        }
+    }
+
+    fn last_use(&self, subject: &str) -> Option<LastUse> {
+        self.uses.get(subject)
+    }
+}
+
+/// The principal that a long-term key belongs to; `None` when it is gone.
+async fn owner(tx: &mut Transaction, record: &AccessKeyRecord) -> Result<Option<Principal>, ApiError> {
+    let account = &record.account;
+    let made = |kind, arn, principal_id| Principal { kind, account: account.clone(), arn, principal_id, access_key_id: None, session: None };
+    let Some(user_id) = &record.user_id else {
+        return Ok(Some(made(PrincipalKind::Root, identifier::root_arn(account), account.clone())));
+    };
+    let Some(at) = entity::by_id(tx, user_id).await?.filter(|at| at.kind == EntityKind::User && at.account == *account) else {
+        return Ok(None);
+    };
+    let user = entity::find::<UserRecord>(tx, account, &at.name).await?.filter(|user| user.head.id == *user_id);
+    Ok(user.map(|user| {
+        let arn = user.arn(account);
+        made(PrincipalKind::User { name: user.head.name, id: user_id.clone() }, arn, user_id.clone())
+    }))
+}
+
+async fn user_access(tx: &mut Transaction, account: &str, name: &str, id: &str) -> Result<PrincipalAccess, ApiError> {
+    // The name of a session's user may have changed since; the id has not.
+    let name = match entity::by_id(tx, id).await? {
+        Some(at) if at.kind == EntityKind::User && at.account == account => at.name,
+        _ => name.to_owned(),
+    };
+    let Some(user) = entity::find::<UserRecord>(tx, account, &name).await?.filter(|user| user.head.id == id) else {
+        return Ok(PrincipalAccess::default());
+    };
+    let mut access = bounded_access(tx, &user).await?;
+    access.tags.clone_from(&user.tags);
+    for group_id in &user.group_ids {
+        let Some(at) = entity::by_id(tx, group_id).await? else { continue };
+        if let Some(group) = entity::find::<GroupRecord>(tx, account, &at.name).await? {
+            access.identity.extend(attached(tx, &group).await?);
+        }
+    }
+    Ok(access)
+}
+
+async fn role_access(tx: &mut Transaction, account: &str, name: &str, id: &str) -> Result<PrincipalAccess, ApiError> {
+    let Some(role) = entity::find::<RoleRecord>(tx, account, name).await?.filter(|role| role.head.id == id) else {
+        return Ok(PrincipalAccess::default());
+    };
+    let mut access = bounded_access(tx, &role).await?;
+    access.tags.clone_from(&role.tags);
+    Ok(access)
+}
+
+async fn bounded_access<E: Bounded>(tx: &mut Transaction, entity: &E) -> Result<PrincipalAccess, ApiError> {
+    let boundary = match entity.boundary() {
+        Some(arn) => Some(managed(tx, arn, PolicyKind::Boundary).await?),
+        None => None,
+    };
+    Ok(PrincipalAccess { identity: attached(tx, entity).await?, boundary, ..PrincipalAccess::default() })
+}
+
+/// Inline and managed policies of an entity, compiled.
+pub(crate) async fn attached<E: Entity>(tx: &mut Transaction, entity: &E) -> Result<Vec<Attached>, ApiError> {
+    let source = match E::KIND {
+        EntityKind::User => PolicySource::User,
+        EntityKind::Group => PolicySource::Group,
+        EntityKind::Role => PolicySource::Role,
+    };
+    let policies = entity.policies();
+    let mut all: Vec<Attached> =
+        policies.inline.iter().map(|(name, text)| Attached::new(name.as_str(), source, compiled(text, PolicyKind::Identity))).collect();
+    for arn in &policies.attached {
+        all.push(managed(tx, arn, PolicyKind::Identity).await?);
+    }
+    Ok(all)
+}
+
+/// A managed policy in its default version. One that is gone denies everything: what it denied must not become allowed.
+pub(crate) async fn managed(tx: &mut Transaction, arn: &str, kind: PolicyKind) -> Result<Attached, ApiError> {
+    let found = managed_policy::default_document(tx, arn).await?;
+    let source = if managed_policy::is_aws_managed(arn) { PolicySource::AwsManaged } else { PolicySource::UserManaged };
+    Ok(Attached::new(arn, source, compiled(found.as_deref().unwrap_or_default(), kind)))
+}
+
+async fn session_policies(tx: &mut Transaction, session: &plane::principal::Session) -> Result<Vec<Attached>, ApiError> {
+    let mut policies: Vec<Attached> = session
+        .policy
+        .iter()
+        .map(|text| Attached::new("session policy", PolicySource::None, compiled(text, PolicyKind::Session)))
+        .collect();
+    for arn in &session.policy_arns {
+        policies.push(managed(tx, arn, PolicyKind::Session).await?);
+    }
+    Ok(policies)
+}
+
+fn compiled(text: &str, kind: PolicyKind) -> Arc<Policy> {
+    Arc::new(Policy::parse_stored(text, kind))
+}

@@ -1,0 +1,186 @@
+//! What S3 gives to the decision: targets, resources with their policies, condition keys.
+
+use std::sync::Arc;
+
+use plane::{ApiError, Call, ResourceAccess, Target, Transaction};
+use policy::{Attached, MapContext, Policy, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
+use wire::Value;
+
+use crate::copy_source::CopySource;
+use crate::error::permanent_redirect;
+use crate::record::{Bucket, Claim, Object};
+use crate::tag;
+
+const ARN_PREFIX: &str = "arn:aws:s3:::";
+
+/// Kind of a bucket's policy.
+pub(crate) const BUCKET_POLICY: PolicyKind = PolicyKind::Resource(ResourceKind::S3Bucket);
+
+/// Actions that are asked about a bucket wherever it is, or before it is.
+fn works_anywhere(action: &str) -> bool {
+    matches!(action, "s3:CreateBucket" | "s3:GetBucketLocation")
+}
+
+/// Bucket and key of an ARN. `None`: no bucket is named.
+pub(crate) fn parse_arn(arn: &str) -> Option<(&str, Option<&str>)> {
+    let path = arn.strip_prefix(ARN_PREFIX)?;
+    let (bucket, key) = path.split_once('/').map_or((path, None), |(bucket, key)| (bucket, Some(key)));
+    (!bucket.is_empty() && bucket != "*").then_some((bucket, key))
+}
+
+/// See [`plane::Service::resource_for`].
+pub(crate) async fn resource(tx: &mut Transaction, region: &str, action: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
+    let Some((name, key)) = parse_arn(arn) else { return Ok(None) };
+    let Some(claim) = tx.get::<Claim>(&Claim::key(name)).await? else { return Ok(None) };
+    if action == "s3:CreateBucket" {
+        // The caller wants a bucket of its own; whose the name is, the handler says.
+        return Ok(None);
+    }
+    let resource_type = Some(if key.is_some() { "AWS::S3::Object" } else { "AWS::S3::Bucket" });
+    let context = vec![("s3:ResourceAccount".to_owned(), vec![claim.account.clone()])];
+    if claim.region != region {
+        if works_anywhere(action) {
+            return Ok(Some(ResourceAccess { account: claim.account, resource_type, context, ..ResourceAccess::default() }));
+        }
+        return Err(permanent_redirect(name, &claim.region));
+    }
+    let Some(bucket) = tx.get::<Bucket>(&Bucket::key_of(&claim.account, region, name)).await? else { return Ok(None) };
+    let mut access = ResourceAccess {
+        account: bucket.account.clone(),
+        policy: bucket.policy.as_deref().map(|text| attached(&bucket, text)),
+        restrict_public_buckets: bucket.public_access_block.is_some_and(|block| block.restrict_public_buckets),
+        resource_type,
+        context,
+        ..ResourceAccess::default()
+    };
+    if let Some(key) = key
+        && let Some(object) = tx.get::<Object>(&Object::key(&bucket, key)).await?
+    {
+        access.context.extend(object.tags.into_iter().map(|(name, value)| (format!("s3:ExistingObjectTag/{name}"), vec![value])));
+    }
+    Ok(Some(access))
+}
+
+fn attached(bucket: &Bucket, text: &str) -> ResourcePolicy {
+    let policy = Arc::new(Policy::parse_stored(text, BUCKET_POLICY));
+    ResourcePolicy::new(Attached::new(bucket.arn(), PolicySource::Resource, policy))
+}
+
+/// See [`plane::Service::targets`]: copies also read, batches ask for each key in the handler.
+pub(crate) fn targets(call: &Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
+    match call.operation.name {
+        "CopyObject" | "UploadPartCopy" => copy_targets(input).map(Some),
+        "DeleteObjects" => Ok(Some(Vec::new())),
+        _ => Ok(None),
+    }
+}
+
+fn copy_targets(input: &Value) -> Result<Vec<Target>, ApiError> {
+    let text = |name: &str| input.member(name).and_then(Value::as_str);
+    let source = CopySource::parse(text("CopySource").unwrap_or_default())?;
+    let target = |action: &str, bucket: &str, key: &str| Target { action: format!("s3:{action}"), resource_arn: format!("{ARN_PREFIX}{bucket}/{key}") };
+    let (bucket, key) = (text("Bucket").unwrap_or_default(), text("Key").unwrap_or_default());
+    let read = if source.version_id.is_some() { "GetObjectVersion" } else { "GetObject" };
+    let mut targets = vec![target(read, &source.bucket, &source.key), target("PutObject", bucket, key)];
+    let has = |name: &str| input.member(name).is_some_and(|value| *value != Value::Null);
+    if ["ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP"].into_iter().any(has) {
+        targets.push(target("PutObjectAcl", bucket, key));
+    }
+    if has("Tagging") {
+        targets.push(target("PutObjectTagging", bucket, key));
+    }
+    Ok(targets)
+}
+
+/// Input members whose value is a condition key as it stands.
+const MEMBER_KEYS: [(&str, &str); 23] = [
+    ("Prefix", "s3:prefix"),
+    ("Delimiter", "s3:delimiter"),
+    ("MaxKeys", "s3:max-keys"),
+    ("VersionId", "s3:versionid"),
+    ("ACL", "s3:x-amz-acl"),
+    ("GrantFullControl", "s3:x-amz-grant-full-control"),
+    ("GrantRead", "s3:x-amz-grant-read"),
+    ("GrantReadACP", "s3:x-amz-grant-read-acp"),
+    ("GrantWrite", "s3:x-amz-grant-write"),
+    ("GrantWriteACP", "s3:x-amz-grant-write-acp"),
+    ("CopySource", "s3:x-amz-copy-source"),
+    ("MetadataDirective", "s3:x-amz-metadata-directive"),
+    ("ServerSideEncryption", "s3:x-amz-server-side-encryption"),
+    ("SSEKMSKeyId", "s3:x-amz-server-side-encryption-aws-kms-key-id"),
+    ("SSECustomerAlgorithm", "s3:x-amz-server-side-encryption-customer-algorithm"),
+    ("StorageClass", "s3:x-amz-storage-class"),
+    ("WebsiteRedirectLocation", "s3:x-amz-website-redirect-location"),
+    ("ObjectOwnership", "s3:x-amz-object-ownership"),
+    ("IfMatch", "s3:if-match"),
+    ("IfNoneMatch", "s3:if-none-match"),
+    ("ObjectLockMode", "s3:object-lock-mode"),
+    ("ObjectLockRetainUntilDate", "s3:object-lock-retain-until-date"),
+    ("ObjectLockLegalHoldStatus", "s3:object-lock-legal-hold"),
+];
+
+const CREATING: [&str; 5] = ["PutObject", "CopyObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"];
+
+/// See [`plane::Service::condition_keys`]. Source: Service Authorization Reference, "Condition keys for Amazon S3".
+pub(crate) fn condition_keys(call: &Call, input: &Value, keys: &mut MapContext) {
+    request_keys(call, keys);
+    for (member, key) in MEMBER_KEYS {
+        match input.member(member) {
+            Some(Value::Str(text)) => {
+                keys.set(key, text.clone());
+            }
+            Some(Value::Int(number)) => {
+                keys.set(key, number.to_string());
+            }
+            Some(Value::Time(time)) => {
+                keys.set(key, plane::clock::iso8601_s(time.0));
+            }
+            _ => {}
+        }
+    }
+    if let Some(location) = input.path("CreateBucketConfiguration.LocationConstraint").and_then(Value::as_str) {
+        keys.set("s3:LocationConstraint", location);
+    }
+    if CREATING.contains(&call.operation.name) {
+        keys.set("s3:ObjectCreationOperation", call.operation.name);
+    }
+    if matches!(call.operation.name, "PutObject" | "CopyObject" | "CreateMultipartUpload" | "PutObjectTagging") {
+        let tags = tag::of_input(input);
+        if !tags.is_empty() {
+            keys.set_many("s3:RequestObjectTagKeys", tags.iter().map(|(key, _)| key.clone()));
+        }
+        for (key, value) in tags {
+            keys.set(&format!("s3:RequestObjectTag/{key}"), value);
+        }
+    }
+}
+
+/// What follows from the request itself, whatever the operation.
+fn request_keys(call: &Call, keys: &mut MapContext) {
+    let request = &call.request;
+    if let Some(signed_ms) = request.signed_ms {
+        keys.set("s3:authType", request.authentication_type);
+        keys.set("s3:signatureversion", "AWS4-HMAC-SHA256");
+        keys.set("s3:signatureAge", call.now.0.saturating_sub(signed_ms).max(0).to_string());
+    }
+    if let Some(digest) = &request.content_sha256 {
+        keys.set("s3:x-amz-content-sha256", digest.clone());
+    }
+    if let Some(tls) = &request.origin.tls {
+        keys.set("s3:TlsVersion", tls.version.trim_start_matches("TLSv"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arns_name_a_bucket_and_perhaps_a_key() {
+        assert_eq!(parse_arn("arn:aws:s3:::b"), Some(("b", None)));
+        assert_eq!(parse_arn("arn:aws:s3:::b/a//b/*"), Some(("b", Some("a//b/*"))));
+        assert_eq!(parse_arn("arn:aws:s3:::b/"), Some(("b", Some(""))));
+        assert_eq!(parse_arn("arn:aws:s3:::*"), None);
+        assert_eq!(parse_arn("arn:aws:kms:eu-central-1:1:key/x"), None);
+    }
+}

@@ -66,8 +66,23 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
         service.condition_keys(call, input, &mut service_keys);
     }
     let tags = request_tags(call, input);
-    for target in &targets {
-        decide(call, target, &access, &service_keys, tags.as_deref(), true).await?.map_err(|refusal| refusal.error)?;
+    let service = call.plane.service(call.service.head.id).cloned();
+    for target in targets {
+        let found = resource_access(call, &target.resource_arn).await?;
+        let mut question = Question { found, keys: service_keys.clone(), tags: tags.clone(), encryption_context: Vec::new(), target };
+        if let Some(service) = &service {
+            service.target_keys(call, input, &question.target, &mut question.keys);
+            question.encryption_context = service.encryption_context(call, input, &question.target);
+        }
+        let owner = owner(call, &question.target.resource_arn, &question.found);
+        note_resource(call, &question, &owner);
+        let verdict = decide(call, &question, &access, &owner);
+        if let Some(refusal) = verdict.refusal {
+            let error = denied(call, &question.target, &refusal, &owner, &verdict.note)?;
+            call.decision = Some(verdict.note);
+            return Err(error);
+        }
+        call.decision.get_or_insert(verdict.note);
     }
     Ok(())
 }
@@ -80,10 +95,30 @@ pub async fn allowed(call: &mut Call, action: &str, resource_arn: &str) -> Resul
 
 /// As [`allowed`], with the error that a refused caller gets.
 pub async fn check(call: &mut Call, action: &str, resource_arn: &str) -> Result<Option<ApiError>, ApiError> {
-    let access = access(call).await?;
+    let found = resource_access(call, resource_arn).await?;
     let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
-    let outcome = decide(call, &target, &access, &MapContext::new(), None, false).await?;
-    Ok(outcome.err().map(|refusal| refusal.error))
+    ask(call, Question { target, found, keys: MapContext::new(), tags: None, encryption_context: Vec::new() }).await
+}
+
+/// Whether the caller would be allowed if the resource were as `access` says (a key policy that is about to be put).
+pub async fn allowed_under(
+    call: &mut Call,
+    action: &str,
+    resource_arn: &str,
+    access: &ResourceAccess,
+    keys: &MapContext,
+) -> Result<bool, ApiError> {
+    let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
+    let question = Question { target, found: access.clone(), keys: keys.clone(), tags: None, encryption_context: Vec::new() };
+    ask(call, question).await.map(|refusal| refusal.is_none())
+}
+
+/// Decides a question beside the call's own.
+async fn ask(call: &mut Call, question: Question) -> Result<Option<ApiError>, ApiError> {
+    let access = access(call).await?;
+    let owner = owner(call, &question.target.resource_arn, &question.found);
+    let verdict = decide(call, &question, &access, &owner);
+    verdict.refusal.map(|refusal| denied(call, &question.target, &refusal, &owner, &verdict.note)).transpose()
 }
 
 async fn targets(call: &mut Call, input: &Value) -> Result<Vec<Target>, ApiError> {
@@ -128,40 +163,41 @@ async fn access(call: &mut Call) -> Result<Arc<PrincipalAccess>, ApiError> {
     Ok(access)
 }
 
-struct Refusal {
-    error: ApiError,
+/// One thing to decide, with all that is known of it.
+struct Question {
+    target: Target,
+    found: ResourceAccess,
+    /// Condition keys that the service gave.
+    keys: MapContext,
+    tags: Option<Vec<(String, String)>>,
+    encryption_context: Vec<(String, String)>,
 }
 
-async fn decide(
-    call: &mut Call,
-    target: &Target,
-    access: &PrincipalAccess,
-    service_keys: &MapContext,
-    tags: Option<&[(String, String)]>,
-    note: bool,
-) -> Result<Result<(), Refusal>, ApiError> {
-    let found = resource_access(call, &target.resource_arn).await?;
-    let owner = owner(call, &target.resource_arn, &found);
-    if note {
-        note_resource(call, target, &found, &owner);
-    }
-    let mut keys = service_keys.clone();
+/// What was decided.
+struct Verdict {
+    refusal: Option<Decision>,
+    /// For the audit entry and `explain`.
+    note: serde_json::Value,
+}
+
+fn decide(call: &Call, question: &Question, access: &PrincipalAccess, owner: &str) -> Verdict {
+    let Question { target, found, .. } = question;
+    let mut keys = question.keys.clone();
     for (name, values) in &found.context {
         match values.as_slice() {
             [value] => keys.set(name, value.clone()),
             many => keys.set_many(name, many.iter().cloned()),
         };
     }
-    let mut check = Check::new(
-        &target.action,
-        Resource {
-            arn: target.resource_arn.clone(),
-            account: (!owner.is_empty()).then(|| owner.clone()),
-            tags: found.tags.clone(),
-            aws_managed_key: found.aws_managed_key,
-        },
-    );
-    check.request_tags = tags.map(<[_]>::to_vec);
+    let resource = Resource {
+        arn: target.resource_arn.clone(),
+        account: (!owner.is_empty()).then(|| owner.to_owned()),
+        tags: found.tags.clone(),
+        aws_managed_key: found.aws_managed_key,
+    };
+    let mut check = Check::new(&target.action, resource);
+    check.request_tags.clone_from(&question.tags);
+    check.encryption_context.clone_from(&question.encryption_context);
     let policies = PolicySet {
         identity: access.identity.clone(),
         boundary: access.boundary.clone(),
@@ -175,15 +211,10 @@ async fn decide(
     let context = RequestContext::new(call, &keys);
     let decision = policy::decide(&principal, &check, &policies, &context, None);
     if decision.allowed {
-        if note && call.decision.is_none() {
-            call.decision = Some(
-                json!({ "allowed": true, "action": target.action, "resource": target.resource_arn, "deciding": statement(&decision) }),
-            );
-        }
-        return Ok(Ok(()));
+        let note = json!({ "allowed": true, "action": target.action, "resource": target.resource_arn, "deciding": statement(&decision) });
+        return Verdict { refusal: None, note };
     }
-    let explanation = policy::explain(&principal, &check, &policies, &context, None);
-    let explanation = json!({
+    let note = json!({
         "allowed": false,
         "principal": call.principal.arn,
         "action": target.action,
@@ -191,13 +222,10 @@ async fn decide(
         "explicit": decision.explicit,
         "deniedBy": decision.denied_by,
         "deciding": statement(&decision),
-        "explanation": explanation,
+        "credentialLimit": decision.credential_limit,
+        "explanation": policy::explain(&principal, &check, &policies, &context, None),
     });
-    let error = denied(call, target, &decision, &owner, &explanation)?;
-    if note {
-        call.decision = Some(explanation);
-    }
-    Ok(Err(Refusal { error }))
+    Verdict { refusal: Some(decision), note }
 }
 
 /// The statement that decided, as `explain` shows it.
@@ -238,9 +266,9 @@ pub fn owner(call: &Call, arn: &str, found: &ResourceAccess) -> String {
     in_arn.map_or_else(|| call.account.clone(), str::to_owned)
 }
 
-fn note_resource(call: &mut Call, target: &Target, found: &ResourceAccess, owner: &str) {
-    let Some(resource_type) = found.resource_type else { return };
-    let arn = target.resource_arn.clone();
+fn note_resource(call: &mut Call, question: &Question, owner: &str) {
+    let Some(resource_type) = question.found.resource_type else { return };
+    let arn = question.target.resource_arn.clone();
     call.touch(resource_type, &arn, owner);
     if owner != call.account && !call.audit.other_accounts.iter().any(|account| account == owner) {
         call.audit.other_accounts.push(owner.to_owned());

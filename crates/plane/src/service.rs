@@ -145,6 +145,14 @@ pub trait Service: Send + Sync + 'static {
     /// Condition keys of this request that follow from its input (`s3:prefix`, `kms:EncryptionContext:...`).
     fn condition_keys(&self, _call: &Call, _input: &Value, _keys: &mut MapContext) {}
 
+    /// Condition keys that differ from target to target of one call (`kms:GrantIsForAWSResource` of one of two keys).
+    fn target_keys(&self, _call: &Call, _input: &Value, _target: &Target, _keys: &mut MapContext) {}
+
+    /// The encryption context that the call binds to this target's key; grants and `kms:EncryptionContext:...` look at it.
+    fn encryption_context(&self, _call: &Call, _input: &Value, _target: &Target) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// State that the service's handlers find through [`crate::Plane::extension`].
     fn extension(&self) -> Option<std::sync::Arc<dyn std::any::Any + Send + Sync>> {
         None

@@ -1,7 +1,7 @@
 //! A throw-away PostgreSQL cluster for this test process, on a unix socket. Where PostgreSQL is not installed, the tests say so and pass.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use crate::suite::{ITEMS, put};
 
 pub(crate) struct Cluster {
     folder: PathBuf,
+    _watchdog: Child,
 }
 
 static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
@@ -120,8 +121,11 @@ impl Cluster {
         ) {
             return None;
         }
-        stop_with_this_process(&programs, &folder, &data);
-        Some(Self { folder })
+        let watchdog = stop_with_this_process(&programs, &folder, &data);
+        Some(Self {
+            folder,
+            _watchdog: watchdog,
+        })
     }
 
     pub(crate) fn config(&self, schema: &str) -> PostgresConfig {
@@ -141,7 +145,7 @@ impl Cluster {
 }
 
 /// A shell that waits for the end of its standard input, which is the end of this process however it ends.
-fn stop_with_this_process(programs: &Path, folder: &Path, data: &Path) {
+fn stop_with_this_process(programs: &Path, folder: &Path, data: &Path) -> Child {
     let script = format!(
         "cat >/dev/null; {}/pg_ctl -D {} -m immediate stop; rm -rf {}",
         programs.display(),
@@ -149,15 +153,14 @@ fn stop_with_this_process(programs: &Path, folder: &Path, data: &Path) {
         folder.display()
     );
     let mut shell = command(Path::new("/bin/sh"));
-    let child = shell
+    shell
         .args(["-c", &script])
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
-    std::mem::forget(child);
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

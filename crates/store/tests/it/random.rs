@@ -178,7 +178,7 @@ async fn behaves_like_the_model(store: &dyn Store, transactions: &[Transaction])
                 assert_eq!(revision.0, model.revision);
             }
             Err(CommitError::Conflict) => {
-                assert!(!expected, "refused what the model accepts: {of:?}")
+                assert!(!expected, "refused what the model accepts: {of:?}");
             }
             Err(error) => panic!("{error}"),
         }

@@ -288,7 +288,8 @@ impl Committer {
         Ok((overlay.facts.head, outcomes))
     }
 
-    /// One round trip: all statements are sent before the first answer is awaited, and the server runs them in the order of the polls.
+    /// One round trip, and one more for each range expectation but the first: the statements are sent before the first answer is awaited, and
+    /// the server runs them in the order of the polls.
     async fn read_facts(&self, group: &[Request]) -> Result<Facts, StoreError> {
         let session = &self.session;
         let (mut places, mut scans) = (Vec::new(), Vec::new());

@@ -42,16 +42,13 @@ impl Secret {
     /// SP 800-108r1 counter mode, HMAC-SHA256.
     pub(crate) fn derive(&self, info: &[u8]) -> Result<Self, KeyringError> {
         let mut key = Zeroizing::new([0; 32]);
-        let algorithm = get_kbkdf_ctr_hmac_algorithm(KbkdfCtrHmacAlgorithmId::Sha256)
-            .ok_or(KeyringError::NotAuthentic)?;
-        kbkdf_ctr_hmac(algorithm, self.0.as_ref(), info, key.as_mut())
-            .map_err(|_| KeyringError::NotAuthentic)?;
+        let algorithm = get_kbkdf_ctr_hmac_algorithm(KbkdfCtrHmacAlgorithmId::Sha256).ok_or(KeyringError::NotAuthentic)?;
+        kbkdf_ctr_hmac(algorithm, self.0.as_ref(), info, key.as_mut()).map_err(|_| KeyringError::NotAuthentic)?;
         Ok(Self(key))
     }
 
     fn aead(&self) -> Result<LessSafeKey, KeyringError> {
-        let key = UnboundKey::new(&AES_256_GCM, self.0.as_ref())
-            .map_err(|_| KeyringError::NotAuthentic)?;
+        let key = UnboundKey::new(&AES_256_GCM, self.0.as_ref()).map_err(|_| KeyringError::NotAuthentic)?;
         Ok(LessSafeKey::new(key))
     }
 
@@ -63,26 +60,16 @@ impl Secret {
         in_out: &mut [u8],
     ) -> Result<[u8; TAG_BYTES], KeyringError> {
         let nonce = Nonce::assume_unique_for_key(iv);
-        let tag = self
-            .aead()?
-            .seal_in_place_separate_tag(nonce, Aad::from(associated_data), in_out)
-            .map_err(|_| KeyringError::TooLong)?;
+        let tag = self.aead()?.seal_in_place_separate_tag(nonce, Aad::from(associated_data), in_out).map_err(|_| KeyringError::TooLong)?;
         tag.as_ref().try_into().map_err(|_| KeyringError::TooLong)
     }
 
     /// Decrypts `ciphertext | tag`.
-    pub(crate) fn open(
-        &self,
-        iv: [u8; IV_BYTES],
-        associated_data: &[u8],
-        sealed: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    pub(crate) fn open(&self, iv: [u8; IV_BYTES], associated_data: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         let mut in_out = Zeroizing::new(sealed.to_vec());
         let nonce = Nonce::assume_unique_for_key(iv);
-        let plaintext = self
-            .aead()?
-            .open_in_place(nonce, Aad::from(associated_data), &mut in_out)
-            .map_err(|_| KeyringError::NotAuthentic)?;
+        let plaintext =
+            self.aead()?.open_in_place(nonce, Aad::from(associated_data), &mut in_out).map_err(|_| KeyringError::NotAuthentic)?;
         let length = plaintext.len();
         in_out.truncate(length);
         Ok(in_out)

@@ -22,11 +22,7 @@ pub struct Domain<'a> {
 
 impl<'a> Domain<'a> {
     pub fn new(purpose: &'a str, account: &'a str, region: &'a str) -> Self {
-        Self {
-            purpose,
-            account,
-            region,
-        }
+        Self { purpose, account, region }
     }
 
     /// Each part with its length before it, so that no two domains give the same bytes.
@@ -49,19 +45,9 @@ pub(crate) struct DomainKeys {
 }
 
 impl DomainKeys {
-    pub(crate) fn get(
-        &self,
-        version: u16,
-        root: &Secret,
-        domain: &Domain<'_>,
-    ) -> Result<Arc<Secret>, KeyringError> {
+    pub(crate) fn get(&self, version: u16, root: &Secret, domain: &Domain<'_>) -> Result<Arc<Secret>, KeyringError> {
         let name = (version, domain.info());
-        if let Some(key) = self
-            .keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&name)
-        {
+        if let Some(key) = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
             return Ok(key.clone());
         }
         let key = Arc::new(root.derive(&name.1)?);

@@ -65,9 +65,7 @@ pub enum KeyringError {
     Missing(PathBuf),
     #[error("the keyring file cannot be read: {0}")]
     Malformed(String),
-    #[error(
-        "the keyring has format version `{found}`, but this program reads versions up to `{supported}`: use a newer program"
-    )]
+    #[error("the keyring has format version `{found}`, but this program reads versions up to `{supported}`: use a newer program")]
     UnsupportedFormat { found: u32, supported: u32 },
     #[error("the keyring is sealed by the provider `{expected}`, not by `{given}`")]
     WrongProvider { expected: String, given: String },
@@ -76,15 +74,10 @@ pub enum KeyringError {
     WrongSealKey,
     #[error("the seal key cannot be had: {0}")]
     SealKey(String),
-    #[error(
-        "the key file `{path}` has mode `{mode:o}`, but must be readable by its owner alone (0600)"
-    )]
+    #[error("the key file `{path}` has mode `{mode:o}`, but must be readable by its owner alone (0600)")]
     KeyFileMode { path: PathBuf, mode: u32 },
     #[error("`{path}`: {source}")]
-    Io {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     /// Damaged, or sealed for another domain, associated data or keyring. Deliberately says no more.
     #[error("the sealed record does not open")]
     NotAuthentic,
@@ -114,10 +107,7 @@ struct Unsealed {
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Keyring")
-            .field("directory", &self.directory)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Keyring").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
 
@@ -142,62 +132,29 @@ impl SealedKeyring {
     }
 
     /// Opens the keyring. On an error it is as sealed as before and can be tried again.
-    pub fn unseal(
-        &self,
-        provider: &SealProvider,
-        randomness: Arc<dyn Randomness>,
-    ) -> Result<Keyring, KeyringError> {
+    pub fn unseal(&self, provider: &SealProvider, randomness: Arc<dyn Randomness>) -> Result<Keyring, KeyringError> {
         let roots = self.file.unwrap_roots(provider)?;
-        let unsealed = Unsealed {
-            file: self.file.clone(),
-            roots,
-            domains: DomainKeys::default(),
-        };
-        Ok(Keyring::assemble(
-            self.directory.clone(),
-            randomness,
-            unsealed,
-        ))
+        let unsealed = Unsealed { file: self.file.clone(), roots, domains: DomainKeys::default() };
+        Ok(Keyring::assemble(self.directory.clone(), randomness, unsealed))
     }
 }
 
 impl Keyring {
     fn assemble(directory: PathBuf, randomness: Arc<dyn Randomness>, unsealed: Unsealed) -> Self {
-        Self {
-            directory,
-            randomness,
-            unsealed: RwLock::new(unsealed),
-            rewriting: Mutex::new(()),
-        }
+        Self { directory, randomness, unsealed: RwLock::new(unsealed), rewriting: Mutex::new(()) }
     }
 
     /// Makes a new root key and its `keyring.json`; refuses to replace one. A key file that is missing is made too.
-    pub fn create(
-        directory: impl Into<PathBuf>,
-        provider: &SealProvider,
-        randomness: Arc<dyn Randomness>,
-    ) -> Result<Self, KeyringError> {
+    pub fn create(directory: impl Into<PathBuf>, provider: &SealProvider, randomness: Arc<dyn Randomness>) -> Result<Self, KeyringError> {
         let directory = directory.into();
         let root = Secret::random(&*randomness)?;
         let roots = vec![(1, root)];
         let file = KeyringFile::create(&directory, provider, &roots, &*randomness)?;
-        Ok(Self::assemble(
-            directory,
-            randomness,
-            Unsealed {
-                file,
-                roots,
-                domains: DomainKeys::default(),
-            },
-        ))
+        Ok(Self::assemble(directory, randomness, Unsealed { file, roots, domains: DomainKeys::default() }))
     }
 
     /// Opens an existing keyring.
-    pub fn open(
-        directory: impl Into<PathBuf>,
-        provider: &SealProvider,
-        randomness: Arc<dyn Randomness>,
-    ) -> Result<Self, KeyringError> {
+    pub fn open(directory: impl Into<PathBuf>, provider: &SealProvider, randomness: Arc<dyn Randomness>) -> Result<Self, KeyringError> {
         SealedKeyring::load(directory)?.unseal(provider, randomness)
     }
 
@@ -205,11 +162,7 @@ impl Keyring {
     pub fn ephemeral(randomness: Arc<dyn Randomness>) -> Result<Self, KeyringError> {
         let roots = vec![(1, Secret::random(&*randomness)?)];
         let file = KeyringFile::ephemeral(&*randomness)?;
-        let unsealed = Unsealed {
-            file,
-            roots,
-            domains: DomainKeys::default(),
-        };
+        let unsealed = Unsealed { file, roots, domains: DomainKeys::default() };
         Ok(Self::assemble(PathBuf::new(), randomness, unsealed))
     }
 
@@ -239,10 +192,7 @@ impl Keyring {
     }
 
     fn rewrite(&self, provider: &SealProvider, rotate: bool) -> Result<u16, KeyringError> {
-        let _one_at_a_time = self
-            .rewriting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.rewriting.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut file, mut roots) = {
             let unsealed = self.read();
             (unsealed.file.clone(), unsealed.roots.clone())
@@ -252,21 +202,14 @@ impl Keyring {
             file.unwrap_roots(provider)?;
         }
         let last = roots.last().map_or(0, |(version, _)| *version);
-        let version = if rotate {
-            last.checked_add(1).ok_or(KeyringError::TooLong)?
-        } else {
-            last
-        };
+        let version = if rotate { last.checked_add(1).ok_or(KeyringError::TooLong)? } else { last };
         if rotate {
             roots.push((version, Secret::random(&*self.randomness)?));
         }
         if !is_ephemeral {
             file = file.rewrap(&self.directory, provider, &roots, rotate, &*self.randomness)?;
         }
-        let mut unsealed = self
-            .unsealed
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut unsealed = self.unsealed.write().unwrap_or_else(PoisonError::into_inner);
         unsealed.file = file;
         unsealed.roots = roots;
         Ok(version)
@@ -284,11 +227,7 @@ impl Keyring {
     }
 
     /// The key of a domain under a root key version; `None` is the newest.
-    fn domain_key(
-        &self,
-        domain: &Domain<'_>,
-        version: Option<u16>,
-    ) -> Result<(u16, Arc<Secret>), KeyringError> {
+    fn domain_key(&self, domain: &Domain<'_>, version: Option<u16>) -> Result<(u16, Arc<Secret>), KeyringError> {
         let unsealed = self.read();
         let found = match version {
             None => unsealed.roots.last(),

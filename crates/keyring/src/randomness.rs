@@ -30,10 +30,7 @@ pub struct SeededRandomness {
 
 impl SeededRandomness {
     pub fn new(seed: u64) -> Self {
-        Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, &seed.to_be_bytes()),
-            calls: AtomicU64::new(0),
-        }
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &seed.to_be_bytes()), calls: AtomicU64::new(0) }
     }
 }
 
@@ -41,10 +38,7 @@ impl Randomness for SeededRandomness {
     fn fill(&self, out: &mut [u8]) -> Result<(), KeyringError> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         for (block, bytes) in (0u64..).zip(out.chunks_mut(32)) {
-            let tag = hmac::sign(
-                &self.key,
-                &[call.to_be_bytes(), block.to_be_bytes()].concat(),
-            );
+            let tag = hmac::sign(&self.key, &[call.to_be_bytes(), block.to_be_bytes()].concat());
             for (byte, random) in bytes.iter_mut().zip(tag.as_ref()) {
                 *byte = *random;
             }

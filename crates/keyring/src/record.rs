@@ -23,12 +23,7 @@ fn message_info(n: &[u8; N_BYTES]) -> Vec<u8> {
 
 impl Keyring {
     /// Seals a record. `associated_data` (say table and key) must be given again to open it.
-    pub fn seal(
-        &self,
-        domain: &Domain<'_>,
-        associated_data: &[u8],
-        plaintext: &[u8],
-    ) -> Result<Vec<u8>, KeyringError> {
+    pub fn seal(&self, domain: &Domain<'_>, associated_data: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, KeyringError> {
         let (version, domain_key) = self.domain_key(domain, None)?;
         let header = header(version);
         let random: [u8; N_BYTES + IV_BYTES] = self.random()?;
@@ -37,39 +32,22 @@ impl Keyring {
         out.extend_from_slice(&header);
         out.extend_from_slice(&random);
         out.extend_from_slice(plaintext);
-        let body = out
-            .get_mut(HEADER_BYTES + random.len()..)
-            .unwrap_or_default();
-        let tag = domain_key.derive(&message_info(n))?.seal_in_place(
-            *iv,
-            &[&header, associated_data].concat(),
-            body,
-        )?;
+        let body = out.get_mut(HEADER_BYTES + random.len()..).unwrap_or_default();
+        let tag = domain_key.derive(&message_info(n))?.seal_in_place(*iv, &[&header, associated_data].concat(), body)?;
         out.extend_from_slice(&tag);
         Ok(out)
     }
 
     /// Opens a record sealed by [`Keyring::seal`] under any root key version of this keyring.
-    pub fn open_record(
-        &self,
-        domain: &Domain<'_>,
-        associated_data: &[u8],
-        sealed: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
-        let (header, rest) = sealed
-            .split_first_chunk::<HEADER_BYTES>()
-            .ok_or(KeyringError::NotAuthentic)?;
-        let (random, body) = rest
-            .split_first_chunk::<{ N_BYTES + IV_BYTES }>()
-            .ok_or(KeyringError::NotAuthentic)?;
+    pub fn open_record(&self, domain: &Domain<'_>, associated_data: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+        let (header, rest) = sealed.split_first_chunk::<HEADER_BYTES>().ok_or(KeyringError::NotAuthentic)?;
+        let (random, body) = rest.split_first_chunk::<{ N_BYTES + IV_BYTES }>().ok_or(KeyringError::NotAuthentic)?;
         let (n, iv) = split_random(random).ok_or(KeyringError::NotAuthentic)?;
         let [RECORD_VERSION, high, low] = *header else {
             return Err(KeyringError::NotAuthentic);
         };
         let (_, domain_key) = self.domain_key(domain, Some(u16::from_be_bytes([high, low])))?;
-        domain_key
-            .derive(&message_info(n))?
-            .open(*iv, &[header, associated_data].concat(), body)
+        domain_key.derive(&message_info(n))?.open(*iv, &[header, associated_data].concat(), body)
     }
 }
 

@@ -12,13 +12,7 @@ pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 impl Keyring {
     /// Seals `payload` into URL-safe text. `binding` (say caller, operation and filter) must be given again to open it.
     /// `expires_at_s` is in seconds since the Unix epoch; `u64::MAX` is never.
-    pub fn seal_token(
-        &self,
-        purpose: &str,
-        binding: &[u8],
-        payload: &[u8],
-        expires_at_s: u64,
-    ) -> Result<String, KeyringError> {
+    pub fn seal_token(&self, purpose: &str, binding: &[u8], payload: &[u8], expires_at_s: u64) -> Result<String, KeyringError> {
         let purpose = format!("token/{purpose}");
         let plaintext = Zeroizing::new([expires_at_s.to_be_bytes().as_slice(), payload].concat());
         let sealed = self.seal(&Domain::new(&purpose, "", ""), binding, &plaintext)?;
@@ -30,24 +24,14 @@ impl Keyring {
     }
 
     /// The payload of a token that was sealed for this purpose and binding and is valid at `now_s`.
-    pub fn open_token(
-        &self,
-        purpose: &str,
-        binding: &[u8],
-        token: &str,
-        now_s: u64,
-    ) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    pub fn open_token(&self, purpose: &str, binding: &[u8], token: &str, now_s: u64) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(KeyringError::NotAuthentic);
         }
         let purpose = format!("token/{purpose}");
-        let sealed = URL_SAFE_NO_PAD
-            .decode(token)
-            .map_err(|_| KeyringError::NotAuthentic)?;
+        let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| KeyringError::NotAuthentic)?;
         let plaintext = self.open_record(&Domain::new(&purpose, "", ""), binding, &sealed)?;
-        let (expires_at_s, payload) = plaintext
-            .split_first_chunk::<8>()
-            .ok_or(KeyringError::NotAuthentic)?;
+        let (expires_at_s, payload) = plaintext.split_first_chunk::<8>().ok_or(KeyringError::NotAuthentic)?;
         if u64::from_be_bytes(*expires_at_s) <= now_s {
             return Err(KeyringError::Expired);
         }

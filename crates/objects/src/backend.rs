@@ -19,13 +19,8 @@ impl ObjectName {
 
     /// Accepts exactly what this crate makes, so that a name never leads anywhere else in the backend.
     pub fn parse(name: &str) -> Result<Self, ObjectError> {
-        let is_name = name.len() == 32
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        is_name
-            .then(|| Self(name.to_owned()))
-            .ok_or_else(|| ObjectError::Name(name.chars().take(64).collect()))
+        let is_name = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        is_name.then(|| Self(name.to_owned())).ok_or_else(|| ObjectError::Name(name.chars().take(64).collect()))
     }
 
     pub fn as_str(&self) -> &str {

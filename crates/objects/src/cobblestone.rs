@@ -82,33 +82,17 @@ impl hkdf::KeyType for OutputLength {
 }
 
 impl MessageKey {
-    fn derive(
-        data_key: &DataKey,
-        salt: &[u8; SALT_BYTES],
-        context: &[u8],
-    ) -> Result<Self, ObjectError> {
+    fn derive(data_key: &DataKey, salt: &[u8; SALT_BYTES], context: &[u8]) -> Result<Self, ObjectError> {
         let failed = |_| ObjectError::WrongKey;
         let prk = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA512, data_key.0.as_ref());
-        let info = [
-            b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0".as_slice(),
-            salt,
-            context,
-        ];
+        let info = [b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0".as_slice(), salt, context];
         let mut output = Zeroizing::new([0u8; 32 + NONCE_BYTES + COMMITMENT_BYTES]);
-        prk.expand(&info, OutputLength)
-            .and_then(|okm| okm.fill(output.as_mut()))
-            .map_err(failed)?;
-        let (key, rest) = output
-            .split_first_chunk::<32>()
-            .ok_or(ObjectError::WrongKey)?;
+        prk.expand(&info, OutputLength).and_then(|okm| okm.fill(output.as_mut())).map_err(failed)?;
+        let (key, rest) = output.split_first_chunk::<32>().ok_or(ObjectError::WrongKey)?;
         let (base_nonce, rest) = rest.split_first_chunk().ok_or(ObjectError::WrongKey)?;
         let commitment = rest.first_chunk().ok_or(ObjectError::WrongKey)?;
         let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).map_err(failed)?);
-        Ok(Self {
-            key,
-            base_nonce: *base_nonce,
-            commitment: *commitment,
-        })
+        Ok(Self { key, base_nonce: *base_nonce, commitment: *commitment })
     }
 
     /// One nonce a chunk: the base nonce is random per object, the counter never repeats within it.
@@ -133,22 +117,12 @@ pub struct Encryptor {
 
 impl Encryptor {
     /// `salt` must never be used again with the same data key: take it from a random source.
-    pub fn new(
-        data_key: &DataKey,
-        salt: [u8; SALT_BYTES],
-        context: &[u8],
-    ) -> Result<Self, ObjectError> {
+    pub fn new(data_key: &DataKey, salt: [u8; SALT_BYTES], context: &[u8]) -> Result<Self, ObjectError> {
         let message_key = MessageKey::derive(data_key, &salt, context)?;
         let mut buffer = BytesMut::new();
         buffer.extend_from_slice(&salt);
         buffer.extend_from_slice(&message_key.commitment);
-        Ok(Self {
-            message_key,
-            open_from: buffer.len(),
-            buffer,
-            chunk: 0,
-            plaintext_length: 0,
-        })
+        Ok(Self { message_key, open_from: buffer.len(), buffer, chunk: 0, plaintext_length: 0 })
     }
 
     /// Plaintext bytes pushed so far.
@@ -193,11 +167,7 @@ impl Encryptor {
         }
         let nonce = self.message_key.nonce(self.chunk);
         let body = self.buffer.get_mut(self.open_from..).unwrap_or_default();
-        let tag = self
-            .message_key
-            .key
-            .seal_in_place_separate_tag(nonce, Aad::empty(), body)
-            .map_err(|_| ObjectError::TooLong)?;
+        let tag = self.message_key.key.seal_in_place_separate_tag(nonce, Aad::empty(), body).map_err(|_| ObjectError::TooLong)?;
         self.buffer.extend_from_slice(tag.as_ref());
         self.open_from = self.buffer.len();
         self.chunk += 1;
@@ -213,12 +183,9 @@ pub struct Decryptor {
 impl Decryptor {
     /// Checks the key commitment in the object's first [`HEADER_BYTES`].
     pub fn new(data_key: &DataKey, header: &[u8], context: &[u8]) -> Result<Self, ObjectError> {
-        let (salt, commitment) = header
-            .split_first_chunk::<SALT_BYTES>()
-            .ok_or(ObjectError::WrongKey)?;
+        let (salt, commitment) = header.split_first_chunk::<SALT_BYTES>().ok_or(ObjectError::WrongKey)?;
         let message_key = MessageKey::derive(data_key, salt, context)?;
-        verify_slices_are_equal(&message_key.commitment, commitment)
-            .map_err(|_| ObjectError::WrongKey)?;
+        verify_slices_are_equal(&message_key.commitment, commitment).map_err(|_| ObjectError::WrongKey)?;
         Ok(Self { message_key })
     }
 
@@ -232,11 +199,7 @@ impl Decryptor {
             let to = (from + SEALED_CHUNK_BYTES).min(sealed.len());
             let damaged = ObjectError::Damaged { chunk };
             let body = sealed.get_mut(from..to).unwrap_or_default();
-            let Ok(plaintext) = self.message_key.key.open_in_place(
-                self.message_key.nonce(chunk),
-                Aad::empty(),
-                body,
-            ) else {
+            let Ok(plaintext) = self.message_key.key.open_in_place(self.message_key.nonce(chunk), Aad::empty(), body) else {
                 return Err(damaged);
             };
             let length = plaintext.len();

@@ -25,9 +25,7 @@ mod remote;
 mod vault;
 
 pub use backend::{Backend, Listed, ObjectName, Reader, Upload};
-pub use cobblestone::{
-    CHUNK_BYTES, DataKey, Decryptor, Encryptor, HEADER_BYTES, ciphertext_length, plaintext_length,
-};
+pub use cobblestone::{CHUNK_BYTES, DataKey, Decryptor, Encryptor, HEADER_BYTES, ciphertext_length, plaintext_length};
 pub use local::LocalBackend;
 pub use remote::RemoteBackend;
 pub use vault::{FillRandom, ObjectVault, Stored};

@@ -27,18 +27,12 @@ fn unavailable(path: &Path, error: &std::io::Error) -> ObjectError {
     ObjectError::Unavailable(format!("`{}`: {error}", path.display()))
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static,
-) -> Result<T, ObjectError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| ObjectError::Unavailable(error.to_string()))?
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static) -> Result<T, ObjectError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| ObjectError::Unavailable(error.to_string()))?
 }
 
 fn sync_folder(path: &Path) -> Result<(), ObjectError> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| unavailable(path, &error))
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| unavailable(path, &error))
 }
 
 fn create_folder(path: &Path) -> Result<(), ObjectError> {
@@ -46,9 +40,7 @@ fn create_folder(path: &Path) -> Result<(), ObjectError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(path)
-        .map_err(|error| unavailable(path, &error))
+    builder.create(path).map_err(|error| unavailable(path, &error))
 }
 
 impl LocalBackend {
@@ -67,9 +59,7 @@ impl LocalBackend {
             create_folder(&root.join(hex::encode([folder])))?;
         }
         sync_folder(&root)?;
-        Ok(Self {
-            root: Arc::new(root),
-        })
+        Ok(Self { root: Arc::new(root) })
     }
 
     fn path(&self, name: &ObjectName) -> PathBuf {
@@ -86,14 +76,8 @@ impl Backend for LocalBackend {
             options.write(true).create_new(true);
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let file = options
-                .open(&staged)
-                .map_err(|error| unavailable(&staged, &error))?;
-            Ok(Box::new(LocalUpload {
-                file: Some(file),
-                staged: Staged(Some(staged)),
-                path,
-            }) as Box<dyn Upload>)
+            let file = options.open(&staged).map_err(|error| unavailable(&staged, &error))?;
+            Ok(Box::new(LocalUpload { file: Some(file), staged: Staged(Some(staged)), path }) as Box<dyn Upload>)
         })
         .await
     }
@@ -106,10 +90,7 @@ impl Backend for LocalBackend {
                 ErrorKind::NotFound => ObjectError::Missing(name.to_string()),
                 _ => unavailable(&path, &error),
             })?;
-            Ok(Box::new(LocalReader {
-                file: Arc::new(Mutex::new(file)),
-                length,
-            }) as Box<dyn Reader>)
+            Ok(Box::new(LocalReader { file: Arc::new(Mutex::new(file)), length }) as Box<dyn Reader>)
         })
         .await
     }
@@ -125,11 +106,7 @@ impl Backend for LocalBackend {
 
     async fn exists(&self, name: &ObjectName) -> Result<bool, ObjectError> {
         let path = self.path(name);
-        blocking(move || {
-            path.try_exists()
-                .map_err(|error| unavailable(&path, &error))
-        })
-        .await
+        blocking(move || path.try_exists().map_err(|error| unavailable(&path, &error))).await
     }
 
     fn list(&self) -> BoxStream<'static, Result<Listed, ObjectError>> {
@@ -152,18 +129,11 @@ fn list_folder(path: &Path) -> Result<Vec<Listed>, ObjectError> {
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         // Foreign files are none of our objects: they are neither listed nor swept.
-        let Some(name) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| ObjectName::parse(name).ok())
-        else {
+        let Some(name) = entry.file_name().to_str().and_then(|name| ObjectName::parse(name).ok()) else {
             continue;
         };
         match entry.metadata() {
-            Ok(metadata) => listed.push(Listed {
-                name,
-                length: metadata.len(),
-            }),
+            Ok(metadata) => listed.push(Listed { name, length: metadata.len() }),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
@@ -190,9 +160,7 @@ struct LocalUpload {
 
 impl LocalUpload {
     fn file(&mut self) -> Result<File, ObjectError> {
-        self.file.take().ok_or_else(|| {
-            ObjectError::Unavailable("an earlier write of this object failed".to_owned())
-        })
+        self.file.take().ok_or_else(|| ObjectError::Unavailable("an earlier write of this object failed".to_owned()))
     }
 }
 
@@ -201,8 +169,7 @@ impl Upload for LocalUpload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), ObjectError> {
         let (mut file, path) = (self.file()?, self.path.clone());
         let written = blocking(move || {
-            file.write_all(&bytes)
-                .map_err(|error| unavailable(&path, &error))?;
+            file.write_all(&bytes).map_err(|error| unavailable(&path, &error))?;
             Ok(file)
         });
         self.file = Some(written.await?);
@@ -248,12 +215,9 @@ impl Reader for LocalReader {
         let file = self.file.clone();
         blocking(move || {
             let length = range.end.saturating_sub(range.start);
-            let mut bytes =
-                Vec::with_capacity(usize::try_from(length).map_err(|_| ObjectError::TooLong)?);
+            let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(|_| ObjectError::TooLong)?);
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            let read = file
-                .seek(SeekFrom::Start(range.start))
-                .and_then(|_| (&mut *file).take(length).read_to_end(&mut bytes));
+            let read = file.seek(SeekFrom::Start(range.start)).and_then(|_| (&mut *file).take(length).read_to_end(&mut bytes));
             read.map_err(|error| ObjectError::Unavailable(error.to_string()))?;
             Ok(bytes)
         })

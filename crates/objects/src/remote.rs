@@ -30,10 +30,7 @@ fn failed(error: object_store::Error) -> ObjectError {
 
 impl RemoteBackend {
     pub fn new(store: Arc<dyn ObjectStore>, prefix: &str) -> Self {
-        Self {
-            store,
-            prefix: Path::from(prefix),
-        }
+        Self { store, prefix: Path::from(prefix) }
     }
 
     fn path(&self, name: &ObjectName) -> Path {
@@ -44,22 +41,13 @@ impl RemoteBackend {
 #[async_trait]
 impl Backend for RemoteBackend {
     async fn start(&self, name: &ObjectName) -> Result<Box<dyn Upload>, ObjectError> {
-        Ok(Box::new(RemoteUpload {
-            store: self.store.clone(),
-            path: self.path(name),
-            parts: None,
-            buffer: BytesMut::new(),
-        }))
+        Ok(Box::new(RemoteUpload { store: self.store.clone(), path: self.path(name), parts: None, buffer: BytesMut::new() }))
     }
 
     async fn open(&self, name: &ObjectName) -> Result<Box<dyn Reader>, ObjectError> {
         let path = self.path(name);
         let length = self.store.head(&path).await.map_err(failed)?.size;
-        Ok(Box::new(RemoteReader {
-            store: self.store.clone(),
-            path,
-            length,
-        }))
+        Ok(Box::new(RemoteReader { store: self.store.clone(), path, length }))
     }
 
     async fn delete(&self, name: &ObjectName) -> Result<(), ObjectError> {
@@ -78,24 +66,15 @@ impl Backend for RemoteBackend {
     }
 
     fn list(&self) -> BoxStream<'static, Result<Listed, ObjectError>> {
-        let listed = self
-            .store
-            .list(Some(&self.prefix))
-            .filter_map(|entry| async move {
-                match entry {
-                    Ok(meta) => {
-                        let name = meta
-                            .location
-                            .filename()
-                            .and_then(|name| ObjectName::parse(name).ok())?;
-                        Some(Ok(Listed {
-                            name,
-                            length: meta.size,
-                        }))
-                    }
-                    Err(error) => Some(Err(failed(error))),
+        let listed = self.store.list(Some(&self.prefix)).filter_map(|entry| async move {
+            match entry {
+                Ok(meta) => {
+                    let name = meta.location.filename().and_then(|name| ObjectName::parse(name).ok())?;
+                    Some(Ok(Listed { name, length: meta.size }))
                 }
-            });
+                Err(error) => Some(Err(failed(error))),
+            }
+        });
         listed.boxed()
     }
 }
@@ -116,14 +95,9 @@ impl Upload for RemoteUpload {
             let part = self.buffer.split_to(PART_BYTES).freeze();
             let parts = match &mut self.parts {
                 Some(parts) => parts,
-                None => self
-                    .parts
-                    .insert(self.store.put_multipart(&self.path).await.map_err(failed)?),
+                None => self.parts.insert(self.store.put_multipart(&self.path).await.map_err(failed)?),
             };
-            parts
-                .put_part(PutPayload::from(part))
-                .await
-                .map_err(failed)?;
+            parts.put_part(PutPayload::from(part)).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -131,12 +105,7 @@ impl Upload for RemoteUpload {
     async fn finish(mut self: Box<Self>) -> Result<(), ObjectError> {
         let rest = PutPayload::from(self.buffer.split().freeze());
         match &mut self.parts {
-            None => self
-                .store
-                .put(&self.path, rest)
-                .await
-                .map(|_| ())
-                .map_err(failed),
+            None => self.store.put(&self.path, rest).await.map(|_| ()).map_err(failed),
             Some(parts) => {
                 parts.put_part(rest).await.map_err(failed)?;
                 parts.complete().await.map(|_| ()).map_err(failed)
@@ -167,10 +136,6 @@ impl Reader for RemoteReader {
 
     async fn read(&self, range: Range<u64>) -> Result<Vec<u8>, ObjectError> {
         // No copy when nobody else holds the bytes.
-        self.store
-            .get_range(&self.path, range)
-            .await
-            .map(Vec::from)
-            .map_err(failed)
+        self.store.get_range(&self.path, range).await.map(Vec::from).map_err(failed)
     }
 }

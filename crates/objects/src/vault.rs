@@ -6,9 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 
-use crate::cobblestone::{
-    CHUNK_BYTES, DataKey, Decryptor, Encryptor, HEADER_BYTES, chunk_offset, ciphertext_length,
-};
+use crate::cobblestone::{CHUNK_BYTES, DataKey, Decryptor, Encryptor, HEADER_BYTES, chunk_offset, ciphertext_length};
 use crate::{Backend, Listed, ObjectError, ObjectName, Reader};
 
 /// Chunks that are read and decrypted at a time: 512 KiB.
@@ -40,18 +38,12 @@ pub struct ObjectVault {
 
 impl ObjectVault {
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self::with_random(
-            backend,
-            Arc::new(|out| aws_lc_rs::rand::fill(out).map_err(|_| ObjectError::Randomness)),
-        )
+        Self::with_random(backend, Arc::new(|out| aws_lc_rs::rand::fill(out).map_err(|_| ObjectError::Randomness)))
     }
 
     /// With an injected source of random bytes, for simulation.
     pub fn with_random(backend: Arc<dyn Backend>, fill_random: FillRandom) -> Self {
-        Self {
-            backend,
-            fill_random,
-        }
+        Self { backend, fill_random }
     }
 
     fn random<const N: usize>(&self) -> Result<[u8; N], ObjectError> {
@@ -93,13 +85,8 @@ impl ObjectVault {
         match written.await {
             Ok(plaintext_length) => {
                 upload.finish().await?;
-                let ciphertext_length =
-                    ciphertext_length(plaintext_length).ok_or(ObjectError::TooLong)?;
-                Ok(Stored {
-                    name,
-                    plaintext_length,
-                    ciphertext_length,
-                })
+                let ciphertext_length = ciphertext_length(plaintext_length).ok_or(ObjectError::TooLong)?;
+                Ok(Stored { name, plaintext_length, ciphertext_length })
             }
             Err(error) => {
                 upload.abort().await;
@@ -119,39 +106,22 @@ impl ObjectVault {
         range: Range<u64>,
     ) -> Result<impl Stream<Item = Result<Bytes, ObjectError>> + Send + use<>, ObjectError> {
         if range.start > range.end || range.end > plaintext_length {
-            return Err(ObjectError::Range {
-                start: range.start,
-                end: range.end,
-                length: plaintext_length,
-            });
+            return Err(ObjectError::Range { start: range.start, end: range.end, length: plaintext_length });
         }
         let expected = ciphertext_length(plaintext_length).ok_or(ObjectError::TooLong)?;
         let reader = self.backend.open(name).await?;
         if reader.length() != expected {
-            return Err(ObjectError::Length {
-                expected,
-                found: reader.length(),
-            });
+            return Err(ObjectError::Length { expected, found: reader.length() });
         }
         let chunks = chunks_of(&range, plaintext_length);
         // The header and a first window that follows it are one read.
-        let first_chunks = if chunks.start == 0 {
-            0..chunks.end.min(WINDOW_CHUNKS)
-        } else {
-            0..0
-        };
+        let first_chunks = if chunks.start == 0 { 0..chunks.end.min(WINDOW_CHUNKS) } else { 0..0 };
         let mut header = read_exactly(&*reader, 0..window_end(&first_chunks, expected)).await?;
         let first_window = header.split_off(HEADER_BYTES.min(header.len()));
         let decryptor = Decryptor::new(key, &header, context)?;
-        let open = Arc::new(OpenObject {
-            reader,
-            decryptor,
-            range,
-            ciphertext_length: expected,
-        });
+        let open = Arc::new(OpenObject { reader, decryptor, range, ciphertext_length: expected });
 
-        let first =
-            (!first_chunks.is_empty()).then(|| open.decrypt(first_chunks.start, first_window));
+        let first = (!first_chunks.is_empty()).then(|| open.decrypt(first_chunks.start, first_window));
         let rest_from = chunks.start.max(first_chunks.end);
         let windows = (rest_from..chunks.end).step_by(usize::try_from(WINDOW_CHUNKS).unwrap_or(1));
         let rest = stream::iter(windows).map(move |start| {
@@ -164,8 +134,7 @@ impl ObjectVault {
             *has_failed = piece.is_err();
             std::future::ready((!ended).then_some(piece))
         });
-        Ok(until_error
-            .filter(|piece| std::future::ready(!piece.as_ref().is_ok_and(Bytes::is_empty))))
+        Ok(until_error.filter(|piece| std::future::ready(!piece.as_ref().is_ok_and(Bytes::is_empty))))
     }
 
     /// Deletes an object; a missing one is no error.
@@ -190,11 +159,7 @@ fn chunks_of(range: &Range<u64>, plaintext_length: u64) -> Range<u64> {
     if range.end == plaintext_length {
         return first..plaintext_length / CHUNK + 1;
     }
-    if range.is_empty() {
-        first..first
-    } else {
-        first..(range.end - 1) / CHUNK + 1
-    }
+    if range.is_empty() { first..first } else { first..(range.end - 1) / CHUNK + 1 }
 }
 
 fn window_end(chunks: &Range<u64>, ciphertext_length: u64) -> u64 {
@@ -205,10 +170,7 @@ async fn read_exactly(reader: &dyn Reader, range: Range<u64>) -> Result<Vec<u8>,
     let wanted = range.end - range.start;
     let bytes = reader.read(range.clone()).await?;
     if bytes.len() as u64 != wanted {
-        return Err(ObjectError::Length {
-            expected: reader.length(),
-            found: range.start + bytes.len() as u64,
-        });
+        return Err(ObjectError::Length { expected: reader.length(), found: range.start + bytes.len() as u64 });
     }
     Ok(bytes)
 }
@@ -222,11 +184,7 @@ struct OpenObject {
 
 impl OpenObject {
     async fn read(&self, chunks: Range<u64>) -> Result<Bytes, ObjectError> {
-        let sealed = read_exactly(
-            &*self.reader,
-            chunk_offset(chunks.start)..window_end(&chunks, self.ciphertext_length),
-        )
-        .await?;
+        let sealed = read_exactly(&*self.reader, chunk_offset(chunks.start)..window_end(&chunks, self.ciphertext_length)).await?;
         self.decrypt(chunks.start, sealed)
     }
 
@@ -234,11 +192,7 @@ impl OpenObject {
     fn decrypt(&self, first_chunk: u64, sealed: Vec<u8>) -> Result<Bytes, ObjectError> {
         let plaintext = Bytes::from(self.decryptor.open(first_chunk, sealed)?);
         let offset = first_chunk * CHUNK;
-        let within = |position: u64| {
-            usize::try_from(position.saturating_sub(offset))
-                .unwrap_or(usize::MAX)
-                .min(plaintext.len())
-        };
+        let within = |position: u64| usize::try_from(position.saturating_sub(offset)).unwrap_or(usize::MAX).min(plaintext.len());
         Ok(plaintext.slice(within(self.range.start)..within(self.range.end)))
     }
 }

@@ -24,10 +24,7 @@ pub(crate) fn table_end(table: &str) -> Vec<u8> {
 
 pub(crate) fn split_row_key(stored: &[u8]) -> Result<(&str, &[u8]), StoreError> {
     let damaged = || StoreError::Corrupt("a row key names no table".to_owned());
-    let zero = stored
-        .iter()
-        .position(|byte| *byte == 0)
-        .ok_or_else(damaged)?;
+    let zero = stored.iter().position(|byte| *byte == 0).ok_or_else(damaged)?;
     let (table, key) = stored.split_at_checked(zero).ok_or_else(damaged)?;
     let table = std::str::from_utf8(table).map_err(|_| damaged())?;
     Ok((table, key.get(1..).unwrap_or_default()))
@@ -41,18 +38,14 @@ pub(crate) fn row_value(version: Revision, value: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn split_row_value(stored: &[u8]) -> Result<(Revision, &[u8]), StoreError> {
-    let (version, value) = stored
-        .split_first_chunk::<8>()
-        .ok_or_else(|| StoreError::Corrupt("a row is shorter than its version".to_owned()))?;
+    let (version, value) =
+        stored.split_first_chunk::<8>().ok_or_else(|| StoreError::Corrupt("a row is shorter than its version".to_owned()))?;
     Ok((Revision(u64::from_be_bytes(*version)), value))
 }
 
 pub(crate) fn versioned(stored: &[u8]) -> Result<Versioned, StoreError> {
     let (version, value) = split_row_value(stored)?;
-    Ok(Versioned {
-        version,
-        value: Bytes::copy_from_slice(value),
-    })
+    Ok(Versioned { version, value: Bytes::copy_from_slice(value) })
 }
 
 /// The log row that a batch leaves at `revision`.
@@ -61,11 +54,7 @@ pub(crate) fn log_row(revision: Revision, batch: &Batch) -> LogRow {
         let (Write::Put { table, key, .. } | Write::Delete { table, key }) = write;
         (table.0.to_owned(), key.clone())
     });
-    LogRow {
-        revision,
-        entries: batch.log.clone(),
-        changed: changed.collect(),
-    }
+    LogRow { revision, entries: batch.log.clone(), changed: changed.collect() }
 }
 
 fn length_u32(length: usize) -> u32 {
@@ -73,16 +62,8 @@ fn length_u32(length: usize) -> u32 {
 }
 
 pub(crate) fn encode_log_row(row: &LogRow) -> Vec<u8> {
-    let bytes: usize = row
-        .entries
-        .iter()
-        .map(|entry| entry.len() + 4)
-        .sum::<usize>()
-        + row
-            .changed
-            .iter()
-            .map(|(table, key)| table.len() + key.len() + 5)
-            .sum::<usize>();
+    let bytes: usize = row.entries.iter().map(|entry| entry.len() + 4).sum::<usize>()
+        + row.changed.iter().map(|(table, key)| table.len() + key.len() + 5).sum::<usize>();
     let mut out = BytesMut::with_capacity(bytes + 9);
     out.put_u8(LOG_ROW_VERSION);
     out.put_u32(length_u32(row.entries.len()));
@@ -101,8 +82,7 @@ pub(crate) fn encode_log_row(row: &LogRow) -> Vec<u8> {
 }
 
 pub(crate) fn decode_log_row(revision: Revision, stored: &[u8]) -> Result<LogRow, StoreError> {
-    decode_log_row_parts(revision, stored)
-        .ok_or_else(|| StoreError::Corrupt(format!("log row `{}` cannot be read", revision.0)))
+    decode_log_row_parts(revision, stored).ok_or_else(|| StoreError::Corrupt(format!("log row `{}` cannot be read", revision.0)))
 }
 
 fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
@@ -134,11 +114,7 @@ fn decode_log_row_parts(revision: Revision, mut bytes: &[u8]) -> Option<LogRow> 
         let length = take_u32(rest)?;
         changed.push((table, Bytes::copy_from_slice(take(rest, length)?)));
     }
-    rest.is_empty().then_some(LogRow {
-        revision,
-        entries,
-        changed,
-    })
+    rest.is_empty().then_some(LogRow { revision, entries, changed })
 }
 
 #[cfg(test)]

@@ -62,29 +62,17 @@ fn row_key(job: &str, row: &str) -> Bytes {
 }
 
 fn put(job: &str, row: &str, record: &impl Serialize) -> Result<Write, StoreError> {
-    let value =
-        serde_json::to_vec(record).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    Ok(Write::Put {
-        table: LEASES,
-        key: row_key(job, row),
-        value: value.into(),
-    })
+    let value = serde_json::to_vec(record).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    Ok(Write::Put { table: LEASES, key: row_key(job, row), value: value.into() })
 }
 
 fn decode<'a, T: Deserialize<'a>>(row: Option<&'a Versioned>) -> Result<Option<T>, StoreError> {
-    row.map(|row| {
-        serde_json::from_slice(&row.value)
-            .map_err(|error| StoreError::Corrupt(format!("a lease cannot be read: {error}")))
-    })
-    .transpose()
+    row.map(|row| serde_json::from_slice(&row.value).map_err(|error| StoreError::Corrupt(format!("a lease cannot be read: {error}"))))
+        .transpose()
 }
 
 fn expect(job: &str, row: &str, version: Option<Revision>) -> Expect {
-    Expect::Version {
-        table: LEASES,
-        key: row_key(job, row),
-        version,
-    }
+    Expect::Version { table: LEASES, key: row_key(job, row), version }
 }
 
 impl Lease {
@@ -97,11 +85,7 @@ impl Lease {
 impl Jobs {
     /// `holder` names this node in the records; a lease lasts `duration_ms` from its last renewal.
     pub fn new(store: Arc<dyn Store>, holder: impl Into<String>, duration_ms: u64) -> Self {
-        Self {
-            store,
-            holder: holder.into(),
-            duration_ms,
-        }
+        Self { store, holder: holder.into(), duration_ms }
     }
 
     /// Takes the job when nobody holds it or its lease has run out; `None` when it is held.
@@ -123,32 +107,13 @@ impl Jobs {
                 expect(job, "heartbeat", heartbeat_row.map(|row| row.version)),
             ],
             writes: vec![
-                put(
-                    job,
-                    "token",
-                    &TokenRecord {
-                        token,
-                        holder: self.holder.clone(),
-                    },
-                )?,
-                put(
-                    job,
-                    "heartbeat",
-                    &HeartbeatRecord {
-                        token,
-                        expires_at_ms,
-                    },
-                )?,
+                put(job, "token", &TokenRecord { token, holder: self.holder.clone() })?,
+                put(job, "heartbeat", &HeartbeatRecord { token, expires_at_ms })?,
             ],
             log: Vec::new(),
         };
         match self.store.commit(batch).await {
-            Ok(token_version) => Ok(Some(Lease {
-                job: job.to_owned(),
-                token,
-                expires_at_ms,
-                token_version,
-            })),
+            Ok(token_version) => Ok(Some(Lease { job: job.to_owned(), token, expires_at_ms, token_version })),
             Err(CommitError::Conflict) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -157,22 +122,8 @@ impl Jobs {
     /// Extends the lease by its duration from `now_ms`, also after it ran out if nobody took the job meanwhile.
     pub async fn renew(&self, lease: &mut Lease, now_ms: u64) -> Result<(), JobError> {
         let expires_at_ms = now_ms.saturating_add(self.duration_ms);
-        let heartbeat = put(
-            &lease.job,
-            "heartbeat",
-            &HeartbeatRecord {
-                token: lease.token,
-                expires_at_ms,
-            },
-        )?;
-        self.commit_fenced(
-            lease,
-            Batch {
-                writes: vec![heartbeat],
-                ..Batch::default()
-            },
-        )
-        .await?;
+        let heartbeat = put(&lease.job, "heartbeat", &HeartbeatRecord { token: lease.token, expires_at_ms })?;
+        self.commit_fenced(lease, Batch { writes: vec![heartbeat], ..Batch::default() }).await?;
         lease.expires_at_ms = expires_at_ms;
         Ok(())
     }
@@ -184,40 +135,22 @@ impl Jobs {
 
     /// Commits a step of the work, if the job is still held. [`CommitError::Conflict`] when another expectation of the
     /// batch no longer holds.
-    pub async fn commit_fenced(
-        &self,
-        lease: &Lease,
-        mut batch: Batch,
-    ) -> Result<Revision, JobError> {
+    pub async fn commit_fenced(&self, lease: &Lease, mut batch: Batch) -> Result<Revision, JobError> {
         batch.expect.push(lease.fence());
         match self.store.commit(batch).await {
-            Err(CommitError::Conflict) if self.is_lost(lease).await? => {
-                Err(JobError::Lost(lease.job.clone()))
-            }
+            Err(CommitError::Conflict) if self.is_lost(lease).await? => Err(JobError::Lost(lease.job.clone())),
             outcome => Ok(outcome?),
         }
     }
 
     /// Commits the last step of the work and gives the job back in the same commit.
     pub async fn complete(&self, lease: Lease, mut batch: Batch) -> Result<Revision, JobError> {
-        batch.writes.push(put(
-            &lease.job,
-            "heartbeat",
-            &HeartbeatRecord {
-                token: lease.token,
-                expires_at_ms: 0,
-            },
-        )?);
+        batch.writes.push(put(&lease.job, "heartbeat", &HeartbeatRecord { token: lease.token, expires_at_ms: 0 })?);
         self.commit_fenced(&lease, batch).await
     }
 
     async fn is_lost(&self, lease: &Lease) -> Result<bool, StoreError> {
-        let row = self
-            .store
-            .snapshot()
-            .await?
-            .get(LEASES, &row_key(&lease.job, "token"))
-            .await?;
+        let row = self.store.snapshot().await?.get(LEASES, &row_key(&lease.job, "token")).await?;
         Ok(row.is_none_or(|row| row.version != lease.token_version))
     }
 }

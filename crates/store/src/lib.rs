@@ -46,19 +46,7 @@ use bytes::Bytes;
 pub struct Table(pub &'static str);
 
 /// Number of a commit; 0 is the empty store.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Revision(pub u64);
 
 /// A value with the revision that wrote it.
@@ -87,32 +75,16 @@ pub struct KeyRange {
 #[derive(Clone, Debug)]
 pub enum Expect {
     /// The key has this version; `None`: it is absent.
-    Version {
-        table: Table,
-        key: Bytes,
-        version: Option<Revision>,
-    },
+    Version { table: Table, key: Bytes, version: Option<Revision> },
     /// A forward scan of the range with this limit sees the same keys at the same versions as before, proved by their fingerprint (see
     /// [`fingerprint`]). A write behind the last row of a full scan does not disturb it.
-    Range {
-        table: Table,
-        range: KeyRange,
-        limit: u32,
-        fingerprint: u64,
-    },
+    Range { table: Table, range: KeyRange, limit: u32, fingerprint: u64 },
 }
 
 #[derive(Clone, Debug)]
 pub enum Write {
-    Put {
-        table: Table,
-        key: Bytes,
-        value: Bytes,
-    },
-    Delete {
-        table: Table,
-        key: Bytes,
-    },
+    Put { table: Table, key: Bytes, value: Bytes },
+    Delete { table: Table, key: Bytes },
 }
 
 /// One optimistic transaction.
@@ -154,9 +126,7 @@ pub enum StoreError {
     #[error("the batch is over a limit: {0}")]
     Limit(String),
     /// The store was written by a newer program.
-    #[error(
-        "the store has format version `{found}`, but this program reads versions up to `{supported}`: use a newer program"
-    )]
+    #[error("the store has format version `{found}`, but this program reads versions up to `{supported}`: use a newer program")]
     UnsupportedFormat { found: u64, supported: u64 },
 }
 
@@ -170,11 +140,7 @@ pub trait Store: Send + Sync + 'static {
     /// Log rows with `after < revision`, oldest first, at most `limit`.
     async fn log_after(&self, after: Revision, limit: u32) -> Result<Vec<LogRow>, StoreError>;
     /// Log rows with `revision < before`, newest first, at most `limit`. `None`: from the head.
-    async fn log_before(
-        &self,
-        before: Option<Revision>,
-        limit: u32,
-    ) -> Result<Vec<LogRow>, StoreError>;
+    async fn log_before(&self, before: Option<Revision>, limit: u32) -> Result<Vec<LogRow>, StoreError>;
     /// The newest revision, and a way to wait for a newer one.
     fn head(&self) -> tokio::sync::watch::Receiver<Revision>;
     /// Writes a consistent copy that [`Store`]'s engine can open, while serving.
@@ -187,19 +153,9 @@ pub trait Snapshot: Send + Sync {
     fn revision(&self) -> Revision;
     async fn get(&self, table: Table, key: &[u8]) -> Result<Option<Versioned>, StoreError>;
     /// Rows of the range in key order, at most `limit`.
-    async fn scan(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError>;
+    async fn scan(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError>;
     /// Rows of the range in reverse key order, at most `limit`.
-    async fn scan_reverse(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError>;
+    async fn scan_reverse(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError>;
 }
 
 /// Fingerprint of what a forward scan saw: keys and versions in order (64-bit, keyed by nothing, collision-resistant enough to detect change).
@@ -207,8 +163,6 @@ pub fn fingerprint<'a>(rows: impl Iterator<Item = (&'a [u8], Revision)>) -> u64 
     rows.fold(0xcbf2_9ce4_8422_2325, |hash, (key, version)| {
         key.iter()
             .chain(version.0.to_be_bytes().iter())
-            .fold(hash ^ 0x9e37_79b9_7f4a_7c15, |hash, byte| {
-                (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-            })
+            .fold(hash ^ 0x9e37_79b9_7f4a_7c15, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
     })
 }

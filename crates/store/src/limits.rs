@@ -17,44 +17,27 @@ fn over(message: String) -> CommitError {
 
 fn check_key(table: Table, key: &[u8]) -> Result<(), CommitError> {
     let name = table.0;
-    if name.is_empty()
-        || name.len() > MAX_TABLE_NAME_BYTES
-        || !name.bytes().all(|byte| byte.is_ascii_graphic())
-    {
-        return Err(over(format!(
-            "table name `{name}` is not 1 to {MAX_TABLE_NAME_BYTES} printable ASCII characters"
-        )));
+    if name.is_empty() || name.len() > MAX_TABLE_NAME_BYTES || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(over(format!("table name `{name}` is not 1 to {MAX_TABLE_NAME_BYTES} printable ASCII characters")));
     }
     if key.len() > MAX_KEY_BYTES {
-        return Err(over(format!(
-            "a key of table `{name}` has {} bytes, more than {MAX_KEY_BYTES}",
-            key.len()
-        )));
+        return Err(over(format!("a key of table `{name}` has {} bytes, more than {MAX_KEY_BYTES}", key.len())));
     }
     Ok(())
 }
 
 fn check_value(what: &str, value: &[u8]) -> Result<(), CommitError> {
     if value.len() > MAX_VALUE_BYTES {
-        return Err(over(format!(
-            "{what} has {} bytes, more than {MAX_VALUE_BYTES}",
-            value.len()
-        )));
+        return Err(over(format!("{what} has {} bytes, more than {MAX_VALUE_BYTES}", value.len())));
     }
     Ok(())
 }
 
 /// Refuses a batch that some engine could not hold.
 pub(crate) fn check(batch: &Batch) -> Result<(), CommitError> {
-    let most = batch
-        .expect
-        .len()
-        .max(batch.writes.len())
-        .max(batch.log.len());
+    let most = batch.expect.len().max(batch.writes.len()).max(batch.log.len());
     if most > MAX_BATCH_ITEMS {
-        return Err(over(format!(
-            "{most} items in one batch, more than {MAX_BATCH_ITEMS}"
-        )));
+        return Err(over(format!("{most} items in one batch, more than {MAX_BATCH_ITEMS}")));
     }
     for expect in &batch.expect {
         match expect {
@@ -74,8 +57,5 @@ pub(crate) fn check(batch: &Batch) -> Result<(), CommitError> {
             Write::Delete { table, key } => check_key(*table, key)?,
         }
     }
-    batch
-        .log
-        .iter()
-        .try_for_each(|entry| check_value("a log entry", entry))
+    batch.log.iter().try_for_each(|entry| check_value("a log entry", entry))
 }

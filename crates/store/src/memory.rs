@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use crate::tree::{Direction, Tree};
 use crate::{
-    Batch, CommitError, Expect, KeyRange, LogRow, Revision, Row, Snapshot, Store, StoreError,
-    Table, Versioned, Write, encoding, fingerprint, limits, redb_file,
+    Batch, CommitError, Expect, KeyRange, LogRow, Revision, Row, Snapshot, Store, StoreError, Table, Versioned, Write, encoding,
+    fingerprint, limits, redb_file,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -40,10 +40,7 @@ impl Default for MemoryStore {
 
 impl MemoryStore {
     pub fn new() -> Self {
-        Self {
-            state: Mutex::default(),
-            head: watch::Sender::new(Revision(0)),
-        }
+        Self { state: Mutex::default(), head: watch::Sender::new(Revision(0)) }
     }
 
     /// Opens a backup that any engine wrote.
@@ -52,21 +49,9 @@ impl MemoryStore {
         redb_file::read_backup(backup, &mut |item| {
             match item {
                 redb_file::BackupItem::Head(revision) => state.revision = revision,
-                redb_file::BackupItem::Row {
-                    table,
-                    key,
-                    version,
-                    value,
-                } => {
-                    let versioned = Versioned {
-                        version,
-                        value: Bytes::copy_from_slice(value),
-                    };
-                    state
-                        .tables
-                        .entry(table.to_owned())
-                        .or_default()
-                        .insert(Bytes::copy_from_slice(key), versioned);
+                redb_file::BackupItem::Row { table, key, version, value } => {
+                    let versioned = Versioned { version, value: Bytes::copy_from_slice(value) };
+                    state.tables.entry(table.to_owned()).or_default().insert(Bytes::copy_from_slice(key), versioned);
                 }
                 redb_file::BackupItem::Log(row) => {
                     state.log.insert(log_key(row.revision), Arc::new(row));
@@ -75,10 +60,7 @@ impl MemoryStore {
             Ok(())
         })?;
         let head = watch::Sender::new(state.revision);
-        Ok(Self {
-            state: Mutex::new(Arc::new(state)),
-            head,
-        })
+        Ok(Self { state: Mutex::new(Arc::new(state)), head })
     }
 
     /// The whole state as it is now.
@@ -117,35 +99,17 @@ impl State {
         if limit == 0 {
             return rows;
         }
-        tree.walk(
-            &range.start,
-            range.end.as_deref(),
-            direction,
-            &mut |key, versioned| {
-                rows.push(Row {
-                    key: key.clone(),
-                    version: versioned.version,
-                    value: versioned.value.clone(),
-                });
-                rows.len() < limit
-            },
-        );
+        tree.walk(&range.start, range.end.as_deref(), direction, &mut |key, versioned| {
+            rows.push(Row { key: key.clone(), version: versioned.version, value: versioned.value.clone() });
+            rows.len() < limit
+        });
         rows
     }
 
     fn holds(&self, expect: &Expect) -> bool {
         match expect {
-            Expect::Version {
-                table,
-                key,
-                version,
-            } => self.get(*table, key).map(|versioned| versioned.version) == *version,
-            Expect::Range {
-                table,
-                range,
-                limit,
-                fingerprint: expected,
-            } => {
+            Expect::Version { table, key, version } => self.get(*table, key).map(|versioned| versioned.version) == *version,
+            Expect::Range { table, range, limit, fingerprint: expected } => {
                 let rows = self.scan(*table, range, *limit, Direction::Forward);
                 fingerprint(rows.iter().map(|row| (row.key.as_ref(), row.version))) == *expected
             }
@@ -163,36 +127,23 @@ impl State {
                 None => self.tables.entry(table.0.to_owned()).or_default(),
             };
             match write {
-                Write::Put { key, value, .. } => tree.insert(
-                    key,
-                    Versioned {
-                        version: self.revision,
-                        value,
-                    },
-                ),
+                Write::Put { key, value, .. } => tree.insert(key, Versioned { version: self.revision, value }),
                 Write::Delete { key, .. } => tree.remove(&key),
             }
         }
     }
 
-    fn log(
-        &self,
-        start: Revision,
-        end: Option<Revision>,
-        limit: u32,
-        direction: Direction,
-    ) -> Vec<LogRow> {
+    fn log(&self, start: Revision, end: Option<Revision>, limit: u32, direction: Direction) -> Vec<LogRow> {
         let mut rows = Vec::new();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if limit == 0 {
             return rows;
         }
         let end = end.map(log_key);
-        self.log
-            .walk(&log_key(start), end.as_deref(), direction, &mut |_, row| {
-                rows.push(LogRow::clone(row));
-                rows.len() < limit
-            });
+        self.log.walk(&log_key(start), end.as_deref(), direction, &mut |_, row| {
+            rows.push(LogRow::clone(row));
+            rows.len() < limit
+        });
         rows
     }
 }
@@ -220,21 +171,11 @@ impl Store for MemoryStore {
         let Some(start) = after.0.checked_add(1) else {
             return Ok(Vec::new());
         };
-        Ok(self
-            .clone_state()
-            .0
-            .log(Revision(start), None, limit, Direction::Forward))
+        Ok(self.clone_state().0.log(Revision(start), None, limit, Direction::Forward))
     }
 
-    async fn log_before(
-        &self,
-        before: Option<Revision>,
-        limit: u32,
-    ) -> Result<Vec<LogRow>, StoreError> {
-        Ok(self
-            .clone_state()
-            .0
-            .log(Revision(0), before, limit, Direction::Reverse))
+    async fn log_before(&self, before: Option<Revision>, limit: u32) -> Result<Vec<LogRow>, StoreError> {
+        Ok(self.clone_state().0.log(Revision(0), before, limit, Direction::Reverse))
     }
 
     fn head(&self) -> watch::Receiver<Revision> {
@@ -248,23 +189,17 @@ impl Store for MemoryStore {
             let mut failed = None;
             for (table, tree) in &state.tables {
                 tree.walk(&[], None, Direction::Forward, &mut |key, versioned| {
-                    failed = backup
-                        .row(table, key, versioned.version, &versioned.value)
-                        .err();
+                    failed = backup.row(table, key, versioned.version, &versioned.value).err();
                     failed.is_none()
                 });
                 if let Some(error) = failed {
                     return Err(error);
                 }
             }
-            state
-                .log
-                .walk(&[], None, Direction::Forward, &mut |_, row| {
-                    failed = backup
-                        .log_row(row.revision, &encoding::encode_log_row(row))
-                        .err();
-                    failed.is_none()
-                });
+            state.log.walk(&[], None, Direction::Forward, &mut |_, row| {
+                failed = backup.log_row(row.revision, &encoding::encode_log_row(row)).err();
+                failed.is_none()
+            });
             failed.map_or(Ok(()), Err)?;
             backup.finish(state.revision)?;
             Ok(state.revision)
@@ -283,21 +218,11 @@ impl Snapshot for MemoryState {
         Ok(self.0.get(table, key).cloned())
     }
 
-    async fn scan(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError> {
         Ok(self.0.scan(table, range, limit, Direction::Forward))
     }
 
-    async fn scan_reverse(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan_reverse(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError> {
         Ok(self.0.scan(table, range, limit, Direction::Reverse))
     }
 }

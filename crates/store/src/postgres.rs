@@ -25,8 +25,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::postgres_session::{Page, Session, create_schema, revision_to, unavailable};
 use crate::{
-    Batch, CommitError, Expect, KeyRange, LogRow, Revision, Row, Snapshot, Store, StoreError,
-    Table, Versioned, Write, encoding, fingerprint, limits, redb_file,
+    Batch, CommitError, Expect, KeyRange, LogRow, Revision, Row, Snapshot, Store, StoreError, Table, Versioned, Write, encoding,
+    fingerprint, limits, redb_file,
 };
 
 /// Most batches that share one transaction.
@@ -52,9 +52,7 @@ pub struct PostgresConfig {
 
 impl PostgresConfig {
     pub fn new(connection: &str, schema: impl Into<String>) -> Result<Self, StoreError> {
-        let connection = connection
-            .parse()
-            .map_err(|_| unavailable("the PostgreSQL connection string cannot be read"))?;
+        let connection = connection.parse().map_err(|_| unavailable("the PostgreSQL connection string cannot be read"))?;
         Ok(Self {
             connection,
             schema: schema.into(),
@@ -68,16 +66,8 @@ impl PostgresConfig {
         let name = self.schema.as_str();
         let is_name = name.starts_with(|first: char| first.is_ascii_lowercase())
             && name.len() < 64
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-        if is_name {
-            Ok(name)
-        } else {
-            Err(unavailable(format!(
-                "`{name}` is not a schema name of lower-case letters, digits and `_`"
-            )))
-        }
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        if is_name { Ok(name) } else { Err(unavailable(format!("`{name}` is not a schema name of lower-case letters, digits and `_`"))) }
     }
 }
 
@@ -107,23 +97,10 @@ impl PostgresStore {
         let session = Session::open(&config).await?;
         let head = watch::Sender::new(session.read_head().await?);
         let (queue, requests) = mpsc::channel(QUEUE_BATCHES);
-        let committer = Committer {
-            config: config.clone(),
-            session,
-            head: head.clone(),
-        };
+        let committer = Committer { config: config.clone(), session, head: head.clone() };
         tokio::spawn(committer.run(requests));
-        let poller = tokio::spawn(poll(
-            Session::open(&config).await?,
-            config.clone(),
-            head.clone(),
-        ));
-        Ok(Self {
-            pool: Arc::new(Pool::new(config)),
-            queue,
-            head,
-            poller,
-        })
+        let poller = tokio::spawn(poll(Session::open(&config).await?, config.clone(), head.clone()));
+        Ok(Self { pool: Arc::new(Pool::new(config)), queue, head, poller })
     }
 
     /// Connects and loads a backup that any engine wrote into the store, which must be empty.
@@ -141,9 +118,7 @@ impl PostgresStore {
             session.insert_rows(&page).await?;
             session.insert_log(&page).await?;
         }
-        let head = reader
-            .await
-            .map_err(|error| unavailable(error.to_string()))??;
+        let head = reader.await.map_err(|error| unavailable(error.to_string()))??;
         session.raise_head(head).await?;
         session.commit().await?;
         Self::connect(config).await
@@ -197,36 +172,18 @@ struct Pooled {
 impl Pool {
     fn new(config: PostgresConfig) -> Self {
         let permits = Arc::new(Semaphore::new(config.max_snapshots.max(1)));
-        Self {
-            config,
-            permits,
-            idle: Mutex::default(),
-        }
+        Self { config, permits, idle: Mutex::default() }
     }
 
     async fn take(self: &Arc<Self>) -> Result<Pooled, StoreError> {
-        let permit = tokio::time::timeout(
-            self.config.wait_timeout,
-            self.permits.clone().acquire_owned(),
-        )
-        .await;
-        let permit = permit
-            .map_err(|_| unavailable("all connections are in use"))?
-            .map_err(|error| unavailable(error.to_string()))?;
-        let idle = self
-            .idle()
-            .pop()
-            .filter(|session| !session.client.is_closed());
+        let permit = tokio::time::timeout(self.config.wait_timeout, self.permits.clone().acquire_owned()).await;
+        let permit = permit.map_err(|_| unavailable("all connections are in use"))?.map_err(|error| unavailable(error.to_string()))?;
+        let idle = self.idle().pop().filter(|session| !session.client.is_closed());
         let session = match idle {
             Some(session) => session,
             None => Session::open(&self.config).await?,
         };
-        Ok(Pooled {
-            session: Some(session),
-            in_transaction: false,
-            permit: Some(permit),
-            pool: self.clone(),
-        })
+        Ok(Pooled { session: Some(session), in_transaction: false, permit: Some(permit), pool: self.clone() })
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
@@ -236,9 +193,7 @@ impl Pool {
 
 impl Pooled {
     fn session(&self) -> Result<&Session, StoreError> {
-        self.session
-            .as_ref()
-            .ok_or_else(|| unavailable("the connection is gone"))
+        self.session.as_ref().ok_or_else(|| unavailable("the connection is gone"))
     }
 }
 
@@ -304,9 +259,7 @@ impl Committer {
                 self.recover().await;
                 let message = error.to_string();
                 for request in group {
-                    let _ = request
-                        .answer
-                        .send(Err(unavailable(message.clone()).into()));
+                    let _ = request.answer.send(Err(unavailable(message.clone()).into()));
                 }
             }
         }
@@ -323,16 +276,10 @@ impl Committer {
         }
     }
 
-    async fn write_group(
-        &self,
-        group: &[Request],
-    ) -> Result<(Revision, Vec<Option<Revision>>), StoreError> {
+    async fn write_group(&self, group: &[Request]) -> Result<(Revision, Vec<Option<Revision>>), StoreError> {
         let facts = self.read_facts(group).await?;
         let mut overlay = Overlay::new(facts);
-        let outcomes: Vec<_> = group
-            .iter()
-            .map(|request| overlay.apply(&request.batch))
-            .collect();
+        let outcomes: Vec<_> = group.iter().map(|request| overlay.apply(&request.batch)).collect();
         if overlay.log.is_empty() {
             self.session.rollback().await?;
         } else {
@@ -341,51 +288,31 @@ impl Committer {
         Ok((overlay.facts.head, outcomes))
     }
 
-    /// One round trip: all statements are sent before the first answer is awaited, and the server runs them in the order of the polls.
+    /// One round trip, and one more for each range expectation but the first: the statements are sent before the first answer is awaited, and
+    /// the server runs them in the order of the polls.
     async fn read_facts(&self, group: &[Request]) -> Result<Facts, StoreError> {
         let session = &self.session;
         let (mut places, mut scans) = (Vec::new(), Vec::new());
         for expect in group.iter().flat_map(|request| &request.batch.expect) {
             match expect {
                 Expect::Version { table, key, .. } => places.push((table.0, key.clone())),
-                Expect::Range {
-                    table,
-                    range,
-                    limit,
-                    ..
-                } => scans.push((*table, range, *limit)),
+                Expect::Range { table, range, limit, .. } => scans.push((*table, range, *limit)),
             }
         }
-        let (names, keys): (Vec<&str>, Vec<&[u8]>) = places
-            .iter()
-            .map(|(name, key)| (*name, key.as_ref()))
-            .unzip();
+        let (names, keys): (Vec<&str>, Vec<&[u8]>) = places.iter().map(|(name, key)| (*name, key.as_ref())).unzip();
         let (begin, head) = (session.begin("READ COMMITTED"), session.lock_head());
         let versions = session.versions(&names, &keys);
         let ranges = async {
             let mut rows = Vec::new();
             for (table, range, limit) in &scans {
-                rows.push(
-                    session
-                        .scan(*table, range, *limit, false)
-                        .await?
-                        .into_iter()
-                        .map(|row| (row.key, row.version))
-                        .collect(),
-                );
+                rows.push(session.scan(*table, range, *limit, false).await?.into_iter().map(|row| (row.key, row.version)).collect());
             }
             Ok(rows)
         };
         // `biased`: the lock must be sent before what is read under it.
         let ((), head, versions, ranges) = tokio::try_join!(biased; begin, head, versions, ranges)?;
-        let found = versions
-            .into_iter()
-            .filter_map(|(place, version)| Some((places.get(place)?.clone(), version)));
-        Ok(Facts {
-            head,
-            versions: found.collect(),
-            ranges,
-        })
+        let found = versions.into_iter().filter_map(|(place, version)| Some((places.get(place)?.clone(), version)));
+        Ok(Facts { head, versions: found.collect(), ranges })
     }
 }
 
@@ -400,21 +327,12 @@ struct Overlay {
 
 impl Overlay {
     fn new(facts: Facts) -> Self {
-        Self {
-            facts,
-            next_range: 0,
-            writes: HashMap::new(),
-            log: Vec::new(),
-        }
+        Self { facts, next_range: 0, writes: HashMap::new(), log: Vec::new() }
     }
 
     fn apply(&mut self, batch: &Batch) -> Option<Revision> {
         // Every range expectation is counted, also of a batch that has failed already.
-        let held: Vec<bool> = batch
-            .expect
-            .iter()
-            .map(|expect| self.holds(expect))
-            .collect();
+        let held: Vec<bool> = batch.expect.iter().map(|expect| self.holds(expect)).collect();
         if held.contains(&false) {
             return None;
         }
@@ -425,9 +343,7 @@ impl Overlay {
         self.facts.head = revision;
         for write in &batch.writes {
             match write {
-                Write::Put { table, key, value } => self
-                    .writes
-                    .insert((table.0, key.clone()), Some((revision, value.clone()))),
+                Write::Put { table, key, value } => self.writes.insert((table.0, key.clone()), Some((revision, value.clone()))),
                 Write::Delete { table, key } => self.writes.insert((table.0, key.clone()), None),
             };
         }
@@ -437,11 +353,7 @@ impl Overlay {
 
     fn holds(&mut self, expect: &Expect) -> bool {
         match expect {
-            Expect::Version {
-                table,
-                key,
-                version,
-            } => {
+            Expect::Version { table, key, version } => {
                 let place = (table.0, key.clone());
                 let found = match self.writes.get(&place) {
                     Some(write) => write.as_ref().map(|(revision, _)| *revision),
@@ -449,18 +361,8 @@ impl Overlay {
                 };
                 found == *version
             }
-            Expect::Range {
-                table,
-                range,
-                limit,
-                fingerprint: expected,
-            } => {
-                let rows = self
-                    .facts
-                    .ranges
-                    .get(self.next_range)
-                    .map(Vec::as_slice)
-                    .unwrap_or_default();
+            Expect::Range { table, range, limit, fingerprint: expected } => {
+                let rows = self.facts.ranges.get(self.next_range).map(Vec::as_slice).unwrap_or_default();
                 self.next_range += 1;
                 fingerprint(rows.iter().map(|(key, version)| (key.as_ref(), *version))) == *expected
                     && !self.disturbs(*table, range, *limit, rows)
@@ -469,24 +371,13 @@ impl Overlay {
     }
 
     /// Whether a predecessor in the group changed what this scan sees: put a key up to where the scan ends, or deleted one that it saw.
-    fn disturbs(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        limit: u32,
-        rows: &[(Bytes, Revision)],
-    ) -> bool {
+    fn disturbs(&self, table: Table, range: &KeyRange, limit: u32, rows: &[(Bytes, Revision)]) -> bool {
         let is_full = usize::try_from(limit).is_ok_and(|limit| rows.len() >= limit);
         let last = rows.last().filter(|_| is_full).map(|(key, _)| key);
         let seen: HashSet<&Bytes> = rows.iter().map(|(key, _)| key).collect();
         self.writes.iter().any(|((name, key), write)| {
-            let within = *name == table.0
-                && *key >= range.start
-                && range.end.as_ref().is_none_or(|end| key < end);
-            within
-                && limit > 0
-                && last.is_none_or(|last| key <= last)
-                && (write.is_some() || seen.contains(key))
+            let within = *name == table.0 && *key >= range.start && range.end.as_ref().is_none_or(|end| key < end);
+            within && limit > 0 && last.is_none_or(|last| key <= last) && (write.is_some() || seen.contains(key))
         })
     }
 
@@ -504,11 +395,7 @@ impl Overlay {
         for row in &self.log {
             page.log(row);
         }
-        let (rows, log, delete) = (
-            session.insert_rows(&page),
-            session.insert_log(&page),
-            session.delete(&names, &keys),
-        );
+        let (rows, log, delete) = (session.insert_rows(&page), session.insert_log(&page), session.delete(&names, &keys));
         let (raise, commit) = (session.raise_head(self.facts.head), session.commit());
         tokio::try_join!(biased; rows, log, delete, raise, commit).map(|_| ())
     }
@@ -516,26 +403,14 @@ impl Overlay {
 
 fn read_pages(backup: &Path, send: &mpsc::Sender<Page>) -> Result<Revision, StoreError> {
     let (mut head, mut page) = (Revision(0), Page::default());
-    let deliver = |page: Page| {
-        send.blocking_send(page)
-            .map_err(|_| unavailable("the restore was given up"))
-    };
+    let deliver = |page: Page| send.blocking_send(page).map_err(|_| unavailable("the restore was given up"));
     redb_file::read_backup(backup, &mut |item| {
         match item {
             redb_file::BackupItem::Head(revision) => head = revision,
-            redb_file::BackupItem::Row {
-                table,
-                key,
-                version,
-                value,
-            } => page.row(table, key, version, value),
+            redb_file::BackupItem::Row { table, key, version, value } => page.row(table, key, version, value),
             redb_file::BackupItem::Log(row) => page.log(&row),
         }
-        if page.len() >= 1_000 {
-            deliver(std::mem::take(&mut page))
-        } else {
-            Ok(())
-        }
+        if page.len() >= 1_000 { deliver(std::mem::take(&mut page)) } else { Ok(()) }
     })?;
     deliver(page)?;
     Ok(head)
@@ -568,24 +443,11 @@ impl Snapshot for PostgresSnapshot {
         Ok(found.map(|(version, value)| Versioned { version, value }))
     }
 
-    async fn scan(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.pooled
-            .session()?
-            .scan(table, range, limit, false)
-            .await
+    async fn scan(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError> {
+        self.pooled.session()?.scan(table, range, limit, false).await
     }
 
-    async fn scan_reverse(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan_reverse(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError> {
         self.pooled.session()?.scan(table, range, limit, true).await
     }
 }
@@ -600,26 +462,17 @@ impl Store for PostgresStore {
         limits::check(&batch)?;
         let stopped = || CommitError::Store(unavailable("the committer has stopped"));
         let (answer, outcome) = oneshot::channel();
-        self.queue
-            .send(Request { batch, answer })
-            .await
-            .map_err(|_| stopped())?;
+        self.queue.send(Request { batch, answer }).await.map_err(|_| stopped())?;
         outcome.await.map_err(|_| stopped())?
     }
 
     async fn log_after(&self, after: Revision, limit: u32) -> Result<Vec<LogRow>, StoreError> {
         let pooled = self.pool.take().await?;
         let session = pooled.session()?;
-        session
-            .log(&session.log_after, revision_to(after), limit)
-            .await
+        session.log(&session.log_after, revision_to(after), limit).await
     }
 
-    async fn log_before(
-        &self,
-        before: Option<Revision>,
-        limit: u32,
-    ) -> Result<Vec<LogRow>, StoreError> {
+    async fn log_before(&self, before: Option<Revision>, limit: u32) -> Result<Vec<LogRow>, StoreError> {
         let before = before.map_or(i64::MAX, revision_to);
         let pooled = self.pool.take().await?;
         let session = pooled.session()?;
@@ -648,9 +501,7 @@ impl Store for PostgresStore {
         }
         let mut after = Revision(0);
         loop {
-            let rows = session
-                .log(&session.log_after, revision_to(after), PAGE_ROWS)
-                .await?;
+            let rows = session.log(&session.log_after, revision_to(after), PAGE_ROWS).await?;
             for row in &rows {
                 writer.log_row(row.revision, &encoding::encode_log_row(row))?;
             }

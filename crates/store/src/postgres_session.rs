@@ -15,19 +15,13 @@ pub(crate) fn unavailable(message: impl Into<String>) -> StoreError {
 pub(crate) fn failed(error: tokio_postgres::Error) -> StoreError {
     // The server's message may quote a value: only its class is told.
     match error.as_db_error() {
-        Some(server) => unavailable(format!(
-            "PostgreSQL answers {} ({})",
-            server.code().code(),
-            server.severity()
-        )),
+        Some(server) => unavailable(format!("PostgreSQL answers {} ({})", server.code().code(), server.severity())),
         None => unavailable(format!("PostgreSQL: {error}")),
     }
 }
 
 pub(crate) fn revision_from(number: i64) -> Result<Revision, StoreError> {
-    u64::try_from(number)
-        .map(Revision)
-        .map_err(|_| StoreError::Corrupt(format!("`{number}` is not a revision")))
+    u64::try_from(number).map(Revision).map_err(|_| StoreError::Corrupt(format!("`{number}` is not a revision")))
 }
 
 pub(crate) fn revision_to(revision: Revision) -> i64 {
@@ -64,10 +58,7 @@ async fn connect(config: &PostgresConfig) -> Result<Client, StoreError> {
             tracing::warn!(error = %failed(error), "a PostgreSQL connection ended");
         }
     });
-    let settings = format!(
-        "SET search_path TO {}; SET synchronous_commit TO on",
-        config.checked_schema()?
-    );
+    let settings = format!("SET search_path TO {}; SET synchronous_commit TO on", config.checked_schema()?);
     client.batch_execute(&settings).await.map_err(failed)?;
     Ok(client)
 }
@@ -75,14 +66,8 @@ async fn connect(config: &PostgresConfig) -> Result<Client, StoreError> {
 /// Makes the schema once; several nodes may start together.
 pub(crate) async fn create_schema(config: &PostgresConfig) -> Result<(), StoreError> {
     let (client, schema) = (connect(config).await?, config.checked_schema()?);
-    let sql =
-        "SELECT 1 FROM information_schema.tables WHERE table_schema = $1 AND table_name = 'head'";
-    if client
-        .query_opt(sql, &[&schema])
-        .await
-        .map_err(failed)?
-        .is_some()
-    {
+    let sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = $1 AND table_name = 'head'";
+    if client.query_opt(sql, &[&schema]).await.map_err(failed)?.is_some() {
         return Ok(());
     }
     let statements = format!(
@@ -114,13 +99,8 @@ impl Session {
             let bounded = format!(
                 "SELECT key, version, value FROM rows WHERE name = $1 AND key >= $2 AND key < $3 ORDER BY key {direction} LIMIT $4"
             );
-            let open = format!(
-                "SELECT key, version, value FROM rows WHERE name = $1 AND key >= $2 ORDER BY key {direction} LIMIT $3"
-            );
-            Ok(Scans {
-                bounded: client.prepare(&bounded).await?,
-                open: client.prepare(&open).await?,
-            })
+            let open = format!("SELECT key, version, value FROM rows WHERE name = $1 AND key >= $2 ORDER BY key {direction} LIMIT $3");
+            Ok(Scans { bounded: client.prepare(&bounded).await?, open: client.prepare(&open).await? })
         };
         Ok(Self {
             head: client.prepare("SELECT format, revision FROM head").await?,
@@ -158,10 +138,7 @@ impl Session {
     }
 
     pub(crate) async fn begin(&self, mode: &str) -> Result<(), StoreError> {
-        self.client
-            .batch_execute(&format!("BEGIN ISOLATION LEVEL {mode}"))
-            .await
-            .map_err(failed)
+        self.client.batch_execute(&format!("BEGIN ISOLATION LEVEL {mode}")).await.map_err(failed)
     }
 
     pub(crate) async fn rollback(&self) -> Result<(), StoreError> {
@@ -173,116 +150,51 @@ impl Session {
     }
 
     pub(crate) async fn read_head(&self) -> Result<Revision, StoreError> {
-        let row = self
-            .client
-            .query_one(&self.head, &[])
-            .await
-            .map_err(failed)?;
+        let row = self.client.query_one(&self.head, &[]).await.map_err(failed)?;
         let found = revision_from(row.get(0))?.0;
         if found > FORMAT_VERSION {
-            return Err(StoreError::UnsupportedFormat {
-                found,
-                supported: FORMAT_VERSION,
-            });
+            return Err(StoreError::UnsupportedFormat { found, supported: FORMAT_VERSION });
         }
         revision_from(row.get(1))
     }
 
     /// The head, locked until the transaction ends: whoever holds it is the only one that commits, on all nodes.
     pub(crate) async fn lock_head(&self) -> Result<Revision, StoreError> {
-        revision_from(
-            self.client
-                .query_one(&self.lock, &[])
-                .await
-                .map_err(failed)?
-                .get(0),
-        )
+        revision_from(self.client.query_one(&self.lock, &[]).await.map_err(failed)?.get(0))
     }
 
     pub(crate) async fn raise_head(&self, head: Revision) -> Result<(), StoreError> {
-        self.client
-            .execute(&self.raise, &[&revision_to(head)])
-            .await
-            .map(|_| ())
-            .map_err(failed)
+        self.client.execute(&self.raise, &[&revision_to(head)]).await.map(|_| ()).map_err(failed)
     }
 
-    pub(crate) async fn get(
-        &self,
-        table: Table,
-        key: &[u8],
-    ) -> Result<Option<(Revision, Bytes)>, StoreError> {
-        let row = self
-            .client
-            .query_opt(&self.get, &[&table.0, &key])
-            .await
-            .map_err(failed)?;
-        row.map(|row| {
-            Ok((
-                revision_from(row.get(0))?,
-                Bytes::copy_from_slice(row.get(1)),
-            ))
-        })
-        .transpose()
+    pub(crate) async fn get(&self, table: Table, key: &[u8]) -> Result<Option<(Revision, Bytes)>, StoreError> {
+        let row = self.client.query_opt(&self.get, &[&table.0, &key]).await.map_err(failed)?;
+        row.map(|row| Ok((revision_from(row.get(0))?, Bytes::copy_from_slice(row.get(1))))).transpose()
     }
 
     /// The versions of the keys that exist, each with its index in `keys`.
-    pub(crate) async fn versions(
-        &self,
-        names: &[&str],
-        keys: &[&[u8]],
-    ) -> Result<Vec<(usize, Revision)>, StoreError> {
+    pub(crate) async fn versions(&self, names: &[&str], keys: &[&[u8]]) -> Result<Vec<(usize, Revision)>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self
-            .client
-            .query(&self.versions, &[&names, &keys])
-            .await
-            .map_err(failed)?;
+        let rows = self.client.query(&self.versions, &[&names, &keys]).await.map_err(failed)?;
         let decode = |row: &tokio_postgres::Row| {
-            let place = usize::try_from(row.get::<_, i64>(0) - 1)
-                .map_err(|_| StoreError::Corrupt("a row has no place".to_owned()))?;
+            let place = usize::try_from(row.get::<_, i64>(0) - 1).map_err(|_| StoreError::Corrupt("a row has no place".to_owned()))?;
             Ok((place, revision_from(row.get(1))?))
         };
         rows.iter().map(decode).collect()
     }
 
-    pub(crate) async fn scan(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        limit: u32,
-        reverse: bool,
-    ) -> Result<Vec<Row>, StoreError> {
-        let scans = if reverse {
-            &self.reverse
-        } else {
-            &self.forward
-        };
+    pub(crate) async fn scan(&self, table: Table, range: &KeyRange, limit: u32, reverse: bool) -> Result<Vec<Row>, StoreError> {
+        let scans = if reverse { &self.reverse } else { &self.forward };
         let (start, limit) = (range.start.as_ref(), i64::from(limit));
         let rows = match range.end.as_deref() {
-            Some(end) => {
-                self.client
-                    .query(&scans.bounded, &[&table.0, &start, &end, &limit])
-                    .await
-            }
-            None => {
-                self.client
-                    .query(&scans.open, &[&table.0, &start, &limit])
-                    .await
-            }
+            Some(end) => self.client.query(&scans.bounded, &[&table.0, &start, &end, &limit]).await,
+            None => self.client.query(&scans.open, &[&table.0, &start, &limit]).await,
         };
         let decode = |row: tokio_postgres::Row| {
-            let (key, value) = (
-                Bytes::copy_from_slice(row.get(0)),
-                Bytes::copy_from_slice(row.get(2)),
-            );
-            Ok(Row {
-                key,
-                version: revision_from(row.get(1))?,
-                value,
-            })
+            let (key, value) = (Bytes::copy_from_slice(row.get(0)), Bytes::copy_from_slice(row.get(2)));
+            Ok(Row { key, version: revision_from(row.get(1))?, value })
         };
         rows.map_err(failed)?.into_iter().map(decode).collect()
     }
@@ -291,79 +203,36 @@ impl Session {
         if keys.is_empty() {
             return Ok(());
         }
-        self.client
-            .execute(&self.delete, &[&names, &keys])
-            .await
-            .map(|_| ())
-            .map_err(failed)
+        self.client.execute(&self.delete, &[&names, &keys]).await.map(|_| ()).map_err(failed)
     }
 
     pub(crate) async fn insert_rows(&self, page: &Page) -> Result<(), StoreError> {
         if page.names.is_empty() {
             return Ok(());
         }
-        let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-            [&page.names, &page.keys, &page.versions, &page.values];
-        self.client
-            .execute(&self.put, &columns)
-            .await
-            .map(|_| ())
-            .map_err(failed)
+        let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&page.names, &page.keys, &page.versions, &page.values];
+        self.client.execute(&self.put, &columns).await.map(|_| ()).map_err(failed)
     }
 
     pub(crate) async fn insert_log(&self, page: &Page) -> Result<(), StoreError> {
         if page.revisions.is_empty() {
             return Ok(());
         }
-        self.client
-            .execute(&self.append, &[&page.revisions, &page.entries])
-            .await
-            .map(|_| ())
-            .map_err(failed)
+        self.client.execute(&self.append, &[&page.revisions, &page.entries]).await.map(|_| ()).map_err(failed)
     }
 
     /// Log rows beyond `bound`, by one of the two log statements.
-    pub(crate) async fn log(
-        &self,
-        statement: &Statement,
-        bound: i64,
-        limit: u32,
-    ) -> Result<Vec<LogRow>, StoreError> {
-        let rows = self
-            .client
-            .query(statement, &[&bound, &i64::from(limit)])
-            .await
-            .map_err(failed)?;
-        rows.iter()
-            .map(|row| encoding::decode_log_row(revision_from(row.get(0))?, row.get(1)))
-            .collect()
+    pub(crate) async fn log(&self, statement: &Statement, bound: i64, limit: u32) -> Result<Vec<LogRow>, StoreError> {
+        let rows = self.client.query(statement, &[&bound, &i64::from(limit)]).await.map_err(failed)?;
+        rows.iter().map(|row| encoding::decode_log_row(revision_from(row.get(0))?, row.get(1))).collect()
     }
 
     /// Rows of all tables behind the place, in order.
-    pub(crate) async fn rows_after(
-        &self,
-        name: &str,
-        key: &[u8],
-        limit: u32,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
-        let rows = self
-            .client
-            .query(&self.rows_after, &[&name, &key, &i64::from(limit)])
-            .await
-            .map_err(failed)?;
+    pub(crate) async fn rows_after(&self, name: &str, key: &[u8], limit: u32) -> Result<Vec<(String, Row)>, StoreError> {
+        let rows = self.client.query(&self.rows_after, &[&name, &key, &i64::from(limit)]).await.map_err(failed)?;
         let decode = |row: tokio_postgres::Row| {
-            let (key, value) = (
-                Bytes::copy_from_slice(row.get(1)),
-                Bytes::copy_from_slice(row.get(3)),
-            );
-            Ok((
-                row.get(0),
-                Row {
-                    key,
-                    version: revision_from(row.get(2))?,
-                    value,
-                },
-            ))
+            let (key, value) = (Bytes::copy_from_slice(row.get(1)), Bytes::copy_from_slice(row.get(3)));
+            Ok((row.get(0), Row { key, version: revision_from(row.get(2))?, value }))
         };
         rows.into_iter().map(decode).collect()
     }

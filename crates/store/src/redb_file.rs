@@ -10,15 +10,12 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redb::{
-    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
-    TableError, WriteTransaction,
-};
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Batch, CommitError, Expect, FORMAT_VERSION, KeyRange, LogRow, Revision, Row, Snapshot, Store,
-    StoreError, Table, Versioned, Write, encoding, fingerprint, limits,
+    Batch, CommitError, Expect, FORMAT_VERSION, KeyRange, LogRow, Revision, Row, Snapshot, Store, StoreError, Table, Versioned, Write,
+    encoding, fingerprint, limits,
 };
 
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
@@ -35,10 +32,7 @@ const QUEUE_BATCHES: usize = 4 * GROUP_BATCHES;
 /// opening stays quick; below it the walk takes less than a few seconds.
 const QUICK_REPAIR_FROM_BYTES: u64 = 1 << 30;
 
-type RowGuards<'a> = (
-    redb::AccessGuard<'a, &'static [u8]>,
-    redb::AccessGuard<'a, &'static [u8]>,
-);
+type RowGuards<'a> = (redb::AccessGuard<'a, &'static [u8]>, redb::AccessGuard<'a, &'static [u8]>);
 
 /// Settings of a [`RedbStore`].
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +43,7 @@ pub struct RedbOptions {
 
 impl Default for RedbOptions {
     fn default() -> Self {
-        Self {
-            cache_bytes: 128 * 1024 * 1024,
-        }
+        Self { cache_bytes: 128 * 1024 * 1024 }
     }
 }
 
@@ -81,12 +73,8 @@ fn failed(error: impl Into<redb::Error>) -> StoreError {
 }
 
 /// Runs file work off the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(unavailable)?
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(unavailable)?
 }
 
 impl RedbStore {
@@ -101,21 +89,10 @@ impl RedbStore {
         let database = Arc::new(database);
         let head = watch::Sender::new(head);
         let (queue, requests) = mpsc::channel(QUEUE_BATCHES);
-        let committer = Committer {
-            database: database.clone(),
-            head: head.clone(),
-            path: path.to_owned(),
-        };
-        let committer = std::thread::Builder::new()
-            .name("store-committer".to_owned())
-            .spawn(move || committer.run(requests))
-            .map_err(unavailable)?;
-        Ok(Self {
-            database,
-            queue: Some(queue),
-            committer: Some(committer),
-            head,
-        })
+        let committer = Committer { database: database.clone(), head: head.clone(), path: path.to_owned() };
+        let committer =
+            std::thread::Builder::new().name("store-committer".to_owned()).spawn(move || committer.run(requests)).map_err(unavailable)?;
+        Ok(Self { database, queue: Some(queue), committer: Some(committer), head })
     }
 
     /// Copies a backup that any engine wrote to `path`, where no file may be, and opens it.
@@ -130,12 +107,7 @@ impl RedbStore {
                 head = revision;
                 Ok(())
             }
-            BackupItem::Row {
-                table,
-                key,
-                version,
-                value,
-            } => writer.row(table, key, version, value),
+            BackupItem::Row { table, key, version, value } => writer.row(table, key, version, value),
             BackupItem::Log(row) => writer.log_row(row.revision, &encoding::encode_log_row(&row)),
         })?;
         writer.finish(head)?;
@@ -146,30 +118,18 @@ impl RedbStore {
         self.database.begin_read().map_err(failed)
     }
 
-    fn read_log(
-        &self,
-        range: std::ops::Range<u64>,
-        limit: u32,
-        reverse: bool,
-    ) -> Result<Vec<LogRow>, StoreError> {
+    fn read_log(&self, range: std::ops::Range<u64>, limit: u32, reverse: bool) -> Result<Vec<LogRow>, StoreError> {
         if range.is_empty() {
             return Ok(Vec::new());
         }
         let log = self.read()?.open_table(LOG).map_err(failed)?;
         let rows = log.range(range).map_err(failed)?;
-        let decode = |row: Result<
-            (redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>),
-            redb::StorageError,
-        >| {
+        let decode = |row: Result<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
             let (revision, value) = row.map_err(failed)?;
             encoding::decode_log_row(Revision(revision.value()), value.value())
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if reverse {
-            rows.rev().take(limit).map(decode).collect()
-        } else {
-            rows.take(limit).map(decode).collect()
-        }
+        if reverse { rows.rev().take(limit).map(decode).collect() } else { rows.take(limit).map(decode).collect() }
     }
 }
 
@@ -185,22 +145,14 @@ impl Drop for RedbStore {
 
 fn open_database(path: &Path, options: RedbOptions) -> Result<(Database, Revision), StoreError> {
     let is_new = create_private_file(path)?;
-    let database = Database::builder()
-        .set_cache_size(options.cache_bytes)
-        .create(path)
-        .map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => {
-                unavailable(format!("`{}` is open in another process", path.display()))
-            }
-            redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
-                StoreError::Corrupt(what)
-            }
-            redb::DatabaseError::UpgradeRequired(found) => StoreError::Corrupt(format!(
-                "`{}` has the old redb file version {found}",
-                path.display()
-            )),
-            other => unavailable(format!("`{}`: {other}", path.display())),
-        })?;
+    let database = Database::builder().set_cache_size(options.cache_bytes).create(path).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => unavailable(format!("`{}` is open in another process", path.display())),
+        redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => StoreError::Corrupt(what),
+        redb::DatabaseError::UpgradeRequired(found) => {
+            StoreError::Corrupt(format!("`{}` has the old redb file version {found}", path.display()))
+        }
+        other => unavailable(format!("`{}`: {other}", path.display())),
+    })?;
     let head = check_format(&database)?;
     if is_new {
         sync_parent(path)?;
@@ -222,13 +174,8 @@ fn create_private_file(path: &Path) -> Result<bool, StoreError> {
 
 /// A new name is durable when its directory is.
 fn sync_parent(path: &Path) -> Result<(), StoreError> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    std::fs::File::open(parent)
-        .and_then(|directory| directory.sync_all())
-        .map_err(unavailable)
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(parent).and_then(|directory| directory.sync_all()).map_err(unavailable)
 }
 
 /// The newest revision, after the format version was found readable. An empty file becomes an empty store.
@@ -240,9 +187,7 @@ fn check_format(database: &Database) -> Result<Revision, StoreError> {
         Err(error) => return Err(failed(error)),
     }
     if read.list_tables().map_err(failed)?.next().is_some() {
-        return Err(StoreError::Corrupt(
-            "the file is a redb database, but not a store".to_owned(),
-        ));
+        return Err(StoreError::Corrupt("the file is a redb database, but not a store".to_owned()));
     }
     let write = database.begin_write().map_err(failed)?;
     {
@@ -259,16 +204,11 @@ fn check_format(database: &Database) -> Result<Revision, StoreError> {
 fn read_head(meta: &impl ReadableTable<&'static str, u64>) -> Result<Revision, StoreError> {
     let number = |name: &str| {
         let guard = meta.get(name).map_err(failed)?;
-        guard
-            .map(|guard| guard.value())
-            .ok_or_else(|| StoreError::Corrupt(format!("the record `{name}` is missing")))
+        guard.map(|guard| guard.value()).ok_or_else(|| StoreError::Corrupt(format!("the record `{name}` is missing")))
     };
     let found = number(FORMAT)?;
     if found > FORMAT_VERSION {
-        return Err(StoreError::UnsupportedFormat {
-            found,
-            supported: FORMAT_VERSION,
-        });
+        return Err(StoreError::UnsupportedFormat { found, supported: FORMAT_VERSION });
     }
     number(HEAD).map(Revision)
 }
@@ -281,58 +221,29 @@ fn scan_rows(
     reverse: bool,
 ) -> Result<Vec<Row>, StoreError> {
     let start = encoding::row_key(table.0, &range.start);
-    let end = range.end.as_ref().map_or_else(
-        || encoding::table_end(table.0),
-        |end| encoding::row_key(table.0, end),
-    );
+    let end = range.end.as_ref().map_or_else(|| encoding::table_end(table.0), |end| encoding::row_key(table.0, end));
     if start >= end {
         return Ok(Vec::new());
     }
-    let found = rows
-        .range::<&[u8]>(start.as_slice()..end.as_slice())
-        .map_err(failed)?;
+    let found = rows.range::<&[u8]>(start.as_slice()..end.as_slice()).map_err(failed)?;
     let decode = |row: Result<RowGuards<'_>, redb::StorageError>| {
         let (key, value) = row.map_err(failed)?;
         let key = Bytes::copy_from_slice(encoding::split_row_key(key.value())?.1);
         let Versioned { version, value } = encoding::versioned(value.value())?;
-        Ok(Row {
-            key,
-            version,
-            value,
-        })
+        Ok(Row { key, version, value })
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    if reverse {
-        found.rev().take(limit).map(decode).collect()
-    } else {
-        found.take(limit).map(decode).collect()
-    }
+    if reverse { found.rev().take(limit).map(decode).collect() } else { found.take(limit).map(decode).collect() }
 }
 
-fn holds(
-    rows: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    expect: &Expect,
-) -> Result<bool, StoreError> {
+fn holds(rows: &impl ReadableTable<&'static [u8], &'static [u8]>, expect: &Expect) -> Result<bool, StoreError> {
     match expect {
-        Expect::Version {
-            table,
-            key,
-            version,
-        } => {
-            let row = rows
-                .get(encoding::row_key(table.0, key).as_slice())
-                .map_err(failed)?;
-            let found = row
-                .map(|row| encoding::split_row_value(row.value()).map(|(version, _)| version))
-                .transpose()?;
+        Expect::Version { table, key, version } => {
+            let row = rows.get(encoding::row_key(table.0, key).as_slice()).map_err(failed)?;
+            let found = row.map(|row| encoding::split_row_value(row.value()).map(|(version, _)| version)).transpose()?;
             Ok(found == *version)
         }
-        Expect::Range {
-            table,
-            range,
-            limit,
-            fingerprint: expected,
-        } => {
+        Expect::Range { table, range, limit, fingerprint: expected } => {
             let rows = scan_rows(rows, *table, range, *limit, false)?;
             Ok(fingerprint(rows.iter().map(|row| (row.key.as_ref(), row.version))) == *expected)
         }
@@ -375,39 +286,25 @@ impl Committer {
                 tracing::error!(%error, batches = group.len(), "a group of commits failed");
                 let message = error.to_string();
                 for request in group {
-                    let _ = request
-                        .answer
-                        .send(Err(StoreError::Unavailable(message.clone()).into()));
+                    let _ = request.answer.send(Err(StoreError::Unavailable(message.clone()).into()));
                 }
             }
         }
     }
 
     /// One transaction for the group: the new head, and for each batch its revision or `None` for a conflict.
-    fn write_group(
-        &self,
-        group: &[Request],
-    ) -> Result<(Revision, Vec<Option<Revision>>), StoreError> {
+    fn write_group(&self, group: &[Request]) -> Result<(Revision, Vec<Option<Revision>>), StoreError> {
         let mut write = self.database.begin_write().map_err(failed)?;
-        write
-            .set_durability(Durability::Immediate)
-            .map_err(unavailable)?;
+        write.set_durability(Durability::Immediate).map_err(unavailable)?;
         let file_bytes = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
         write.set_quick_repair(file_bytes >= QUICK_REPAIR_FROM_BYTES);
         let mut head = *self.head.borrow();
         let before = head;
-        let outcomes = group
-            .iter()
-            .map(|request| write_batch(&write, &request.batch, &mut head))
-            .collect::<Result<Vec<_>, _>>()?;
+        let outcomes = group.iter().map(|request| write_batch(&write, &request.batch, &mut head)).collect::<Result<Vec<_>, _>>()?;
         if head == before {
             write.abort().map_err(failed)?;
         } else {
-            write
-                .open_table(META)
-                .map_err(failed)?
-                .insert(HEAD, head.0)
-                .map_err(failed)?;
+            write.open_table(META).map_err(failed)?.insert(HEAD, head.0).map_err(failed)?;
             write.commit().map_err(failed)?;
         }
         Ok((head, outcomes))
@@ -415,11 +312,7 @@ impl Committer {
 }
 
 /// Checks everything before the first write, so that a refused batch leaves nothing in the group's transaction.
-fn write_batch(
-    write: &WriteTransaction,
-    batch: &Batch,
-    head: &mut Revision,
-) -> Result<Option<Revision>, StoreError> {
+fn write_batch(write: &WriteTransaction, batch: &Batch, head: &mut Revision) -> Result<Option<Revision>, StoreError> {
     let mut rows = write.open_table(ROWS).map_err(failed)?;
     for expect in &batch.expect {
         if !holds(&rows, expect)? {
@@ -433,25 +326,16 @@ fn write_batch(
     for change in &batch.writes {
         match change {
             Write::Put { table, key, value } => {
-                let (key, value) = (
-                    encoding::row_key(table.0, key),
-                    encoding::row_value(*head, value),
-                );
-                rows.insert(key.as_slice(), value.as_slice())
-                    .map_err(failed)?;
+                let (key, value) = (encoding::row_key(table.0, key), encoding::row_value(*head, value));
+                rows.insert(key.as_slice(), value.as_slice()).map_err(failed)?;
             }
             Write::Delete { table, key } => {
-                rows.remove(encoding::row_key(table.0, key).as_slice())
-                    .map_err(failed)?;
+                rows.remove(encoding::row_key(table.0, key).as_slice()).map_err(failed)?;
             }
         }
     }
     let row = encoding::encode_log_row(&encoding::log_row(*head, batch));
-    write
-        .open_table(LOG)
-        .map_err(failed)?
-        .insert(head.0, row.as_slice())
-        .map_err(failed)?;
+    write.open_table(LOG).map_err(failed)?.insert(head.0, row.as_slice()).map_err(failed)?;
     Ok(Some(*head))
 }
 
@@ -469,10 +353,7 @@ impl Store for RedbStore {
         let stopped = || CommitError::Store(unavailable("the committer has stopped"));
         let (answer, outcome) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
-        queue
-            .send(Request { batch, answer })
-            .await
-            .map_err(|_| stopped())?;
+        queue.send(Request { batch, answer }).await.map_err(|_| stopped())?;
         outcome.await.map_err(|_| stopped())?
     }
 
@@ -480,11 +361,7 @@ impl Store for RedbStore {
         self.read_log(after.0.saturating_add(1)..u64::MAX, limit, false)
     }
 
-    async fn log_before(
-        &self,
-        before: Option<Revision>,
-        limit: u32,
-    ) -> Result<Vec<LogRow>, StoreError> {
+    async fn log_before(&self, before: Option<Revision>, limit: u32) -> Result<Vec<LogRow>, StoreError> {
         self.read_log(0..before.map_or(u64::MAX, |before| before.0), limit, true)
     }
 
@@ -502,15 +379,8 @@ impl Store for RedbStore {
                     head = revision;
                     Ok(())
                 }
-                BackupItem::Row {
-                    table,
-                    key,
-                    version,
-                    value,
-                } => writer.row(table, key, version, value),
-                BackupItem::Log(row) => {
-                    writer.log_row(row.revision, &encoding::encode_log_row(&row))
-                }
+                BackupItem::Row { table, key, version, value } => writer.row(table, key, version, value),
+                BackupItem::Log(row) => writer.log_row(row.revision, &encoding::encode_log_row(&row)),
             })?;
             writer.finish(head)?;
             Ok(head)
@@ -531,28 +401,15 @@ impl Snapshot for RedbSnapshot {
     }
 
     async fn get(&self, table: Table, key: &[u8]) -> Result<Option<Versioned>, StoreError> {
-        let row = self
-            .rows
-            .get(encoding::row_key(table.0, key).as_slice())
-            .map_err(failed)?;
+        let row = self.rows.get(encoding::row_key(table.0, key).as_slice()).map_err(failed)?;
         row.map(|row| encoding::versioned(row.value())).transpose()
     }
 
-    async fn scan(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError> {
         scan_rows(&self.rows, table, range, limit, false)
     }
 
-    async fn scan_reverse(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan_reverse(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError> {
         scan_rows(&self.rows, table, range, limit, true)
     }
 }
@@ -560,60 +417,27 @@ impl Snapshot for RedbSnapshot {
 /// One item of a backup, in the order head, rows, log.
 pub(crate) enum BackupItem<'a> {
     Head(Revision),
-    Row {
-        table: &'a str,
-        key: &'a [u8],
-        version: Revision,
-        value: &'a [u8],
-    },
+    Row { table: &'a str, key: &'a [u8], version: Revision, value: &'a [u8] },
     Log(LogRow),
 }
 
 /// Reads a backup from front to end.
-pub(crate) fn read_backup(
-    path: &Path,
-    visit: &mut dyn FnMut(BackupItem<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let database = redb::Builder::new()
-        .open_read_only(path)
-        .map_err(|error| unavailable(format!("`{}`: {error}", path.display())))?;
+pub(crate) fn read_backup(path: &Path, visit: &mut dyn FnMut(BackupItem<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    let database = redb::Builder::new().open_read_only(path).map_err(|error| unavailable(format!("`{}`: {error}", path.display())))?;
     read_items(&database.begin_read().map_err(failed)?, visit)
 }
 
-fn read_items(
-    read: &ReadTransaction,
-    visit: &mut dyn FnMut(BackupItem<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    visit(BackupItem::Head(read_head(
-        &read.open_table(META).map_err(failed)?,
-    )?))?;
-    for row in read
-        .open_table(ROWS)
-        .map_err(failed)?
-        .iter()
-        .map_err(failed)?
-    {
+fn read_items(read: &ReadTransaction, visit: &mut dyn FnMut(BackupItem<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    visit(BackupItem::Head(read_head(&read.open_table(META).map_err(failed)?)?))?;
+    for row in read.open_table(ROWS).map_err(failed)?.iter().map_err(failed)? {
         let (key, value) = row.map_err(failed)?;
         let (table, key) = encoding::split_row_key(key.value())?;
         let (version, value) = encoding::split_row_value(value.value())?;
-        visit(BackupItem::Row {
-            table,
-            key,
-            version,
-            value,
-        })?;
+        visit(BackupItem::Row { table, key, version, value })?;
     }
-    for row in read
-        .open_table(LOG)
-        .map_err(failed)?
-        .iter()
-        .map_err(failed)?
-    {
+    for row in read.open_table(LOG).map_err(failed)?.iter().map_err(failed)? {
         let (revision, value) = row.map_err(failed)?;
-        visit(BackupItem::Log(encoding::decode_log_row(
-            Revision(revision.value()),
-            value.value(),
-        )?))?;
+        visit(BackupItem::Log(encoding::decode_log_row(Revision(revision.value()), value.value())?))?;
     }
     Ok(())
 }
@@ -642,45 +466,22 @@ impl BackupWriter {
         }
         let (database, _) = open_database(&partial, RedbOptions::default())?;
         let write = database.begin_write().map_err(failed)?;
-        Ok(Self {
-            database,
-            write,
-            partial,
-            path: path.to_owned(),
-        })
+        Ok(Self { database, write, partial, path: path.to_owned() })
     }
 
-    pub(crate) fn row(
-        &mut self,
-        table: &str,
-        key: &[u8],
-        version: Revision,
-        value: &[u8],
-    ) -> Result<(), StoreError> {
+    pub(crate) fn row(&mut self, table: &str, key: &[u8], version: Revision, value: &[u8]) -> Result<(), StoreError> {
         let mut rows = self.write.open_table(ROWS).map_err(failed)?;
-        rows.insert(
-            encoding::row_key(table, key).as_slice(),
-            encoding::row_value(version, value).as_slice(),
-        )
-        .map_err(failed)?;
+        rows.insert(encoding::row_key(table, key).as_slice(), encoding::row_value(version, value).as_slice()).map_err(failed)?;
         Ok(())
     }
 
     pub(crate) fn log_row(&mut self, revision: Revision, row: &[u8]) -> Result<(), StoreError> {
-        self.write
-            .open_table(LOG)
-            .map_err(failed)?
-            .insert(revision.0, row)
-            .map_err(failed)?;
+        self.write.open_table(LOG).map_err(failed)?.insert(revision.0, row).map_err(failed)?;
         Ok(())
     }
 
     pub(crate) fn finish(self, head: Revision) -> Result<(), StoreError> {
-        self.write
-            .open_table(META)
-            .map_err(failed)?
-            .insert(HEAD, head.0)
-            .map_err(failed)?;
+        self.write.open_table(META).map_err(failed)?.insert(HEAD, head.0).map_err(failed)?;
         self.write.commit().map_err(failed)?;
         drop(self.database);
         std::fs::rename(&self.partial, &self.path).map_err(unavailable)?;

@@ -61,16 +61,7 @@ impl<V: Clone> Tree<V> {
 
     pub(crate) fn insert(&mut self, key: Bytes, value: V) {
         let priority = PRIORITY.hash_one(key.as_ref());
-        insert(
-            &mut self.root,
-            Node {
-                key,
-                value,
-                priority,
-                left: None,
-                right: None,
-            },
-        );
+        insert(&mut self.root, Node { key, value, priority, left: None, right: None });
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) {
@@ -81,13 +72,7 @@ impl<V: Clone> Tree<V> {
     }
 
     /// Visits the pairs of the range in order until `visit` answers `false`.
-    pub(crate) fn walk(
-        &self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        direction: Direction,
-        visit: &mut dyn FnMut(&Bytes, &V) -> bool,
-    ) {
+    pub(crate) fn walk(&self, start: &[u8], end: Option<&[u8]>, direction: Direction, visit: &mut dyn FnMut(&Bytes, &V) -> bool) {
         walk(self.root.as_ref(), &Bounds { start, end }, direction, visit);
     }
 }
@@ -102,21 +87,13 @@ fn insert<V: Clone>(link: &mut Link<V>, new: Node<V>) {
         Ordering::Equal => node.value = new.value,
         Ordering::Less => {
             insert(&mut node.left, new);
-            if node
-                .left
-                .as_ref()
-                .is_some_and(|left| left.priority > node.priority)
-            {
+            if node.left.as_ref().is_some_and(|left| left.priority > node.priority) {
                 rotate(link, Direction::Forward);
             }
         }
         Ordering::Greater => {
             insert(&mut node.right, new);
-            if node
-                .right
-                .as_ref()
-                .is_some_and(|right| right.priority > node.priority)
-            {
+            if node.right.as_ref().is_some_and(|right| right.priority > node.priority) {
                 rotate(link, Direction::Reverse);
             }
         }
@@ -129,11 +106,7 @@ fn rotate<V: Clone>(link: &mut Link<V>, child: Direction) {
         return;
     };
     let node = Arc::make_mut(&mut parent);
-    let lifted = if child == Direction::Forward {
-        node.left.take()
-    } else {
-        node.right.take()
-    };
+    let lifted = if child == Direction::Forward { node.left.take() } else { node.right.take() };
     let Some(mut lifted) = lifted else {
         *link = Some(parent);
         return;
@@ -176,12 +149,7 @@ fn merge<V: Clone>(left: Link<V>, right: Link<V>) -> Link<V> {
     }
 }
 
-fn walk<V>(
-    link: Option<&Arc<Node<V>>>,
-    bounds: &Bounds<'_>,
-    direction: Direction,
-    visit: &mut dyn FnMut(&Bytes, &V) -> bool,
-) -> bool {
+fn walk<V>(link: Option<&Arc<Node<V>>>, bounds: &Bounds<'_>, direction: Direction, visit: &mut dyn FnMut(&Bytes, &V) -> bool) -> bool {
     let Some(node) = link else { return true };
     let key = node.key.as_ref();
     let after_start = key >= bounds.start;
@@ -207,12 +175,7 @@ mod tests {
 
     use super::*;
 
-    fn pairs(
-        tree: &Tree<u32>,
-        start: &[u8],
-        end: Option<&[u8]>,
-        direction: Direction,
-    ) -> Vec<(Vec<u8>, u32)> {
+    fn pairs(tree: &Tree<u32>, start: &[u8], end: Option<&[u8]>, direction: Direction) -> Vec<(Vec<u8>, u32)> {
         let mut out = Vec::new();
         tree.walk(start, end, direction, &mut |key, value| {
             out.push((key.to_vec(), *value));
@@ -252,18 +215,12 @@ mod tests {
     #[test]
     fn ascending_keys_stay_shallow() {
         fn depth<V>(link: Option<&Arc<Node<V>>>) -> usize {
-            link.map_or(0, |node| {
-                1 + depth(node.left.as_ref()).max(depth(node.right.as_ref()))
-            })
+            link.map_or(0, |node| 1 + depth(node.left.as_ref()).max(depth(node.right.as_ref())))
         }
         let mut tree = Tree::default();
         for key in 0u64..20_000 {
             tree.insert(Bytes::copy_from_slice(&key.to_be_bytes()), ());
         }
-        assert!(
-            depth(tree.root.as_ref()) < 80,
-            "depth {}",
-            depth(tree.root.as_ref())
-        );
+        assert!(depth(tree.root.as_ref()) < 80, "depth {}", depth(tree.root.as_ref()));
     }
 }

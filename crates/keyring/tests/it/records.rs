@@ -38,125 +38,54 @@ fn domains_are_apart() {
     let keyring = ephemeral();
     let sealed = keyring.seal(&DOMAIN, b"", b"secret").unwrap();
     let others = [
-        Domain {
-            purpose: "secret",
-            ..DOMAIN
-        },
-        Domain {
-            account: "111122223334",
-            ..DOMAIN
-        },
-        Domain {
-            region: "eu-central-2",
-            ..DOMAIN
-        },
+        Domain { purpose: "secret", ..DOMAIN },
+        Domain { account: "111122223334", ..DOMAIN },
+        Domain { region: "eu-central-2", ..DOMAIN },
         // The same characters, cut elsewhere.
         Domain::new("secrets1", "11122223333", "eu-central-1"),
         Domain::new("secrets", "111122223333eu-central-1", ""),
     ];
     for other in others {
-        assert!(
-            is_refused(keyring.open_record(&other, b"", &sealed)),
-            "{other:?}"
-        );
+        assert!(is_refused(keyring.open_record(&other, b"", &sealed)), "{other:?}");
     }
 }
 
 #[test]
 fn every_flipped_bit_and_every_length_is_refused() {
     let keyring = ephemeral();
-    let sealed = keyring
-        .seal(&DOMAIN, b"key", b"a secret of some length")
-        .unwrap();
+    let sealed = keyring.seal(&DOMAIN, b"key", b"a secret of some length").unwrap();
     for position in 0..sealed.len() {
         for bit in 0..8 {
             let mut changed = sealed.clone();
             changed[position] ^= 1 << bit;
-            assert!(
-                is_refused(keyring.open_record(&DOMAIN, b"key", &changed)),
-                "byte {position} bit {bit}"
-            );
+            assert!(is_refused(keyring.open_record(&DOMAIN, b"key", &changed)), "byte {position} bit {bit}");
         }
-        assert!(is_refused(keyring.open_record(
-            &DOMAIN,
-            b"key",
-            &sealed[..position]
-        )));
+        assert!(is_refused(keyring.open_record(&DOMAIN, b"key", &sealed[..position])));
     }
-    assert!(is_refused(keyring.open_record(
-        &DOMAIN,
-        b"key",
-        &[sealed.as_slice(), b"x"].concat()
-    )));
+    assert!(is_refused(keyring.open_record(&DOMAIN, b"key", &[sealed.as_slice(), b"x"].concat())));
 }
 
 #[test]
 fn no_two_records_share_their_random_part() {
     let keyring = ephemeral();
-    let records: HashSet<Vec<u8>> = (0..1_000)
-        .map(|_| keyring.seal(&DOMAIN, b"", b"same").unwrap()[3..31].to_vec())
-        .collect();
+    let records: HashSet<Vec<u8>> = (0..1_000).map(|_| keyring.seal(&DOMAIN, b"", b"same").unwrap()[3..31].to_vec()).collect();
     assert_eq!(records.len(), 1_000);
 }
 
 #[test]
 fn tokens_are_bound_and_expire() {
     let keyring = ephemeral();
-    let token = keyring
-        .seal_token("page", b"caller+filter", b"position", 100)
-        .unwrap();
-    assert!(
-        token
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    );
-    assert_eq!(
-        keyring
-            .open_token("page", b"caller+filter", &token, 99)
-            .unwrap()
-            .as_slice(),
-        b"position"
-    );
-    assert!(matches!(
-        keyring.open_token("page", b"caller+filter", &token, 100),
-        Err(KeyringError::Expired)
-    ));
-    assert!(is_refused(keyring.open_token(
-        "page",
-        b"another caller",
-        &token,
-        99
-    )));
-    assert!(is_refused(keyring.open_token(
-        "message",
-        b"caller+filter",
-        &token,
-        99
-    )));
-    assert!(is_refused(keyring.open_token(
-        "page",
-        b"caller+filter",
-        &token[1..],
-        99
-    )));
+    let token = keyring.seal_token("page", b"caller+filter", b"position", 100).unwrap();
+    assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+    assert_eq!(keyring.open_token("page", b"caller+filter", &token, 99).unwrap().as_slice(), b"position");
+    assert!(matches!(keyring.open_token("page", b"caller+filter", &token, 100), Err(KeyringError::Expired)));
+    assert!(is_refused(keyring.open_token("page", b"another caller", &token, 99)));
+    assert!(is_refused(keyring.open_token("message", b"caller+filter", &token, 99)));
+    assert!(is_refused(keyring.open_token("page", b"caller+filter", &token[1..], 99)));
     let never = keyring.seal_token("page", b"", b"", u64::MAX).unwrap();
-    assert_eq!(
-        keyring
-            .open_token("page", b"", &never, u64::MAX - 1)
-            .unwrap()
-            .as_slice(),
-        b""
-    );
-    assert!(matches!(
-        keyring.seal_token("page", b"", &vec![0; MAX_TOKEN_BYTES], 1),
-        Err(KeyringError::TooLong)
-    ));
-    assert!(is_refused(keyring.open_token(
-        "page",
-        b"",
-        &"A".repeat(MAX_TOKEN_BYTES + 1),
-        1
-    )));
+    assert_eq!(keyring.open_token("page", b"", &never, u64::MAX - 1).unwrap().as_slice(), b"");
+    assert!(matches!(keyring.seal_token("page", b"", &vec![0; MAX_TOKEN_BYTES], 1), Err(KeyringError::TooLong)));
+    assert!(is_refused(keyring.open_token("page", b"", &"A".repeat(MAX_TOKEN_BYTES + 1), 1)));
 }
 
 #[test]

@@ -19,19 +19,12 @@ async fn keeps_objects(vault: &ObjectVault) {
     expected.sort();
     assert_eq!(names(vault).await, expected);
     let listed: Vec<_> = vault.list().map(Result::unwrap).collect().await;
-    assert!(
-        listed
-            .iter()
-            .any(|listed| listed.name == large.name && listed.length == large.ciphertext_length)
-    );
+    assert!(listed.iter().any(|listed| listed.name == large.name && listed.length == large.ciphertext_length));
     assert!(vault.exists(&large.name).await.unwrap());
     vault.delete(&large.name).await.unwrap();
     vault.delete(&large.name).await.unwrap();
     assert!(!vault.exists(&large.name).await.unwrap());
-    assert!(matches!(
-        get(vault, &large, 0..1).await,
-        Err(ObjectError::Missing(_))
-    ));
+    assert!(matches!(get(vault, &large, 0..1).await, Err(ObjectError::Missing(_))));
     assert_eq!(names(vault).await, [empty.name.to_string()]);
 }
 
@@ -42,11 +35,7 @@ async fn local_keeps_objects() {
 
 #[tokio::test]
 async fn remote_keeps_objects() {
-    keeps_objects(&ObjectVault::new(Arc::new(RemoteBackend::new(
-        Arc::new(InMemory::new()),
-        "some/prefix",
-    ))))
-    .await;
+    keeps_objects(&ObjectVault::new(Arc::new(RemoteBackend::new(Arc::new(InMemory::new()), "some/prefix")))).await;
 }
 
 #[tokio::test]
@@ -54,13 +43,8 @@ async fn a_failing_source_leaves_nothing() {
     let local = local();
     let remote = ObjectVault::new(Arc::new(RemoteBackend::new(Arc::new(InMemory::new()), "")));
     for vault in [&local.vault, &remote] {
-        let broken = pieces(&message(3_000_000), 100_000).chain(stream::iter([Err(
-            std::io::Error::other("the client went away"),
-        )]));
-        assert!(matches!(
-            vault.put(&key(), CONTEXT, broken).await,
-            Err(ObjectError::Source(_))
-        ));
+        let broken = pieces(&message(3_000_000), 100_000).chain(stream::iter([Err(std::io::Error::other("the client went away"))]));
+        assert!(matches!(vault.put(&key(), CONTEXT, broken).await, Err(ObjectError::Source(_))));
         assert_eq!(names(vault).await, [""; 0]);
     }
     assert_eq!(files(local.folder.path()).len(), 0);
@@ -73,17 +57,8 @@ async fn a_put_that_is_given_up_leaves_nothing() {
     let key = key();
     let mut put = Box::pin(local.vault.put(&key, CONTEXT, endless));
     // Polled until the source has nothing more to give, then dropped.
-    while files(local.folder.path())
-        .iter()
-        .map(|path| path.metadata().map_or(0, |metadata| metadata.len()))
-        .sum::<u64>()
-        < 2_000_000
-    {
-        assert!(
-            tokio::time::timeout(std::time::Duration::from_millis(1), &mut put)
-                .await
-                .is_err()
-        );
+    while files(local.folder.path()).iter().map(|path| path.metadata().map_or(0, |metadata| metadata.len())).sum::<u64>() < 2_000_000 {
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(1), &mut put).await.is_err());
     }
     drop(put);
     assert_eq!(files(local.folder.path()).len(), 0);
@@ -93,11 +68,7 @@ async fn a_put_that_is_given_up_leaves_nothing() {
 async fn staged_leftovers_of_a_crash_are_never_seen_and_go_away() {
     let local = local();
     let kept = put(&local.vault, &message(10)).await;
-    let leftover = local
-        .folder
-        .path()
-        .join("staging")
-        .join("0123456789abcdef0123456789abcdef");
+    let leftover = local.folder.path().join("staging").join("0123456789abcdef0123456789abcdef");
     std::fs::write(&leftover, b"half an object").unwrap();
     std::fs::write(local.folder.path().join("00").join("not-ours"), b"x").unwrap();
     assert_eq!(names(&local.vault).await, [kept.name.to_string()]);
@@ -111,19 +82,8 @@ async fn a_read_under_way_survives_the_deletion() {
     let local = local();
     let bytes = message(3_000_000);
     let stored = put(&local.vault, &bytes).await;
-    let mut stream = Box::pin(
-        local
-            .vault
-            .get(
-                &key(),
-                CONTEXT,
-                &stored.name,
-                stored.plaintext_length,
-                0..stored.plaintext_length,
-            )
-            .await
-            .unwrap(),
-    );
+    let mut stream =
+        Box::pin(local.vault.get(&key(), CONTEXT, &stored.name, stored.plaintext_length, 0..stored.plaintext_length).await.unwrap());
     let mut read = stream.next().await.unwrap().unwrap().to_vec();
     local.vault.delete(&stored.name).await.unwrap();
     while let Some(piece) = stream.next().await {
@@ -142,10 +102,7 @@ fn names_lead_nowhere_else() {
         "0123456789abcdef0123456789abcdef0",
         "é123456789abcdef0123456789abcde",
     ] {
-        assert!(
-            matches!(ObjectName::parse(name), Err(ObjectError::Name(_))),
-            "{name}"
-        );
+        assert!(matches!(ObjectName::parse(name), Err(ObjectError::Name(_))), "{name}");
     }
     assert!(ObjectName::parse("0123456789abcdef0123456789abcdef").is_ok());
 }
@@ -158,15 +115,6 @@ async fn files_are_private() {
     put(&local.vault, &message(10)).await;
     for path in files(local.folder.path()) {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(
-            path.parent()
-                .unwrap()
-                .metadata()
-                .unwrap()
-                .permissions()
-                .mode()
-                & 0o777,
-            0o700
-        );
+        assert_eq!(path.parent().unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

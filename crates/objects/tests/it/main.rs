@@ -1,11 +1,5 @@
 //! The vault over both backends: ranges, tampering, durability of names, the public test vectors.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod backends;
 mod ranges;
@@ -27,19 +21,11 @@ fn key() -> DataKey {
 
 /// Bytes that repeat nowhere near a chunk's length.
 fn message(length: usize) -> Bytes {
-    (0..length)
-        .map(|index| (index % 251) as u8 ^ (index / 16_384) as u8)
-        .collect()
+    (0..length).map(|index| (index % 251) as u8 ^ (index / 16_384) as u8).collect()
 }
 
-fn pieces(
-    bytes: &Bytes,
-    piece: usize,
-) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + use<> {
-    let pieces: Vec<_> = bytes
-        .chunks(piece.max(1))
-        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
-        .collect();
+fn pieces(bytes: &Bytes, piece: usize) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + use<> {
+    let pieces: Vec<_> = bytes.chunks(piece.max(1)).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     stream::iter(pieces)
 }
 
@@ -56,17 +42,10 @@ fn local() -> Local {
 }
 
 async fn put(vault: &ObjectVault, bytes: &Bytes) -> Stored {
-    vault
-        .put(&key(), CONTEXT, pieces(bytes, 10_000))
-        .await
-        .unwrap()
+    vault.put(&key(), CONTEXT, pieces(bytes, 10_000)).await.unwrap()
 }
 
-async fn get(
-    vault: &ObjectVault,
-    stored: &Stored,
-    range: std::ops::Range<u64>,
-) -> Result<Vec<u8>, ObjectError> {
+async fn get(vault: &ObjectVault, stored: &Stored, range: std::ops::Range<u64>) -> Result<Vec<u8>, ObjectError> {
     get_with(vault, &key(), CONTEXT, stored, range).await
 }
 
@@ -77,9 +56,7 @@ async fn get_with(
     stored: &Stored,
     range: std::ops::Range<u64>,
 ) -> Result<Vec<u8>, ObjectError> {
-    let stream = vault
-        .get(key, context, &stored.name, stored.plaintext_length, range)
-        .await?;
+    let stream = vault.get(key, context, &stored.name, stored.plaintext_length, range).await?;
     let pieces: Vec<Bytes> = stream.try_collect().await?;
     Ok(pieces.concat())
 }
@@ -99,11 +76,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 async fn names(vault: &ObjectVault) -> Vec<String> {
-    let mut names: Vec<_> = vault
-        .list()
-        .map(|listed| listed.unwrap().name.to_string())
-        .collect()
-        .await;
+    let mut names: Vec<_> = vault.list().map(|listed| listed.unwrap().name.to_string()).collect().await;
     names.sort();
     names
 }

@@ -1,7 +1,10 @@
 //! Every range of every length around the borders of chunks and windows.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
-use objects::{CHUNK_BYTES, ObjectError, ciphertext_length, plaintext_length};
+use object_store::memory::InMemory;
+use objects::{CHUNK_BYTES, ObjectError, ObjectVault, RemoteBackend, ciphertext_length, plaintext_length};
 use proptest::prelude::*;
 
 use crate::{CONTEXT, get, key, local, message, put};
@@ -11,10 +14,7 @@ const WINDOW_BYTES: usize = 32 * CHUNK_BYTES;
 
 /// Near a multiple of a chunk or of a window.
 fn border() -> impl Strategy<Value = usize> {
-    let near = |unit: usize, most: usize| {
-        (0..=most, 0..5usize)
-            .prop_map(move |(count, offset)| (count * unit + offset).saturating_sub(2))
-    };
+    let near = |unit: usize, most: usize| (0..=most, 0..5usize).prop_map(move |(count, offset)| (count * unit + offset).saturating_sub(2));
     prop_oneof![near(CHUNK_BYTES, 4), near(WINDOW_BYTES, 3), 0..40usize]
 }
 
@@ -24,16 +24,16 @@ proptest! {
     fn any_range_of_any_length(length in border(), ranges in proptest::collection::vec((border(), border()), 8)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let local = local();
+            let vault = ObjectVault::new(Arc::new(RemoteBackend::new(Arc::new(InMemory::new()), "")));
             let bytes = message(length);
-            let stored = put(&local.vault, &bytes).await;
+            let stored = put(&vault, &bytes).await;
             assert_eq!(stored.plaintext_length, length as u64);
             assert_eq!(Some(stored.ciphertext_length), ciphertext_length(length as u64));
             assert_eq!(plaintext_length(stored.ciphertext_length), Some(length as u64));
-            assert_eq!(get(&local.vault, &stored, 0..length as u64).await.unwrap(), bytes);
+            assert_eq!(get(&vault, &stored, 0..length as u64).await.unwrap(), bytes);
             for (one, other) in ranges {
                 let (start, end) = (one.min(other).min(length), one.max(other).min(length));
-                assert_eq!(get(&local.vault, &stored, start as u64..end as u64).await.unwrap(), bytes[start..end], "{start}..{end} of {length}");
+                assert_eq!(get(&vault, &stored, start as u64..end as u64).await.unwrap(), bytes[start..end], "{start}..{end} of {length}");
             }
         });
     }
@@ -56,15 +56,9 @@ fn lengths_invert() {
 async fn ranges_beyond_the_end_are_refused() {
     let local = local();
     let stored = put(&local.vault, &message(100)).await;
-    #[expect(
-        clippy::reversed_empty_ranges,
-        reason = "what a hostile caller would ask for"
-    )]
+    #[expect(clippy::reversed_empty_ranges, reason = "what a hostile caller would ask for")]
     for range in [0..101, 101..101, 7..3, u64::MAX..0, 0..u64::MAX] {
-        assert!(matches!(
-            get(&local.vault, &stored, range).await,
-            Err(ObjectError::Range { length: 100, .. })
-        ));
+        assert!(matches!(get(&local.vault, &stored, range).await, Err(ObjectError::Range { length: 100, .. })));
     }
 }
 
@@ -72,17 +66,7 @@ async fn ranges_beyond_the_end_are_refused() {
 async fn large_reads_come_in_large_pieces() {
     let local = local();
     let stored = put(&local.vault, &message(3 * WINDOW_BYTES + 5)).await;
-    let stream = local
-        .vault
-        .get(
-            &key(),
-            CONTEXT,
-            &stored.name,
-            stored.plaintext_length,
-            0..stored.plaintext_length,
-        )
-        .await
-        .unwrap();
+    let stream = local.vault.get(&key(), CONTEXT, &stored.name, stored.plaintext_length, 0..stored.plaintext_length).await.unwrap();
     let lengths: Vec<usize> = stream.map(|piece| piece.unwrap().len()).collect().await;
     assert_eq!(lengths, [WINDOW_BYTES, WINDOW_BYTES, WINDOW_BYTES, 5]);
 }

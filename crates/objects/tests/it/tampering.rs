@@ -9,10 +9,7 @@ use objects::{CHUNK_BYTES, DataKey, HEADER_BYTES, ObjectError, Stored};
 use crate::{CONTEXT, Local, files, get, get_with, key, local, message, pieces, put};
 
 fn path(local: &Local, stored: &Stored) -> PathBuf {
-    files(local.folder.path())
-        .into_iter()
-        .find(|path| path.ends_with(stored.name.as_str()))
-        .unwrap()
+    files(local.folder.path()).into_iter().find(|path| path.ends_with(stored.name.as_str())).unwrap()
 }
 
 async fn stored(length: usize) -> (Local, Stored, PathBuf) {
@@ -26,48 +23,21 @@ async fn stored(length: usize) -> (Local, Stored, PathBuf) {
 async fn wrong_keys_and_contexts_are_refused_before_the_stream() {
     let (local, stored, _) = stored(100_000).await;
     let all = 0..stored.plaintext_length;
-    let wrong_key = local
-        .vault
-        .get(
-            &DataKey::new([8; 32]),
-            CONTEXT,
-            &stored.name,
-            stored.plaintext_length,
-            all.clone(),
-        )
-        .await;
+    let wrong_key = local.vault.get(&DataKey::new([8; 32]), CONTEXT, &stored.name, stored.plaintext_length, all.clone()).await;
     assert!(matches!(wrong_key.err(), Some(ObjectError::WrongKey)));
-    assert!(matches!(
-        get_with(
-            &local.vault,
-            &key(),
-            b"bucket/version/2",
-            &stored,
-            all.clone()
-        )
-        .await,
-        Err(ObjectError::WrongKey)
-    ));
+    assert!(matches!(get_with(&local.vault, &key(), b"bucket/version/2", &stored, all.clone()).await, Err(ObjectError::WrongKey)));
     assert!(get(&local.vault, &stored, all).await.is_ok());
 }
 
 #[tokio::test]
 async fn every_flipped_byte_is_refused() {
-    for length in [
-        0,
-        1,
-        100,
-        CHUNK_BYTES - 1,
-        CHUNK_BYTES,
-        2 * CHUNK_BYTES + 77,
-    ] {
+    for length in [0, 1, 100, CHUNK_BYTES - 1, CHUNK_BYTES, 2 * CHUNK_BYTES + 77] {
         let (local, stored, path) = stored(length).await;
         let intact = std::fs::read(&path).unwrap();
         let all = 0..stored.plaintext_length;
         // All of the header and of the end, and a sample of the rest.
-        let positions = (0..intact.len()).filter(|position| {
-            *position < HEADER_BYTES + 40 || intact.len() - position < 40 || position % 997 == 3
-        });
+        let positions =
+            (0..intact.len()).filter(|position| *position < HEADER_BYTES + 40 || intact.len() - position < 40 || position % 997 == 3);
         for position in positions {
             let mut changed = intact.clone();
             changed[position] ^= 1 << (position % 8);
@@ -102,31 +72,11 @@ async fn truncation_and_extension_are_refused() {
     ]);
     for length in lengths {
         std::fs::write(&path, &intact[..length]).unwrap();
-        assert!(
-            matches!(
-                get(&local.vault, &stored, all.clone()).await,
-                Err(ObjectError::Length { .. })
-            ),
-            "cut to {length}"
-        );
+        assert!(matches!(get(&local.vault, &stored, all.clone()).await, Err(ObjectError::Length { .. })), "cut to {length}");
     }
     for extra in [1, 16, sealed_chunk] {
-        std::fs::write(
-            &path,
-            [
-                intact.as_slice(),
-                &intact[HEADER_BYTES..HEADER_BYTES + extra],
-            ]
-            .concat(),
-        )
-        .unwrap();
-        assert!(
-            matches!(
-                get(&local.vault, &stored, all.clone()).await,
-                Err(ObjectError::Length { .. })
-            ),
-            "extended by {extra}"
-        );
+        std::fs::write(&path, [intact.as_slice(), &intact[HEADER_BYTES..HEADER_BYTES + extra]].concat()).unwrap();
+        assert!(matches!(get(&local.vault, &stored, all.clone()).await, Err(ObjectError::Length { .. })), "extended by {extra}");
     }
 }
 
@@ -138,10 +88,7 @@ async fn a_cut_at_a_chunk_border_with_a_forged_length_is_refused() {
     let forged = CHUNK_BYTES + 100;
     std::fs::write(&path, &intact[..HEADER_BYTES + forged + 32]).unwrap();
     stored.plaintext_length = forged as u64;
-    assert!(matches!(
-        get(&local.vault, &stored, 0..forged as u64).await,
-        Err(ObjectError::Damaged { chunk: 1 })
-    ));
+    assert!(matches!(get(&local.vault, &stored, 0..forged as u64).await, Err(ObjectError::Damaged { chunk: 1 })));
 }
 
 #[tokio::test]
@@ -153,25 +100,11 @@ async fn swapped_chunks_and_objects_are_refused() {
     let (first, rest) = chunks.split_at(sealed_chunk);
     let (second, rest) = rest.split_at(sealed_chunk);
     std::fs::write(&path, [header, second, first, rest].concat()).unwrap();
-    assert!(matches!(
-        get(&local.vault, &stored, 0..10).await,
-        Err(ObjectError::Damaged { chunk: 0 })
-    ));
+    assert!(matches!(get(&local.vault, &stored, 0..10).await, Err(ObjectError::Damaged { chunk: 0 })));
     // Another object of the same key and length, put under this name, opens only with its own context.
-    let other = local
-        .vault
-        .put(
-            &key(),
-            b"bucket/version/2",
-            pieces(&message(3 * CHUNK_BYTES), 9_999),
-        )
-        .await
-        .unwrap();
+    let other = local.vault.put(&key(), b"bucket/version/2", pieces(&message(3 * CHUNK_BYTES), 9_999)).await.unwrap();
     std::fs::copy(self::path(&local, &other), &path).unwrap();
-    assert!(matches!(
-        get(&local.vault, &stored, 0..10).await,
-        Err(ObjectError::WrongKey)
-    ));
+    assert!(matches!(get(&local.vault, &stored, 0..10).await, Err(ObjectError::WrongKey)));
 }
 
 #[tokio::test]
@@ -180,35 +113,14 @@ async fn nothing_of_a_bad_window_comes_out_and_the_stream_ends() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[HEADER_BYTES + 40 * (CHUNK_BYTES + 16)] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let stream = local
-        .vault
-        .get(
-            &key(),
-            CONTEXT,
-            &stored.name,
-            stored.plaintext_length,
-            0..stored.plaintext_length,
-        )
-        .await
-        .unwrap();
+    let stream = local.vault.get(&key(), CONTEXT, &stored.name, stored.plaintext_length, 0..stored.plaintext_length).await.unwrap();
     let pieces: Vec<_> = stream.collect().await;
     assert_eq!(pieces.len(), 2);
-    assert_eq!(
-        pieces[0].as_ref().unwrap(),
-        &message(100 * CHUNK_BYTES)[..32 * CHUNK_BYTES]
-    );
+    assert_eq!(pieces[0].as_ref().unwrap(), &message(100 * CHUNK_BYTES)[..32 * CHUNK_BYTES]);
     assert!(matches!(pieces[1], Err(ObjectError::Damaged { chunk: 40 })));
     // Other chunks are as good as ever.
     assert!(get(&local.vault, &stored, 0..30).await.is_ok());
-    assert!(
-        get(
-            &local.vault,
-            &stored,
-            (50 * CHUNK_BYTES) as u64..stored.plaintext_length
-        )
-        .await
-        .is_ok()
-    );
+    assert!(get(&local.vault, &stored, (50 * CHUNK_BYTES) as u64..stored.plaintext_length).await.is_ok());
 }
 
 #[tokio::test]
@@ -231,13 +143,7 @@ async fn no_plaintext_and_no_key_on_disk() {
 async fn equal_objects_are_different_on_disk() {
     let local = local();
     let bytes = message(1_000);
-    let (one, other) = (
-        put(&local.vault, &bytes).await,
-        put(&local.vault, &bytes).await,
-    );
+    let (one, other) = (put(&local.vault, &bytes).await, put(&local.vault, &bytes).await);
     assert_ne!(one.name, other.name);
-    assert_ne!(
-        std::fs::read(path(&local, &one)).unwrap(),
-        std::fs::read(path(&local, &other)).unwrap()
-    );
+    assert_ne!(std::fs::read(path(&local, &one)).unwrap(), std::fs::read(path(&local, &other)).unwrap());
 }

@@ -13,19 +13,13 @@ pub(crate) struct Engine {
 }
 
 pub(crate) fn memory() -> Engine {
-    Engine {
-        store: Arc::new(MemoryStore::new()),
-        _folder: None,
-    }
+    Engine { store: Arc::new(MemoryStore::new()), _folder: None }
 }
 
 pub(crate) fn redb() -> Engine {
     let folder = tempfile::tempdir().unwrap();
     let store = RedbStore::open(folder.path().join("state.redb")).unwrap();
-    Engine {
-        store: Arc::new(store),
-        _folder: Some(folder),
-    }
+    Engine { store: Arc::new(store), _folder: Some(folder) }
 }
 
 macro_rules! suite {

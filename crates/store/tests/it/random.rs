@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use store::{
-    Batch, CommitError, Expect, KeyRange, LogRow, Revision, Row, Store, Table, Write, fingerprint,
-};
+use store::{Batch, CommitError, Expect, KeyRange, LogRow, Revision, Row, Store, Table, Write, fingerprint};
 
 use crate::engines;
 
@@ -14,15 +12,8 @@ const TABLES: [Table; 2] = [Table("left"), Table("right")];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put {
-        table: usize,
-        key: Vec<u8>,
-        value: u8,
-    },
-    Delete {
-        table: usize,
-        key: Vec<u8>,
-    },
+    Put { table: usize, key: Vec<u8>, value: u8 },
+    Delete { table: usize, key: Vec<u8> },
 }
 
 /// A batch; `stale` shifts what it expects, so that it must be refused exactly when the shift matters.
@@ -49,20 +40,8 @@ fn step() -> impl Strategy<Value = Step> {
 fn transaction() -> impl Strategy<Value = Transaction> {
     let scan = (0..2usize, key(), proptest::option::of(key()), 0..6u32);
     let log = proptest::collection::vec(any::<Vec<u8>>(), 0..3);
-    (
-        (0..2usize, key()),
-        scan,
-        proptest::bool::weighted(0.2),
-        proptest::collection::vec(step(), 0..5),
-        log,
-    )
-        .prop_map(|(read, scan, stale, steps, log)| Transaction {
-            read,
-            scan,
-            stale,
-            steps,
-            log,
-        })
+    ((0..2usize, key()), scan, proptest::bool::weighted(0.2), proptest::collection::vec(step(), 0..5), log)
+        .prop_map(|(read, scan, stale, steps, log)| Transaction { read, scan, stale, steps, log })
 }
 
 #[derive(Default)]
@@ -74,11 +53,10 @@ struct Model {
 
 impl Model {
     fn scan(&self, table: usize, start: &[u8], end: Option<&[u8]>, limit: u32) -> Vec<Row> {
-        let within = self.rows.iter().filter(|((in_table, key), _)| {
-            *in_table == table
-                && key.as_slice() >= start
-                && end.is_none_or(|end| key.as_slice() < end)
-        });
+        let within = self
+            .rows
+            .iter()
+            .filter(|((in_table, key), _)| *in_table == table && key.as_slice() >= start && end.is_none_or(|end| key.as_slice() < end));
         let row = |((_, key), (version, value)): (&(usize, Vec<u8>), &(u64, u8))| Row {
             key: key.clone().into(),
             version: Revision(*version),
@@ -90,22 +68,12 @@ impl Model {
     /// The batch of the transaction as it was read at this model, and whether it must be accepted at `now`.
     fn batch(&self, transaction: &Transaction) -> Batch {
         let (table, key) = &transaction.read;
-        let version = self
-            .rows
-            .get(&(*table, key.clone()))
-            .map(|(version, _)| Revision(*version));
+        let version = self.rows.get(&(*table, key.clone())).map(|(version, _)| Revision(*version));
         let (scan_table, start, end, limit) = &transaction.scan;
         let seen = self.scan(*scan_table, start, end.as_deref(), *limit);
-        let range = KeyRange {
-            start: start.clone().into(),
-            end: end.clone().map(Bytes::from),
-        };
+        let range = KeyRange { start: start.clone().into(), end: end.clone().map(Bytes::from) };
         let expect = vec![
-            Expect::Version {
-                table: TABLES[*table],
-                key: key.clone().into(),
-                version,
-            },
+            Expect::Version { table: TABLES[*table], key: key.clone().into(), version },
             Expect::Range {
                 table: TABLES[*scan_table],
                 range,
@@ -114,21 +82,10 @@ impl Model {
             },
         ];
         let writes = transaction.steps.iter().map(|step| match step {
-            Step::Put { table, key, value } => Write::Put {
-                table: TABLES[*table],
-                key: key.clone().into(),
-                value: vec![*value].into(),
-            },
-            Step::Delete { table, key } => Write::Delete {
-                table: TABLES[*table],
-                key: key.clone().into(),
-            },
+            Step::Put { table, key, value } => Write::Put { table: TABLES[*table], key: key.clone().into(), value: vec![*value].into() },
+            Step::Delete { table, key } => Write::Delete { table: TABLES[*table], key: key.clone().into() },
         });
-        Batch {
-            expect,
-            writes: writes.collect(),
-            log: transaction.log.iter().cloned().map(Bytes::from).collect(),
-        }
+        Batch { expect, writes: writes.collect(), log: transaction.log.iter().cloned().map(Bytes::from).collect() }
     }
 
     fn holds(&self, batch: &Batch, transaction: &Transaction) -> bool {
@@ -145,17 +102,11 @@ impl Model {
             let (Step::Put { table, key, .. } | Step::Delete { table, key }) = step;
             changed.push((TABLES[*table].0.to_owned(), Bytes::from(key.clone())));
             match step {
-                Step::Put { value, .. } => self
-                    .rows
-                    .insert((*table, key.clone()), (self.revision, *value)),
+                Step::Put { value, .. } => self.rows.insert((*table, key.clone()), (self.revision, *value)),
                 Step::Delete { .. } => self.rows.remove(&(*table, key.clone())),
             };
         }
-        self.log.push(LogRow {
-            revision: Revision(self.revision),
-            entries: batch.log.clone(),
-            changed,
-        });
+        self.log.push(LogRow { revision: Revision(self.revision), entries: batch.log.clone(), changed });
     }
 }
 
@@ -165,11 +116,8 @@ async fn behaves_like_the_model(store: &dyn Store, transactions: &[Transaction])
     for transaction in transactions {
         let fresh = model.batch(transaction);
         // A stale transaction was read one step ago; meanwhile another one may have changed what it saw.
-        let (batch, of) = if transaction.stale {
-            held.take().unwrap_or((fresh.clone(), transaction))
-        } else {
-            (fresh.clone(), transaction)
-        };
+        let (batch, of) =
+            if transaction.stale { held.take().unwrap_or((fresh.clone(), transaction)) } else { (fresh.clone(), transaction) };
         let expected = model.holds(&batch, of);
         match store.commit(batch.clone()).await {
             Ok(revision) => {
@@ -178,7 +126,7 @@ async fn behaves_like_the_model(store: &dyn Store, transactions: &[Transaction])
                 assert_eq!(revision.0, model.revision);
             }
             Err(CommitError::Conflict) => {
-                assert!(!expected, "refused what the model accepts: {of:?}")
+                assert!(!expected, "refused what the model accepts: {of:?}");
             }
             Err(error) => panic!("{error}"),
         }
@@ -187,31 +135,18 @@ async fn behaves_like_the_model(store: &dyn Store, transactions: &[Transaction])
     let snapshot = store.snapshot().await.unwrap();
     assert_eq!(snapshot.revision().0, model.revision);
     for (index, table) in TABLES.into_iter().enumerate() {
-        let all = KeyRange {
-            start: Bytes::new(),
-            end: None,
-        };
+        let all = KeyRange { start: Bytes::new(), end: None };
         let expected = model.scan(index, &[], None, u32::MAX);
-        assert_eq!(
-            snapshot.scan(table, &all, u32::MAX).await.unwrap(),
-            expected
-        );
+        assert_eq!(snapshot.scan(table, &all, u32::MAX).await.unwrap(), expected);
         let mut reversed = snapshot.scan_reverse(table, &all, u32::MAX).await.unwrap();
         reversed.reverse();
         assert_eq!(reversed, expected);
     }
-    assert_eq!(
-        store.log_after(Revision(0), u32::MAX).await.unwrap(),
-        model.log
-    );
+    assert_eq!(store.log_after(Revision(0), u32::MAX).await.unwrap(), model.log);
 }
 
 fn run(future: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future);
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
 }
 
 proptest! {

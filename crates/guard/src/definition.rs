@@ -13,25 +13,13 @@ pub struct Handling {
 
 impl Handling {
     /// Looked for and blocked.
-    pub const BLOCK: Self = Self {
-        enabled: true,
-        action: Mask::Block,
-    };
+    pub const BLOCK: Self = Self { enabled: true, action: Mask::Block };
     /// Looked for and masked.
-    pub const ANONYMIZE: Self = Self {
-        enabled: true,
-        action: Mask::Anonymize,
-    };
+    pub const ANONYMIZE: Self = Self { enabled: true, action: Mask::Anonymize };
     /// Looked for and only reported.
-    pub const DETECT: Self = Self {
-        enabled: true,
-        action: Mask::None,
-    };
+    pub const DETECT: Self = Self { enabled: true, action: Mask::None };
     /// Not looked for.
-    pub const OFF: Self = Self {
-        enabled: false,
-        action: Mask::None,
-    };
+    pub const OFF: Self = Self { enabled: false, action: Mask::None };
 }
 
 /// What follows a finding.
@@ -209,46 +197,24 @@ impl Definition {
     /// Checks all that needs no compilation.
     pub(crate) fn check(&self) -> Result<(), DefinitionError> {
         self.check_supported()?;
-        if !has_length(&self.blocked_input_message, 500)
-            || !has_length(&self.blocked_output_message, 500)
-        {
+        if !has_length(&self.blocked_input_message, 500) || !has_length(&self.blocked_output_message, 500) {
             return Err(DefinitionError::BlockedMessage);
         }
-        for (what, limit, count) in [
-            ("words", WORDS_MAX, self.words.len()),
-            ("regular expressions", PATTERNS_MAX, self.patterns.len()),
-        ] {
+        for (what, limit, count) in [("words", WORDS_MAX, self.words.len()), ("regular expressions", PATTERNS_MAX, self.patterns.len())] {
             if count > limit {
                 return Err(DefinitionError::TooMany { what, limit });
             }
         }
-        if let Some(rule) = self
-            .words
-            .iter()
-            .find(|rule| !has_length(rule.text.trim(), 100))
-        {
-            return Err(DefinitionError::Word {
-                word: rule.text.chars().take(100).collect(),
-            });
+        if let Some(rule) = self.words.iter().find(|rule| !has_length(rule.text.trim(), 100)) {
+            return Err(DefinitionError::Word { word: rule.text.chars().take(100).collect() });
         }
-        if self
-            .patterns
-            .iter()
-            .any(|rule| !has_length(&rule.name, 100))
-        {
+        if self.patterns.iter().any(|rule| !has_length(&rule.name, 100)) {
             return Err(DefinitionError::PatternName);
         }
         let word_handlings = self.words.iter().flat_map(|rule| [rule.input, rule.output]);
-        let other = self
-            .profanity
-            .iter()
-            .flat_map(|(input, output)| [*input, *output]);
+        let other = self.profanity.iter().flat_map(|(input, output)| [*input, *output]);
         let filters = self.content_filters.iter().map(|filter| filter.input);
-        if word_handlings
-            .chain(other)
-            .chain(filters)
-            .any(|handling| handling.action == Mask::Anonymize)
-        {
+        if word_handlings.chain(other).chain(filters).any(|handling| handling.action == Mask::Anonymize) {
             return Err(DefinitionError::MaskedWord);
         }
         self.check_duplicates()
@@ -285,14 +251,8 @@ impl Definition {
     fn check_duplicates(&self) -> Result<(), DefinitionError> {
         let mut seen = std::collections::HashSet::new();
         let entities = self.entities.iter().map(|rule| rule.kind.name().to_owned());
-        let patterns = self
-            .patterns
-            .iter()
-            .map(|rule| format!("regex {}", rule.name));
-        let filters = self
-            .content_filters
-            .iter()
-            .map(|filter| format!("{:?}", filter.category));
+        let patterns = self.patterns.iter().map(|rule| format!("regex {}", rule.name));
+        let filters = self.content_filters.iter().map(|filter| format!("{:?}", filter.category));
         for name in entities.chain(patterns).chain(filters) {
             if seen.contains(&name) {
                 return Err(DefinitionError::Duplicate { name });

@@ -5,8 +5,8 @@ use std::ops::Range;
 use sensitive::{Finding, KindSet, UserPattern};
 
 use crate::assess::{
-    Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction,
-    InputTooLong, RegexFinding, Segment, Usage, WordFinding, WordSource,
+    Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction, InputTooLong, RegexFinding, Segment, Usage,
+    WordFinding, WordSource,
 };
 use crate::attack::{Confidence, score_prompt_attack};
 use crate::definition::{ContentCategory, Definition, DefinitionError, Handling, Mask, Strength};
@@ -58,15 +58,9 @@ impl SegmentFindings {
     fn note(&mut self, range: Range<usize>, handling: Handling, label: impl FnOnce() -> String) {
         match handling.action {
             Mask::Block => {
-                self.blocked_at = Some(
-                    self.blocked_at
-                        .map_or(range.start, |at| at.min(range.start)),
-                );
+                self.blocked_at = Some(self.blocked_at.map_or(range.start, |at| at.min(range.start)));
             }
-            Mask::Anonymize => self.masks.push(MaskedSpan {
-                range: range.clone(),
-                label: label(),
-            }),
+            Mask::Anonymize => self.masks.push(MaskedSpan { range: range.clone(), label: label() }),
             Mask::None => {}
         }
         self.spans.push(range);
@@ -75,11 +69,7 @@ impl SegmentFindings {
     /// Sorts the masks and joins those that overlap, so that no part of a finding is left over.
     fn settle(&mut self) {
         self.masks.sort_by(|left, right| {
-            left.range
-                .start
-                .cmp(&right.range.start)
-                .then(right.range.end.cmp(&left.range.end))
-                .then(left.label.cmp(&right.label))
+            left.range.start.cmp(&right.range.start).then(right.range.end.cmp(&left.range.end)).then(left.label.cmp(&right.label))
         });
         let mut joined: Vec<MaskedSpan> = Vec::with_capacity(self.masks.len());
         for mask in self.masks.drain(..) {
@@ -116,15 +106,8 @@ impl Guardrail {
     /// What is wrong with it, or which of its policies cannot be decided here.
     pub fn compile(definition: Definition) -> Result<Self, DefinitionError> {
         definition.check()?;
-        let profanity = definition
-            .profanity
-            .iter()
-            .flat_map(|_| PROFANITY.split_whitespace());
-        let all = definition
-            .words
-            .iter()
-            .map(|rule| rule.text.as_str())
-            .chain(profanity);
+        let profanity = definition.profanity.iter().flat_map(|_| PROFANITY.split_whitespace());
+        let all = definition.words.iter().map(|rule| rule.text.as_str()).chain(profanity);
         let words = if definition.words.is_empty() && definition.profanity.is_none() {
             None
         } else {
@@ -133,18 +116,9 @@ impl Guardrail {
         let patterns = definition
             .patterns
             .iter()
-            .map(|rule| {
-                UserPattern::compile(&rule.pattern).map_err(|error| DefinitionError::Pattern {
-                    name: rule.name.clone(),
-                    error,
-                })
-            })
+            .map(|rule| UserPattern::compile(&rule.pattern).map_err(|error| DefinitionError::Pattern { name: rule.name.clone(), error }))
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            definition,
-            words,
-            patterns,
-        })
+        Ok(Self { definition, words, patterns })
     }
 
     /// The definition.
@@ -161,17 +135,10 @@ impl Guardrail {
     }
 
     /// Decides about some content.
-    pub fn assess(
-        &self,
-        direction: Direction,
-        segments: &[Segment<'_>],
-    ) -> Result<Assessment, InputTooLong> {
+    pub fn assess(&self, direction: Direction, segments: &[Segment<'_>]) -> Result<Assessment, InputTooLong> {
         let bytes = segments.iter().map(|segment| segment.text.len()).sum();
         if bytes > INPUT_BYTES_MAX {
-            return Err(InputTooLong {
-                bytes,
-                limit_bytes: INPUT_BYTES_MAX,
-            });
+            return Err(InputTooLong { bytes, limit_bytes: INPUT_BYTES_MAX });
         }
         let mut assessment = Assessment {
             action: Action::None,
@@ -194,11 +161,7 @@ impl Guardrail {
                 continue;
             }
             assessment.coverage.guarded_characters += characters;
-            self.count_units(
-                direction,
-                characters.div_ceil(1000).max(1),
-                &mut assessment.usage,
-            );
+            self.count_units(direction, characters.div_ceil(1000).max(1), &mut assessment.usage);
             let found = self.scan(direction, segment.text)?;
             assessment.is_blocked |= found.blocked_at.is_some();
             is_masked |= !found.masks.is_empty();
@@ -240,11 +203,7 @@ impl Guardrail {
     }
 
     /// Finds words, entities and patterns in one text.
-    pub(crate) fn scan(
-        &self,
-        direction: Direction,
-        text: &str,
-    ) -> Result<SegmentFindings, InputTooLong> {
+    pub(crate) fn scan(&self, direction: Direction, text: &str) -> Result<SegmentFindings, InputTooLong> {
         let mut found = SegmentFindings::default();
         self.scan_words(direction, text, &mut found);
         self.scan_entities(direction, text, &mut found)?;
@@ -257,11 +216,7 @@ impl Guardrail {
         let Some(matcher) = &self.words else { return };
         let folded = fold(text);
         let pick = |input: Handling, output: Handling| {
-            if direction == Direction::Input {
-                input
-            } else {
-                output
-            }
+            if direction == Direction::Input { input } else { output }
         };
         for (place, range) in matcher.find(&folded) {
             let (source, handling) = match self.definition.words.get(place) {
@@ -276,59 +231,29 @@ impl Guardrail {
             }
             let matched = text.get(range.clone()).unwrap_or_default();
             found.note(range, handling, String::new);
-            let is_listed = found
-                .words
-                .iter()
-                .take(LISTED_MAX)
-                .any(|known| known.matched == matched && known.source == source);
+            let is_listed = found.words.iter().take(LISTED_MAX).any(|known| known.matched == matched && known.source == source);
             if !is_listed && found.words.len() < LISTED_MAX {
-                found.words.push(WordFinding {
-                    matched: matched.to_owned(),
-                    source,
-                    action: action_of(handling),
-                });
+                found.words.push(WordFinding { matched: matched.to_owned(), source, action: action_of(handling) });
             }
         }
     }
 
-    fn scan_entities(
-        &self,
-        direction: Direction,
-        text: &str,
-        found: &mut SegmentFindings,
-    ) -> Result<(), InputTooLong> {
+    fn scan_entities(&self, direction: Direction, text: &str, found: &mut SegmentFindings) -> Result<(), InputTooLong> {
         let handling_of = |finding: &Finding| {
-            let rule = self
-                .definition
-                .entities
-                .iter()
-                .find(|rule| rule.kind == finding.kind)?;
-            Some(if direction == Direction::Input {
-                rule.input
-            } else {
-                rule.output
-            })
+            let rule = self.definition.entities.iter().find(|rule| rule.kind == finding.kind)?;
+            Some(if direction == Direction::Input { rule.input } else { rule.output })
         };
         let wanted: KindSet = self
             .definition
             .entities
             .iter()
-            .filter(|rule| {
-                if direction == Direction::Input {
-                    rule.input.enabled
-                } else {
-                    rule.output.enabled
-                }
-            })
+            .filter(|rule| if direction == Direction::Input { rule.input.enabled } else { rule.output.enabled })
             .map(|rule| rule.kind)
             .collect();
         if wanted.is_empty() {
             return Ok(());
         }
-        let too_long = |error: sensitive::InputTooLong| InputTooLong {
-            bytes: error.bytes,
-            limit_bytes: sensitive::INPUT_BYTES_MAX,
-        };
+        let too_long = |error: sensitive::InputTooLong| InputTooLong { bytes: error.bytes, limit_bytes: sensitive::INPUT_BYTES_MAX };
         for finding in sensitive::find(text, wanted).map_err(too_long)? {
             let Some(handling) = handling_of(&finding) else {
                 continue;
@@ -349,11 +274,7 @@ impl Guardrail {
 
     fn scan_patterns(&self, direction: Direction, text: &str, found: &mut SegmentFindings) {
         for (rule, pattern) in self.definition.patterns.iter().zip(&self.patterns) {
-            let handling = if direction == Direction::Input {
-                rule.input
-            } else {
-                rule.output
-            };
+            let handling = if direction == Direction::Input { rule.input } else { rule.output };
             if !handling.enabled {
                 continue;
             }
@@ -373,10 +294,7 @@ impl Guardrail {
 
     fn content(&self, text: &str, assessment: &mut Assessment) {
         for filter in &self.definition.content_filters {
-            if filter.category != ContentCategory::PromptAttack
-                || !filter.input.enabled
-                || filter.input_strength == Strength::None
-            {
+            if filter.category != ContentCategory::PromptAttack || !filter.input.enabled || filter.input_strength == Strength::None {
                 continue;
             }
             let attack = score_prompt_attack(text);
@@ -397,21 +315,13 @@ impl Guardrail {
                 strength: filter.input_strength,
                 score: attack.score,
                 detected,
-                action: if blocks {
-                    FindingAction::Blocked
-                } else {
-                    FindingAction::None
-                },
+                action: if blocks { FindingAction::Blocked } else { FindingAction::None },
             });
         }
     }
 
     /// Whether a stream can be judged piece by piece: no user pattern can match more than `bytes`.
     pub(crate) fn patterns_are_shorter_than(&self, bytes: usize) -> bool {
-        self.patterns.iter().all(|pattern| {
-            pattern
-                .longest_match_bytes()
-                .is_some_and(|longest| longest <= bytes)
-        })
+        self.patterns.iter().all(|pattern| pattern.longest_match_bytes().is_some_and(|longest| longest <= bytes))
     }
 }

@@ -20,13 +20,13 @@ mod stream;
 mod words;
 
 pub use assess::{
-    Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction,
-    InputTooLong, Qualifier, RegexFinding, Segment, Usage, WordFinding, WordSource,
+    Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction, InputTooLong, Qualifier, RegexFinding, Segment,
+    Usage, WordFinding, WordSource,
 };
 pub use attack::{AttackScore, Confidence, score_prompt_attack};
 pub use definition::{
-    ContentCategory, ContentFilter, Definition, DefinitionError, EntityRule, Handling, Mask,
-    Modality, PatternRule, Policy, Strength, Tier, WordRule,
+    ContentCategory, ContentFilter, Definition, DefinitionError, EntityRule, Handling, Mask, Modality, PatternRule, Policy, Strength, Tier,
+    WordRule,
 };
 pub use guardrail::Guardrail;
 pub use stream::{StreamGuard, StreamStep};

@@ -51,14 +51,7 @@ impl<'g> StreamGuard<'g> {
     /// A guard for one answer.
     pub fn new(guardrail: &'g Guardrail) -> Self {
         let holds_all = !guardrail.patterns_are_shorter_than(PATTERN_BYTES_MAX);
-        Self {
-            guardrail,
-            text: String::new(),
-            released: 0,
-            next_scan: HOLD_BYTES + STEP_BYTES,
-            holds_all,
-            is_blocked: false,
-        }
+        Self { guardrail, text: String::new(), released: 0, next_scan: HOLD_BYTES + STEP_BYTES, holds_all, is_blocked: false }
     }
 
     /// Takes the next piece.
@@ -66,19 +59,13 @@ impl<'g> StreamGuard<'g> {
     /// # Errors
     /// More is held back than can be; the caller must end the answer.
     pub fn push(&mut self, piece: &str) -> Result<StreamStep, InputTooLong> {
-        let mut step = StreamStep {
-            text: String::new(),
-            is_blocked: self.is_blocked,
-        };
+        let mut step = StreamStep { text: String::new(), is_blocked: self.is_blocked };
         if self.is_blocked {
             return Ok(step);
         }
         self.text.push_str(piece);
         if self.text.len() - self.released > HELD_BYTES_MAX {
-            return Err(InputTooLong {
-                bytes: self.text.len() - self.released,
-                limit_bytes: HELD_BYTES_MAX,
-            });
+            return Err(InputTooLong { bytes: self.text.len() - self.released, limit_bytes: HELD_BYTES_MAX });
         }
         while !self.holds_all && !self.is_blocked && self.text.len() >= self.next_scan {
             // A character that is cut by the place of the scan waits for the next one.
@@ -90,10 +77,7 @@ impl<'g> StreamGuard<'g> {
 
     /// Ends the answer and gives the rest.
     pub fn finish(mut self) -> Result<StreamStep, InputTooLong> {
-        let mut step = StreamStep {
-            text: String::new(),
-            is_blocked: self.is_blocked,
-        };
+        let mut step = StreamStep { text: String::new(), is_blocked: self.is_blocked };
         if !self.is_blocked {
             self.release(self.text.len(), self.text.len(), &mut step)?;
         }
@@ -101,48 +85,27 @@ impl<'g> StreamGuard<'g> {
     }
 
     /// Scans the first `seen` bytes and releases up to `until`, or to the beginning of a finding that reaches beyond.
-    fn release(
-        &mut self,
-        seen: usize,
-        until: usize,
-        step: &mut StreamStep,
-    ) -> Result<(), InputTooLong> {
+    fn release(&mut self, seen: usize, until: usize, step: &mut StreamStep) -> Result<(), InputTooLong> {
         let visible = self.text.get(..seen).unwrap_or_default();
         let found = self.guardrail.scan(Direction::Output, visible)?;
         if found.blocked_at.is_some() {
             self.is_blocked = true;
             step.is_blocked = true;
-            step.text
-                .push_str(self.guardrail.blocked_message(Direction::Output));
+            step.text.push_str(self.guardrail.blocked_message(Direction::Output));
             return Ok(());
         }
         let mut until = floor(visible, until);
-        let is_cut = |until: usize| {
-            found
-                .spans
-                .iter()
-                .filter(|span| span.start < until && until < span.end)
-                .map(|span| span.start)
-                .min()
-        };
+        let is_cut = |until: usize| found.spans.iter().filter(|span| span.start < until && until < span.end).map(|span| span.start).min();
         while let Some(start) = is_cut(until) {
             until = start;
         }
         let until = until.max(self.released);
-        let mut masks: Vec<_> = found
-            .masks
-            .into_iter()
-            .filter(|mask| mask.range.end > self.released && mask.range.start < until)
-            .collect();
+        let mut masks: Vec<_> = found.masks.into_iter().filter(|mask| mask.range.end > self.released && mask.range.start < until).collect();
         for mask in &mut masks {
             // What was released before stays as it is; the rest of the finding is masked.
-            mask.range = mask.range.start.max(self.released) - self.released
-                ..mask.range.end.min(until) - self.released;
+            mask.range = mask.range.start.max(self.released) - self.released..mask.range.end.min(until) - self.released;
         }
-        step.text.push_str(&masked(
-            visible.get(self.released..until).unwrap_or_default(),
-            &masks,
-        ));
+        step.text.push_str(&masked(visible.get(self.released..until).unwrap_or_default(), &masks));
         self.released = until;
         let forget = floor(&self.text, self.released.saturating_sub(CONTEXT_BYTES));
         self.text.drain(..forget);

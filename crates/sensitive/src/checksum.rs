@@ -2,23 +2,15 @@
 
 /// The decimal digits of a text, other characters left out.
 pub(crate) fn digits(text: &str) -> Vec<u32> {
-    text.chars()
-        .filter_map(|character| character.to_digit(10))
-        .collect()
+    text.chars().filter_map(|character| character.to_digit(10)).collect()
 }
 
 fn weighted_sum(digits: &[u32], weights: &[u32]) -> u32 {
-    digits
-        .iter()
-        .zip(weights)
-        .map(|(digit, weight)| digit * weight)
-        .sum()
+    digits.iter().zip(weights).map(|(digit, weight)| digit * weight).sum()
 }
 
 fn number(digits: &[u32]) -> u32 {
-    digits.iter().fold(0, |value, digit| {
-        value.wrapping_mul(10).wrapping_add(*digit)
-    })
+    digits.iter().fold(0, |value, digit| value.wrapping_mul(10).wrapping_add(*digit))
 }
 
 /// Luhn, ISO/IEC 7812-1 annex B.
@@ -78,10 +70,7 @@ pub(crate) fn iban_length(country: &str) -> Option<usize> {
         (33, "RU"),
         (20, "MN"),
     ];
-    LENGTHS
-        .iter()
-        .find(|(_, countries)| countries.split(' ').any(|known| known == country))
-        .map(|(length, _)| *length)
+    LENGTHS.iter().find(|(_, countries)| countries.split(' ').any(|known| known == country)).map(|(length, _)| *length)
 }
 
 /// ISO 7064 mod 97-10 over an IBAN without blanks, upper case.
@@ -109,10 +98,7 @@ pub(crate) fn aba_routing(digits: &[u32]) -> bool {
 /// NHS number: modulus 11.
 pub(crate) fn nhs(digits: &[u32]) -> bool {
     let check = 11 - weighted_sum(digits, &[10, 9, 8, 7, 6, 5, 4, 3, 2]) % 11;
-    digits.len() == 10
-        && digits.last() == Some(&(check % 11))
-        && check != 10
-        && digits.iter().any(|digit| *digit != 0)
+    digits.len() == 10 && digits.last() == Some(&(check % 11)) && check != 10 && digits.iter().any(|digit| *digit != 0)
 }
 
 /// United Kingdom unique taxpayer reference: the first digit checks the other nine.
@@ -122,19 +108,13 @@ pub(crate) fn unique_taxpayer_reference(digits: &[u32]) -> bool {
     };
     let sum = weighted_sum(rest, &[6, 7, 8, 9, 10, 5, 4, 3, 2]) % 11;
     let expected = [2, 1, 9, 8, 7, 6, 5, 4, 3, 2, 1];
-    digits.len() == 10
-        && usize::try_from(sum)
-            .ok()
-            .and_then(|place| expected.get(place))
-            == Some(first)
+    digits.len() == 10 && usize::try_from(sum).ok().and_then(|place| expected.get(place)) == Some(first)
 }
 
 /// United States social security number: areas and groups that are issued.
 pub(crate) fn social_security(digits: &[u32]) -> bool {
     let part = |range: std::ops::Range<usize>| digits.get(range).map(number);
-    let (Some(area), Some(group), Some(serial), 9) =
-        (part(0..3), part(3..5), part(5..9), digits.len())
-    else {
+    let (Some(area), Some(group), Some(serial), 9) = (part(0..3), part(3..5), part(5..9), digits.len()) else {
         return false;
     };
     // 078-05-1120 and 219-09-9999 were printed in advertisements and are void.
@@ -145,9 +125,7 @@ pub(crate) fn social_security(digits: &[u32]) -> bool {
 /// United States individual taxpayer identification number: 9xx with the groups that are issued.
 pub(crate) fn individual_taxpayer(digits: &[u32]) -> bool {
     let group = digits.get(3..5).map(number);
-    digits.len() == 9
-        && digits.first() == Some(&9)
-        && matches!(group, Some(50..=65 | 70..=88 | 90..=92 | 94..=99))
+    digits.len() == 9 && digits.first() == Some(&9) && matches!(group, Some(50..=65 | 70..=88 | 90..=92 | 94..=99))
 }
 
 /// Vehicle identification number: the check digit of ISO 3779 as used in North America and China.
@@ -173,9 +151,7 @@ pub(crate) fn vehicle_identification(text: &str) -> bool {
         10 => Some('X'),
         digit => char::from_digit(digit, 10),
     };
-    values.len() == 17
-        && text.chars().nth(8) == check
-        && text.bytes().any(|byte| Some(byte) != text.bytes().next())
+    values.len() == 17 && text.chars().nth(8) == check && text.bytes().any(|byte| Some(byte) != text.bytes().next())
 }
 
 #[cfg(test)]
@@ -184,36 +160,15 @@ mod tests {
 
     #[test]
     fn check_digits() {
-        assert!(
-            payment_card(&digits("4111 1111 1111 1111"))
-                && payment_card(&digits("378282246310005"))
-        );
-        assert!(
-            !payment_card(&digits("4111111111111112"))
-                && !payment_card(&digits("9111111111111111"))
-        );
-        assert!(
-            iban("GB82WEST12345698765432")
-                && iban("DE89370400440532013000")
-                && !iban("DE89370400440532013001")
-        );
+        assert!(payment_card(&digits("4111 1111 1111 1111")) && payment_card(&digits("378282246310005")));
+        assert!(!payment_card(&digits("4111111111111112")) && !payment_card(&digits("9111111111111111")));
+        assert!(iban("GB82WEST12345698765432") && iban("DE89370400440532013000") && !iban("DE89370400440532013001"));
         assert!(aba_routing(&digits("021000021")) && !aba_routing(&digits("021000022")));
         assert!(nhs(&digits("943 476 5919")) && !nhs(&digits("943 476 5918")));
-        assert!(
-            social_security(&digits("123-45-6789")) && !social_security(&digits("666-45-6789"))
-        );
-        assert!(
-            individual_taxpayer(&digits("912-70-1234"))
-                && !individual_taxpayer(&digits("912-93-1234"))
-        );
-        assert!(
-            vehicle_identification("1M8GDM9AXKP042788")
-                && !vehicle_identification("1M8GDM9A1KP042788")
-        );
-        assert!(
-            luhn(&digits("046 454 286")),
-            "the example number of the Canadian SIN"
-        );
+        assert!(social_security(&digits("123-45-6789")) && !social_security(&digits("666-45-6789")));
+        assert!(individual_taxpayer(&digits("912-70-1234")) && !individual_taxpayer(&digits("912-93-1234")));
+        assert!(vehicle_identification("1M8GDM9AXKP042788") && !vehicle_identification("1M8GDM9A1KP042788"));
+        assert!(luhn(&digits("046 454 286")), "the example number of the Canadian SIN");
         assert_eq!(iban_length("DE"), Some(22));
     }
 }

@@ -15,9 +15,7 @@ fn floor(text: &str, mut at: usize) -> usize {
 fn contains_word(window: &str, word: &str) -> bool {
     let is_word_byte = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     window.match_indices(word).any(|(at, _)| {
-        let before = at
-            .checked_sub(1)
-            .and_then(|place| window.as_bytes().get(place));
+        let before = at.checked_sub(1).and_then(|place| window.as_bytes().get(place));
         let after = window.as_bytes().get(at + word.len());
         !is_word_byte(before) && !is_word_byte(after)
     })
@@ -29,9 +27,7 @@ pub(crate) fn is_near(lower: &str, start: usize, end: usize, words: &[&str]) -> 
     let to = floor(lower, (end + AFTER_BYTES).min(lower.len()));
     let before = lower.get(from..start).unwrap_or_default();
     let after = lower.get(end..to).unwrap_or_default();
-    words
-        .iter()
-        .any(|word| contains_word(before, word) || contains_word(after, word))
+    words.iter().any(|word| contains_word(before, word) || contains_word(after, word))
 }
 
 #[cfg(test)]
@@ -43,12 +39,7 @@ mod tests {
         assert!(is_near("my pin is 1234", 10, 14, &["pin"]));
         assert!(!is_near("my opinion is 1234", 14, 18, &["pin"]));
         assert!(is_near("1234 is the pin.", 0, 4, &["pin"]));
-        assert!(!is_near(
-            &format!("pin {}1234", "x ".repeat(60)),
-            124,
-            128,
-            &["pin"]
-        ));
+        assert!(!is_near(&format!("pin {}1234", "x ".repeat(60)), 124, 128, &["pin"]));
         assert!(is_near("ééééé pin ééé 1", 23, 24, &["pin"]));
     }
 }

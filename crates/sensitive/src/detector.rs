@@ -65,8 +65,7 @@ fn run(rule: &Rule, text: &str, lower: &str, candidates: &mut Vec<Finding>) {
     let mut captures = rule.regex.create_captures();
     let mut from = 0;
     while from <= text.len() {
-        rule.regex
-            .search_captures(&Input::new(text).range(from..), &mut captures);
+        rule.regex.search_captures(&Input::new(text).range(from..), &mut captures);
         let Some(span) = captures.get_group(1) else {
             return;
         };
@@ -88,13 +87,7 @@ fn run(rule: &Rule, text: &str, lower: &str, candidates: &mut Vec<Finding>) {
             Context::None | Context::Required(_) | Context::Raises(_) => 0.0,
         };
         let confidence = (verdict.confidence + raise).min(1.0);
-        candidates.push(Finding {
-            kind: rule.kind,
-            start,
-            end,
-            confidence,
-            validated: verdict.validated,
-        });
+        candidates.push(Finding { kind: rule.kind, start, end, confidence, validated: verdict.validated });
     }
 }
 
@@ -111,10 +104,7 @@ fn settle(mut candidates: Vec<Finding>) -> Vec<Finding> {
     // Kept findings by start: an overlap can only be with the last one that begins before the end of the candidate.
     let mut kept = std::collections::BTreeMap::<usize, Finding>::new();
     for candidate in candidates {
-        let overlaps = kept
-            .range(..candidate.end)
-            .next_back()
-            .is_some_and(|(_, other)| other.end > candidate.start);
+        let overlaps = kept.range(..candidate.end).next_back().is_some_and(|(_, other)| other.end > candidate.start);
         if !overlaps && candidate.end > candidate.start {
             kept.insert(candidate.start, candidate);
         }

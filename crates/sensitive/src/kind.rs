@@ -70,10 +70,7 @@ impl KindSet {
 
     /// The set with one more type.
     pub fn with(self, kind: Kind) -> Self {
-        let place = Kind::ALL
-            .iter()
-            .position(|known| *known == kind)
-            .unwrap_or_default();
+        let place = Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default();
         Self(self.0 | (1 << place))
     }
 

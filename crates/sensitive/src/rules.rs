@@ -18,11 +18,7 @@ pub(crate) struct Verdict {
 }
 
 fn verdict(confidence: f32, validated: bool) -> Option<Verdict> {
-    Some(Verdict {
-        cut_bytes: 0,
-        confidence,
-        validated,
-    })
+    Some(Verdict { cut_bytes: 0, confidence, validated })
 }
 
 /// Whether a type's words must be near.
@@ -57,13 +53,7 @@ pub(crate) struct Rule {
 pub(crate) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     let compile = |(kind, needs, context, pattern, check): &Row| {
         let regex = Regex::new(pattern).ok()?;
-        Some(Rule {
-            kind: *kind,
-            needs: *needs,
-            context: *context,
-            check: *check,
-            regex,
-        })
+        Some(Rule { kind: *kind, needs: *needs, context: *context, check: *check, regex })
     };
     rows().iter().filter_map(compile).collect()
 });
@@ -97,17 +87,11 @@ fn iban(text: &str) -> Option<Verdict> {
             compact.push(character.to_ascii_uppercase());
         }
     }
-    let is_cut_word = text
-        .get(end..)
-        .is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_alphanumeric()));
+    let is_cut_word = text.get(end..).is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_alphanumeric()));
     if compact.len() != length || is_cut_word || !checksum::iban(&compact) {
         return None;
     }
-    Some(Verdict {
-        cut_bytes: text.len() - end,
-        confidence: 0.98,
-        validated: true,
-    })
+    Some(Verdict { cut_bytes: text.len() - end, confidence: 0.98, validated: true })
 }
 
 fn routing(text: &str) -> Option<Verdict> {
@@ -143,17 +127,12 @@ fn taxpayer_reference(text: &str) -> Option<Verdict> {
 
 fn national_insurance(text: &str) -> Option<Verdict> {
     let prefix = text.get(..2)?.to_ascii_uppercase();
-    (!matches!(
-        prefix.as_str(),
-        "BG" | "GB" | "NK" | "KN" | "TN" | "NT" | "ZZ"
-    ))
-    .then_some(())?;
+    (!matches!(prefix.as_str(), "BG" | "GB" | "NK" | "KN" | "TN" | "NT" | "ZZ")).then_some(())?;
     verdict(0.85, true)
 }
 
 fn vehicle(text: &str) -> Option<Verdict> {
-    let has_both = text.bytes().any(|byte| byte.is_ascii_digit())
-        && text.bytes().any(|byte| byte.is_ascii_uppercase());
+    let has_both = text.bytes().any(|byte| byte.is_ascii_digit()) && text.bytes().any(|byte| byte.is_ascii_uppercase());
     (has_both && checksum::vehicle_identification(text)).then_some(())?;
     verdict(0.9, true)
 }
@@ -167,28 +146,19 @@ fn ipv6(text: &str) -> Option<Verdict> {
     let address: Ipv6Addr = text.parse().ok()?;
     // `a::b` is a path in many programming languages.
     let is_path = text.len() < 6 || !text.bytes().any(|byte| byte.is_ascii_digit());
-    (!address.is_unspecified()
-        && !is_path
-        && text.bytes().filter(|byte| *byte == b':').count() >= 2)
-        .then_some(())?;
+    (!address.is_unspecified() && !is_path && text.bytes().filter(|byte| *byte == b':').count() >= 2).then_some(())?;
     verdict(0.9, true)
 }
 
 fn url(text: &str) -> Option<Verdict> {
     let kept = text.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '\'', '*']);
-    Some(Verdict {
-        cut_bytes: text.len() - kept.len(),
-        confidence: 0.9,
-        validated: true,
-    })
+    Some(Verdict { cut_bytes: text.len() - kept.len(), confidence: 0.9, validated: true })
 }
 
 /// 40 characters of base64 that look random: all three kinds of characters, not hexadecimal, many different ones.
 fn secret_key(text: &str) -> Option<Verdict> {
     let count = |is: fn(&u8) -> bool| text.as_bytes().iter().filter(|byte| is(byte)).count();
-    let is_mixed = count(u8::is_ascii_digit) >= 1
-        && count(u8::is_ascii_lowercase) >= 5
-        && count(u8::is_ascii_uppercase) >= 5;
+    let is_mixed = count(u8::is_ascii_digit) >= 1 && count(u8::is_ascii_lowercase) >= 5 && count(u8::is_ascii_uppercase) >= 5;
     let mut distinct: Vec<u8> = text.bytes().collect();
     distinct.sort_unstable();
     distinct.dedup();
@@ -198,13 +168,8 @@ fn secret_key(text: &str) -> Option<Verdict> {
 
 fn phone(text: &str) -> Option<Verdict> {
     let digits = checksum::digits(text);
-    let is_date = digits.len() == 8
-        && matches!(digits.get(..2), Some([1, 9] | [2, 0]))
-        && text.contains(['-', '.']);
-    ((7..=15).contains(&digits.len())
-        && !is_date
-        && digits.iter().any(|digit| Some(digit) != digits.first()))
-    .then_some(())?;
+    let is_date = digits.len() == 8 && matches!(digits.get(..2), Some([1, 9] | [2, 0])) && text.contains(['-', '.']);
+    ((7..=15).contains(&digits.len()) && !is_date && digits.iter().any(|digit| Some(digit) != digits.first())).then_some(())?;
     verdict(0.75, text.starts_with('+'))
 }
 
@@ -239,29 +204,16 @@ fn password(text: &str) -> Option<Verdict> {
         "not",
         "the",
     ];
-    let bare = text
-        .trim_matches(|character: char| !character.is_alphanumeric())
-        .to_ascii_lowercase();
+    let bare = text.trim_matches(|character: char| !character.is_alphanumeric()).to_ascii_lowercase();
     (!WORDS.contains(&bare.as_str())).then_some(())?;
-    let cut_bytes = text.len()
-        - text
-            .trim_end_matches(['.', ',', ';', '"', '\'', '`', ')'])
-            .len();
-    (text.len() > cut_bytes + 2).then_some(Verdict {
-        cut_bytes,
-        confidence: 0.8,
-        validated: false,
-    })
+    let cut_bytes = text.len() - text.trim_end_matches(['.', ',', ';', '"', '\'', '`', ')']).len();
+    (text.len() > cut_bytes + 2).then_some(Verdict { cut_bytes, confidence: 0.8, validated: false })
 }
 
 fn username(text: &str) -> Option<Verdict> {
     let kept = text.trim_end_matches(['.', '-']);
     (!matches!(kept, "is" | "and" | "or" | "the" | "not" | "required")).then_some(())?;
-    Some(Verdict {
-        cut_bytes: text.len() - kept.len(),
-        confidence: 0.7,
-        validated: false,
-    })
+    Some(Verdict { cut_bytes: text.len() - kept.len(), confidence: 0.7, validated: false })
 }
 
 fn with_digits(text: &str, least: usize) -> bool {
@@ -284,10 +236,7 @@ fn swift(text: &str) -> Option<Verdict> {
         MO MT MU MV MX MY MZ NA NG NI NL NO NP NZ OM PA PE PH PK PL PR PS PT PY QA RO RS RU SA SE SG SI SK SN SV SY TH TN TR TT TW TZ UA UG US UY UZ \
         VE VN XK YE ZA ZM ZW";
     let country = text.get(4..6)?;
-    COUNTRIES
-        .split_whitespace()
-        .any(|known| known == country)
-        .then_some(())?;
+    COUNTRIES.split_whitespace().any(|known| known == country).then_some(())?;
     verdict(0.85, true)
 }
 
@@ -365,12 +314,7 @@ mod tests {
     fn every_pattern_compiles() {
         assert_eq!(super::RULES.len(), super::rows().len());
         for rule in super::RULES.iter() {
-            assert_eq!(
-                rule.regex.captures_len(),
-                2,
-                "one group marks the finding of {:?}",
-                rule.kind
-            );
+            assert_eq!(rule.regex.captures_len(), 2, "one group marks the finding of {:?}", rule.kind);
         }
     }
 }

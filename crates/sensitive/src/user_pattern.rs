@@ -37,36 +37,24 @@ impl UserPattern {
         if pattern.is_empty() || pattern.chars().count() > PATTERN_LENGTH_MAX {
             return Err(PatternError::Length);
         }
-        let config = meta::Config::new()
-            .nfa_size_limit(Some(COMPILED_BYTES_MAX))
-            .hybrid_cache_capacity(COMPILED_BYTES_MAX);
+        let config = meta::Config::new().nfa_size_limit(Some(COMPILED_BYTES_MAX)).hybrid_cache_capacity(COMPILED_BYTES_MAX);
         let built = meta::Builder::new().configure(config).build(pattern);
         let regex = built.map_err(|error| {
             if error.size_limit().is_some() {
                 return PatternError::TooLarge;
             }
-            let reason = error
-                .syntax_error()
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let reason = error.syntax_error().map(ToString::to_string).unwrap_or_default();
             match reason.lines().last().unwrap_or_default() {
                 last if last.contains("look-around") => PatternError::LookAround,
                 last if last.contains("backreferences") => PatternError::BackReference,
-                last => PatternError::Invalid {
-                    reason: last.trim_start_matches("error: ").to_owned(),
-                },
+                last => PatternError::Invalid { reason: last.trim_start_matches("error: ").to_owned() },
             }
         })?;
         if regex.is_match("") {
             return Err(PatternError::MatchesEmpty);
         }
-        let longest_match_bytes = regex_automata::util::syntax::parse(pattern)
-            .ok()
-            .and_then(|parsed| parsed.properties().maximum_len());
-        Ok(Self {
-            regex,
-            longest_match_bytes,
-        })
+        let longest_match_bytes = regex_automata::util::syntax::parse(pattern).ok().and_then(|parsed| parsed.properties().maximum_len());
+        Ok(Self { regex, longest_match_bytes })
     }
 
     /// The longest text it can match, bytes; `None` if there is no bound.
@@ -76,10 +64,7 @@ impl UserPattern {
 
     /// The byte ranges of the matches, from left to right, not overlapping.
     pub fn find<'t>(&'t self, text: &'t str) -> impl Iterator<Item = std::ops::Range<usize>> + 't {
-        self.regex
-            .find_iter(text)
-            .map(|found| found.range())
-            .filter(|range| !range.is_empty())
+        self.regex.find_iter(text).map(|found| found.range()).filter(|range| !range.is_empty())
     }
 }
 
@@ -103,12 +88,7 @@ mod tests {
     #[test]
     fn finds_from_left_to_right() {
         let pattern = UserPattern::compile(r"TKT-\d{4}").unwrap();
-        assert_eq!(
-            pattern
-                .find("é TKT-1234, TKT-99, TKT-5678")
-                .collect::<Vec<_>>(),
-            [3..11, 21..29]
-        );
+        assert_eq!(pattern.find("é TKT-1234, TKT-99, TKT-5678").collect::<Vec<_>>(), [3..11, 21..29]);
         let evil = UserPattern::compile("(a+)+$").unwrap();
         assert_eq!(evil.find(&format!("{}b", "a".repeat(50_000))).count(), 0);
     }

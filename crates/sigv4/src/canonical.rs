@@ -173,10 +173,17 @@ fn push_query(out: &mut Vec<u8>, query: &str, without: &[&str]) {
 
 /// Appends a header value without outer blanks and with inner runs of blanks reduced to one.
 fn push_header_value(out: &mut Vec<u8>, value: &[u8]) {
+    let value = value.trim_ascii();
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    let is_plain = |pair: &[u8]| !matches!(pair, [b'\t' | b'\n' | b'\r', _] | [b' ', b' ' | b'\t' | b'\n' | b'\r']);
+    if value.windows(2).all(is_plain) {
+        out.extend_from_slice(value);
+        return;
+    }
     let mut blank = false;
     let start = out.len();
     for byte in value {
-        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+        if is_blank(byte) {
             blank = true;
             continue;
         }

@@ -50,26 +50,13 @@ pub fn score_prompt_attack(text: &str) -> AttackScore {
         score if score >= LOW => Confidence::Low,
         _ => Confidence::None,
     };
-    AttackScore {
-        score: best.0,
-        confidence,
-        rules: best.1,
-    }
+    AttackScore { score: best.0, confidence, rules: best.1 }
 }
 
 /// Windows that overlap by half.
 fn windows(text: &str) -> impl Iterator<Item = &str> {
-    let starts: Vec<usize> = text
-        .char_indices()
-        .map(|(at, _)| at)
-        .step_by(WINDOW_CHARACTERS / 2)
-        .collect();
-    let ends: Vec<usize> = starts
-        .iter()
-        .skip(2)
-        .copied()
-        .chain([text.len(), text.len()])
-        .collect();
+    let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).step_by(WINDOW_CHARACTERS / 2).collect();
+    let ends: Vec<usize> = starts.iter().skip(2).copied().chain([text.len(), text.len()]).collect();
     let single = starts.len() <= 2;
     starts
         .into_iter()

@@ -12,13 +12,8 @@ struct Rule {
 
 /// The compiled table. Every pattern is a constant; a test asserts that all of them compile.
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
-    let compile = |(name, weight, pattern): &(&'static str, f32, String)| {
-        Regex::new(pattern).ok().map(|regex| Rule {
-            name,
-            weight: *weight,
-            regex,
-        })
-    };
+    let compile =
+        |(name, weight, pattern): &(&'static str, f32, String)| Regex::new(pattern).ok().map(|regex| Rule { name, weight: *weight, regex });
     rows().iter().filter_map(compile).collect()
 });
 
@@ -94,10 +89,6 @@ mod tests {
     #[test]
     fn every_pattern_compiles() {
         assert_eq!(super::RULES.len(), super::rows().len());
-        assert!(
-            super::rows()
-                .iter()
-                .all(|(_, weight, _)| (0.0..1.0).contains(weight))
-        );
+        assert!(super::rows().iter().all(|(_, weight, _)| (0.0..1.0).contains(weight)));
     }
 }

@@ -35,31 +35,16 @@ fn add(out: &mut Vec<View>, text: &str, is_decoded: bool, depth: usize) {
     }
     let plain = normalise(text);
     if let Some(joined) = join_spaced(&plain) {
-        out.push(View {
-            text: joined,
-            is_decoded: true,
-        });
+        out.push(View { text: joined, is_decoded: true });
     }
     if let Some(unleeted) = unleet(&plain) {
-        out.push(View {
-            text: unleeted,
-            is_decoded,
-        });
+        out.push(View { text: unleeted, is_decoded });
     }
     if !is_decoded && plain.len() <= DECODED_BYTES_MAX {
-        out.push(View {
-            text: rotate13(&plain),
-            is_decoded: true,
-        });
-        out.push(View {
-            text: plain.chars().rev().collect(),
-            is_decoded: true,
-        });
+        out.push(View { text: rotate13(&plain), is_decoded: true });
+        out.push(View { text: plain.chars().rev().collect(), is_decoded: true });
     }
-    out.push(View {
-        text: plain,
-        is_decoded,
-    });
+    out.push(View { text: plain, is_decoded });
     if depth < DEPTH_MAX {
         for decoded in encoded_runs(text) {
             add(out, &decoded, true, depth + 1);
@@ -95,12 +80,7 @@ fn split_hidden(text: &str) -> (String, String) {
 fn fold(character: char) -> char {
     const PAIRS: &str = "аaвbеeкkмmнhоoрpсcтtуyхxіiјjѕsԁdԛqԝwɡgαaβbεeιiκkνvοoρpτtυuχxγyàaáaâaãaäaåaçcèeéeêeëeìiíiîiïiñnòoóoôoõoöoøoùuúuûuüuýyÿyāaēeīiōoūušsžzčcłlʀrɪiɴnʟlᴀaᴄcᴅdᴇeᴊjᴋkᴍmᴏoᴘpᴛtᴜuᴠvᴡwᴢz";
     let code = u32::from(character);
-    let ascii = |base: u8, offset: u32| {
-        u8::try_from(offset)
-            .ok()
-            .and_then(|offset| base.checked_add(offset))
-            .map_or(character, char::from)
-    };
+    let ascii = |base: u8, offset: u32| u8::try_from(offset).ok().and_then(|offset| base.checked_add(offset)).map_or(character, char::from);
     match code {
         0..=0x7F => character.to_ascii_lowercase(),
         0xFF01..=0xFF5E => ascii(b'!', code - 0xFF01).to_ascii_lowercase(),
@@ -187,10 +167,7 @@ fn unleet(text: &str) -> Option<String> {
         .split_inclusive([' ', '\n'])
         .map(|word| {
             let letters = word.chars().filter(char::is_ascii_alphabetic).count();
-            let signs = word
-                .chars()
-                .filter(|sign| "013457@$!".contains(*sign))
-                .count();
+            let signs = word.chars().filter(|sign| "013457@$!".contains(*sign)).count();
             if letters < 1 || signs == 0 || letters + signs < 3 {
                 return word.to_owned();
             }
@@ -217,27 +194,19 @@ fn rotate13(text: &str) -> String {
         'n'..='z' => char::from_u32(u32::from(character) - 13),
         _ => Some(character),
     };
-    text.chars()
-        .map(|character| turn(character).unwrap_or(character))
-        .collect()
+    text.chars().map(|character| turn(character).unwrap_or(character)).collect()
 }
 
 /// Base64 and hexadecimal runs that decode to readable text.
 fn encoded_runs(text: &str) -> Vec<String> {
-    const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true);
+    const LENIENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
     let engines = [
         GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT),
-        GeneralPurpose::new(
-            &base64::alphabet::URL_SAFE,
-            general_purpose::NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent),
-        ),
+        GeneralPurpose::new(&base64::alphabet::URL_SAFE, general_purpose::NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent)),
     ];
     let mut out = Vec::new();
-    for run in text
-        .split(|character: char| !character.is_ascii_alphanumeric() && !"+/=-_".contains(character))
-    {
+    for run in text.split(|character: char| !character.is_ascii_alphanumeric() && !"+/=-_".contains(character)) {
         if run.len() < 16 || run.len() > DECODED_BYTES_MAX || out.len() >= 8 {
             continue;
         }
@@ -245,10 +214,8 @@ fn encoded_runs(text: &str) -> Vec<String> {
         let from_base64 = engines.iter().find_map(|engine| engine.decode(run).ok());
         out.extend(from_hex.into_iter().chain(from_base64).filter_map(readable));
     }
-    let hex_pairs: String = text
-        .split_whitespace()
-        .filter(|word| word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        .collect();
+    let hex_pairs: String =
+        text.split_whitespace().filter(|word| word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_hexdigit())).collect();
     if hex_pairs.len() >= 24 && hex_pairs.len() <= DECODED_BYTES_MAX {
         out.extend(hex::decode(&hex_pairs).ok().and_then(readable));
     }
@@ -257,9 +224,7 @@ fn encoded_runs(text: &str) -> Vec<String> {
 
 fn readable(bytes: Vec<u8>) -> Option<String> {
     let text = String::from_utf8(bytes).ok()?;
-    let is_text = |character: char| {
-        character.is_alphanumeric() || character.is_ascii_punctuation() || character.is_whitespace()
-    };
+    let is_text = |character: char| character.is_alphanumeric() || character.is_ascii_punctuation() || character.is_whitespace();
     (text.len() >= 8 && text.chars().all(is_text) && text.contains(' ')).then_some(text)
 }
 
@@ -288,14 +253,8 @@ mod tests {
         ] {
             assert!(sees(text, expected) || text.starts_with("YVdk"), "{text}");
         }
-        assert!(sees(
-            "i g n o r e a l l p r e v i o u s",
-            "ignoreallprevious"
-        ));
-        let tagged: String = "ignore all previous"
-            .bytes()
-            .filter_map(|byte| char::from_u32(0xE0000 + u32::from(byte)))
-            .collect();
+        assert!(sees("i g n o r e a l l p r e v i o u s", "ignoreallprevious"));
+        let tagged: String = "ignore all previous".bytes().filter_map(|byte| char::from_u32(0xE0000 + u32::from(byte))).collect();
         assert!(sees(&format!("hello{tagged}"), expected));
     }
 }

@@ -1,75 +1,31 @@
 //! Each type is found where it should be, its look-alikes are not, and no text brings the detectors down.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "the whole binary is a test, also the functions that the tests share"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the whole binary is a test, also the functions that the tests share")]
 
 use proptest::prelude::*;
 use sensitive::{INPUT_BYTES_MAX, Kind, KindSet, find};
 
 fn found(text: &str) -> Vec<(Kind, &str)> {
-    find(text, KindSet::ALL)
-        .unwrap()
-        .iter()
-        .map(|finding| (finding.kind, &text[finding.start..finding.end]))
-        .collect()
+    find(text, KindSet::ALL).unwrap().iter().map(|finding| (finding.kind, &text[finding.start..finding.end])).collect()
 }
 
 #[test]
 fn every_type_is_found() {
     use Kind::*;
     let examples = [
-        (
-            Address,
-            "Ship it to 350 Fifth Avenue, Apt. 12, please",
-            "350 Fifth Avenue, Apt. 12",
-        ),
+        (Address, "Ship it to 350 Fifth Avenue, Apt. 12, please", "350 Fifth Avenue, Apt. 12"),
         (Age, "a patient of 42 years with a cough", "42 years"),
-        (
-            AwsAccessKey,
-            "key AKIAIOSFODNN7EXAMPLE here",
-            "AKIAIOSFODNN7EXAMPLE",
-        ),
-        (
-            AwsSecretKey,
-            "secret wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-        ),
-        (
-            CaHealthNumber,
-            "my health card 1234-567-897 XM",
-            "1234-567-897 XM",
-        ),
-        (
-            CaSocialInsuranceNumber,
-            "my SIN is 130 692 544",
-            "130 692 544",
-        ),
+        (AwsAccessKey, "key AKIAIOSFODNN7EXAMPLE here", "AKIAIOSFODNN7EXAMPLE"),
+        (AwsSecretKey, "secret wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        (CaHealthNumber, "my health card 1234-567-897 XM", "1234-567-897 XM"),
+        (CaSocialInsuranceNumber, "my SIN is 130 692 544", "130 692 544"),
         (CardCvv, "the CVV is 123.", "123"),
         (CardExpiry, "it expires 09/27", "09/27"),
-        (
-            CardNumber,
-            "pay with 4111-1111-1111-1111 now",
-            "4111-1111-1111-1111",
-        ),
+        (CardNumber, "pay with 4111-1111-1111-1111 now", "4111-1111-1111-1111"),
         (DriverId, "driver's license D1234567", "D1234567"),
-        (
-            Email,
-            "write to ana.lopez+x@mail.example.org.",
-            "ana.lopez+x@mail.example.org",
-        ),
-        (
-            Iban,
-            "to DE89 3704 0044 0532 0130 00 and thanks",
-            "DE89 3704 0044 0532 0130 00",
-        ),
+        (Email, "write to ana.lopez+x@mail.example.org.", "ana.lopez+x@mail.example.org"),
+        (Iban, "to DE89 3704 0044 0532 0130 00 and thanks", "DE89 3704 0044 0532 0130 00"),
         (IpAddress, "host 192.168.10.4 is down", "192.168.10.4"),
-        (
-            IpAddress,
-            "host 2001:db8::8a2e:370:7334 is down",
-            "2001:db8::8a2e:370:7334",
-        ),
+        (IpAddress, "host 2001:db8::8a2e:370:7334 is down", "2001:db8::8a2e:370:7334"),
         (LicensePlate, "license plate 7ABC123 was seen", "7ABC123"),
         (MacAddress, "mac 00:1B:44:11:3A:B7", "00:1B:44:11:3A:B7"),
         (Name, "it was Mr. Okonkwo who called", "Okonkwo"),
@@ -79,54 +35,23 @@ fn every_type_is_found() {
         (Phone, "it is (415) 555-0132", "(415) 555-0132"),
         (Pin, "my pin is 4821", "4821"),
         (SwiftCode, "SWIFT DEUTDEFF500", "DEUTDEFF500"),
-        (
-            UkNationalHealthServiceNumber,
-            "NHS number 943 476 5919",
-            "943 476 5919",
-        ),
-        (
-            UkNationalInsuranceNumber,
-            "NI AB 12 34 56 C",
-            "AB 12 34 56 C",
-        ),
-        (
-            UkUniqueTaxpayerReferenceNumber,
-            "UTR 2123456789",
-            "2123456789",
-        ),
-        (
-            Url,
-            "see https://example.com/a?b=c.",
-            "https://example.com/a?b=c",
-        ),
+        (UkNationalHealthServiceNumber, "NHS number 943 476 5919", "943 476 5919"),
+        (UkNationalInsuranceNumber, "NI AB 12 34 56 C", "AB 12 34 56 C"),
+        (UkUniqueTaxpayerReferenceNumber, "UTR 2123456789", "2123456789"),
+        (Url, "see https://example.com/a?b=c.", "https://example.com/a?b=c"),
         (Username, "username: jdoe_77", "jdoe_77"),
-        (
-            UsBankAccountNumber,
-            "account number 000123456789",
-            "000123456789",
-        ),
+        (UsBankAccountNumber, "account number 000123456789", "000123456789"),
         (UsBankRoutingNumber, "routing number 021000021", "021000021"),
-        (
-            UsIndividualTaxIdentificationNumber,
-            "itin 912-70-1234",
-            "912-70-1234",
-        ),
+        (UsIndividualTaxIdentificationNumber, "itin 912-70-1234", "912-70-1234"),
         (UsPassportNumber, "passport C12345678", "C12345678"),
         (UsSocialSecurityNumber, "ssn 536-90-4399", "536-90-4399"),
-        (
-            VehicleIdentificationNumber,
-            "1M8GDM9AXKP042788",
-            "1M8GDM9AXKP042788",
-        ),
+        (VehicleIdentificationNumber, "1M8GDM9AXKP042788", "1M8GDM9AXKP042788"),
     ];
     for (kind, text, expected) in examples {
         assert_eq!(found(text), [(kind, expected)], "{text}");
     }
     for kind in Kind::ALL {
-        assert!(
-            examples.iter().any(|(tested, ..)| *tested == kind),
-            "{kind:?} has no example"
-        );
+        assert!(examples.iter().any(|(tested, ..)| *tested == kind), "{kind:?} has no example");
         assert_eq!(Kind::parse(kind.name()), Some(kind));
     }
 }

@@ -34,14 +34,7 @@ fn aws_signing_test_suite() {
     }
 }
 
-type Example<'a> = (
-    &'a str,
-    &'a str,
-    Vec<(&'a str, &'a str)>,
-    &'a str,
-    &'a str,
-    &'a str,
-);
+type Example<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, &'a str, &'a str, &'a str);
 
 /// S3 API reference, "Authenticating Requests: Using the Authorization Header", examples 1 to 4.
 #[test]

@@ -1,0 +1,149 @@
+//! The credential report: a table of all users with the state of their credentials.
+//!
+//! Each `GenerateCredentialReport` makes a new one at once; AWS may give one of the last four hours.
+//!
+//! Source: IAM User Guide, "Generate credential reports for your AWS account".
+
+use api_iam::{
+    GenerateCredentialReportInput, GenerateCredentialReportOutput, GetCredentialReportInput, GetCredentialReportOutput, ReportFormatType,
+    ReportStateType,
+};
+use plane::clock::iso8601_s;
+use plane::{ApiError, Call, Key, Record, Scope};
+use serde::{Deserialize, Serialize};
+use store::Table;
+use wire::Timestamp;
+
+use crate::access_key;
+use crate::account;
+use crate::entity::{self, Entity, UserRecord};
+use crate::error::IamError;
+use crate::identifier;
+use crate::key_use::last_use;
+
+/// A report is good for this long.
+const LIFETIME_MS: i64 = 4 * 3600 * 1000;
+
+const HEADER: &str = "user,arn,user_creation_time,password_enabled,password_last_used,password_last_changed,password_next_rotation,mfa_active,\
+access_key_1_active,access_key_1_last_rotated,access_key_1_last_used_date,access_key_1_last_used_region,access_key_1_last_used_service,\
+access_key_2_active,access_key_2_last_rotated,access_key_2_last_used_date,access_key_2_last_used_region,access_key_2_last_used_service,\
+cert_1_active,cert_1_last_rotated,cert_2_active,cert_2_last_rotated";
+
+/// The newest report of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ReportRecord {
+    generated_ms: i64,
+    content: String,
+}
+
+impl Record for ReportRecord {
+    const TABLE: Table = Table("iam.credential-report");
+    const SCOPE: Scope = Scope::Home;
+}
+
+fn key(account: &str) -> Key {
+    Key::new(account, "").last("report")
+}
+
+/// State of one access key.
+struct KeyState {
+    active: bool,
+    created_ms: i64,
+    last_use: Option<plane::LastUse>,
+}
+
+fn time(at_ms: i64) -> String {
+    iso8601_s(at_ms).replace('Z', "+00:00")
+}
+
+/// A value as CSV has it: names may have commas.
+fn field(value: &str) -> String {
+    if value.contains([',', '"', '\n']) { format!("\"{}\"", value.replace('"', "\"\"")) } else { value.to_owned() }
+}
+
+/// One line: who, the four password columns, and the keys.
+fn line(name: &str, arn: &str, created_ms: i64, password: [&str; 4], keys: &[KeyState]) -> String {
+    let mut fields = vec![field(name), field(arn), time(created_ms)];
+    fields.extend(password.map(str::to_owned));
+    fields.push("false".to_owned());
+    let not_applicable = || "N/A".to_owned();
+    for at in 0..access_key::PER_USER {
+        let state = keys.get(at);
+        let last_use = state.and_then(|state| state.last_use.as_ref());
+        fields.push(state.is_some_and(|state| state.active).to_string());
+        fields.push(state.map_or_else(not_applicable, |state| time(state.created_ms)));
+        fields.push(last_use.map_or_else(not_applicable, |last| time(last.at_ms)));
+        fields.push(last_use.map_or_else(not_applicable, |last| last.region.clone()));
+        fields.push(last_use.map_or_else(not_applicable, |last| last.service.clone()));
+    }
+    for _ in 0..2 {
+        fields.extend(["false".to_owned(), not_applicable()]);
+    }
+    fields.join(",")
+}
+
+async fn keys(cx: &mut Call, ids: &[String]) -> Result<Vec<KeyState>, ApiError> {
+    let mut keys = Vec::new();
+    for id in ids {
+        if let Some(record) = access_key::find(&mut cx.tx, id).await? {
+            keys.push(KeyState { active: record.active, created_ms: record.created_ms, last_use: last_use(cx, id).await? });
+        }
+    }
+    Ok(keys)
+}
+
+pub async fn generate_credential_report(
+    cx: &mut Call,
+    _input: GenerateCredentialReportInput,
+) -> Result<GenerateCredentialReportOutput, ApiError> {
+    let account = account::load(&mut cx.tx, &cx.account).await?;
+    let root_keys = keys(cx, &account.access_key_ids).await?;
+    let root_password = ["not_supported", "no_information", "not_supported", "not_supported"];
+    let mut lines = vec![HEADER.to_owned()];
+    lines.push(line("<root_account>", &identifier::root_arn(&account.id), account.created_ms, root_password, &root_keys));
+    for user in entity::all::<UserRecord>(&mut cx.tx, &cx.account).await? {
+        let keys = keys(cx, &user.access_key_ids).await?;
+        lines.push(line(&user.head.name, &user.arn(&cx.account), user.head.created_ms, ["false", "N/A", "N/A", "N/A"], &keys));
+    }
+    let report = ReportRecord { generated_ms: cx.now.0, content: lines.join("\n") };
+    cx.tx.put(&key(&cx.account), &report)?;
+    Ok(GenerateCredentialReportOutput { state: Some(ReportStateType::Complete), description: None })
+}
+
+pub async fn get_credential_report(cx: &mut Call, _input: GetCredentialReportInput) -> Result<GetCredentialReportOutput, ApiError> {
+    let report = cx.tx.get::<ReportRecord>(&key(&cx.account)).await?;
+    let report = report.ok_or_else(|| IamError::ReportNotPresent("No credential report has been generated.".to_owned()))?;
+    if cx.now.0.saturating_sub(report.generated_ms) > LIFETIME_MS {
+        return Err(IamError::ReportExpired("The credential report is older than four hours. Generate a new one.".to_owned()).into());
+    }
+    Ok(GetCredentialReportOutput {
+        content: Some(report.content.into_bytes().into()),
+        report_format: Some(ReportFormatType::TextCsv),
+        generated_time: Some(Timestamp(report.generated_ms)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_has_the_columns_of_the_header() {
+        let used = plane::LastUse { at_ms: 0, service: "s3".to_owned(), region: "eu-central-1".to_owned() };
+        let keys = [KeyState { active: true, created_ms: 1_000, last_use: Some(used) }];
+        let line = line("ana", "arn:aws:iam::111111111111:user/ana", 0, ["false", "N/A", "N/A", "N/A"], &keys);
+        assert_eq!(line.split(',').count(), HEADER.split(',').count());
+        assert_eq!(
+            line,
+            "ana,arn:aws:iam::111111111111:user/ana,1970-01-01T00:00:00+00:00,false,N/A,N/A,N/A,false,\
+             true,1970-01-01T00:00:01+00:00,1970-01-01T00:00:00+00:00,eu-central-1,s3,\
+             false,N/A,N/A,N/A,N/A,false,N/A,false,N/A"
+        );
+    }
+
+    #[test]
+    fn names_with_commas_are_quoted() {
+        assert_eq!(field("a,b"), "\"a,b\"");
+        assert_eq!(field("a\"b"), "\"a\"\"b\"");
+    }
+}

@@ -111,10 +111,9 @@ pub(crate) async fn authenticate(
         Err(error) => return Err(refuse(&error, None)),
     };
     let now_ms = plane.clock.now_ms();
-    let credential = match credential(plane, &claim, now_ms).await {
+    let credential = match credential(plane, claim.access_key_id(), claim.session_token.as_deref(), now_ms).await {
         Ok(credential) => credential,
-        Err(Rejected::Signature(error)) => return Err(refuse(&error, None)),
-        Err(Rejected::Failed(error)) => return Err(Failure { error, principal: None }),
+        Err(rejected) => return Err(rejected.failure(identified.service, identified.protocol)),
     };
     let nobody = || {
         Some(Arc::new(Principal {
@@ -125,7 +124,7 @@ pub(crate) async fn authenticate(
     };
     let now = jiff::Timestamp::from_millisecond(now_ms).map_err(|error| Failure { error: ApiError::internal(&error), principal: None })?;
     check_scope(plane, head, &claim, identified, now).map_err(|error| refuse(&error, nobody()))?;
-    let key = signing_key(plane, &claim, &credential);
+    let key = signing_key(plane, &claim.credential, &credential);
     let declared = declared(&claim, identified, collected.as_deref());
     claim.verify(&parts(head), &key, &declared).map_err(|mismatch| refuse(&mismatch.into(), nobody()))?;
     let stream = match collected {
@@ -159,9 +158,20 @@ fn check_scope(plane: &Plane, head: &Head, claim: &Claim<'_>, identified: &Ident
     claim.check(&parts(head), now, &regions, &[identified.service.head.signing_name], skew_minutes)
 }
 
-enum Rejected {
+/// Why a key opens nothing.
+pub(crate) enum Rejected {
     Signature(SignatureError),
     Failed(ApiError),
+}
+
+impl Rejected {
+    pub(crate) fn failure(self, service: &'static ServiceFacts, protocol: Protocol) -> Failure {
+        let error = match self {
+            Self::Signature(error) => reply(&error, service, protocol),
+            Self::Failed(error) => error,
+        };
+        Failure { error, principal: None }
+    }
 }
 
 impl From<ApiError> for Rejected {
@@ -171,15 +181,19 @@ impl From<ApiError> for Rejected {
 }
 
 /// What the named key opens: a session's token is opened, a long-term key is looked up.
-async fn credential(plane: &Plane, claim: &Claim<'_>, now_ms: i64) -> Result<Arc<Credential>, Rejected> {
-    let access_key_id = claim.access_key_id();
+pub(crate) async fn credential(
+    plane: &Plane,
+    access_key_id: &str,
+    session_token: Option<&str>,
+    now_ms: i64,
+) -> Result<Arc<Credential>, Rejected> {
     let unknown = || Rejected::Signature(SignatureError::UnknownKey { access_key_id: access_key_id.to_owned() });
     if !KEY_ID_LENGTH.contains(&access_key_id.len()) {
         return Err(unknown());
     }
     let home = plane.regions.at(0)?;
     let at = plane.identities.refresh(home.store.as_ref(), plane.directory.tables()).await.map_err(ApiError::from)?;
-    if let Some(token) = claim.session_token.as_deref() {
+    if let Some(token) = session_token {
         // The token is the cache's key: another token with the same key id is opened on its own.
         let credential = match plane.identities.credential(token) {
             Some(credential) if credential.principal.access_key_id.as_deref() == Some(access_key_id) => credential,
@@ -205,12 +219,12 @@ async fn credential(plane: &Plane, claim: &Claim<'_>, now_ms: i64) -> Result<Arc
     Ok(credential)
 }
 
-fn signing_key(plane: &Plane, claim: &Claim<'_>, credential: &Credential) -> Arc<SigningKey> {
-    let name = claim.credential.as_str();
+pub(crate) fn signing_key(plane: &Plane, claimed: &sigv4::Credential<'_>, credential: &Credential) -> Arc<SigningKey> {
+    let name = claimed.as_str();
     match plane.signing_keys.get(name) {
         Ok(key) => key,
         Err(ticket) => {
-            let scope = claim.scope();
+            let scope = claimed.scope();
             let key = Arc::new(SigningKey::derive(&credential.secret, scope.date, scope.region, scope.service));
             plane.signing_keys.insert(ticket, name, Arc::clone(&key));
             key

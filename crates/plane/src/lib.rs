@@ -15,6 +15,7 @@
 
 mod binding;
 mod cache;
+mod post_form;
 
 pub mod audit;
 pub mod authenticate;

@@ -23,6 +23,7 @@ use crate::error::{ApiError, status_of};
 use crate::idempotency;
 use crate::identify::{self, Identified, Unidentified};
 use crate::origin::Origin;
+use crate::post_form;
 use crate::principal::{Directory, Principal};
 use crate::region::Regions;
 use crate::service::{Handler, Reply, Service};
@@ -179,6 +180,11 @@ impl Plane {
             return Err(Refusal::before(ApiError::new("RequestURITooLong", "the URI of the request is too long").with_status(414)));
         }
         let Received { head, body: incoming } = received;
+        if post_form::is_upload(head)
+            && let Some(incoming) = incoming.take()
+        {
+            return self.receive_upload(head, incoming, request_id).await;
+        }
         let form = form(head, incoming).await.map_err(|error| Refusal::before(body_error(&error)))?;
         let claim = authenticate::claim(head);
         let hints = claim.as_ref().ok().map(authenticate::hints).unwrap_or_default();
@@ -237,6 +243,51 @@ impl Plane {
                 Ok(self.finish_failed(call, Json::Null, error, position).await)
             }
         }
+    }
+
+    /// A browser's form upload: it becomes a `PutObject` that goes the way of every call.
+    async fn receive_upload(self: &Arc<Self>, head: &Head, incoming: Body, request_id: &str) -> Result<Response<Body>, Box<Refusal>> {
+        let is_region = |name: &str| self.regions.position(name).is_some();
+        let host = head.host.as_deref().map(|host| identify::host_facts(host, is_region)).unwrap_or_default();
+        let in_path = head.path.trim_matches('/');
+        let bucket = host.bucket.clone().unwrap_or_else(|| in_path.to_owned());
+        let s3 = catalog().service("s3").and_then(|service| service.operation("PutObject").map(|put| (service, put)));
+        let Some((service, put)) =
+            s3.filter(|_| !bucket.is_empty() && !bucket.contains('/') && (host.bucket.is_none() || in_path.is_empty()))
+        else {
+            return Err(Refusal::before(
+                ApiError::new("MethodNotAllowed", "The specified method is not allowed against this resource.").with_status(405),
+            ));
+        };
+        let region = host.region.unwrap_or_else(|| self.regions.iter().next().map(|region| region.name.clone()).unwrap_or_default());
+        let identified = Identified {
+            service,
+            operation: put,
+            protocol: Protocol::RestXml,
+            labels: wire::Labels::default(),
+            host_label: None,
+            region: Some(region.clone()),
+        };
+        let upload = post_form::read(head, incoming).await.map_err(|error| Refusal::identified(&identified, error, None))?;
+        let accepted = post_form::accept(self, service, put, &bucket, upload)
+            .await
+            .map_err(|failure| Refusal::identified(&identified, failure.error, failure.principal))?;
+        let position = self.regions.position(&region).unwrap_or_default();
+        let request = Arc::new(head.facts("POST", accepted.signed_ms));
+        let mut call = Call::new(
+            Arc::clone(self),
+            service,
+            put,
+            Protocol::RestXml,
+            request_id.to_owned(),
+            accepted.principal,
+            region,
+            self.now(),
+            request,
+            self.transaction(position),
+        );
+        call.body = Some(accepted.file);
+        Ok(accepted.answer.dress(self.run(call, accepted.input, position).await))
     }
 
     /// The region that the call works in: the home for global services, else that of the scope or host. A region that is not configured is

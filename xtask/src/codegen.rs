@@ -9,15 +9,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io};
 
+use crate::python;
+
 #[derive(clap::Args)]
 pub(crate) struct Codegen {
     /// Change nothing; fail when a committed file differs from a fresh extraction.
     #[arg(long)]
-    check: bool,
+    pub(crate) check: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CodegenError {
+    #[error("{0}")]
+    Python(String),
     #[error("cannot use `{path}`: {source}")]
     File { path: PathBuf, source: io::Error },
     #[error("cannot start `{program}`: {source}")]
@@ -32,7 +36,8 @@ impl Codegen {
     pub(crate) fn run(&self) -> Result<String, CodegenError> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let scripts = root.join("xtask/codegen");
-        let python = environment(&root, &scripts)?;
+        let python =
+            python::environment(&root.join("target/codegen-venv"), &scripts.join("requirements.txt")).map_err(CodegenError::Python)?;
         let out = root.join("target/codegen-out");
         if out.exists() {
             fs::remove_dir_all(&out).map_err(|source| CodegenError::File { path: out.clone(), source })?;
@@ -64,22 +69,6 @@ impl Codegen {
         }
         Ok(format!("{} generated files, {} changed", fresh.len(), changed.len()))
     }
-}
-
-/// The Python of a virtual environment that holds exactly the pinned packages.
-fn environment(root: &Path, scripts: &Path) -> Result<PathBuf, CodegenError> {
-    let folder = root.join("target/codegen-venv");
-    let python = folder.join("bin/python");
-    let wanted = read(&scripts.join("requirements.txt"))?;
-    let stamp = folder.join("installed.txt");
-    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
-    }
-    execute(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-    execute(Command::new(&python).args(install).arg(scripts.join("requirements.txt")))?;
-    fs::write(&stamp, wanted).map_err(|source| CodegenError::File { path: stamp, source })?;
-    Ok(python)
 }
 
 /// Fresh files that differ from the committed ones, and committed generated files that are no longer made.

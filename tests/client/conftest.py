@@ -1,0 +1,99 @@
+"""The running server and the people who use it.
+
+`BAILIWICK_BINARY` names the binary. Each pytest worker starts a server of its own (`up --ephemeral`, memory store, two regions, a clock
+that tests can move forward) and each test works in an account of its own, so tests share nothing.
+"""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from bailiwick_server import Account, Server, assert_denied as check_denied, new_account_id
+
+
+def binary_path():
+    path = os.environ.get("BAILIWICK_BINARY")
+    if not path or not pathlib.Path(path).exists():
+        pytest.exit("BAILIWICK_BINARY names no binary: build it and set the variable, or use `cargo xtask test --only client`", returncode=2)
+    return path
+
+
+@pytest.fixture(scope="session")
+def binary():
+    """Path of the binary under test."""
+    return binary_path()
+
+
+@pytest.fixture(scope="session")
+def bailiwick(binary, tmp_path_factory):
+    """The worker's server."""
+    server = Server.start(
+        binary,
+        tmp_path_factory.mktemp("server"),
+        "--ephemeral",
+        "--manual-clock",
+        "--region",
+        "us-east-1",
+        "--region",
+        "eu-central-1",
+    )
+    yield server
+    server.stop()
+    server.check_log()
+
+
+@pytest.fixture
+def start_server(binary, tmp_path):
+    """Starts further servers: `start_server("--ephemeral", ...)` on a data folder of its own, or on the one that is given."""
+    servers = []
+
+    def start(*arguments, data_dir=None, **keywords):
+        folder = data_dir or tmp_path / f"server-{len(servers)}"
+        server = Server.start(binary, folder, *arguments, **keywords)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def account(bailiwick):
+    """A fresh account of the worker's server."""
+    return Account.create(bailiwick, new_account_id())
+
+
+@pytest.fixture
+def other_account(bailiwick):
+    """A second fresh account, for what crosses accounts."""
+    return Account.create(bailiwick, new_account_id())
+
+
+@pytest.fixture
+def assert_denied():
+    """See `bailiwick_server.assert_denied`."""
+    return check_denied
+
+
+@pytest.fixture
+def command(binary, bailiwick):
+    """Runs `bailiwick ARGUMENTS` against the worker's server with its root credentials."""
+
+    def run(*arguments, server=bailiwick, **keywords):
+        return run_command(binary, *arguments, server=server, **keywords)
+
+    return run
+
+
+def run_command(binary, *arguments, server=None, environment=None, stdin="", timeout=60):
+    names = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BAILIWICK_"))}
+    if server is not None:
+        names["BAILIWICK_DATA_DIR"] = str(server.data_dir)
+        names["BAILIWICK_CREDENTIALS"] = str(server.credentials_file)
+    names.update(environment or {})
+    return subprocess.run(
+        [binary, *map(str, arguments)], env=names, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+    )

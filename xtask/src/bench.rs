@@ -1,0 +1,35 @@
+//! `cargo xtask bench`: builds the release binary and the load generator, gives moto an environment of its own, and measures.
+
+use std::process::Command;
+
+use crate::{process, python};
+
+#[derive(clap::Args)]
+pub(crate) struct Bench {
+    /// Measure Bailiwick only.
+    #[arg(long)]
+    without_moto: bool,
+    /// What the load generator gets besides, for example `-- --clients 16 --seconds 5`.
+    #[arg(last = true, value_name = "ARGUMENT")]
+    load: Vec<String>,
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<String, String> {
+        let target = process::target_folder()?;
+        let built = process::show(process::cargo().args(["build", "--release", "-p", "bailiwick", "-p", "bench"]))?;
+        if !built.success {
+            return Err("the release build failed".to_owned());
+        }
+        let release = target.join("release");
+        let mut command = Command::new(release.join("bench"));
+        command.arg("--bailiwick").arg(release.join("bailiwick"));
+        if !self.without_moto {
+            let environment = target.join("moto-venv");
+            python::environment(&environment, &process::root().join("bench/requirements.txt"))?;
+            command.arg("--moto").arg(environment.join("bin/moto_server"));
+        }
+        let ended = process::show(command.args(&self.load))?;
+        if ended.success { Ok("measured".to_owned()) } else { Err("the measurement failed".to_owned()) }
+    }
+}

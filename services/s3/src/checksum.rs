@@ -192,6 +192,7 @@ pub(crate) struct Digests {
     md5: Option<Md5>,
     algorithm: Algorithm,
     sum: Summing,
+    also: Option<(Algorithm, Summing)>,
 }
 
 /// The results.
@@ -202,12 +203,19 @@ pub(crate) struct Digested {
     pub algorithm: Algorithm,
     /// Base64.
     pub checksum: String,
+    /// A second checksum, only to be compared.
+    pub also: Option<(Algorithm, String)>,
 }
 
 impl Digests {
     /// MD5 costs more than everything else together, so it is computed only where it is needed.
     pub(crate) fn new(with_md5: bool, algorithm: Algorithm) -> Self {
-        Self { md5: with_md5.then(Md5::new), algorithm, sum: Summing::new(algorithm) }
+        Self { md5: with_md5.then(Md5::new), algorithm, sum: Summing::new(algorithm), also: None }
+    }
+
+    /// Computes a second checksum, of what the request declares beside what is kept.
+    pub(crate) fn also(&mut self, algorithm: Option<Algorithm>) {
+        self.also = algorithm.map(|algorithm| (algorithm, Summing::new(algorithm)));
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
@@ -215,10 +223,18 @@ impl Digests {
             md5.update(bytes);
         }
         self.sum.update(bytes);
+        if let Some((_, sum)) = &mut self.also {
+            sum.update(bytes);
+        }
     }
 
     pub(crate) fn finish(self) -> Digested {
-        Digested { md5: self.md5.map(|md5| md5.finalize().into()), algorithm: self.algorithm, checksum: BASE64.encode(self.sum.finish()) }
+        Digested {
+            md5: self.md5.map(|md5| md5.finalize().into()),
+            algorithm: self.algorithm,
+            checksum: BASE64.encode(self.sum.finish()),
+            also: self.also.map(|(algorithm, sum)| (algorithm, BASE64.encode(sum.finish()))),
+        }
     }
 }
 
@@ -241,7 +257,9 @@ impl Digested {
                 (*algorithm, value)
             }
         };
-        if algorithm != self.algorithm || value != self.checksum { Err(mismatch(algorithm)) } else { Ok(()) }
+        let is_kept = algorithm == self.algorithm && value == self.checksum;
+        let is_compared = self.also.as_ref().is_some_and(|(also, checksum)| *also == algorithm && checksum == value);
+        if is_kept || is_compared { Ok(()) } else { Err(mismatch(algorithm)) }
     }
 }
 

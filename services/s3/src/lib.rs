@@ -1,1 +1,145 @@
-//! s3
+//! Amazon S3: buckets and objects, always encrypted, decided by policies.
+//!
+//! What it is not: access control lists (they are off in every bucket, as AWS makes new ones), versioning, Object Lock, lifecycle, replication,
+//! static websites, access points, storage classes other than `STANDARD`, copies between regions. What asks for one of these is refused.
+//!
+//! # Invariants
+//! 1. Every object has a data key of its own. Its bytes reach the disk sealed and durable before the record that names them is committed.
+//! 2. A data key under SSE-KMS is made and opened by KMS *for the caller*: who may not use the key, or finds it disabled, does not read.
+//! 3. A body that breaks off, has the wrong length or does not match a declared digest leaves no object.
+//! 4. An object key is data: never a path, never part of a name on disk.
+//! 5. What is not there is told only to those who may list the bucket.
+//!
+//! # How bytes and records stay together
+//! A write stages its bytes in the vault, then the transaction commits the object's record with a note that its blobs are in use. A conflict
+//! runs the handler again without the body. Bytes that nothing uses (overwritten, deleted, left by a crash) are deleted by [`sweep_orphans`].
+//!
+//! # Choices
+//! * Bucket Keys change the encryption context (the bucket's ARN instead of the object's). Data keys are not cached: each write asks KMS.
+//! * Tags of buckets do not take part in decisions, as at AWS while attribute-based access is off for a bucket.
+//! * `ListBucket` is asked for when a key is missing, without the condition keys of a list.
+//!
+//! ## Recorded only
+//! `RequestPayer`, `MFA` and `ConfirmRemoveSelfBucketAccess` are accepted and have no effect, as on a bucket that is not requester-pays and has
+//! no MFA delete. `Tags` of buckets are stored and shown.
+
+mod access;
+mod acl;
+mod bucket;
+mod bucket_encryption;
+mod bucket_name;
+mod bucket_policy;
+mod bucket_settings;
+mod checksum;
+mod checksum_members;
+mod condition;
+mod copy_source;
+mod encryption;
+mod error;
+mod event;
+mod listing;
+mod metadata;
+mod multipart_complete;
+mod multipart_part;
+mod multipart_upload;
+mod object_attributes;
+mod object_copy;
+mod object_delete;
+mod object_get;
+mod object_list;
+mod object_put;
+mod object_tagging;
+mod range;
+pub mod record;
+mod storage;
+mod sweep;
+mod tag;
+mod url;
+
+pub use sweep::{Swept, UNUSED_MS, sweep_orphans};
+
+use async_trait::async_trait;
+use plane::{ApiError, Call, Handler, ResourceAccess, Service, Target, Transaction, handler, streaming_handler};
+use policy::MapContext;
+use wire::Value;
+
+const HANDLERS: &[Handler] = &[
+    handler!("AbortMultipartUpload", multipart_upload::abort_multipart_upload),
+    handler!("CompleteMultipartUpload", multipart_complete::complete_multipart_upload),
+    handler!("CopyObject", object_copy::copy_object),
+    handler!("CreateBucket", bucket::create_bucket),
+    handler!("CreateMultipartUpload", multipart_upload::create_multipart_upload),
+    handler!("DeleteBucket", bucket::delete_bucket),
+    handler!("DeleteBucketEncryption", bucket_encryption::delete_bucket_encryption),
+    handler!("DeleteBucketOwnershipControls", bucket_settings::delete_bucket_ownership_controls),
+    handler!("DeleteBucketPolicy", bucket_policy::delete_bucket_policy),
+    handler!("DeleteBucketTagging", bucket_settings::delete_bucket_tagging),
+    handler!("DeleteObject", object_delete::delete_object),
+    handler!("DeleteObjectTagging", object_tagging::delete_object_tagging),
+    handler!("DeleteObjects", object_delete::delete_objects),
+    handler!("DeletePublicAccessBlock", bucket_settings::delete_public_access_block),
+    handler!("GetBucketAcl", acl::get_bucket_acl),
+    handler!("GetBucketEncryption", bucket_encryption::get_bucket_encryption),
+    handler!("GetBucketLocation", bucket::get_bucket_location),
+    handler!("GetBucketOwnershipControls", bucket_settings::get_bucket_ownership_controls),
+    handler!("GetBucketPolicy", bucket_policy::get_bucket_policy),
+    handler!("GetBucketPolicyStatus", bucket_policy::get_bucket_policy_status),
+    handler!("GetBucketTagging", bucket_settings::get_bucket_tagging),
+    handler!("GetBucketVersioning", bucket::get_bucket_versioning),
+    streaming_handler!("GetObject", object_get::get_object),
+    handler!("GetObjectAcl", acl::get_object_acl),
+    handler!("GetObjectAttributes", object_attributes::get_object_attributes),
+    handler!("GetObjectTagging", object_tagging::get_object_tagging),
+    handler!("GetPublicAccessBlock", bucket_settings::get_public_access_block),
+    handler!("HeadBucket", bucket::head_bucket),
+    streaming_handler!("HeadObject", object_get::head_object),
+    handler!("ListBuckets", bucket::list_buckets),
+    handler!("ListMultipartUploads", multipart_upload::list_multipart_uploads),
+    handler!("ListObjects", object_list::list_objects),
+    handler!("ListObjectsV2", object_list::list_objects_v2),
+    handler!("ListParts", multipart_part::list_parts),
+    handler!("PutBucketEncryption", bucket_encryption::put_bucket_encryption),
+    handler!("PutBucketOwnershipControls", bucket_settings::put_bucket_ownership_controls),
+    handler!("PutBucketPolicy", bucket_policy::put_bucket_policy),
+    handler!("PutBucketTagging", bucket_settings::put_bucket_tagging),
+    handler!("PutObject", object_put::put_object),
+    handler!("PutObjectTagging", object_tagging::put_object_tagging),
+    handler!("PutPublicAccessBlock", bucket_settings::put_public_access_block),
+    handler!("UploadPart", multipart_part::upload_part),
+    handler!("UploadPartCopy", multipart_part::upload_part_copy),
+];
+
+/// The service.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct S3;
+
+#[async_trait]
+impl Service for S3 {
+    fn id(&self) -> &'static str {
+        "s3"
+    }
+
+    fn handlers(&self) -> &'static [Handler] {
+        HANDLERS
+    }
+
+    async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
+        access::targets(call, input)
+    }
+
+    async fn resource(&self, tx: &mut Transaction, region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
+        access::resource(tx, region, "", arn).await
+    }
+
+    async fn resource_for(&self, tx: &mut Transaction, region: &str, action: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
+        access::resource(tx, region, action, arn).await
+    }
+
+    fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {
+        access::condition_keys(call, input, keys);
+    }
+
+    fn request_parameters(&self, call: &Call, input: &Value) -> Option<serde_json::Value> {
+        Some(event::request_parameters(call, input))
+    }
+}

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use sigv4::{Secret, Signer};
 use tokio::net::TcpStream;
-use wire::{ApiInput, ErrorReply, FromValue, IntoValue, Value};
+use wire::{ErrorReply, Value};
 
 /// Largest answer that is read.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
@@ -65,7 +65,8 @@ fn operation(service: &str, name: &str) -> Result<(&'static Service, &'static Op
 impl Client {
     /// `endpoint` is `https://host:port` or `http://host:port`; `authority_pem` the certificate authority to trust for `https`.
     pub fn new(endpoint: &str, region: &str, authority_pem: Option<&str>) -> Result<Self, ClientError> {
-        let (scheme, authority) = endpoint.split_once("://").ok_or_else(|| ClientError::Request(format!("the endpoint `{endpoint}` is not a URL")))?;
+        let (scheme, authority) =
+            endpoint.split_once("://").ok_or_else(|| ClientError::Request(format!("the endpoint `{endpoint}` is not a URL")))?;
         let tls = match scheme {
             "https" => Some(trust(authority_pem)?),
             "http" => None,
@@ -74,23 +75,7 @@ impl Client {
         Ok(Self { authority: authority.trim_end_matches('/').to_owned(), region: region.to_owned(), tls })
     }
 
-    /// Calls an operation.
-    pub async fn call<I: ApiInput>(&self, credentials: &Credentials, input: I) -> Result<I::Output, ClientError> {
-        self.call_with_body(credentials, input, Bytes::new()).await.map(|(output, _)| output)
-    }
-
-    /// Calls an operation that streams in or out: `body` is the streaming blob of the input; the answer's body comes back.
-    pub async fn call_with_body<I: ApiInput>(&self, credentials: &Credentials, input: I, body: Bytes) -> Result<(I::Output, Bytes), ClientError> {
-        let (service, operation) = operation(I::SERVICE, I::OPERATION)?;
-        let request = self.prepare(service, operation, &input.into_value(), body)?;
-        let request = self.sign(request, service, credentials, jiff::Timestamp::now())?;
-        let answer = self.send(request).await?;
-        let output = decode(service, operation, &answer)?;
-        let output = I::Output::from_value(output).map_err(|error| ClientError::Answer(error.to_string()))?;
-        Ok((output, answer.body))
-    }
-
-    /// Calls an operation by name with an untyped input.
+    /// Calls an operation by name.
     pub async fn call_named(&self, credentials: &Credentials, service: &str, name: &str, input: &Value) -> Result<Value, ClientError> {
         let (service, operation) = operation(service, name)?;
         let request = self.prepare(service, operation, input, Bytes::new())?;
@@ -99,12 +84,22 @@ impl Client {
     }
 
     /// An unsigned request.
-    pub fn prepare(&self, service: &'static Service, operation: &'static Operation, input: &Value, body: Bytes) -> Result<Request<Full<Bytes>>, ClientError> {
+    pub fn prepare(
+        &self,
+        service: &'static Service,
+        operation: &'static Operation,
+        input: &Value,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
         let encoded = wire::encode_input(protocol(service), service, operation, input);
         let body = if body.is_empty() { Bytes::from(encoded.body) } else { body };
         let target = if encoded.query.is_empty() { encoded.path } else { format!("{}?{}", encoded.path, encoded.query) };
         let method = Method::from_bytes(encoded.method.as_bytes()).map_err(|error| ClientError::Request(error.to_string()))?;
-        let mut request = Request::builder().method(method).uri(target).body(Full::new(body.clone())).map_err(|error| ClientError::Request(error.to_string()))?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target)
+            .body(Full::new(body.clone()))
+            .map_err(|error| ClientError::Request(error.to_string()))?;
         let headers = request.headers_mut();
         for (name, value) in encoded.headers {
             headers.append(header_name(&name)?, header_value(&value)?);
@@ -118,7 +113,13 @@ impl Client {
     }
 
     /// Signs a prepared request as of `now`.
-    pub fn sign(&self, mut request: Request<Full<Bytes>>, service: &'static Service, credentials: &Credentials, now: jiff::Timestamp) -> Result<Request<Full<Bytes>>, ClientError> {
+    pub fn sign(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        service: &'static Service,
+        credentials: &Credentials,
+        now: jiff::Timestamp,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
         let signer = Signer {
             access_key_id: credentials.access_key_id.clone(),
             secret: Secret::new(credentials.secret_access_key.as_str()),
@@ -128,7 +129,8 @@ impl Client {
         };
         let body = request.extensions().get::<Bytes>().cloned().unwrap_or_default();
         let hash = sigv4::sha256_hex(&body);
-        let (method, path, query) = (request.method().as_str().to_owned(), request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
+        let (method, path, query) =
+            (request.method().as_str().to_owned(), request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
         signer.sign(&method, &path, &query, request.headers_mut(), &hash, now).map_err(|error| ClientError::Request(error.to_string()))?;
         Ok(request)
     }
@@ -147,7 +149,8 @@ impl Client {
         let Some(tls) = &self.tls else { return converse(stream, request).await };
         let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host).trim_matches(['[', ']']).to_owned();
         let name = rustls_pki_types::ServerName::try_from(host).map_err(|error| ClientError::Request(error.to_string()))?;
-        let stream = tokio_rustls::TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(|error| self.unreachable(&error))?;
+        let stream =
+            tokio_rustls::TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(|error| self.unreachable(&error))?;
         converse(stream, request).await
     }
 }
@@ -161,10 +164,15 @@ pub fn protocol(service: &'static Service) -> Protocol {
 pub fn decode(service: &'static Service, operation: &'static Operation, answer: &Answer) -> Result<Value, ClientError> {
     if answer.status >= 300 {
         let ErrorReply { code, message, .. } = wire::decode_error(protocol(service), service, answer.status, &answer.headers, &answer.body);
-        let request_id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|name| answer.headers.get(*name)).and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let request_id = ["x-amzn-requestid", "x-amz-request-id"]
+            .iter()
+            .find_map(|name| answer.headers.get(*name))
+            .and_then(|id| id.to_str().ok())
+            .map(str::to_owned);
         return Err(ClientError::Service { code, message, status: answer.status, request_id });
     }
-    wire::decode_output(protocol(service), service, operation, answer.status, &answer.headers, &answer.body).map_err(|error| ClientError::Answer(error.to_string()))
+    wire::decode_output(protocol(service), service, operation, answer.status, &answer.headers, &answer.body)
+        .map_err(|error| ClientError::Answer(error.to_string()))
 }
 
 async fn converse<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, ClientError>
@@ -176,7 +184,11 @@ where
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request).await.map_err(broken)?;
     let (head, body) = response.into_parts();
-    let body = http_body_util::Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|error| ClientError::Answer(error.to_string()))?.to_bytes();
+    let body = http_body_util::Limited::new(body, ANSWER_LIMIT)
+        .collect()
+        .await
+        .map_err(|error| ClientError::Answer(error.to_string()))?
+        .to_bytes();
     driver.abort();
     Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
 }
@@ -191,7 +203,8 @@ fn trust(authority_pem: Option<&str>) -> Result<Arc<rustls::ClientConfig>, Clien
         roots.add(certificate).map_err(|error| refused(&error))?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|error| refused(&error))?;
+    let config =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|error| refused(&error))?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 

@@ -130,9 +130,10 @@ struct Layers {
 
 impl Layers {
     fn pick<T: Clone + std::fmt::Debug>(&mut self, setting: &'static str, of: impl Fn(&Layer) -> Option<T>, default: T) -> T {
-        let found = [(&self.flags, OriginOfSetting::Flag), (&self.environment, OriginOfSetting::Environment), (&self.file, OriginOfSetting::File)]
-            .into_iter()
-            .find_map(|(layer, origin)| of(layer).map(|value| (value, origin)));
+        let found =
+            [(&self.flags, OriginOfSetting::Flag), (&self.environment, OriginOfSetting::Environment), (&self.file, OriginOfSetting::File)]
+                .into_iter()
+                .find_map(|(layer, origin)| of(layer).map(|value| (value, origin)));
         let (value, origin) = found.unwrap_or((default, OriginOfSetting::Default));
         self.origins.insert(setting, (format!("{value:?}"), origin));
         value
@@ -177,7 +178,9 @@ fn invalid(setting: &'static str, value: &str, reason: &str) -> ConfigError {
 }
 
 fn check_regions(regions: Vec<String>) -> Result<Vec<String>, ConfigError> {
-    let is_name = |name: &str| !name.is_empty() && name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let is_name = |name: &str| {
+        !name.is_empty() && name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
     if regions.is_empty() {
         return Err(invalid("regions", "", "at least one region is needed"));
     }

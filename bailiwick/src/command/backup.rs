@@ -71,14 +71,21 @@ pub async fn write(plane: &Arc<Plane>, data_dir: &Path, directory: &Path) -> Res
         let at = region.store.backup(&folder.join("state.redb")).await.map_err(|error| failed(&error))?;
         revision.get_or_insert(at.0);
         let (from, to) = (data_dir.join("regions").join(&region.name).join("objects"), folder.join("objects"));
-        tokio::task::spawn_blocking(move || copy_tree(&from, &to)).await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        tokio::task::spawn_blocking(move || copy_tree(&from, &to))
+            .await
+            .map_err(|error| failed(&error))?
+            .map_err(|error| failed(&error))?;
     }
     for name in FILES {
         if data_dir.join(name).exists() {
             std::fs::copy(data_dir.join(name), directory.join(name)).map_err(|error| failed(&error))?;
         }
     }
-    let manifest = Manifest { format: FORMAT, regions: plane.regions.iter().map(|region| region.name.clone()).collect(), revision: revision.unwrap_or_default() };
+    let manifest = Manifest {
+        format: FORMAT,
+        regions: plane.regions.iter().map(|region| region.name.clone()).collect(),
+        revision: revision.unwrap_or_default(),
+    };
     let manifest = serde_json::to_vec_pretty(&manifest)?;
     // The manifest comes last: a folder without one is no backup.
     std::fs::write(directory.join(MANIFEST), manifest).map_err(|error| failed(&error))?;
@@ -121,19 +128,23 @@ pub struct Restore {
 
 impl Restore {
     pub fn run(self) -> Result<(), Failure> {
-        let manifest = std::fs::read(self.from.join(MANIFEST)).map_err(|error| Failure::general(format!("`{}` is not a backup: {error}", self.from.display())))?;
-        let manifest: Manifest = serde_json::from_slice(&manifest).map_err(|error| Failure::general(format!("the backup's manifest is damaged: {error}")))?;
+        let manifest = std::fs::read(self.from.join(MANIFEST))
+            .map_err(|error| Failure::general(format!("`{}` is not a backup: {error}", self.from.display())))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&manifest).map_err(|error| Failure::general(format!("the backup's manifest is damaged: {error}")))?;
         if manifest.format != FORMAT {
             return Err(Failure::general(format!("the backup has format {}, this program reads {FORMAT}", manifest.format)));
         }
         if self.to.join("keyring.json").exists() {
-            return Err(Failure::general(format!("`{}` already holds a server's state", self.to.display())).with_hint("restore into an empty folder"));
+            return Err(Failure::general(format!("`{}` already holds a server's state", self.to.display()))
+                .with_hint("restore into an empty folder"));
         }
         private_folder(&self.to)?;
         for region in &manifest.regions {
             let (from, to) = (self.from.join("regions").join(region), self.to.join("regions").join(region));
             private_folder(&to)?;
-            store::RedbStore::restore(&from.join("state.redb"), &to.join("state.redb")).map_err(|error| Failure::general(error.to_string()))?;
+            store::RedbStore::restore(&from.join("state.redb"), &to.join("state.redb"))
+                .map_err(|error| Failure::general(error.to_string()))?;
             copy_tree(&from.join("objects"), &to.join("objects"))?;
         }
         for name in FILES {

@@ -66,7 +66,9 @@ fn mode(path: &Path) -> Option<u32> {
 fn folder(path: &Path) -> Finding {
     match mode(path) {
         None => finding("data folder", Verdict::Warning, format!("`{}` does not exist yet; `bailiwick up` makes it", path.display())),
-        Some(mode) if mode & 0o077 != 0 => finding("data folder", Verdict::Bad, format!("`{}` has mode {mode:o}; others can read it: chmod 700", path.display())),
+        Some(mode) if mode & 0o077 != 0 => {
+            finding("data folder", Verdict::Bad, format!("`{}` has mode {mode:o}; others can read it: chmod 700", path.display()))
+        }
         Some(_) => finding("data folder", Verdict::Good, path.display().to_string()),
     }
 }
@@ -87,14 +89,23 @@ fn root_key(config: &Config) -> Finding {
     }
     match mode(&config.data_dir.join("root.key")) {
         None => finding("root key", Verdict::Warning, "no key file yet"),
-        Some(0o600) => finding("root key", Verdict::Warning, "a key file beside the data protects against lost backups and disks only: prefer a passphrase or a systemd credential"),
+        Some(0o600) => finding(
+            "root key",
+            Verdict::Warning,
+            "a key file beside the data protects against lost backups and disks only: prefer a passphrase or a systemd credential",
+        ),
         Some(mode) => finding("root key", Verdict::Bad, format!("the key file has mode {mode:o}: chmod 600")),
     }
 }
 
 fn listeners(config: &Config) -> Finding {
-    let open: Vec<String> = config.listen.iter().filter(|listen| !listen.address.ip().is_loopback()).map(|listen| listen.address.to_string()).collect();
-    if open.is_empty() { finding("listeners", Verdict::Good, "loopback only") } else { finding("listeners", Verdict::Good, format!("TLS on {}", open.join(", "))) }
+    let open: Vec<String> =
+        config.listen.iter().filter(|listen| !listen.address.ip().is_loopback()).map(|listen| listen.address.to_string()).collect();
+    if open.is_empty() {
+        finding("listeners", Verdict::Good, "loopback only")
+    } else {
+        finding("listeners", Verdict::Good, format!("TLS on {}", open.join(", ")))
+    }
 }
 
 async fn server(config: &Config) -> Vec<Finding> {
@@ -103,7 +114,11 @@ async fn server(config: &Config) -> Vec<Finding> {
     };
     match get(&running, "/_bailiwick/health").await {
         Ok(answer) if answer.status == 200 => vec![finding("server", Verdict::Good, format!("answers at {}", running.endpoint()))],
-        Ok(answer) => vec![finding("server", Verdict::Warning, format!("answers with status {}: {}", answer.status, String::from_utf8_lossy(&answer.body)))],
+        Ok(answer) => vec![finding(
+            "server",
+            Verdict::Warning,
+            format!("answers with status {}: {}", answer.status, String::from_utf8_lossy(&answer.body)),
+        )],
         Err(error) => vec![finding("server", Verdict::Bad, error.to_string())],
     }
 }

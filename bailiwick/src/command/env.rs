@@ -17,7 +17,11 @@ impl Env {
         let config = self.settings.resolve()?;
         let running = Running::read(&config.data_dir)?;
         let endpoint = running.endpoint().to_owned();
-        let mut variables = vec![("AWS_ENDPOINT_URL", endpoint.clone()), ("AWS_DEFAULT_REGION", running.region.clone()), ("AWS_REGION", running.region.clone())];
+        let mut variables = vec![
+            ("AWS_ENDPOINT_URL", endpoint.clone()),
+            ("AWS_DEFAULT_REGION", running.region.clone()),
+            ("AWS_REGION", running.region.clone()),
+        ];
         if endpoint.starts_with("https://") {
             variables.push(("AWS_CA_BUNDLE", running.authority.display().to_string()));
         }

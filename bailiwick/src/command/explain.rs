@@ -28,7 +28,9 @@ impl Explain {
         let credentials = self.credentials.read()?;
         let (operation, members): (_, Vec<(&'static str, &String)>) = match self.what.as_slice() {
             [request_id] => ("ExplainRequest", vec![("RequestId", request_id)]),
-            [principal, action, resource] => ("ExplainAccess", vec![("PrincipalArn", principal), ("Action", action), ("ResourceArn", resource)]),
+            [principal, action, resource] => {
+                ("ExplainAccess", vec![("PrincipalArn", principal), ("Action", action), ("ResourceArn", resource)])
+            }
             _ => return Err(Failure::general("give a request id, `last`, or a principal, an action and a resource").with_code(2)),
         };
         let mut input = Struct::new();
@@ -69,7 +71,12 @@ pub fn story(record: &Json, decision: &Json) -> String {
     };
     out += &format!("{verdict}\n");
     if allowed.is_some() {
-        out += &format!("  principal  {}\n  action     {}\n  resource   {}\n", text(decision, "/principal"), text(decision, "/action"), text(decision, "/resource"));
+        out += &format!(
+            "  principal  {}\n  action     {}\n  resource   {}\n",
+            text(decision, "/principal"),
+            text(decision, "/action"),
+            text(decision, "/resource")
+        );
     }
     if let Some(types) = decision.get("deniedBy").and_then(Json::as_array).filter(|types| !types.is_empty()) {
         let names: Vec<&str> = types.iter().filter_map(Json::as_str).collect();
@@ -77,7 +84,12 @@ pub fn story(record: &Json, decision: &Json) -> String {
     }
     if let Some(deciding) = decision.get("deciding").filter(|deciding| !deciding.is_null()) {
         let index = deciding.get("statementIndex").and_then(Json::as_u64).map_or_else(|| "-".to_owned(), |index| index.to_string());
-        out += &format!("  decided by statement {index} (sid {}) of {} `{}`\n", text(deciding, "/sid"), text(deciding, "/policyType"), text(deciding, "/policyId"));
+        out += &format!(
+            "  decided by statement {index} (sid {}) of {} `{}`\n",
+            text(deciding, "/sid"),
+            text(deciding, "/policyType"),
+            text(deciding, "/policyId")
+        );
     }
     for policy in decision.pointer("/explanation/policies").and_then(Json::as_array).into_iter().flatten() {
         policy_story(policy, &mut out);
@@ -91,15 +103,24 @@ pub fn story(record: &Json, decision: &Json) -> String {
 fn policy_story(policy: &Json, out: &mut String) {
     let kind = policy.get("policy_type").or_else(|| policy.get("policyType")).and_then(Json::as_str).unwrap_or("-");
     let id = policy.get("policy_id").or_else(|| policy.get("policyId")).and_then(Json::as_str).unwrap_or("-");
-    let outcome = policy.get("outcome").map(|outcome| outcome.as_str().map_or_else(|| outcome.to_string(), str::to_owned)).unwrap_or_default();
+    let outcome =
+        policy.get("outcome").map(|outcome| outcome.as_str().map_or_else(|| outcome.to_string(), str::to_owned)).unwrap_or_default();
     *out += &format!("  {kind} `{id}`: {outcome}\n");
     for statement in policy.get("statements").and_then(Json::as_array).into_iter().flatten() {
         let matched = statement.get("matched").and_then(Json::as_bool).unwrap_or_default();
-        let failed = statement.get("failed").filter(|failed| !failed.is_null()).map(|failed| failed.as_str().map_or_else(|| failed.to_string(), str::to_owned));
+        let failed = statement
+            .get("failed")
+            .filter(|failed| !failed.is_null())
+            .map(|failed| failed.as_str().map_or_else(|| failed.to_string(), str::to_owned));
         let result = if matched { "matches".to_owned() } else { format!("does not match: {}", failed.unwrap_or_default()) };
-        *out += &format!("    statement {} {} {result}\n", statement.get("index").map(ToString::to_string).unwrap_or_default(), text(statement, "/effect"));
+        *out += &format!(
+            "    statement {} {} {result}\n",
+            statement.get("index").map(ToString::to_string).unwrap_or_default(),
+            text(statement, "/effect")
+        );
         for condition in statement.get("conditions").and_then(Json::as_array).into_iter().flatten() {
-            let actual = condition.get("actual").filter(|actual| !actual.is_null()).map_or_else(|| "missing".to_owned(), ToString::to_string);
+            let actual =
+                condition.get("actual").filter(|actual| !actual.is_null()).map_or_else(|| "missing".to_owned(), ToString::to_string);
             let expected = condition.get("expected").map(ToString::to_string).unwrap_or_default();
             *out += &format!("      {} {} {expected}: {actual}\n", text(condition, "/operator"), text(condition, "/key"));
         }

@@ -20,7 +20,6 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::client::ClientError;
 use crate::config::{ConfigError, Layer};
 use crate::server::assemble::StartError;
-pub use output::Format;
 
 /// Bailiwick gives AI workloads the AWS security and governance stack on hardware that you control.
 #[derive(Parser)]
@@ -184,7 +183,11 @@ impl From<ClientError> for Failure {
             _ => 1,
         };
         let failure = Self::general(error.to_string()).with_code(code);
-        if code == 4 { failure.with_hint("start the server with `bailiwick up`, or name its data folder with `--data-dir`") } else { failure }
+        if code == 4 {
+            failure.with_hint("start the server with `bailiwick up`, or name its data folder with `--data-dir`")
+        } else {
+            failure
+        }
     }
 }
 

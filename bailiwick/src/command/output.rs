@@ -32,7 +32,10 @@ pub fn rows(format: Format, headers: &[&str], rows: &[Vec<String>]) -> Result<()
     match format {
         Format::Table => {
             let mut table = Table::new();
-            table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_header(headers.to_vec());
+            table
+                .load_style(presets::UTF8_HORIZONTAL_ONLY)
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_header(headers.to_vec());
             for row in rows {
                 table.add_row(row.clone());
             }
@@ -49,7 +52,9 @@ pub fn rows(format: Format, headers: &[&str], rows: &[Vec<String>]) -> Result<()
         Format::Json | Format::Yaml => {
             let objects: Vec<Json> = rows
                 .iter()
-                .map(|row| Json::Object(headers.iter().zip(row).map(|(header, cell)| ((*header).to_owned(), Json::String(cell.clone()))).collect()))
+                .map(|row| {
+                    Json::Object(headers.iter().zip(row).map(|(header, cell)| ((*header).to_owned(), Json::String(cell.clone()))).collect())
+                })
                 .collect();
             document(format, &Json::Array(objects))
         }

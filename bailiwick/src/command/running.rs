@@ -34,14 +34,21 @@ impl Running {
 
     pub fn read(data_dir: &Path) -> Result<Self, Failure> {
         let path = data_dir.join(FILE);
-        let text = std::fs::read(&path)
-            .map_err(|_| Failure::general(format!("no server runs on `{}`", data_dir.display())).with_code(4).with_hint("start one with `bailiwick up`, or name its folder with `--data-dir`"))?;
+        let text = std::fs::read(&path).map_err(|_| {
+            Failure::general(format!("no server runs on `{}`", data_dir.display()))
+                .with_code(4)
+                .with_hint("start one with `bailiwick up`, or name its folder with `--data-dir`")
+        })?;
         serde_json::from_slice(&text).map_err(|error| Failure::general(format!("`{}` cannot be read: {error}", path.display())))
     }
 
     /// The endpoint that clients are told: TLS before plain HTTP.
     pub fn endpoint(&self) -> &str {
-        self.endpoints.iter().find(|endpoint| endpoint.starts_with("https://")).or_else(|| self.endpoints.first()).map_or("", String::as_str)
+        self.endpoints
+            .iter()
+            .find(|endpoint| endpoint.starts_with("https://"))
+            .or_else(|| self.endpoints.first())
+            .map_or("", String::as_str)
     }
 
     pub fn client(&self) -> Result<Client, Failure> {
@@ -64,23 +71,30 @@ pub struct CredentialsSource {
 impl CredentialsSource {
     pub fn read(&self) -> Result<Credentials, Failure> {
         let Some(path) = &self.credentials else { return environment() };
-        let text = std::fs::read_to_string(path).map_err(|error| Failure::general(format!("the credentials file `{}` cannot be read: {error}", path.display())))?;
-        profile(&text, &self.profile).ok_or_else(|| Failure::general(format!("the profile `{}` is not in `{}`", self.profile, path.display())))
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::general(format!("the credentials file `{}` cannot be read: {error}", path.display())))?;
+        profile(&text, &self.profile)
+            .ok_or_else(|| Failure::general(format!("the profile `{}` is not in `{}`", self.profile, path.display())))
     }
 }
 
 fn environment() -> Result<Credentials, Failure> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
-        (Some(access_key_id), Some(secret)) => Ok(Credentials { access_key_id, secret_access_key: Zeroizing::new(secret), session_token: variable("AWS_SESSION_TOKEN") }),
-        _ => Err(Failure::general("there are no credentials").with_hint("give `--credentials FILE` (see `bailiwick up --credentials-out`) or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")),
+        (Some(access_key_id), Some(secret)) => {
+            Ok(Credentials { access_key_id, secret_access_key: Zeroizing::new(secret), session_token: variable("AWS_SESSION_TOKEN") })
+        }
+        _ => Err(Failure::general("there are no credentials").with_hint(
+            "give `--credentials FILE` (see `bailiwick up --credentials-out`) or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )),
     }
 }
 
 fn profile(text: &str, name: &str) -> Option<Credentials> {
     let header = format!("[{name}]");
     let section = text.lines().map(str::trim).skip_while(|line| *line != header).skip(1).take_while(|line| !line.starts_with('['));
-    let values: std::collections::HashMap<&str, &str> = section.filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim(), value.trim())).collect();
+    let values: std::collections::HashMap<&str, &str> =
+        section.filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim(), value.trim())).collect();
     Some(Credentials {
         access_key_id: (*values.get("aws_access_key_id")?).to_owned(),
         secret_access_key: Zeroizing::new((*values.get("aws_secret_access_key")?).to_owned()),
@@ -93,7 +107,12 @@ pub fn write_credentials(path: &Path, credentials: &Credentials) -> std::io::Res
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    writeln!(file, "[default]\naws_access_key_id = {}\naws_secret_access_key = {}", credentials.access_key_id, credentials.secret_access_key.as_str())?;
+    writeln!(
+        file,
+        "[default]\naws_access_key_id = {}\naws_secret_access_key = {}",
+        credentials.access_key_id,
+        credentials.secret_access_key.as_str()
+    )?;
     if let Some(token) = &credentials.session_token {
         writeln!(file, "aws_session_token = {token}")?;
     }

@@ -47,7 +47,11 @@ pub struct ShowConfig {
 impl ShowConfig {
     pub fn run(self) -> Result<(), Failure> {
         let config = self.settings.resolve()?;
-        let rows: Vec<Vec<String>> = config.origins.iter().map(|(name, (value, origin))| vec![(*name).to_owned(), value.clone(), origin.name().to_owned()]).collect();
+        let rows: Vec<Vec<String>> = config
+            .origins
+            .iter()
+            .map(|(name, (value, origin))| vec![(*name).to_owned(), value.clone(), origin.name().to_owned()])
+            .collect();
         output::rows(self.output, &["setting", "value", "origin"], &rows)
     }
 }
@@ -107,9 +111,12 @@ impl Up {
         for listen in &config.listen {
             let tls = keyring_tls.as_ref().filter(|_| listen.tls).map(|tls| Arc::clone(&tls.config));
             if listen.tls && tls.is_none() {
-                return Err(Failure::general("a sealed server has no TLS certificate").with_hint("listen on a plain loopback address as well, or give the passphrase in BAILIWICK_PASSPHRASE"));
+                return Err(Failure::general("a sealed server has no TLS certificate")
+                    .with_hint("listen on a plain loopback address as well, or give the passphrase in BAILIWICK_PASSPHRASE"));
             }
-            let listener = Listener::bind(listen.address, tls).await.map_err(|error| Failure::general(format!("`{}` cannot be listened on: {error}", listen.address)))?;
+            let listener = Listener::bind(listen.address, tls)
+                .await
+                .map_err(|error| Failure::general(format!("`{}` cannot be listened on: {error}", listen.address)))?;
             endpoints.push(format!("{}://{}", if listen.tls { "https" } else { "http" }, listener.address));
             listeners.spawn(listener.serve(Arc::clone(&server), stopping.clone()));
         }
@@ -121,7 +128,11 @@ impl Up {
             process_id: std::process::id(),
         };
         running.write(&data_dir)?;
-        let root = root.map(|keys| Credentials { access_key_id: keys.access_key_id, secret_access_key: keys.secret_access_key, session_token: None });
+        let root = root.map(|keys| Credentials {
+            access_key_id: keys.access_key_id,
+            secret_access_key: keys.secret_access_key,
+            session_token: None,
+        });
         if let (Some(path), Some(root)) = (&self.credentials_out, &root) {
             write_credentials(path, root)?;
         }
@@ -147,7 +158,12 @@ impl Serving {
 type Opened = (Arc<Server>, Option<control::AccountKeys>, Option<tls::Tls>);
 
 async fn open(config: &Config, mode: Mode) -> Result<Opened, Failure> {
-    let addresses: Vec<std::net::IpAddr> = config.listen.iter().map(|listen| listen.address.ip()).chain([std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()]).collect();
+    let addresses: Vec<std::net::IpAddr> = config
+        .listen
+        .iter()
+        .map(|listen| listen.address.ip())
+        .chain([std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()])
+        .collect();
     if assemble::starts_sealed(config, mode) {
         return Ok((Arc::new(sealed(config.clone(), mode)), None, None));
     }
@@ -182,9 +198,8 @@ fn lock(data_dir: &std::path::Path) -> Result<std::fs::File, Failure> {
     let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(data_dir.join("lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(Failure::general(format!("another server uses `{}`", data_dir.display())).with_hint("stop it first, or use another `--data-dir`"))
-        }
+        Err(std::fs::TryLockError::WouldBlock) => Err(Failure::general(format!("another server uses `{}`", data_dir.display()))
+            .with_hint("stop it first, or use another `--data-dir`")),
         Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
     }
 }
@@ -229,7 +244,8 @@ async fn stopped() {
 /// Logs go to standard error: JSON unless it is a terminal. `BAILIWICK_LOG` sets the filter.
 pub fn start_log() {
     use std::io::IsTerminal as _;
-    let filter = tracing_subscriber::EnvFilter::try_from_env("BAILIWICK_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("BAILIWICK_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call in one process keeps the first log.
     let _ = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() };

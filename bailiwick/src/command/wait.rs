@@ -36,7 +36,12 @@ impl Wait {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(Failure::general(format!("the server on `{}` is not ready after {} s", config.data_dir.display(), self.timeout)).with_code(4));
+                return Err(Failure::general(format!(
+                    "the server on `{}` is not ready after {} s",
+                    config.data_dir.display(),
+                    self.timeout
+                ))
+                .with_code(4));
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -75,7 +80,10 @@ impl Unseal {
         std::io::stdin().lock().take(4096).read_to_string(&mut passphrase)?;
         let body = Bytes::copy_from_slice(passphrase.trim_end_matches(['\r', '\n']).as_bytes());
         let answer = exchange(&running, "POST", "/_bailiwick/unseal", body).await?;
-        let message = serde_json::from_slice::<serde_json::Value>(&answer.body).ok().and_then(|json| json.get("message")?.as_str().map(str::to_owned)).unwrap_or_default();
+        let message = serde_json::from_slice::<serde_json::Value>(&answer.body)
+            .ok()
+            .and_then(|json| json.get("message")?.as_str().map(str::to_owned))
+            .unwrap_or_default();
         if answer.status == 200 { output::line(&message) } else { Err(Failure::general(message).with_code(5)) }
     }
 }

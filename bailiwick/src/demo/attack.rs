@@ -29,7 +29,13 @@ pub async fn signatures(stage: &mut Stage) -> Result<(), Failure> {
     let past = jiff::Timestamp::now().checked_sub(SignedDuration::from_mins(6)).map_err(|error| Failure::general(error.to_string()))?;
     let request = stage.client.sign(request, kms, &administrator, past)?;
     let refused = stage.send(kms, list_keys, request).await;
-    stage.prove_refused("with a date six minutes old", refused, "InvalidSignatureException", 400, &["Signature expired", "is now earlier than"])?;
+    stage.prove_refused(
+        "with a date six minutes old",
+        refused,
+        "InvalidSignatureException",
+        400,
+        &["Signature expired", "is now earlier than"],
+    )?;
 
     let (_, encrypt) = known("kms", "Encrypt")?;
     let input = object([("KeyId", text(&stage.key_arn)), ("Plaintext", wire::Value::Bytes(Bytes::from_static(b"harmless")))]);
@@ -39,12 +45,24 @@ pub async fn signatures(stage: &mut Stage) -> Result<(), Failure> {
     let (mut head, _) = request.into_parts();
     head.headers.insert("content-length", HeaderValue::from(changed.len()));
     let refused = stage.send(kms, encrypt, http::Request::from_parts(head, Full::new(changed))).await;
-    stage.prove_refused("with a signed head and another body", refused, "InvalidSignatureException", 400, &["signature we calculated does not match"])?;
+    stage.prove_refused(
+        "with a signed head and another body",
+        refused,
+        "InvalidSignatureException",
+        400,
+        &["signature we calculated does not match"],
+    )?;
 
     let scientist = stage.scientist.clone();
     let input = object([("KeyId", text(&stage.key_arn)), ("Plaintext", wire::Value::Bytes(Bytes::from_static(b"x")))]);
     let refused = stage.call(&scientist, "kms", "Encrypt", input).await;
-    stage.prove_refused("from the wrong principal", refused, "AccessDeniedException", 400, &["user/data-scientist", "kms:Encrypt", "no resource-based policy allows"])
+    stage.prove_refused(
+        "from the wrong principal",
+        refused,
+        "AccessDeniedException",
+        400,
+        &["user/data-scientist", "kms:Encrypt", "no resource-based policy allows"],
+    )
 }
 
 /// A disabled key makes the object unreadable, also for those who may use it.

@@ -35,7 +35,11 @@ pub async fn identities(stage: &mut Stage) -> Result<(), Failure> {
     let root = stage.root.clone();
     let arn = stage.identity(&root).await?;
     let generated = root.access_key_id.starts_with("AKIA") && root.secret_access_key.len() == 40;
-    stage.prove("root credentials were generated at this start, not defaults", generated && arn == format!("arn:aws:iam::{}:root", stage.account), arn)?;
+    stage.prove(
+        "root credentials were generated at this start, not defaults",
+        generated && arn == format!("arn:aws:iam::{}:root", stage.account),
+        arn,
+    )?;
 
     stage.administrator = user(stage, "administrator").await?;
     let attach = object([("UserName", text("administrator")), ("PolicyArn", text(ADMINISTRATOR_ACCESS))]);
@@ -65,7 +69,8 @@ pub async fn identities(stage: &mut Stage) -> Result<(), Failure> {
         { "Effect": "Allow", "Action": ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream", "bedrock:ApplyGuardrail"], "Resource": "*" },
         { "Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "arn:aws:s3:::demo-*" },
     ] });
-    let inline = object([("RoleName", text("chat-app")), ("PolicyName", text("chat-app")), ("PolicyDocument", text(permissions.to_string()))]);
+    let inline =
+        object([("RoleName", text("chat-app")), ("PolicyName", text("chat-app")), ("PolicyDocument", text(permissions.to_string()))]);
     stage.call(&administrator, "iam", "PutRolePolicy", inline).await?;
     let who = stage.identity(&administrator).await?;
     stage.prove("an administrator, a data scientist, and a role for the application exist", who.ends_with(":user/administrator"), who)?;
@@ -97,10 +102,20 @@ pub async fn data(stage: &mut Stage) -> Result<(), Failure> {
         { "Sid": "Administrator", "Effect": "Allow", "Principal": { "AWS": format!("arn:aws:iam::{}:user/administrator", stage.account) }, "Action": "kms:*", "Resource": "*" },
         { "Sid": "Application", "Effect": "Allow", "Principal": { "AWS": role_arn(stage) }, "Action": ["kms:Decrypt", "kms:DescribeKey"], "Resource": "*" },
     ] });
-    let key = stage.call(&administrator, "kms", "CreateKey", object([("Policy", text(key_policy.to_string())), ("Description", text("training data"))])).await?;
+    let key = stage
+        .call(
+            &administrator,
+            "kms",
+            "CreateKey",
+            object([("Policy", text(key_policy.to_string())), ("Description", text("training data"))]),
+        )
+        .await?;
     stage.key_arn = text_at(&key, "KeyMetadata.Arn");
     stage.call(&administrator, "s3", "CreateBucket", object([("Bucket", text(&stage.bucket))])).await?;
-    let rule = object([("ApplyServerSideEncryptionByDefault", object([("SSEAlgorithm", text("aws:kms")), ("KMSMasterKeyID", text(&stage.key_arn))]))]);
+    let rule = object([(
+        "ApplyServerSideEncryptionByDefault",
+        object([("SSEAlgorithm", text("aws:kms")), ("KMSMasterKeyID", text(&stage.key_arn))]),
+    )]);
     let encryption = object([("Bucket", text(&stage.bucket)), ("ServerSideEncryptionConfiguration", object([("Rules", list([rule]))]))]);
     stage.call(&administrator, "s3", "PutBucketEncryption", encryption).await?;
     let put = object([("Bucket", text(&stage.bucket)), ("Key", text(OBJECT_KEY))]);
@@ -111,7 +126,8 @@ pub async fn data(stage: &mut Stage) -> Result<(), Failure> {
     let read = get_object(stage, &stage.app.clone()).await?;
     stage.prove("the application reads the file through its role", read == FILE.as_bytes(), format!("{} bytes", read.len()))?;
     let (data_dir, needle) = (stage.data_dir.clone(), FILE.trim_end().as_bytes().to_vec());
-    let secrets: Vec<Vec<u8>> = [&stage.root, &stage.administrator, &stage.scientist].iter().map(|who| who.secret_access_key.as_bytes().to_vec()).collect();
+    let secrets: Vec<Vec<u8>> =
+        [&stage.root, &stage.administrator, &stage.scientist].iter().map(|who| who.secret_access_key.as_bytes().to_vec()).collect();
     let searched = tokio::task::spawn_blocking(move || {
         let mut searched = Searched::default();
         search(&data_dir, &needle, &secrets, &mut searched).map(|()| searched)
@@ -119,12 +135,22 @@ pub async fn data(stage: &mut Stage) -> Result<(), Failure> {
     .await
     .map_err(|error| Failure::general(error.to_string()))??;
     let clean = searched.found.is_empty() && searched.bytes > 0;
-    let evidence = if clean { format!("{} files, {} bytes searched", searched.files, searched.bytes) } else { format!("found in {}", searched.found.join(", ")) };
+    let evidence = if clean {
+        format!("{} files, {} bytes searched", searched.files, searched.bytes)
+    } else {
+        format!("found in {}", searched.found.join(", "))
+    };
     stage.prove("the bytes on disk hold neither the file's text nor any secret key", clean, evidence)?;
 
     let scientist = stage.scientist.clone();
     let refused = get_object_value(stage, &scientist).await;
-    stage.prove_refused("the data scientist may read the bucket, but the key's policy does not admit them", refused, "AccessDenied", 403, &["kms:Decrypt", "resource-based policy"])
+    stage.prove_refused(
+        "the data scientist may read the bucket, but the key's policy does not admit them",
+        refused,
+        "AccessDenied",
+        403,
+        &["kms:Decrypt", "resource-based policy"],
+    )
 }
 
 async fn get_object_value(stage: &mut Stage, who: &Credentials) -> Result<wire::Value, ClientError> {
@@ -169,13 +195,16 @@ fn search(folder: &Path, needle: &[u8], secrets: &[Vec<u8>], searched: &mut Sear
 /// Step 3: authorization covers services without handlers.
 pub async fn least_privilege(stage: &mut Stage) -> Result<(), Failure> {
     let scientist = stage.scientist.clone();
-    let notebook = object([
-        ("NotebookInstanceName", text("exploration")),
-        ("InstanceType", text("ml.t3.medium")),
-        ("RoleArn", text(role_arn(stage))),
-    ]);
+    let notebook =
+        object([("NotebookInstanceName", text("exploration")), ("InstanceType", text("ml.t3.medium")), ("RoleArn", text(role_arn(stage)))]);
     let honest = stage.call(&scientist, "sagemaker", "CreateNotebookInstance", notebook).await;
-    stage.prove_refused("creating a notebook is authorized, and answered honestly", honest, "NotImplemented", 501, &["CreateNotebookInstance"])?;
+    stage.prove_refused(
+        "creating a notebook is authorized, and answered honestly",
+        honest,
+        "NotImplemented",
+        501,
+        &["CreateNotebookInstance"],
+    )?;
     let delete = object([("EndpointName", text("production-chat"))]);
     let denied = stage.call(&scientist, "sagemaker", "DeleteEndpoint", delete).await;
     stage.prove_refused(
@@ -187,7 +216,11 @@ pub async fn least_privilege(stage: &mut Stage) -> Result<(), Failure> {
     )?;
     let explanation = explain(stage, &stage.last_denial.clone()).await?;
     let sid = explanation.pointer("/deciding/sid").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    stage.prove("the explanation names the statement", sid == "ProtectProduction", format!("sid {sid}, {}", explanation.get("deciding").cloned().unwrap_or_default()))
+    stage.prove(
+        "the explanation names the statement",
+        sid == "ProtectProduction",
+        format!("sid {sid}, {}", explanation.get("deciding").cloned().unwrap_or_default()),
+    )
 }
 
 /// The decision behind a request, through the API that `bailiwick explain` uses.

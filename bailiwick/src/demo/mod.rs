@@ -54,8 +54,12 @@ impl Demo {
     }
 
     async fn serve(&self, data_dir: PathBuf) -> Result<Serving, Failure> {
-        let settings =
-            Settings { data_dir: Some(data_dir), listen: vec![format!("https://127.0.0.1:{}", self.port)], upstream: self.upstream.clone(), ..Settings::default() };
+        let settings = Settings {
+            data_dir: Some(data_dir),
+            listen: vec![format!("https://127.0.0.1:{}", self.port)],
+            upstream: self.upstream.clone(),
+            ..Settings::default()
+        };
         Up { settings, ..Up::default() }.start().await
     }
 }
@@ -81,7 +85,11 @@ fn keep_serving(serving: &Serving, stage: &Stage) -> Result<(), Failure> {
     output::line("")?;
     output::line("The server keeps serving. In another shell:")?;
     output::line(&format!("  eval \"$(bailiwick env --data-dir {})\"", serving.data_dir.display()))?;
-    output::line(&format!("  export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}", stage.administrator.access_key_id, stage.administrator.secret_access_key.as_str()))?;
+    output::line(&format!(
+        "  export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}",
+        stage.administrator.access_key_id,
+        stage.administrator.secret_access_key.as_str()
+    ))?;
     output::line("  aws sts get-caller-identity")?;
     output::line("Press Ctrl-C to end; the state of the demo is then removed.")
 }

@@ -65,10 +65,18 @@ pub async fn converse(stage: &mut Stage, model: Option<&str>) -> Result<(), Fail
     let model = model.map_or(listed, str::to_owned);
     let said = ask(stage, &model, &guardrail, "What is a good name for a friendly cat?").await?;
     let passed = !said.text.is_empty() && said.stop_reason != "guardrail_intervened";
-    stage.prove("a benign prompt reaches the model and its answer comes back", passed, format!("{model} ({provider}): {}", first_line(&said.text)))?;
+    stage.prove(
+        "a benign prompt reaches the model and its answer comes back",
+        passed,
+        format!("{model} ({provider}): {}", first_line(&said.text)),
+    )?;
     let said = ask(stage, &model, &guardrail, ATTACK).await?;
     let stopped = said.stop_reason == "guardrail_intervened" && said.text == BLOCKED;
-    stage.prove("a prompt attack is stopped before the model sees it", stopped, format!("stopReason {}: {}", said.stop_reason, first_line(&said.text)))?;
+    stage.prove(
+        "a prompt attack is stopped before the model sees it",
+        stopped,
+        format!("stopReason {}: {}", said.stop_reason, first_line(&said.text)),
+    )?;
     // A real model is asked to repeat the data, so that its answer has something to mask.
     let question = "Repeat this contact and billing record word for word: jane.doe@example.com, card 4111 1111 1111 1111";
     let said = ask(stage, &model, &guardrail, question).await?;
@@ -78,8 +86,15 @@ pub async fn converse(stage: &mut Stage, model: Option<&str>) -> Result<(), Fail
 
     let scientist = stage.scientist.clone();
     let message = object([("role", text("user")), ("content", list([object([("text", text("hello"))])]))]);
-    let refused = stage.call(&scientist, "bedrock-runtime", "Converse", object([("modelId", text(&model)), ("messages", list([message]))])).await;
-    stage.prove_refused("somebody without permission for the model is refused", refused, "AccessDeniedException", 403, &["bedrock:InvokeModel", "no identity-based policy allows"])
+    let refused =
+        stage.call(&scientist, "bedrock-runtime", "Converse", object([("modelId", text(&model)), ("messages", list([message]))])).await;
+    stage.prove_refused(
+        "somebody without permission for the model is refused",
+        refused,
+        "AccessDeniedException",
+        403,
+        &["bedrock:InvokeModel", "no identity-based policy allows"],
+    )
 }
 
 fn first_line(text: &str) -> String {

@@ -96,7 +96,14 @@ impl Stage {
     }
 
     /// Proves that a call failed with the expected code, and that its message has all the parts.
-    pub fn prove_refused(&mut self, claim: &str, result: Result<Value, ClientError>, code: &str, status: u16, parts: &[&str]) -> Result<(), Failure> {
+    pub fn prove_refused(
+        &mut self,
+        claim: &str,
+        result: Result<Value, ClientError>,
+        code: &str,
+        status: u16,
+        parts: &[&str],
+    ) -> Result<(), Failure> {
         match result {
             Err(ClientError::Service { code: given, message, status: given_status, .. }) => {
                 let as_expected = given == code && given_status == status && parts.iter().all(|part| message.contains(part));
@@ -133,7 +140,14 @@ impl Stage {
         self.call_with_body(who, service, operation, input, Bytes::new()).await
     }
 
-    pub async fn call_with_body(&mut self, who: &Credentials, service: &str, operation: &str, input: Value, body: Bytes) -> Result<Value, ClientError> {
+    pub async fn call_with_body(
+        &mut self,
+        who: &Credentials,
+        service: &str,
+        operation: &str,
+        input: Value,
+        body: Bytes,
+    ) -> Result<Value, ClientError> {
         let (service, operation) = known(service, operation)?;
         let request = self.client.prepare(service, operation, &input, body)?;
         let request = self.client.sign(request, service, who, jiff::Timestamp::now())?;
@@ -141,7 +155,12 @@ impl Stage {
     }
 
     /// Sends a request as it is, and notes it.
-    pub async fn send(&mut self, service: &'static Service, operation: &'static Operation, request: Request<Full<Bytes>>) -> Result<Value, ClientError> {
+    pub async fn send(
+        &mut self,
+        service: &'static Service,
+        operation: &'static Operation,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Value, ClientError> {
         let answer = self.client.send(request).await?;
         let result = decode(service, operation, &answer);
         self.note(operation.name, &answer, &result);
@@ -149,7 +168,8 @@ impl Stage {
     }
 
     fn note(&mut self, event_name: &str, answer: &Answer, result: &Result<Value, ClientError>) {
-        let header = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|name| answer.headers.get(*name)).and_then(|id| id.to_str().ok());
+        let header =
+            ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|name| answer.headers.get(*name)).and_then(|id| id.to_str().ok());
         let error = match result {
             Err(ClientError::Service { code, .. }) => Some(code.clone()),
             _ => None,

@@ -48,21 +48,32 @@ pub struct Mode {
 /// Makes a folder that only its owner can read.
 pub fn private_folder(path: &Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|cause| StartError::Folder { path: path.display().to_string(), cause })
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|cause| StartError::Folder { path: path.display().to_string(), cause })
 }
 
 /// The seal that the settings name. `passphrase` is what an operator gave.
 pub fn seal_provider(config: &Config, passphrase: Option<zeroize::Zeroizing<String>>) -> Result<SealProvider, StartError> {
     match config.seal {
         SealSetting::KeyFile => Ok(SealProvider::KeyFile(config.data_dir.join("root.key"))),
-        SealSetting::Passphrase => passphrase.map(|text| SealProvider::Passphrase(text, PassphraseCost::default())).ok_or(StartError::Passphrase("seal")),
-        SealSetting::Environment => Ok(SealProvider::systemd().unwrap_or_else(|| SealProvider::Environment("BAILIWICK_ROOT_KEY".to_owned()))),
+        SealSetting::Passphrase => {
+            passphrase.map(|text| SealProvider::Passphrase(text, PassphraseCost::default())).ok_or(StartError::Passphrase("seal"))
+        }
+        SealSetting::Environment => {
+            Ok(SealProvider::systemd().unwrap_or_else(|| SealProvider::Environment("BAILIWICK_ROOT_KEY".to_owned())))
+        }
     }
 }
 
 /// Whether the server must start sealed: there is a keyring under a passphrase, and no passphrase yet.
 pub fn starts_sealed(config: &Config, mode: Mode) -> bool {
-    !mode.ephemeral && config.seal == SealSetting::Passphrase && std::env::var_os("BAILIWICK_PASSPHRASE").is_none() && Keyring::exists(&config.data_dir)
+    !mode.ephemeral
+        && config.seal == SealSetting::Passphrase
+        && std::env::var_os("BAILIWICK_PASSPHRASE").is_none()
+        && Keyring::exists(&config.data_dir)
 }
 
 /// Opens the keyring, or makes it at the first start.
@@ -112,10 +123,16 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         let folder = config.data_dir.join("regions").join(region);
         private_folder(&folder)?;
         let opened = open_store(config, mode, region, &folder).await?;
-        let backend = LocalBackend::open(folder.join("objects")).map_err(|cause| StartError::Objects { region: region.clone(), cause: cause.to_string() })?;
+        let backend = LocalBackend::open(folder.join("objects"))
+            .map_err(|cause| StartError::Objects { region: region.clone(), cause: cause.to_string() })?;
         let recorder = Recorder::start(Arc::clone(&opened.store));
         memories.extend(opened.memory);
-        regions.push(RegionState { name: region.clone(), store: opened.store, vault: Arc::new(ObjectVault::new(Arc::new(backend))), recorder });
+        regions.push(RegionState {
+            name: region.clone(),
+            store: opened.store,
+            vault: Arc::new(ObjectVault::new(Arc::new(backend))),
+            recorder,
+        });
     }
     let manual = mode.manual_clock.then(|| Arc::new(ManualClock::default()));
     let clock: Arc<dyn Clock> = match &manual {
@@ -142,7 +159,11 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         services(config, Arc::clone(&process) as Arc<dyn Host>),
     ));
     let _ = process.plane.set(Arc::clone(&plane));
-    let root_keys = if iam::account_exists(&plane, &config.account_id).await? { None } else { Some(process.create_account(config.account_id.clone()).await?) };
+    let root_keys = if iam::account_exists(&plane, &config.account_id).await? {
+        None
+    } else {
+        Some(process.create_account(config.account_id.clone()).await?)
+    };
     if mode.ephemeral {
         let states = process.memories.iter().map(|memory| memory.clone_state()).collect();
         let _ = process.bootstrap.set(states);
@@ -192,14 +213,18 @@ impl Host for Process {
 
     async fn create_account(&self, account_id: String) -> Result<AccountKeys, ApiError> {
         let keys = iam::bootstrap(self.plane()?, &account_id).await?;
-        Ok(AccountKeys { access_key_id: keys.access_key_id, secret_access_key: zeroize::Zeroizing::new(keys.secret_access_key.to_string()) })
+        Ok(AccountKeys {
+            access_key_id: keys.access_key_id,
+            secret_access_key: zeroize::Zeroizing::new(keys.secret_access_key.to_string()),
+        })
     }
 
     async fn reset(&self) -> Result<(), ApiError> {
         let plane = self.plane()?;
         // Events on their way would otherwise arrive after the reset.
         plane.flush().await?;
-        let states = self.bootstrap.get().ok_or_else(|| ApiError::new("InvalidStateException", "there is no bootstrap state to go back to"))?;
+        let states =
+            self.bootstrap.get().ok_or_else(|| ApiError::new("InvalidStateException", "there is no bootstrap state to go back to"))?;
         for (memory, state) in self.memories.iter().zip(states) {
             memory.restore_state(state);
         }

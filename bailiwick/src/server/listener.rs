@@ -104,15 +104,31 @@ fn tls_facts(session: &rustls::ServerConnection) -> Option<TlsFacts> {
     Some(TlsFacts { version, cipher_suite: suite.replacen("TLS13_", "TLS_", 1) })
 }
 
-async fn converse<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S, origin: Origin, server: Arc<Server>, mut stop: watch::Receiver<bool>) {
+async fn converse<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    origin: Origin,
+    server: Arc<Server>,
+    mut stop: watch::Receiver<bool>,
+) {
     let origin = Arc::new(origin);
     let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
         let (server, origin) = (Arc::clone(&server), Arc::clone(&origin));
         async move { Ok::<_, std::convert::Infallible>(server.answer(request.map(boxed), origin).await) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(HEADERS).max_buf_size(HEAD_BYTES).half_close(true);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS).max_header_list_size(65_536).keep_alive_interval(Duration::from_secs(60));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_BYTES)
+        .half_close(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(65_536)
+        .keep_alive_interval(Duration::from_secs(60));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {
@@ -128,5 +144,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S,
 }
 
 fn boxed(body: Incoming) -> Body {
-    body.map_err(|error| if error.is_incomplete_message() || error.is_canceled() { BodyError::Incomplete } else { BodyError::Other(error.to_string()) }).boxed()
+    body.map_err(|error| {
+        if error.is_incomplete_message() || error.is_canceled() { BodyError::Incomplete } else { BodyError::Other(error.to_string()) }
+    })
+    .boxed()
 }

@@ -55,7 +55,9 @@ impl Server {
         let is_signed = request.headers().contains_key("authorization");
         match request.uri().path() {
             "/health" | "/_localstack/health" | "/_bailiwick/health" if is_get && !is_signed => return self.health(),
-            "/_bailiwick/health/live" if is_get => return page(StatusCode::OK, "application/json", json!({ "status": "live" }).to_string()),
+            "/_bailiwick/health/live" if is_get => {
+                return page(StatusCode::OK, "application/json", json!({ "status": "live" }).to_string());
+            }
             "/_bailiwick/health/ready" if is_get => return self.ready(),
             "/_bailiwick/metrics" if is_get => return self.metrics(),
             "/_bailiwick/unseal" if request.method() == Method::POST => return self.unseal(request, &origin).await,
@@ -63,23 +65,33 @@ impl Server {
         }
         match self.plane.get() {
             Some(plane) => plane.answer(request, origin).await,
-            None => page(StatusCode::SERVICE_UNAVAILABLE, "application/json", json!({ "__type": "ServiceUnavailable", "message": "the server is sealed" }).to_string()),
+            None => page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "application/json",
+                json!({ "__type": "ServiceUnavailable", "message": "the server is sealed" }).to_string(),
+            ),
         }
     }
 
     fn health(&self) -> Response<Body> {
         let Some(plane) = self.plane.get() else {
-            return page(StatusCode::SERVICE_UNAVAILABLE, "application/json", json!({ "status": "sealed", "version": env!("CARGO_PKG_VERSION") }).to_string());
+            return page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "application/json",
+                json!({ "status": "sealed", "version": env!("CARGO_PKG_VERSION") }).to_string(),
+            );
         };
         let mut services: Vec<&str> = plane.services().map(|service| service.id()).collect();
         services.sort_unstable();
-        let services: serde_json::Map<String, serde_json::Value> = services.into_iter().map(|id| (id.to_owned(), json!("available"))).collect();
+        let services: serde_json::Map<String, serde_json::Value> =
+            services.into_iter().map(|id| (id.to_owned(), json!("available"))).collect();
         let health = json!({ "status": "ready", "services": services, "edition": "bailiwick", "ephemeral": self.ephemeral, "version": env!("CARGO_PKG_VERSION") });
         page(StatusCode::OK, "application/json", health.to_string())
     }
 
     fn ready(&self) -> Response<Body> {
-        let (status, word) = if self.plane.get().is_some() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "sealed") };
+        let (status, word) =
+            if self.plane.get().is_some() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "sealed") };
         page(status, "application/json", json!({ "status": word }).to_string())
     }
 
@@ -97,7 +109,10 @@ impl Server {
                 ("unauthenticated", "Requests refused before they became calls.", &counters.unauthenticated),
             ] {
                 let value = counter.load(Ordering::Relaxed);
-                let _ = writeln!(text, "# HELP bailiwick_{name}_total {help}\n# TYPE bailiwick_{name}_total counter\nbailiwick_{name}_total {value}");
+                let _ = writeln!(
+                    text,
+                    "# HELP bailiwick_{name}_total {help}\n# TYPE bailiwick_{name}_total counter\nbailiwick_{name}_total {value}"
+                );
             }
             for region in plane.regions.iter() {
                 let _ = writeln!(text, "bailiwick_store_revision{{region=\"{}\"}} {}", region.name, region.store.head().borrow().0);
@@ -120,7 +135,9 @@ impl Server {
         let Ok(passphrase) = body::collect(request.into_body(), UNSEAL_LIMIT, plane::pipeline::BODY_TIMEOUT).await else {
             return answer(StatusCode::BAD_REQUEST, "the passphrase could not be read");
         };
-        let Ok(passphrase) = String::from_utf8(passphrase.to_vec()) else { return answer(StatusCode::BAD_REQUEST, "the passphrase is not UTF-8") };
+        let Ok(passphrase) = String::from_utf8(passphrase.to_vec()) else {
+            return answer(StatusCode::BAD_REQUEST, "the passphrase is not UTF-8");
+        };
         match unseal(zeroize::Zeroizing::new(passphrase)).await {
             Ok(plane) => {
                 let _ = self.plane.set(plane);

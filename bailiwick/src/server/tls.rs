@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keyring::{Domain, Keyring};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    NameConstraints, SanType,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// Days that a server certificate is good for. A new one is made at every start.
@@ -54,13 +57,14 @@ pub fn prepare(data_dir: &Path, keyring: &Keyring, addresses: &[IpAddr], now_ms:
         }
         _ => {
             let (pem, key) = make_authority(now_ms)?;
-            let sealed = keyring.seal(&domain, b"authority", &key.serialize_der()).map_err(|error| TlsError::Authority(error.to_string()))?;
+            let sealed =
+                keyring.seal(&domain, b"authority", &key.serialize_der()).map_err(|error| TlsError::Authority(error.to_string()))?;
             std::fs::write(&key_path, sealed)?;
             std::fs::write(&certificate_path, &pem)?;
             (pem, key)
         }
     };
-    let issuer = Issuer::from_ca_cert_pem(&authority_pem, authority_key)?;
+    let issuer = Issuer::new(authority_params(), authority_key);
     let leaf_key = KeyPair::generate()?;
     let mut params = CertificateParams::new(names().map(str::to_owned).to_vec())?;
     params.distinguished_name.push(DnType::CommonName, "Bailiwick server");
@@ -72,13 +76,16 @@ pub fn prepare(data_dir: &Path, keyring: &Keyring, addresses: &[IpAddr], now_ms:
     let chain = vec![leaf.der().clone(), CertificateDer::from(pem_der(&authority_pem)?)];
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_no_client_auth().with_single_cert(chain, key)?;
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Tls { config: Arc::new(config), authority_pem })
 }
 
-fn make_authority(now_ms: i64) -> Result<(String, KeyPair), TlsError> {
-    let key = KeyPair::generate()?;
+/// What the authority's certificate says, but for its validity.
+fn authority_params() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "Bailiwick certificate authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -96,6 +103,12 @@ fn make_authority(now_ms: i64) -> Result<(String, KeyPair), TlsError> {
         ],
         excluded_subtrees: Vec::new(),
     });
+    params
+}
+
+fn make_authority(now_ms: i64) -> Result<(String, KeyPair), TlsError> {
+    let key = KeyPair::generate()?;
+    let mut params = authority_params();
     (params.not_before, params.not_after) = validity(now_ms, i64::from(AUTHORITY_YEARS) * 365)?;
     let certificate = params.self_signed(&key)?;
     Ok((certificate.pem(), key))

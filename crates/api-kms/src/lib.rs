@@ -36,8 +36,8 @@ pub const OPERATIONS: &[&str] = &[
     "Encrypt",
     "GenerateDataKey",
     "GenerateDataKeyWithoutPlaintext",
+    "GenerateMac",
     "GenerateRandom",
-    "GetKeyLastUsage",
     "GetKeyPolicy",
     "GetKeyRotationStatus",
     "ListAliases",
@@ -57,4 +57,5 @@ pub const OPERATIONS: &[&str] = &[
     "UntagResource",
     "UpdateAlias",
     "UpdateKeyDescription",
+    "VerifyMac",
 ];

@@ -266,6 +266,27 @@ shape! {
 operation!("kms", "GenerateDataKeyWithoutPlaintext", GenerateDataKeyWithoutPlaintextInput, GenerateDataKeyWithoutPlaintextOutput);
 
 shape! {
+    struct GenerateMacInput {
+        message: Secret<Bytes> = "Message",
+        key_id: String = "KeyId",
+        mac_algorithm: MacAlgorithmSpec = "MacAlgorithm",
+        grant_tokens: Option<Vec<String>> = "GrantTokens",
+        dry_run: Option<bool> = "DryRun",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GenerateMacOutput {
+        mac: Option<Bytes> = "Mac",
+        mac_algorithm: Option<MacAlgorithmSpec> = "MacAlgorithm",
+        key_id: Option<String> = "KeyId",
+    }
+}
+
+operation!("kms", "GenerateMac", GenerateMacInput, GenerateMacOutput);
+
+shape! {
     #[derive(Default)]
     struct GenerateRandomInput {
         number_of_bytes: Option<i32> = "NumberOfBytes",
@@ -283,24 +304,6 @@ shape! {
 }
 
 operation!("kms", "GenerateRandom", GenerateRandomInput, GenerateRandomOutput);
-
-shape! {
-    struct GetKeyLastUsageInput {
-        key_id: String = "KeyId",
-    }
-}
-
-shape! {
-    #[derive(Default)]
-    struct GetKeyLastUsageOutput {
-        key_id: Option<String> = "KeyId",
-        key_last_usage: Option<KeyLastUsageData> = "KeyLastUsage",
-        tracking_start_date: Option<Timestamp> = "TrackingStartDate",
-        key_creation_date: Option<Timestamp> = "KeyCreationDate",
-    }
-}
-
-operation!("kms", "GetKeyLastUsage", GetKeyLastUsageInput, GetKeyLastUsageOutput);
 
 shape! {
     struct GetKeyPolicyInput {
@@ -646,3 +649,25 @@ shape! {
 }
 
 operation!("kms", "UpdateKeyDescription", UpdateKeyDescriptionInput, UpdateKeyDescriptionOutput);
+
+shape! {
+    struct VerifyMacInput {
+        message: Secret<Bytes> = "Message",
+        key_id: String = "KeyId",
+        mac_algorithm: MacAlgorithmSpec = "MacAlgorithm",
+        mac: Bytes = "Mac",
+        grant_tokens: Option<Vec<String>> = "GrantTokens",
+        dry_run: Option<bool> = "DryRun",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct VerifyMacOutput {
+        key_id: Option<String> = "KeyId",
+        mac_valid: Option<bool> = "MacValid",
+        mac_algorithm: Option<MacAlgorithmSpec> = "MacAlgorithm",
+    }
+}
+
+operation!("kms", "VerifyMac", VerifyMacInput, VerifyMacOutput);

@@ -147,35 +147,6 @@ shape! {
 
 shape! {
     #[derive(Default)]
-    struct KeyLastUsageData {
-        operation: Option<KeyLastUsageTrackingOperation> = "Operation",
-        timestamp: Option<Timestamp> = "Timestamp",
-        cloud_trail_event_id: Option<String> = "CloudTrailEventId",
-        kms_request_id: Option<String> = "KmsRequestId",
-    }
-}
-
-shape! {
-    enum KeyLastUsageTrackingOperation {
-        Decrypt = "Decrypt",
-        DeriveSharedSecret = "DeriveSharedSecret",
-        Encrypt = "Encrypt",
-        GenerateDataKey = "GenerateDataKey",
-        GenerateDataKeyPair = "GenerateDataKeyPair",
-        GenerateDataKeyPairWithoutPlaintext = "GenerateDataKeyPairWithoutPlaintext",
-        GenerateDataKeyWithoutPlaintext = "GenerateDataKeyWithoutPlaintext",
-        GenerateMac = "GenerateMac",
-        ReEncrypt = "ReEncrypt",
-        Sign = "Sign",
-        Verify = "Verify",
-        VerifyMac = "VerifyMac",
-        Encapsulate = "Encapsulate",
-        Decapsulate = "Decapsulate",
-    }
-}
-
-shape! {
-    #[derive(Default)]
     struct KeyListEntry {
         key_id: Option<String> = "KeyId",
         key_arn: Option<String> = "KeyArn",

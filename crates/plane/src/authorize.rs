@@ -335,7 +335,10 @@ fn denied(call: &Call, target: &Target, decision: &Decision, owner: &str, explan
     if call.principal.is_anonymous() || (is_s3 && owner != call.account) {
         return Ok(ApiError::new(code, "Access Denied").with_status(status));
     }
-    let mut message = if is_s3 {
+    let own_words = call.plane.service(call.service.head.id).and_then(|service| service.denied_message(call, target, owner));
+    let mut message = if let Some(message) = own_words {
+        message
+    } else if is_s3 {
         decision.message(&call.principal.arn, &target.action, &format!("\"{}\"", target.resource_arn))
     } else {
         decision.message(&call.principal.arn, &target.action, &target.resource_arn)

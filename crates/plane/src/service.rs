@@ -153,6 +153,11 @@ pub trait Service: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What a refused caller is told, where the general words would tell more than AWS does (whether a key of another account exists).
+    fn denied_message(&self, _call: &Call, _target: &Target, _owner: &str) -> Option<String> {
+        None
+    }
+
     /// State that the service's handlers find through [`crate::Plane::extension`].
     fn extension(&self) -> Option<std::sync::Arc<dyn std::any::Any + Send + Sync>> {
         None

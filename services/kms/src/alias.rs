@@ -1,6 +1,9 @@
 //! Aliases: names of keys within an account and region.
 
-use api_kms::{AliasListEntry, CreateAliasInput, CreateAliasOutput, DeleteAliasInput, DeleteAliasOutput, ListAliasesInput, ListAliasesOutput, UpdateAliasInput, UpdateAliasOutput};
+use api_kms::{
+    AliasListEntry, CreateAliasInput, CreateAliasOutput, DeleteAliasInput, DeleteAliasOutput, ListAliasesInput, ListAliasesOutput,
+    UpdateAliasInput, UpdateAliasOutput,
+};
 use plane::{ApiError, Call, Key, Record, Scope};
 use serde::{Deserialize, Serialize};
 use store::Table;
@@ -71,7 +74,12 @@ pub(crate) async fn update_alias(cx: &mut Call, input: UpdateAliasInput) -> Resu
     if new.id != alias.key_id {
         if let Some(mut old) = cx.tx.get::<KmsKey>(&KmsKey::place(&cx.account, &region, &alias.key_id)).await? {
             if old.spec.usage() != new.spec.usage() {
-                return Err(KmsError::Validation(format!("The alias cannot move from a key with the usage {} to one with the usage {}", old.spec.usage(), new.spec.usage())).into());
+                return Err(KmsError::Validation(format!(
+                    "The alias cannot move from a key with the usage {} to one with the usage {}",
+                    old.spec.usage(),
+                    new.spec.usage()
+                ))
+                .into());
             }
             old.aliases.retain(|name| *name != alias.name);
             old.put(&mut cx.tx, &region)?;

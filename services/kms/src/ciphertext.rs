@@ -202,7 +202,15 @@ mod tests {
     fn another_context_account_region_or_key_is_refused() {
         let right = context(&[("a", "b"), ("c", "d")]);
         let blob = sealed(&right, b"x");
-        for pairs in [&[][..], &[("a", "b")], &[("a", "b"), ("c", "D")], &[("A", "b"), ("c", "d")], &[("a", "d"), ("c", "b")], &[("a", "b"), ("c", "d"), ("e", "")], &[("ab", ""), ("c", "d")]] {
+        for pairs in [
+            &[][..],
+            &[("a", "b")],
+            &[("a", "b"), ("c", "D")],
+            &[("A", "b"), ("c", "d")],
+            &[("a", "d"), ("c", "b")],
+            &[("a", "b"), ("c", "d"), ("e", "")],
+            &[("ab", ""), ("c", "d")],
+        ] {
             assert_eq!(open(&blob, &MATERIAL, place(&context(pairs))), None, "{pairs:?}");
         }
         assert_eq!(open(&blob, &MATERIAL, Place { account: "222222222222", ..place(&right) }), None);

@@ -1,7 +1,8 @@
 //! Data keys, and random bytes.
 
 use api_kms::{
-    DataKeySpec, GenerateDataKeyInput, GenerateDataKeyOutput, GenerateDataKeyWithoutPlaintextInput, GenerateDataKeyWithoutPlaintextOutput, GenerateRandomInput, GenerateRandomOutput,
+    DataKeySpec, GenerateDataKeyInput, GenerateDataKeyOutput, GenerateDataKeyWithoutPlaintextInput, GenerateDataKeyWithoutPlaintextOutput,
+    GenerateRandomInput, GenerateRandomOutput,
 };
 use bytes::Bytes;
 use plane::{ApiError, Call};
@@ -59,7 +60,11 @@ pub(crate) async fn generate_data_key_without_plaintext(
     end_dry_run(input.dry_run)?;
     let plaintext = random(cx, length)?;
     let sealed = seal(cx, &key, &input.encryption_context.unwrap_or_default(), &plaintext).await?;
-    Ok(GenerateDataKeyWithoutPlaintextOutput { ciphertext_blob: Some(sealed.ciphertext), key_id: Some(key.arn(&cx.region)), key_material_id: Some(sealed.material_id) })
+    Ok(GenerateDataKeyWithoutPlaintextOutput {
+        ciphertext_blob: Some(sealed.ciphertext),
+        key_id: Some(key.arn(&cx.region)),
+        key_material_id: Some(sealed.material_id),
+    })
 }
 
 pub(crate) async fn generate_random(cx: &mut Call, input: GenerateRandomInput) -> Result<GenerateRandomOutput, ApiError> {
@@ -83,7 +88,9 @@ mod tests {
         assert_eq!(ok(Some("AES_128"), None), Some(16));
         assert_eq!(ok(None, Some(1)), Some(1));
         assert_eq!(ok(None, Some(1024)), Some(1024));
-        for (spec, number) in [(None, None), (Some("AES_256"), Some(32)), (None, Some(0)), (None, Some(-1)), (None, Some(1025)), (Some("DES"), None)] {
+        for (spec, number) in
+            [(None, None), (Some("AES_256"), Some(32)), (None, Some(0)), (None, Some(-1)), (None, Some(1025)), (Some("DES"), None)]
+        {
             assert_eq!(ok(spec, number), None, "{spec:?} {number:?}");
         }
     }

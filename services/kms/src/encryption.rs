@@ -1,6 +1,9 @@
 //! Encrypt, Decrypt, ReEncrypt.
 
-use api_kms::{DecryptInput, DecryptOutput, DryRunModifierType, EncryptInput, EncryptOutput, EncryptionAlgorithmSpec, ReEncryptInput, ReEncryptOutput, RecipientInfo};
+use api_kms::{
+    DecryptInput, DecryptOutput, DryRunModifierType, EncryptInput, EncryptOutput, EncryptionAlgorithmSpec, ReEncryptInput, ReEncryptOutput,
+    RecipientInfo,
+};
 use bytes::Bytes;
 use plane::{ApiError, Call};
 use wire::Secret;
@@ -64,7 +67,8 @@ pub(crate) async fn seal(cx: &mut Call, key: &KmsKey, context: &EncryptionContex
     let mut random = [0_u8; RANDOM_BYTES];
     cx.random(&mut random)?;
     let place = Place { account: &key.account, region: &cx.region, context };
-    let blob = ciphertext::seal(&material.secret, &key.id_bytes()?, &material.short_id()?, place, &random, plaintext).map_err(|error| ApiError::internal(&error))?;
+    let blob = ciphertext::seal(&material.secret, &key.id_bytes()?, &material.short_id()?, place, &random, plaintext)
+        .map_err(|error| ApiError::internal(&error))?;
     Ok(Sealed { ciphertext: blob.into(), material_id })
 }
 
@@ -81,7 +85,12 @@ async fn rotate_first(cx: &mut Call, key: &KmsKey) -> Result<Option<KmsKey>, Api
 }
 
 /// What a ciphertext holds, if it was made by this key in this context.
-async fn open(cx: &mut Call, key: &KmsKey, context: &EncryptionContext, ciphertext: &[u8]) -> Result<(Zeroizing<Vec<u8>>, String), ApiError> {
+async fn open(
+    cx: &mut Call,
+    key: &KmsKey,
+    context: &EncryptionContext,
+    ciphertext: &[u8],
+) -> Result<(Zeroizing<Vec<u8>>, String), ApiError> {
     let blob = Blob::parse(ciphertext).ok_or(KmsError::Ciphertext)?;
     if *blob.key_id != key.id_bytes()? {
         return Err(KmsError::IncorrectKey.into());
@@ -101,7 +110,11 @@ pub(crate) async fn encrypt(cx: &mut Call, input: EncryptInput) -> Result<Encryp
     end_dry_run(input.dry_run)?;
     let context = input.encryption_context.unwrap_or_default();
     let sealed = seal(cx, &key, &context, &input.plaintext).await?;
-    Ok(EncryptOutput { ciphertext_blob: Some(sealed.ciphertext), key_id: Some(key.arn(&cx.region)), encryption_algorithm: Some(ALGORITHM.into()) })
+    Ok(EncryptOutput {
+        ciphertext_blob: Some(sealed.ciphertext),
+        key_id: Some(key.arn(&cx.region)),
+        encryption_algorithm: Some(ALGORITHM.into()),
+    })
 }
 
 /// The ciphertext of a decryption, the key that the caller named for it, and whether only permissions are tried.
@@ -112,7 +125,13 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn new(ciphertext: Option<&'a Bytes>, key_id: Option<&'a str>, action: &'static str, dry_run: Option<bool>, modifiers: Option<&[DryRunModifierType]>) -> Result<Self, KmsError> {
+    fn new(
+        ciphertext: Option<&'a Bytes>,
+        key_id: Option<&'a str>,
+        action: &'static str,
+        dry_run: Option<bool>,
+        modifiers: Option<&[DryRunModifierType]>,
+    ) -> Result<Self, KmsError> {
         let ignores = modifiers.unwrap_or_default().iter().any(|modifier| modifier.as_str() == "IGNORE_CIPHERTEXT");
         if ignores && dry_run != Some(true) {
             return Err(KmsError::Validation("DryRunModifiers can be specified only together with DryRun.".to_owned()));
@@ -144,7 +163,12 @@ impl<'a> Source<'a> {
     }
 
     /// Opens the ciphertext; `None` when only permissions are tried.
-    async fn open(&self, cx: &mut Call, key: &KmsKey, context: &EncryptionContext) -> Result<Option<(Zeroizing<Vec<u8>>, String)>, ApiError> {
+    async fn open(
+        &self,
+        cx: &mut Call,
+        key: &KmsKey,
+        context: &EncryptionContext,
+    ) -> Result<Option<(Zeroizing<Vec<u8>>, String)>, ApiError> {
         match self.ciphertext {
             Some(ciphertext) => open(cx, key, context, ciphertext).await.map(Some),
             None => Ok(None),
@@ -154,13 +178,21 @@ impl<'a> Source<'a> {
 
 /// What the codec says of a member that is required unless `IGNORE_CIPHERTEXT` is asked for.
 pub(crate) fn missing_ciphertext() -> KmsError {
-    KmsError::Validation("1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null".to_owned())
+    KmsError::Validation(
+        "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null".to_owned(),
+    )
 }
 
 pub(crate) async fn decrypt(cx: &mut Call, input: DecryptInput) -> Result<DecryptOutput, ApiError> {
     refuse_recipient(input.recipient.as_ref())?;
     grant_token::check_all(cx, input.grant_tokens.as_deref())?;
-    let source = Source::new(input.ciphertext_blob.as_ref(), input.key_id.as_deref(), "kms:Decrypt", input.dry_run, input.dry_run_modifiers.as_deref())?;
+    let source = Source::new(
+        input.ciphertext_blob.as_ref(),
+        input.key_id.as_deref(),
+        "kms:Decrypt",
+        input.dry_run,
+        input.dry_run_modifiers.as_deref(),
+    )?;
     let key = source.key(cx).await?;
     check_algorithm(input.encryption_algorithm.as_ref(), &key)?;
     let opened = source.open(cx, &key, &input.encryption_context.unwrap_or_default()).await?;
@@ -177,7 +209,13 @@ pub(crate) async fn decrypt(cx: &mut Call, input: DecryptInput) -> Result<Decryp
 
 pub(crate) async fn re_encrypt(cx: &mut Call, input: ReEncryptInput) -> Result<ReEncryptOutput, ApiError> {
     grant_token::check_all(cx, input.grant_tokens.as_deref())?;
-    let source = Source::new(input.ciphertext_blob.as_ref(), input.source_key_id.as_deref(), "kms:ReEncryptFrom", input.dry_run, input.dry_run_modifiers.as_deref())?;
+    let source = Source::new(
+        input.ciphertext_blob.as_ref(),
+        input.source_key_id.as_deref(),
+        "kms:ReEncryptFrom",
+        input.dry_run,
+        input.dry_run_modifiers.as_deref(),
+    )?;
     let from = source.key(cx).await?;
     check_algorithm(input.source_encryption_algorithm.as_ref(), &from)?;
     let to = usable_key(cx, &input.destination_key_id, USAGE).await?;

@@ -71,7 +71,9 @@ impl KmsError {
     /// The error code that the client sees.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::KeyMissing(_) | Self::KeyIdInvalid(_) | Self::RegionWrong(_) | Self::AliasMissing(_) | Self::PolicyMissing => "NotFoundException",
+            Self::KeyMissing(_) | Self::KeyIdInvalid(_) | Self::RegionWrong(_) | Self::AliasMissing(_) | Self::PolicyMissing => {
+                "NotFoundException"
+            }
             Self::ArnInvalid(_) => "InvalidArnException",
             Self::AliasExists(_) => "AlreadyExistsException",
             Self::AliasName(_) => "InvalidAliasNameException",

@@ -2,9 +2,11 @@
 //!
 //! Source: KMS Developer Guide, "Grants in AWS KMS".
 
-use api_kms::{CreateGrantInput, CreateGrantOutput, GrantConstraints, RetireGrantInput, RetireGrantOutput, RevokeGrantInput, RevokeGrantOutput};
+use api_kms::{
+    CreateGrantInput, CreateGrantOutput, GrantConstraints, RetireGrantInput, RetireGrantOutput, RevokeGrantInput, RevokeGrantOutput,
+};
 use plane::{ApiError, Call, Key, PrincipalKind, Record, Scope, Transaction};
-use policy::MapContext;
+use policy::{MapContext, PolicyKind};
 use serde::{Deserialize, Serialize};
 use store::Table;
 use wire::IntoValue;
@@ -131,7 +133,9 @@ impl GrantTerms {
         let operations = self.operations.iter().all(|operation| parent.operations.contains(operation));
         let equals = parent.context_equals.as_ref().is_none_or(|wanted| self.context_equals.as_ref() == Some(wanted));
         let subset = parent.context_subset.as_ref().is_none_or(|wanted| {
-            let includes = |own: &Option<EncryptionContext>| own.as_ref().is_some_and(|own| wanted.iter().all(|(key, value)| own.get(key) == Some(value)));
+            let includes = |own: &Option<EncryptionContext>| {
+                own.as_ref().is_some_and(|own| wanted.iter().all(|(key, value)| own.get(key) == Some(value)))
+            };
             includes(&self.context_subset) || includes(&self.context_equals)
         });
         operations && equals && subset
@@ -146,7 +150,10 @@ impl GrantTerms {
         if constraints.source_arn.is_some() {
             return Err(KmsError::Unsupported("the grant constraint `SourceArn` is not supported".to_owned()));
         }
-        let grantee = input.grantee_principal.clone().ok_or_else(|| KmsError::Validation("Either GranteePrincipal or GranteeServicePrincipal must be specified.".to_owned()))?;
+        let grantee = input
+            .grantee_principal
+            .clone()
+            .ok_or_else(|| KmsError::Validation("Either GranteePrincipal or GranteeServicePrincipal must be specified.".to_owned()))?;
         for principal in [Some(&grantee), input.retiring_principal.as_ref()].into_iter().flatten() {
             check_principal(principal)?;
         }
@@ -173,7 +180,9 @@ fn check_principal(arn: &str) -> Result<(), KmsError> {
     let kinds: &[&str] = match parts.as_slice() {
         ["arn", partition, "iam", "", account, "root"] if *partition == plane::PARTITION && is_account(account) => return Ok(()),
         ["arn", partition, "iam", "", account, _] if *partition == plane::PARTITION && is_account(account) => &["user/", "role/"],
-        ["arn", partition, "sts", "", account, _] if *partition == plane::PARTITION && is_account(account) => &["assumed-role/", "federated-user/"],
+        ["arn", partition, "sts", "", account, _] if *partition == plane::PARTITION && is_account(account) => {
+            &["assumed-role/", "federated-user/"]
+        }
         _ => &[],
     };
     let named = parts.get(5).is_some_and(|name| kinds.iter().any(|kind| name.strip_prefix(kind).is_some_and(|rest| !rest.is_empty())));
@@ -186,7 +195,9 @@ fn check_operations(operations: &[String], spec: KeySpec) -> Result<(), KmsError
     }
     let possible: &[&str] = if spec.is_symmetric_encryption() { &FOR_SYMMETRIC } else { &FOR_MAC };
     match operations.iter().find(|operation| !possible.contains(&operation.as_str())) {
-        Some(operation) => Err(KmsError::Validation(format!("The grant operation {operation} is not valid for keys of the spec {}.", spec.name()))),
+        Some(operation) => {
+            Err(KmsError::Validation(format!("The grant operation {operation} is not valid for keys of the spec {}.", spec.name())))
+        }
         None => Ok(()),
     }
 }
@@ -234,7 +245,8 @@ pub(crate) async fn create_grant(cx: &mut Call, input: CreateGrantInput) -> Resu
     let mut id = [0_u8; 32];
     cx.random(&mut id)?;
     let issuing_account = format!("arn:{}:iam::{}:root", plane::PARTITION, cx.account);
-    let grant = Grant { id: hex::encode(id), account: key.account.clone(), key_id: key.id.clone(), created_ms: cx.now.0, terms, issuing_account };
+    let grant =
+        Grant { id: hex::encode(id), account: key.account.clone(), key_id: key.id.clone(), created_ms: cx.now.0, terms, issuing_account };
     grant.put(&mut cx.tx, &region)?;
     key.grant_count = key.grant_count.saturating_add(1);
     key.put(&mut cx.tx, &region)?;
@@ -243,7 +255,10 @@ pub(crate) async fn create_grant(cx: &mut Call, input: CreateGrantInput) -> Resu
 
 /// Who may make grants only because of a grant cannot give more than that grant gives.
 async fn check_parent(cx: &mut Call, key: &KmsKey, grants: &[Grant], terms: &GrantTerms, input: CreateGrantInput) -> Result<(), ApiError> {
-    let parents: Vec<&Grant> = grants.iter().filter(|grant| grant.terms.operations.iter().any(|operation| operation == "CreateGrant") && is_named(cx, &grant.terms.grantee)).collect();
+    let parents: Vec<&Grant> = grants
+        .iter()
+        .filter(|grant| grant.terms.operations.iter().any(|operation| operation == "CreateGrant") && is_named(cx, &grant.terms.grantee))
+        .collect();
     if parents.is_empty() {
         // No grant can have decided.
         return Ok(());
@@ -252,7 +267,7 @@ async fn check_parent(cx: &mut Call, key: &KmsKey, grants: &[Grant], terms: &Gra
         return Ok(());
     }
     let arn = key.arn(&cx.region);
-    let compiled = std::sync::Arc::new(policy::Policy::parse_stored(&key.policy, policy::PolicyKind::KeyPolicy));
+    let compiled = plane::authorize::compiled(PolicyKind::KeyPolicy, &key.policy);
     let access = resource::access_without_grants(key, &cx.region, compiled);
     let mut keys = MapContext::new();
     condition_key::of_request(cx, &input.into_value(), &mut keys);
@@ -321,7 +336,11 @@ pub(crate) async fn retire_grant(cx: &mut Call, input: RetireGrantInput) -> Resu
     let (key, grant) = load(cx, &name).await?;
     if !may_retire(cx, &grant) {
         let arn = key.arn(&cx.region);
-        return Err(KmsError::AccessDenied(format!("User: {} is not authorized to perform: kms:RetireGrant on resource: {arn}", cx.principal.arn)).into());
+        return Err(KmsError::AccessDenied(format!(
+            "User: {} is not authorized to perform: kms:RetireGrant on resource: {arn}",
+            cx.principal.arn
+        ))
+        .into());
     }
     if input.dry_run == Some(true) {
         return Err(KmsError::DryRun.into());
@@ -389,14 +408,24 @@ mod tests {
         ] {
             assert_eq!(check_principal(arn), Ok(()), "{arn}");
         }
-        for arn in ["*", "111111111111", "arn:aws:iam::1:root", "arn:aws:iam::111111111111:user/", "arn:aws:iam::111111111111:group/g", "arn:aws:s3:::bucket", "s3.amazonaws.com"] {
+        for arn in [
+            "*",
+            "111111111111",
+            "arn:aws:iam::1:root",
+            "arn:aws:iam::111111111111:user/",
+            "arn:aws:iam::111111111111:group/g",
+            "arn:aws:s3:::bucket",
+            "s3.amazonaws.com",
+        ] {
             assert_eq!(check_principal(arn).map_err(|error| error.code()), Err("InvalidArnException"), "{arn}");
         }
     }
 
     #[test]
     fn operations_fit_the_key() {
-        let check = |operations: &[&str], spec| check_operations(&operations.iter().map(|operation| (*operation).to_owned()).collect::<Vec<_>>(), spec).is_ok();
+        let check = |operations: &[&str], spec| {
+            check_operations(&operations.iter().map(|operation| (*operation).to_owned()).collect::<Vec<_>>(), spec).is_ok()
+        };
         assert!(check(&["Decrypt", "CreateGrant"], KeySpec::SymmetricDefault));
         assert!(!check(&["Sign"], KeySpec::SymmetricDefault));
         assert!(!check(&["Decrypt"], KeySpec::Hmac256));

@@ -1,8 +1,8 @@
 //! KMS keys: the record, its creation, description and switches.
 
 use api_kms::{
-    CreateKeyInput, CreateKeyOutput, DescribeKeyInput, DescribeKeyOutput, DisableKeyInput, DisableKeyOutput, EnableKeyInput, EnableKeyOutput, KeyListEntry, KeyMetadata, ListKeysInput, ListKeysOutput,
-    UpdateKeyDescriptionInput, UpdateKeyDescriptionOutput,
+    CreateKeyInput, CreateKeyOutput, DescribeKeyInput, DescribeKeyOutput, DisableKeyInput, DisableKeyOutput, EnableKeyInput,
+    EnableKeyOutput, KeyListEntry, KeyMetadata, ListKeysInput, ListKeysOutput, UpdateKeyDescriptionInput, UpdateKeyDescriptionOutput,
 };
 use plane::{ApiError, Call, Key, Record, Scope, Transaction};
 use serde::{Deserialize, Serialize};
@@ -176,7 +176,10 @@ pub(crate) async fn create_key(cx: &mut Call, input: CreateKeyInput) -> Result<C
     if let (Some(old), Some(new)) = (old_name, new_name)
         && old != new
     {
-        return Err(KmsError::Validation("You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.".to_owned()).into());
+        return Err(KmsError::Validation(
+            "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.".to_owned(),
+        )
+        .into());
     }
     let spec = KeySpec::requested(new_name.or(old_name), input.key_usage.as_ref().map(api_kms::KeyUsageType::as_str))?;
     let tags = tag::checked(input.tags.unwrap_or_default())?;
@@ -223,12 +226,16 @@ pub(crate) async fn list_keys(cx: &mut Call, input: ListKeysInput) -> Result<Lis
     let mut keys = if own { scan::all::<KmsKey>(&mut cx.tx, &Key::new(&cx.account, &region)).await? } else { Vec::new() };
     keys.retain(|key| !deletion::is_due(key, cx.now.0));
     let filter = if own { "SELF" } else { "OTHER" };
-    let page = cx.page(keys, |key| key.id.clone(), filter, input.marker.as_deref(), scan::limit(input.limit, LIST_DEFAULT)).map_err(of_page)?;
+    let page =
+        cx.page(keys, |key| key.id.clone(), filter, input.marker.as_deref(), scan::limit(input.limit, LIST_DEFAULT)).map_err(of_page)?;
     let keys = page.items.iter().map(|key| KeyListEntry { key_id: Some(key.id.clone()), key_arn: Some(key.arn(&region)) }).collect();
     Ok(ListKeysOutput { keys: Some(keys), truncated: Some(page.next.is_some()), next_marker: page.next })
 }
 
-pub(crate) async fn update_key_description(cx: &mut Call, input: UpdateKeyDescriptionInput) -> Result<UpdateKeyDescriptionOutput, ApiError> {
+pub(crate) async fn update_key_description(
+    cx: &mut Call,
+    input: UpdateKeyDescriptionInput,
+) -> Result<UpdateKeyDescriptionOutput, ApiError> {
     let mut key = resolve::key_to_change(cx, &input.key_id).await?;
     key.description = input.description;
     key.put(&mut cx.tx, &cx.region)?;

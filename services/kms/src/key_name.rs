@@ -98,7 +98,10 @@ mod tests {
         assert_eq!(parse(ID), Ok(KeyName::Key { account: None, id: ID.to_owned() }));
         assert_eq!(parse(&key_arn("eu-central-1", "111111111111", ID)), Ok(KeyName::Key { account: account.clone(), id: ID.to_owned() }));
         assert_eq!(parse("alias/a/b"), Ok(KeyName::Alias { account: None, name: "alias/a/b".to_owned() }));
-        assert_eq!(parse(&alias_arn("eu-central-1", "111111111111", "alias/a")), Ok(KeyName::Alias { account, name: "alias/a".to_owned() }));
+        assert_eq!(
+            parse(&alias_arn("eu-central-1", "111111111111", "alias/a")),
+            Ok(KeyName::Alias { account, name: "alias/a".to_owned() })
+        );
     }
 
     #[test]
@@ -109,7 +112,12 @@ mod tests {
         assert_eq!(parse("134f2428cec14b25a1ae9048164dba47"), not_found("Invalid keyId '134f2428cec14b25a1ae9048164dba47'"));
         assert_eq!(parse("mrk-fake-key-id"), not_found("Invalid keyId 'mrk-fake-key-id'"));
         assert_eq!(parse(&key_arn("us-east-1", "111111111111", ID)), not_found("Invalid arn us-east-1"));
-        for text in ["arn:aws:s3:::b", "arn:aws:kms:eu-central-1:1:key/x", "arn:aws:kms:eu-central-1:111111111111:other/x", "arn:aws-cn:kms:eu-central-1:111111111111:key/x"] {
+        for text in [
+            "arn:aws:s3:::b",
+            "arn:aws:kms:eu-central-1:1:key/x",
+            "arn:aws:kms:eu-central-1:111111111111:other/x",
+            "arn:aws-cn:kms:eu-central-1:111111111111:key/x",
+        ] {
             assert_eq!(parse(text), not_an_arn(text));
         }
     }

@@ -77,7 +77,9 @@ pub(crate) async fn get_key_policy(cx: &mut Call, input: GetKeyPolicyInput) -> R
 
 pub(crate) async fn list_key_policies(cx: &mut Call, input: ListKeyPoliciesInput) -> Result<ListKeyPoliciesOutput, ApiError> {
     let key = resolve::key(cx, &input.key_id).await?;
-    let page = cx.page(vec![NAME], |name| (*name).to_owned(), &key.id, input.marker.as_deref(), scan::limit(input.limit, LIST_DEFAULT)).map_err(of_page)?;
+    let page = cx
+        .page(vec![NAME], |name| (*name).to_owned(), &key.id, input.marker.as_deref(), scan::limit(input.limit, LIST_DEFAULT))
+        .map_err(of_page)?;
     let policy_names = page.items.into_iter().map(str::to_owned).collect();
     Ok(ListKeyPoliciesOutput { policy_names: Some(policy_names), truncated: Some(page.next.is_some()), next_marker: page.next })
 }
@@ -96,7 +98,13 @@ mod tests {
     #[test]
     fn policies_are_checked_before_they_are_kept() {
         assert!(parse(&default_policy("111111111111")).is_ok());
-        for text in ["", "{", "[]", r#"{"Version":"2012-10-17"}"#, r#"{"Version":"2012-10-17","Statement":[{"Effect":"Perhaps","Principal":"*","Action":"kms:*","Resource":"*"}]}"#] {
+        for text in [
+            "",
+            "{",
+            "[]",
+            r#"{"Version":"2012-10-17"}"#,
+            r#"{"Version":"2012-10-17","Statement":[{"Effect":"Perhaps","Principal":"*","Action":"kms:*","Resource":"*"}]}"#,
+        ] {
             assert_eq!(parse(text).map(|_| ()).map_err(|error| error.code()), Err("MalformedPolicyDocumentException"), "{text}");
         }
         let long = default_policy("111111111111").replace("Enable IAM", &"x".repeat(33_000));

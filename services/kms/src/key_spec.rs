@@ -66,13 +66,19 @@ impl KeySpec {
     /// The spec and usage that `CreateKey` asks for. Specs that we do not make are refused; nothing is stored for them.
     pub(crate) fn requested(spec: Option<&str>, usage: Option<&str>) -> Result<Self, KmsError> {
         let name = spec.unwrap_or("SYMMETRIC_DEFAULT");
-        let made = [Self::SymmetricDefault, Self::Hmac224, Self::Hmac256, Self::Hmac384, Self::Hmac512].into_iter().find(|made| made.name() == name);
+        let made = [Self::SymmetricDefault, Self::Hmac224, Self::Hmac256, Self::Hmac384, Self::Hmac512]
+            .into_iter()
+            .find(|made| made.name() == name);
         if usage.is_none() && name != "SYMMETRIC_DEFAULT" {
-            return Err(KmsError::Validation("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.".to_owned()));
+            return Err(KmsError::Validation(
+                "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.".to_owned(),
+            ));
         }
         let made = made.ok_or_else(|| KmsError::Unsupported(format!("keys of the spec `{name}` are not supported")))?;
         match usage {
-            Some(usage) if usage != made.usage() => Err(KmsError::Validation(format!("KeyUsage {usage} is not compatible with KeySpec {name}"))),
+            Some(usage) if usage != made.usage() => {
+                Err(KmsError::Validation(format!("KeyUsage {usage} is not compatible with KeySpec {name}")))
+            }
             _ => Ok(made),
         }
     }

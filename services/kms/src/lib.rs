@@ -96,10 +96,8 @@ const HANDLERS: &[Handler] = &[
 ];
 
 /// The service as the plane takes it.
-#[derive(Default)]
-pub struct Kms {
-    policies: resource::CompiledPolicies,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kms;
 
 #[async_trait]
 impl Service for Kms {
@@ -116,7 +114,7 @@ impl Service for Kms {
     }
 
     async fn resource(&self, tx: &mut Transaction, region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
-        resource::access(&self.policies, tx, region, arn).await
+        resource::access(tx, region, arn).await
     }
 
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {
@@ -129,5 +127,9 @@ impl Service for Kms {
 
     fn encryption_context(&self, _call: &Call, input: &Value, target: &Target) -> Vec<(String, String)> {
         condition_key::encryption_context(input, &target.action)
+    }
+
+    fn denied_message(&self, call: &Call, target: &Target, owner: &str) -> Option<String> {
+        (owner != call.account).then(|| resolve::denied_across_accounts(call, target))
     }
 }

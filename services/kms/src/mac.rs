@@ -43,7 +43,11 @@ pub(crate) async fn generate_mac(cx: &mut Call, input: GenerateMacInput) -> Resu
     check_algorithm(input.mac_algorithm.as_str(), &key)?;
     end_dry_run(input.dry_run)?;
     let tag = hmac::sign(&mac_key(cx, &key).await?, &input.message);
-    Ok(GenerateMacOutput { mac: Some(Bytes::copy_from_slice(tag.as_ref())), mac_algorithm: Some(input.mac_algorithm), key_id: Some(key.arn(&cx.region)) })
+    Ok(GenerateMacOutput {
+        mac: Some(Bytes::copy_from_slice(tag.as_ref())),
+        mac_algorithm: Some(input.mac_algorithm),
+        key_id: Some(key.arn(&cx.region)),
+    })
 }
 
 pub(crate) async fn verify_mac(cx: &mut Call, input: VerifyMacInput) -> Result<VerifyMacOutput, ApiError> {

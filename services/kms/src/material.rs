@@ -68,7 +68,10 @@ pub(crate) fn generate(plane: &Plane, tx: &mut Transaction, region: &str, key: &
     let mut secret = Zeroizing::new(vec![0; key.spec.material_bytes()]);
     plane.randomness.fill(&mut secret).map_err(|error| ApiError::internal(&error))?;
     let id = id_of(&key.id, &secret)?;
-    let sealed = plane.keyring.seal(&domain(&key.account, region), &associated_data(key, &id), &secret).map_err(|error| ApiError::internal(&error))?;
+    let sealed = plane
+        .keyring
+        .seal(&domain(&key.account, region), &associated_data(key, &id), &secret)
+        .map_err(|error| ApiError::internal(&error))?;
     tx.put(&place(&key.account, region, &key.id, &id), &MaterialRecord { sealed: STANDARD.encode(sealed) })?;
     Ok(id)
 }
@@ -85,9 +88,17 @@ pub(crate) async fn open(cx: &mut Call, key: &KmsKey, material_id: &str) -> Resu
     Ok(Material { id: material_id.to_owned(), secret })
 }
 
-fn unseal(keyring: &Keyring, region: &str, key: &KmsKey, material_id: &str, record: &MaterialRecord) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+fn unseal(
+    keyring: &Keyring,
+    region: &str,
+    key: &KmsKey,
+    material_id: &str,
+    record: &MaterialRecord,
+) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     let sealed = STANDARD.decode(&record.sealed).map_err(|error| ApiError::internal(&error))?;
-    keyring.open_record(&domain(&key.account, region), &associated_data(key, material_id), &sealed).map_err(|error| ApiError::internal(&error))
+    keyring
+        .open_record(&domain(&key.account, region), &associated_data(key, material_id), &sealed)
+        .map_err(|error| ApiError::internal(&error))
 }
 
 /// Deletes all material of a key for good.

@@ -1,6 +1,6 @@
 //! From what a caller names to the key record.
 
-use plane::{ApiError, Call};
+use plane::{ApiError, Call, Target};
 
 use crate::alias::Alias;
 use crate::ciphertext::Blob;
@@ -12,7 +12,17 @@ use crate::key_state;
 use crate::managed_key;
 
 /// Operations that take an alias in place of a key. The others take a key id or key ARN only.
-const BY_ALIAS: [&str; 9] = ["Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateMac", "ListAliases", "ReEncrypt", "VerifyMac"];
+const BY_ALIAS: [&str; 9] = [
+    "Decrypt",
+    "DescribeKey",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "GenerateMac",
+    "ListAliases",
+    "ReEncrypt",
+    "VerifyMac",
+];
 
 /// Operations that work on keys of other accounts.
 const ACROSS_ACCOUNTS: [&str; 13] = [
@@ -78,6 +88,7 @@ pub(crate) async fn place(cx: &mut Call, key_id: &str, action: &str) -> Result<K
 /// The place of the key that a ciphertext names.
 pub(crate) async fn place_in_ciphertext(cx: &mut Call, ciphertext: &[u8], action: &str) -> Result<KeyPlace, ApiError> {
     let id = id_text(Blob::parse(ciphertext).ok_or(KmsError::Ciphertext)?.key_id);
+    cx.remember(BY_CIPHERTEXT, action.to_owned());
     let region = cx.region.clone();
     if let Some(location) = cx.tx.get::<KeyLocation>(&location(&region, &id)).await? {
         let place = KeyPlace { account: location.account, id };
@@ -114,14 +125,31 @@ pub(crate) async fn key_to_change(cx: &mut Call, key_id: &str) -> Result<KmsKey,
     Ok(key)
 }
 
+/// Under this name a call remembers the action whose key only the ciphertext named.
+const BY_CIPHERTEXT: &str = "kms-key-named-by-ciphertext";
+
 const WHY: &str = "because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access";
 
-/// The one answer about keys of other accounts that are missing or closed.
+/// The one answer about keys of other accounts that are missing or closed: who asks cannot tell which.
 fn not_accessible(cx: &Call, action: &str, arn: &str) -> KmsError {
     KmsError::AccessDenied(format!("User: {} is not authorized to perform: {action} on resource: {arn} {WHY}", cx.principal.arn))
 }
 
 /// The one answer about ciphertexts whose key is missing or closed.
 fn ciphertext_not_accessible(cx: &Call, action: &str) -> KmsError {
-    KmsError::AccessDenied(format!("User: {} is not authorized to perform: {action} on the resource associated with this ciphertext {WHY}", cx.principal.arn))
+    KmsError::AccessDenied(format!(
+        "User: {} is not authorized to perform: {action} on the resource associated with this ciphertext {WHY}",
+        cx.principal.arn
+    ))
+}
+
+/// What a caller is told whom the key of another account refuses: the same as if there were no such key.
+pub(crate) fn denied_across_accounts(cx: &Call, target: &Target) -> String {
+    let by_ciphertext = cx.recall::<String>(BY_CIPHERTEXT).is_some_and(|action| action == target.action);
+    let error = if by_ciphertext {
+        ciphertext_not_accessible(cx, &target.action)
+    } else {
+        not_accessible(cx, &target.action, &target.resource_arn)
+    };
+    error.to_string()
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api_kms::{
-    DisableKeyRotationInput, DisableKeyRotationOutput, EnableKeyRotationInput, EnableKeyRotationOutput, GetKeyRotationStatusInput, GetKeyRotationStatusOutput, ListKeyRotationsInput,
-    ListKeyRotationsOutput, RotateKeyOnDemandInput, RotateKeyOnDemandOutput, RotationsListEntry,
+    DisableKeyRotationInput, DisableKeyRotationOutput, EnableKeyRotationInput, EnableKeyRotationOutput, GetKeyRotationStatusInput,
+    GetKeyRotationStatusOutput, ListKeyRotationsInput, ListKeyRotationsOutput, RotateKeyOnDemandInput, RotateKeyOnDemandOutput,
+    RotationsListEntry,
 };
 use plane::{ApiError, Call, Key, Plane};
 use serde::{Deserialize, Serialize};
@@ -147,7 +148,10 @@ pub(crate) async fn disable_key_rotation(cx: &mut Call, input: DisableKeyRotatio
     Ok(DisableKeyRotationOutput {})
 }
 
-pub(crate) async fn get_key_rotation_status(cx: &mut Call, input: GetKeyRotationStatusInput) -> Result<GetKeyRotationStatusOutput, ApiError> {
+pub(crate) async fn get_key_rotation_status(
+    cx: &mut Call,
+    input: GetKeyRotationStatusInput,
+) -> Result<GetKeyRotationStatusOutput, ApiError> {
     let key = resolve::key(cx, &input.key_id).await?;
     check_spec(&key, &cx.region)?;
     // A key that waits for its deletion does not rotate; its schedule comes back when the deletion is cancelled.
@@ -191,7 +195,9 @@ pub(crate) async fn list_key_rotations(cx: &mut Call, input: ListKeyRotationsInp
         .map(|(at, material)| (at, entry(&key.id, material, at == current)))
         .collect();
     let filter = format!("{} {with_first}", key.id);
-    let page = cx.page(entries, |(at, _)| format!("{at:010}"), &filter, input.marker.as_deref(), scan::limit(input.limit, LIST_DEFAULT)).map_err(of_page)?;
+    let page = cx
+        .page(entries, |(at, _)| format!("{at:010}"), &filter, input.marker.as_deref(), scan::limit(input.limit, LIST_DEFAULT))
+        .map_err(of_page)?;
     let rotations = page.items.into_iter().map(|(_, entry)| entry).collect();
     Ok(ListKeyRotationsOutput { rotations: Some(rotations), truncated: Some(page.next.is_some()), next_marker: page.next })
 }

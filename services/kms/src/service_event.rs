@@ -65,7 +65,11 @@ fn record(plane: &Plane, event: ServiceEvent<'_>) -> Result<Event, ApiError> {
         request_id: plane.random_uuid()?,
         event_id: plane.random_uuid()?,
         read_only: false,
-        resources: vec![EventResource { account_id: Some(key.account.clone()), resource_type: Some(RESOURCE_TYPE.to_owned()), arn: key.arn(event.region) }],
+        resources: vec![EventResource {
+            account_id: Some(key.account.clone()),
+            resource_type: Some(RESOURCE_TYPE.to_owned()),
+            arn: key.arn(event.region),
+        }],
         event_type: "AwsServiceEvent".to_owned(),
         management_event: true,
         recipient_account_id: key.account.clone(),

@@ -1,6 +1,8 @@
 //! Tags of keys.
 
-use api_kms::{ListResourceTagsInput, ListResourceTagsOutput, Tag, TagResourceInput, TagResourceOutput, UntagResourceInput, UntagResourceOutput};
+use api_kms::{
+    ListResourceTagsInput, ListResourceTagsOutput, Tag, TagResourceInput, TagResourceOutput, UntagResourceInput, UntagResourceOutput,
+};
 use plane::tag::TagViolation;
 use plane::{ApiError, Call};
 

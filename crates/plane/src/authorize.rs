@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use facts::{Binding, Protocol};
 use keyring::Domain;
-use policy::{Check, Decision, MapContext, Policy, PolicyKind, PolicySet, Resource};
+use policy::{Check, Decision, MapContext, Policy, PolicyKind, PolicySet, Resource, ResourcePolicy};
 use serde_json::json;
 use wire::Value;
 
@@ -202,7 +202,7 @@ fn decide(call: &Call, question: &Question, access: &PrincipalAccess, owner: &st
         identity: access.identity.clone(),
         boundary: access.boundary.clone(),
         session: access.session.clone(),
-        resource: found.policy.clone(),
+        resource: resource_policy(&found.policy, &target.action),
         kms_grants: found.grants.clone(),
         s3_restrict_public_buckets: found.restrict_public_buckets,
         ..PolicySet::default()
@@ -226,6 +226,14 @@ fn decide(call: &Call, question: &Question, access: &PrincipalAccess, owner: &st
         "explanation": policy::explain(&principal, &check, &policies, &context, None),
     });
     Verdict { refusal: Some(decision), note }
+}
+
+/// A role's trust policy says who may assume it; it has no say in what is done to the role itself.
+fn resource_policy(policy: &ResourcePolicy, action: &str) -> ResourcePolicy {
+    match policy {
+        ResourcePolicy::Trust(_) | ResourcePolicy::TrustMissing if !action.starts_with("sts:") => ResourcePolicy::Absent,
+        policy => policy.clone(),
+    }
 }
 
 /// The statement that decided, as `explain` shows it.

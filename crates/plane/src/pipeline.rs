@@ -201,8 +201,8 @@ impl Plane {
             .await
             .map_err(|failure| Refusal::identified(&identified, failure.error, failure.principal))?;
         let Authenticated { principal, access_key_id, request, stream } = authenticated;
-        if let Some(access_key_id) = &access_key_id {
-            self.directory.used(access_key_id, identified.service.head.iam_prefix, &region, self.clock.now_ms());
+        if access_key_id.is_some() {
+            self.directory.used(&principal, identified.service.head.iam_prefix, &region, self.clock.now_ms());
         }
         let position = self.regions.position(&region).unwrap_or_default();
         let mut call = Call::new(

@@ -118,6 +118,7 @@ pub trait Directory: Send + Sync + 'static {
     }
     /// Tables whose change makes cached answers of this directory stale.
     fn tables(&self) -> &'static [store::Table];
-    /// Notes that a key was used (`GetAccessKeyLastUsed`). Kept in memory and written lazily; must not block.
-    fn used(&self, access_key_id: &str, service: &'static str, region: &str, now_ms: i64);
+    /// Notes that a principal made a signed call (`GetAccessKeyLastUsed`, last use of a role). Kept in memory and written lazily; must not
+    /// block.
+    fn used(&self, principal: &Principal, service: &'static str, region: &str, now_ms: i64);
 }

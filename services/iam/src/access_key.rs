@@ -82,7 +82,8 @@ impl Owner {
     /// The named user; without a name the caller, who must be a user or root.
     async fn of(cx: &mut Call, user_name: Option<&str>) -> Result<Self, ApiError> {
         let name = match (user_name, &cx.principal.kind) {
-            (Some(name), _) | (None, PrincipalKind::User { name, .. }) => name.to_owned(),
+            (Some(name), _) => name.to_owned(),
+            (None, PrincipalKind::User { name, .. }) => name.clone(),
             (None, PrincipalKind::Root) => return account::load(&mut cx.tx, &cx.account).await.map(Self::Root),
             (None, _) => return Err(must_name_user()),
         };
@@ -225,9 +226,7 @@ pub async fn get_access_key_last_used(cx: &mut Call, input: GetAccessKeyLastUsed
     let found = owner_of(&mut cx.tx, &account, &input.access_key_id).await?;
     let Some((record, user)) = found else { return Err(no_such_key(&input.access_key_id)) };
     let last_used = match last_use(cx, &record.access_key_id).await? {
-        Some(used) => {
-            AccessKeyLastUsed { last_used_date: Some(Timestamp(used.at_ms)), service_name: used.service, region: used.region }
-        }
+        Some(used) => AccessKeyLastUsed { last_used_date: Some(Timestamp(used.at_ms)), service_name: used.service, region: used.region },
         None => AccessKeyLastUsed { last_used_date: None, service_name: "N/A".to_owned(), region: "N/A".to_owned() },
     };
     Ok(GetAccessKeyLastUsedOutput { user_name: user.map(|user| user.head.name), access_key_last_used: Some(last_used) })

@@ -123,10 +123,7 @@ async fn detach<E: Entity>(cx: &mut Call, name: &str, policy_arn: &str) -> Resul
 /// Attached policies as outputs show them.
 pub fn to_output(arns: &[String]) -> Vec<AttachedPolicy> {
     arns.iter()
-        .map(|arn| AttachedPolicy {
-            policy_name: IamArn::parse(arn).map(|arn| arn.name.to_owned()),
-            policy_arn: Some(arn.clone()),
-        })
+        .map(|arn| AttachedPolicy { policy_name: IamArn::parse(arn).map(|arn| arn.name.to_owned()), policy_arn: Some(arn.clone()) })
         .collect()
 }
 

@@ -19,7 +19,7 @@ use crate::account;
 use crate::entity::{self, Entity, UserRecord};
 use crate::error::IamError;
 use crate::identifier;
-use crate::key_use::last_use;
+use crate::key_use::{LastUse, last_use};
 
 /// A report is good for this long.
 const LIFETIME_MS: i64 = 4 * 3600 * 1000;
@@ -49,7 +49,7 @@ fn key(account: &str) -> Key {
 struct KeyState {
     active: bool,
     created_ms: i64,
-    last_use: Option<plane::LastUse>,
+    last_use: Option<LastUse>,
 }
 
 fn time(at_ms: i64) -> String {
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn every_line_has_the_columns_of_the_header() {
-        let used = plane::LastUse { at_ms: 0, service: "s3".to_owned(), region: "eu-central-1".to_owned() };
+        let used = LastUse { at_ms: 0, service: "s3".to_owned(), region: "eu-central-1".to_owned() };
         let keys = [KeyState { active: true, created_ms: 1_000, last_use: Some(used) }];
         let line = line("ana", "arn:aws:iam::111111111111:user/ana", 0, ["false", "N/A", "N/A", "N/A"], &keys);
         assert_eq!(line.split(',').count(), HEADER.split(',').count());

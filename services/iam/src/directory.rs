@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use plane::authorize::compiled;
 use plane::transaction::Abort;
-use plane::{ApiError, Credential, LastUse, Plane, Principal, PrincipalAccess, PrincipalKind, Record, Transaction};
-use policy::{Attached, Policy, PolicyKind, PolicySource};
+use plane::{ApiError, Credential, Plane, Principal, PrincipalAccess, PrincipalKind, Record, Transaction};
+use policy::{Attached, PolicyKind, PolicySource};
 use store::Table;
 use zeroize::Zeroizing;
 
 use crate::access_key::{self, AccessKeyRecord};
-use crate::account::AccountRecord;
+use crate::account::{self, AccountRecord};
 use crate::entity::{self, Bounded, Entity, EntityKind, GroupRecord, IdOwner, RoleRecord, UserRecord};
-use crate::key_use::{self, Uses};
+use crate::identifier::{AssumedRoleArn, IamArn, assumed_role_arn};
+use crate::key_use::{self, LastUse, Uses};
 use crate::managed_policy::{self, ManagedPolicyRecord};
 use crate::{identifier, tags};
 
@@ -28,6 +30,11 @@ pub struct Directory {
 impl Directory {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The last use of an access key or of a role (by unique id) that is not written down yet.
+    pub(crate) fn last_use(&self, subject: &str) -> Option<LastUse> {
+        self.uses.get(subject)
     }
 
     /// Writes down when credentials were last used. The server calls it now and then and before it ends; what cannot be written is kept.
@@ -90,6 +97,10 @@ impl plane::Directory for Directory {
         Ok(access)
     }
 
+    async fn principal(&self, tx: &mut Transaction, arn: &str) -> Result<Option<Principal>, ApiError> {
+        by_arn(tx, arn).await
+    }
+
     fn tables(&self) -> &'static [Table] {
         const TABLES: [Table; 7] = [
             AccessKeyRecord::TABLE,
@@ -113,16 +124,13 @@ impl plane::Directory for Directory {
             self.uses.note(subject, LastUse { at_ms: now_ms, service: service.to_owned(), region: region.to_owned() });
         }
     }
-
-    fn last_use(&self, subject: &str) -> Option<LastUse> {
-        self.uses.get(subject)
-    }
 }
 
 /// The principal that a long-term key belongs to; `None` when it is gone.
 async fn owner(tx: &mut Transaction, record: &AccessKeyRecord) -> Result<Option<Principal>, ApiError> {
     let account = &record.account;
-    let made = |kind, arn, principal_id| Principal { kind, account: account.clone(), arn, principal_id, access_key_id: None, session: None };
+    let made =
+        |kind, arn, principal_id| Principal { kind, account: account.clone(), arn, principal_id, access_key_id: None, session: None };
     let Some(user_id) = &record.user_id else {
         return Ok(Some(made(PrincipalKind::Root, identifier::root_arn(account), account.clone())));
     };
@@ -134,6 +142,48 @@ async fn owner(tx: &mut Transaction, record: &AccessKeyRecord) -> Result<Option<
         let arn = user.arn(account);
         made(PrincipalKind::User { name: user.head.name, id: user_id.clone() }, arn, user_id.clone())
     }))
+}
+
+/// Who would call under this ARN: a user, root, or a session of a role.
+async fn by_arn(tx: &mut Transaction, arn: &str) -> Result<Option<Principal>, ApiError> {
+    let session = AssumedRoleArn::parse(arn);
+    let (account, resource_type, name) = match (&session, IamArn::parse(arn)) {
+        (Some(session), _) => (session.account, "role", session.role_name),
+        (None, Some(parsed)) => (parsed.account, parsed.resource_type, parsed.name),
+        (None, None) => return Ok(None),
+    };
+    let made = |kind, arn: String, principal_id| Principal {
+        kind,
+        account: account.to_owned(),
+        arn,
+        principal_id,
+        access_key_id: None,
+        session: None,
+    };
+    match resource_type {
+        "root" if account::find(tx, account).await?.is_some() => Ok(Some(made(PrincipalKind::Root, arn.to_owned(), account.to_owned()))),
+        "user" => {
+            let user = entity::find::<UserRecord>(tx, account, name).await?.filter(|user| user.arn(account) == arn);
+            Ok(user.map(|user| {
+                let id = user.head.id;
+                made(PrincipalKind::User { name: user.head.name, id: id.clone() }, arn.to_owned(), id)
+            }))
+        }
+        "role" => {
+            let role = entity::find::<RoleRecord>(tx, account, name).await?;
+            let session_name = session.as_ref().map_or("session", |session| session.session_name);
+            Ok(role.filter(|role| session.is_some() || role.arn(account) == arn).map(|role| {
+                let kind = PrincipalKind::AssumedRole {
+                    role_name: role.head.name.clone(),
+                    role_arn: role.arn(account),
+                    role_id: role.head.id.clone(),
+                    session_name: session_name.to_owned(),
+                };
+                made(kind, assumed_role_arn(account, name, session_name), format!("{}:{session_name}", role.head.id))
+            }))
+        }
+        _ => Ok(None),
+    }
 }
 
 async fn user_access(tx: &mut Transaction, account: &str, name: &str, id: &str) -> Result<PrincipalAccess, ApiError> {
@@ -182,7 +232,7 @@ pub(crate) async fn attached<E: Entity>(tx: &mut Transaction, entity: &E) -> Res
     };
     let policies = entity.policies();
     let mut all: Vec<Attached> =
-        policies.inline.iter().map(|(name, text)| Attached::new(name.as_str(), source, compiled(text, PolicyKind::Identity))).collect();
+        policies.inline.iter().map(|(name, text)| Attached::new(name.as_str(), source, compiled(PolicyKind::Identity, text))).collect();
     for arn in &policies.attached {
         all.push(managed(tx, arn, PolicyKind::Identity).await?);
     }
@@ -193,21 +243,17 @@ pub(crate) async fn attached<E: Entity>(tx: &mut Transaction, entity: &E) -> Res
 pub(crate) async fn managed(tx: &mut Transaction, arn: &str, kind: PolicyKind) -> Result<Attached, ApiError> {
     let found = managed_policy::default_document(tx, arn).await?;
     let source = if managed_policy::is_aws_managed(arn) { PolicySource::AwsManaged } else { PolicySource::UserManaged };
-    Ok(Attached::new(arn, source, compiled(found.as_deref().unwrap_or_default(), kind)))
+    Ok(Attached::new(arn, source, compiled(kind, found.as_deref().unwrap_or_default())))
 }
 
 async fn session_policies(tx: &mut Transaction, session: &plane::principal::Session) -> Result<Vec<Attached>, ApiError> {
     let mut policies: Vec<Attached> = session
         .policy
         .iter()
-        .map(|text| Attached::new("session policy", PolicySource::None, compiled(text, PolicyKind::Session)))
+        .map(|text| Attached::new("session policy", PolicySource::None, compiled(PolicyKind::Session, text)))
         .collect();
     for arn in &session.policy_arns {
         policies.push(managed(tx, arn, PolicyKind::Session).await?);
     }
     Ok(policies)
-}
-
-fn compiled(text: &str, kind: PolicyKind) -> Arc<Policy> {
-    Arc::new(Policy::parse_stored(text, kind))
 }

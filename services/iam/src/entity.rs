@@ -217,24 +217,14 @@ pub fn key(account: &str, name: &str) -> Key {
 }
 
 /// The entity of this name, if there is one. A name that differs in case only is another name to a reader.
-pub async fn find<E: Entity>(
-    tx: &mut Transaction,
-    account: &str,
-    name: &str,
-) -> Result<Option<E>, ApiError> {
+pub async fn find<E: Entity>(tx: &mut Transaction, account: &str, name: &str) -> Result<Option<E>, ApiError> {
     let found = tx.get::<E>(&key(account, name)).await?;
     Ok(found.filter(|entity| entity.head().name == name))
 }
 
 /// The entity of this name, or the error that says that there is none.
-pub async fn load<E: Entity>(
-    tx: &mut Transaction,
-    account: &str,
-    name: &str,
-) -> Result<E, ApiError> {
-    find(tx, account, name)
-        .await?
-        .ok_or_else(|| no_such_entity(E::KIND, name))
+pub async fn load<E: Entity>(tx: &mut Transaction, account: &str, name: &str) -> Result<E, ApiError> {
+    find(tx, account, name).await?.ok_or_else(|| no_such_entity(E::KIND, name))
 }
 
 /// Writes an entity back.
@@ -245,11 +235,7 @@ pub fn save<E: Entity>(tx: &mut Transaction, account: &str, entity: &E) -> Resul
 /// Notes where a unique id leads; again after a change of the name.
 pub fn save_id<E: Entity>(tx: &mut Transaction, account: &str, entity: &E) -> Result<(), ApiError> {
     let head = entity.head();
-    let owner = IdOwner {
-        account: account.to_owned(),
-        kind: E::KIND,
-        name: head.name.clone(),
-    };
+    let owner = IdOwner { account: account.to_owned(), kind: E::KIND, name: head.name.clone() };
     tx.put(&id_key(&head.id), &owner)
 }
 
@@ -266,9 +252,7 @@ pub async fn by_id(tx: &mut Transaction, id: &str) -> Result<Option<IdOwner>, Ap
 
 /// All entities of a kind, in order of their lower-case names.
 pub async fn all<E: Entity>(tx: &mut Transaction, account: &str) -> Result<Vec<E>, ApiError> {
-    let rows = tx
-        .scan::<E>(&Key::new(account, ""), None, plane::transaction::SCAN_LIMIT)
-        .await?;
+    let rows = tx.scan::<E>(&Key::new(account, ""), None, plane::transaction::SCAN_LIMIT).await?;
     Ok(rows.into_iter().map(|(_, entity)| entity).collect())
 }
 

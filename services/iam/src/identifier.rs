@@ -31,8 +31,7 @@ pub fn unique_id(randomness: &dyn Randomness, prefix: &str) -> Result<String, Ap
 
 /// A new access key id: 80 random bits behind `prefix`.
 pub fn access_key_id(randomness: &dyn Randomness, prefix: &str) -> Result<String, ApiError> {
-    characters(randomness, KEY_ID_ALPHABET, ACCESS_KEY_ID_LENGTH)
-        .map(|rest| format!("{prefix}{rest}"))
+    characters(randomness, KEY_ID_ALPHABET, ACCESS_KEY_ID_LENGTH).map(|rest| format!("{prefix}{rest}"))
 }
 
 /// A new secret access key.
@@ -41,29 +40,16 @@ pub fn secret_access_key(randomness: &dyn Randomness) -> Result<Zeroizing<String
 }
 
 /// Random characters of an alphabet whose length divides 256, so that each is equally likely.
-fn characters(
-    randomness: &dyn Randomness,
-    alphabet: &[u8],
-    length: usize,
-) -> Result<String, ApiError> {
+fn characters(randomness: &dyn Randomness, alphabet: &[u8], length: usize) -> Result<String, ApiError> {
     let mut bytes = Zeroizing::new(vec![0_u8; length]);
-    randomness
-        .fill(&mut bytes)
-        .map_err(|error| ApiError::internal(&error))?;
+    randomness.fill(&mut bytes).map_err(|error| ApiError::internal(&error))?;
     let character = |byte: &u8| alphabet.get(usize::from(*byte) % alphabet.len().max(1));
-    Ok(bytes
-        .iter()
-        .filter_map(character)
-        .map(|character| char::from(*character))
-        .collect())
+    Ok(bytes.iter().filter_map(character).map(|character| char::from(*character)).collect())
 }
 
 /// ARN of an IAM resource: `resource_type` with the path and name behind it.
 pub fn arn(account: &str, resource_type: &str, path: &str, name: &str) -> String {
-    format!(
-        "arn:{}:iam::{account}:{resource_type}{path}{name}",
-        plane::PARTITION
-    )
+    format!("arn:{}:iam::{account}:{resource_type}{path}{name}", plane::PARTITION)
 }
 
 /// ARN of an account's root.
@@ -89,33 +75,42 @@ impl<'a> IamArn<'a> {
         let mut next = || parts.next();
         let (prefix, partition, service, region) = (next()?, next()?, next()?, next()?);
         let (account, resource) = (next()?, next()?);
-        if prefix != "arn"
-            || partition != plane::PARTITION
-            || service != "iam"
-            || !region.is_empty()
-        {
+        if prefix != "arn" || partition != plane::PARTITION || service != "iam" || !region.is_empty() {
             return None;
         }
         if !(is_account_id(account) || account == "aws") {
             return None;
         }
         if resource == "root" {
-            return Some(Self {
-                account,
-                resource_type: "root",
-                path: "",
-                name: "",
-            });
+            return Some(Self { account, resource_type: "root", path: "", name: "" });
         }
         let slash = resource.find('/')?;
         let (resource_type, rest) = resource.split_at_checked(slash)?;
         let (path, name) = rest.split_at_checked(rest.rfind('/')?.checked_add(1)?)?;
-        (!name.is_empty()).then_some(Self {
-            account,
-            resource_type,
-            path,
-            name,
-        })
+        (!name.is_empty()).then_some(Self { account, resource_type, path, name })
+    }
+}
+
+/// ARN of a role session.
+pub fn assumed_role_arn(account: &str, role_name: &str, session_name: &str) -> String {
+    format!("arn:{}:sts::{account}:assumed-role/{role_name}/{session_name}", plane::PARTITION)
+}
+
+/// The ARN of a role session taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AssumedRoleArn<'a> {
+    pub account: &'a str,
+    pub role_name: &'a str,
+    pub session_name: &'a str,
+}
+
+impl<'a> AssumedRoleArn<'a> {
+    /// `None`: it is no ARN of a role session in our partition.
+    pub fn parse(arn: &'a str) -> Option<Self> {
+        let rest = arn.strip_prefix("arn:")?.strip_prefix(plane::PARTITION)?.strip_prefix(":sts::")?;
+        let (account, resource) = rest.split_once(':')?;
+        let (role_name, session_name) = resource.strip_prefix("assumed-role/")?.split_once('/')?;
+        Some(Self { account, role_name, session_name })
     }
 }
 
@@ -153,16 +148,10 @@ mod tests {
     fn arns_are_taken_apart() {
         let parse = IamArn::parse;
         let role = parse("arn:aws:iam::111111111111:role/a/b/reader").unwrap();
-        assert_eq!(
-            (role.account, role.resource_type, role.path, role.name),
-            ("111111111111", "role", "/a/b/", "reader")
-        );
+        assert_eq!((role.account, role.resource_type, role.path, role.name), ("111111111111", "role", "/a/b/", "reader"));
         let policy = parse("arn:aws:iam::aws:policy/AdministratorAccess").unwrap();
         assert_eq!((policy.account, policy.path), ("aws", "/"));
-        assert_eq!(
-            parse("arn:aws:iam::111111111111:root").unwrap().resource_type,
-            "root"
-        );
+        assert_eq!(parse("arn:aws:iam::111111111111:root").unwrap().resource_type, "root");
         for wrong in [
             "",
             "arn:aws:iam::111111111111:role/",
@@ -174,9 +163,14 @@ mod tests {
         ] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
-        assert_eq!(
-            arn("111111111111", "role", "/a/b/", "reader"),
-            "arn:aws:iam::111111111111:role/a/b/reader"
-        );
+        assert_eq!(arn("111111111111", "role", "/a/b/", "reader"), "arn:aws:iam::111111111111:role/a/b/reader");
+    }
+
+    #[test]
+    fn sessions_are_taken_apart() {
+        let session = AssumedRoleArn::parse("arn:aws:sts::111111111111:assumed-role/reader/ana").unwrap();
+        assert_eq!((session.account, session.role_name, session.session_name), ("111111111111", "reader", "ana"));
+        assert!(AssumedRoleArn::parse("arn:aws:sts::111111111111:federated-user/ana").is_none());
+        assert_eq!(assumed_role_arn("111111111111", "reader", "ana"), "arn:aws:sts::111111111111:assumed-role/reader/ana");
     }
 }

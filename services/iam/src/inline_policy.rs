@@ -64,10 +64,8 @@ async fn list<E: Entity>(cx: &mut Call, name: &str, marker: Option<&str>, max_it
 
 /// Inline policies as account details show them; none at all is no member.
 pub fn details(policies: &Policies) -> Option<Vec<PolicyDetail>> {
-    let detail = |(name, text): (&String, &String)| PolicyDetail {
-        policy_name: Some(name.clone()),
-        policy_document: Some(document::encoded(text)),
-    };
+    let detail =
+        |(name, text): (&String, &String)| PolicyDetail { policy_name: Some(name.clone()), policy_document: Some(document::encoded(text)) };
     (!policies.inline.is_empty()).then(|| policies.inline.iter().map(detail).collect())
 }
 

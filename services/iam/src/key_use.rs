@@ -5,22 +5,25 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use plane::{ApiError, Call, Key, LastUse, Record, Scope, Transaction};
+use plane::{ApiError, Call, Key, Record, Scope, Transaction};
 use serde::{Deserialize, Serialize};
 use store::Table;
+
+use crate::directory::Directory;
 
 /// Credentials whose use is kept in memory between two flushes.
 const LIMIT: usize = 100_000;
 
-/// A use that was written.
+/// When and where a credential was last used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct UseRecord {
-    at_ms: i64,
-    service: String,
-    region: String,
+pub struct LastUse {
+    pub at_ms: i64,
+    /// Prefix of the service in actions.
+    pub service: String,
+    pub region: String,
 }
 
-impl Record for UseRecord {
+impl Record for LastUse {
     const TABLE: Table = Table("iam.last-use");
     const SCOPE: Scope = Scope::Home;
 }
@@ -42,14 +45,13 @@ impl Uses {
 
     pub(crate) fn note(&self, subject: &str, last: LastUse) {
         let mut pending = self.pending();
-        match pending.get_mut(subject) {
-            Some(known) if known.at_ms <= last.at_ms => *known = last,
-            Some(_) => {}
-            // Beyond the limit a use waits for the next flush: the answer is late, not wrong.
-            None if pending.len() >= LIMIT => {}
-            None => {
-                pending.insert(subject.to_owned(), last);
+        if let Some(known) = pending.get_mut(subject) {
+            if known.at_ms <= last.at_ms {
+                *known = last;
             }
+        } else if pending.len() < LIMIT {
+            // Beyond the limit a use waits for the next flush: the answer is late, not wrong.
+            pending.insert(subject.to_owned(), last);
         }
     }
 
@@ -71,16 +73,15 @@ impl Uses {
 }
 
 pub(crate) fn write(tx: &mut Transaction, subject: &str, last: &LastUse) -> Result<(), ApiError> {
-    tx.put(&key(subject), &UseRecord { at_ms: last.at_ms, service: last.service.clone(), region: last.region.clone() })
+    tx.put(&key(subject), last)
 }
 
 /// When the access key or role was last used, as far as is known.
 pub async fn last_use(cx: &mut Call, subject: &str) -> Result<Option<LastUse>, ApiError> {
-    if let Some(last) = cx.plane.directory().last_use(subject) {
+    if let Some(last) = cx.plane.extension::<Directory>(api_iam::SERVICE).and_then(|directory| directory.last_use(subject)) {
         return Ok(Some(last));
     }
-    let written = cx.tx.get::<UseRecord>(&key(subject)).await?;
-    Ok(written.map(|written| LastUse { at_ms: written.at_ms, service: written.service, region: written.region }))
+    cx.tx.get(&key(subject)).await
 }
 
 #[cfg(test)]

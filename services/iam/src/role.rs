@@ -37,10 +37,8 @@ pub async fn summary(cx: &mut Call, role: &RoleRecord) -> Result<Role, ApiError>
 /// When a role was last used; an empty structure when never.
 pub async fn last_used(cx: &mut Call, role: &RoleRecord) -> Result<RoleLastUsed, ApiError> {
     let last = last_use(cx, &role.head.id).await?;
-    Ok(last.map_or_else(RoleLastUsed::default, |last| RoleLastUsed {
-        last_used_date: Some(Timestamp(last.at_ms)),
-        region: Some(last.region),
-    }))
+    Ok(last
+        .map_or_else(RoleLastUsed::default, |last| RoleLastUsed { last_used_date: Some(Timestamp(last.at_ms)), region: Some(last.region) }))
 }
 
 async fn output(cx: &mut Call, role: &RoleRecord) -> Result<Role, ApiError> {

@@ -1,6 +1,10 @@
 //! IAM as a service of the plane.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use plane::authorize::compiled;
 use plane::service::ResourceAccess;
 use plane::{ApiError, Call, Handler, Service, Target, Transaction, handler};
 use policy::{Attached, MapContext, PolicyKind, PolicySource, ResourcePolicy};
@@ -10,6 +14,7 @@ use crate::access_key::{create_access_key, delete_access_key, get_access_key_las
 use crate::account::{create_account_alias, delete_account_alias, list_account_aliases};
 use crate::account_summary::{get_account_authorization_details, get_account_summary};
 use crate::credential_report::{generate_credential_report, get_credential_report};
+use crate::directory::Directory;
 use crate::entity::{self, Entity, RoleRecord, UserRecord};
 use crate::identifier::IamArn;
 use crate::{attachment, group, inline_policy, instance_profile, managed_policy, role, simulation, tags, targets, user};
@@ -107,9 +112,17 @@ const HANDLERS: &[Handler] = &[
     handler!("UpdateUser", user::update_user),
 ];
 
-/// The service. Its state is in the records; the uses of credentials are with [`crate::Directory`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Iam;
+/// The service. Its state is in the records; the uses of credentials are with the [`Directory`], which is the plane's too.
+pub struct Iam {
+    directory: Arc<Directory>,
+}
+
+impl Iam {
+    /// `directory` is the one that the plane was made with.
+    pub fn new(directory: Arc<Directory>) -> Self {
+        Self { directory }
+    }
+}
 
 #[async_trait]
 impl Service for Iam {
@@ -119,6 +132,10 @@ impl Service for Iam {
 
     fn handlers(&self) -> &'static [Handler] {
         HANDLERS
+    }
+
+    fn extension(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(Arc::clone(&self.directory) as Arc<dyn Any + Send + Sync>)
     }
 
     async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
@@ -177,8 +194,7 @@ fn role_access(account: &str, arn: &str, role: Option<RoleRecord>) -> ResourceAc
     let Some(role) = role else {
         return ResourceAccess { account: account.to_owned(), policy: ResourcePolicy::TrustMissing, ..ResourceAccess::default() };
     };
-    let trust = policy::Policy::parse_stored(&role.trust, PolicyKind::Trust);
-    let attached = Attached::new(arn, PolicySource::Resource, std::sync::Arc::new(trust));
+    let attached = Attached::new(arn, PolicySource::Resource, compiled(PolicyKind::Trust, &role.trust));
     ResourceAccess { policy: ResourcePolicy::Trust(attached), ..access(account, "AWS::IAM::Role", role.tags) }
 }
 

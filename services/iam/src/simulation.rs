@@ -21,7 +21,7 @@ use crate::directory;
 use crate::entity::{self, Entity, GroupRecord, RoleRecord, UserRecord};
 use crate::error::IamError;
 use crate::identifier::{self, IamArn};
-use crate::{group, managed_policy, page, trust};
+use crate::{group, managed_policy, page};
 
 /// Most action and resource pairs of one simulation.
 const PAIRS: usize = 10_000;
@@ -171,22 +171,10 @@ impl Simulation {
         Some(OrganizationsDecisionDetail { allowed_by_organizations: Some(!stopped) })
     }
 
-    fn all_policies(&self) -> impl Iterator<Item = &Attached> {
-        let levels = self.policies.service_control.iter().flatten().flatten();
-        self.policies.identity.iter().chain(&self.policies.boundary).chain(self.policies.resource.attached()).chain(levels)
-    }
-
     /// Keys that the policies ask for and nothing answers.
     fn missing(&self, check: &Check) -> Vec<String> {
-        let organization = self.organization.as_ref();
-        let unknown = |key: &&str| policy::key_values(key, &self.principal, check, &self.context, organization).is_none();
-        let mut missing: Vec<String> = Vec::new();
-        for key in self.all_policies().flat_map(|attached| attached.policy.keys_mentioned()).filter(unknown) {
-            if !missing.iter().any(|known| known.eq_ignore_ascii_case(key)) {
-                missing.push(key.to_owned());
-            }
-        }
-        missing
+        let keys = policy::missing_keys(&self.principal, check, &self.policies, &self.context, self.organization.as_ref());
+        keys.into_iter().map(str::to_owned).collect()
     }
 }
 
@@ -356,7 +344,7 @@ async fn source(cx: &mut Call, arn: &str) -> Result<Source, ApiError> {
             let role = entity::load::<RoleRecord>(&mut cx.tx, &cx.account, parsed.name).await?;
             let policies = owned(cx, &role, &AttachmentType::Role).await?;
             let kind = PrincipalKind::RoleSession { role_arn: role.arn(&cx.account) };
-            let session = trust::assumed_role_arn(&cx.account, &role.head.name, "simulation");
+            let session = identifier::assumed_role_arn(&cx.account, &role.head.name, "simulation");
             let mut principal = Principal::new(kind, cx.account.clone(), session);
             principal.user_id = Some(format!("{}:simulation", role.head.id));
             principal.tags = role.tags;

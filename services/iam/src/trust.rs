@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use crate::document;
 use crate::entity::{self, Entity, EntityKind, RoleRecord, UserRecord};
 use crate::error::IamError;
-use crate::identifier::{self, IamArn};
+use crate::identifier::{self, AssumedRoleArn, IamArn, assumed_role_arn};
 
 /// Checks a trust policy and makes its stored form.
 pub async fn stored(tx: &mut Transaction, text: &str) -> Result<String, ApiError> {
@@ -47,7 +47,7 @@ async fn id_of(tx: &mut Transaction, principal: &str) -> Result<Option<String>, 
     if principal == "*" || identifier::is_account_id(principal) {
         return Ok(None);
     }
-    if let Some(session) = AssumedRole::parse(principal) {
+    if let Some(session) = AssumedRoleArn::parse(principal) {
         let role = entity::find::<RoleRecord>(tx, session.account, session.role_name).await?;
         let role = role.ok_or_else(|| invalid(principal))?;
         return Ok(Some(format!("{}:{}", role.head.id, session.session_name)));
@@ -92,26 +92,6 @@ async fn arn_of(tx: &mut Transaction, principal: &str) -> Result<Option<String>,
         (EntityKind::Role, Some(session_name)) => Some(assumed_role_arn(account, &owner.name, session_name)),
         _ => None,
     })
-}
-
-/// ARN of a role session.
-pub fn assumed_role_arn(account: &str, role_name: &str, session_name: &str) -> String {
-    format!("arn:{}:sts::{account}:assumed-role/{role_name}/{session_name}", plane::PARTITION)
-}
-
-struct AssumedRole<'a> {
-    account: &'a str,
-    role_name: &'a str,
-    session_name: &'a str,
-}
-
-impl<'a> AssumedRole<'a> {
-    fn parse(arn: &'a str) -> Option<Self> {
-        let rest = arn.strip_prefix("arn:")?.strip_prefix(plane::PARTITION)?.strip_prefix(":sts::")?;
-        let (account, resource) = rest.split_once(':')?;
-        let (role_name, session_name) = resource.strip_prefix("assumed-role/")?.split_once('/')?;
-        Some(Self { account, role_name, session_name })
-    }
 }
 
 /// Each `AWS` principal of a policy.
@@ -174,13 +154,5 @@ mod tests {
     fn a_policy_without_names_keeps_its_text() {
         let spaced = POLICY.replace(',', ", ");
         assert_eq!(replaced(&spaced, &HashMap::new()), spaced);
-    }
-
-    #[test]
-    fn sessions_are_taken_apart() {
-        let session = AssumedRole::parse("arn:aws:sts::111111111111:assumed-role/reader/ana").unwrap();
-        assert_eq!((session.account, session.role_name, session.session_name), ("111111111111", "reader", "ana"));
-        assert!(AssumedRole::parse("arn:aws:sts::111111111111:federated-user/ana").is_none());
-        assert_eq!(assumed_role_arn("111111111111", "reader", "ana"), "arn:aws:sts::111111111111:assumed-role/reader/ana");
     }
 }

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::Value as Json;
-
 use super::licence;
 use crate::process;
 
@@ -23,12 +21,25 @@ struct Rules {
 /// Checks the packages; gives their number.
 pub(super) fn check(root: &Path, findings: &mut Vec<String>) -> Result<usize, String> {
     let rules = rules(root)?;
-    let metadata = process::metadata(&["--locked", "--filter-platform", PLATFORM])?;
-    let packages = metadata.get("packages").and_then(Json::as_array).ok_or("`cargo metadata` lists no packages")?;
+    // Not `cargo metadata`, which also lists packages behind features that nobody turns on.
+    let tree = [
+        "tree",
+        "--workspace",
+        "--locked",
+        "--target",
+        PLATFORM,
+        "--edges",
+        "normal,build,dev",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}\t{l}",
+    ];
+    let listed = process::output(process::cargo().args(tree))?;
+    let packages: BTreeSet<Package> = listed.lines().filter_map(package).collect();
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for package in packages {
-        let name = text(package, "name");
-        versions.entry(name).or_default().insert(text(package, "version"));
+    for package in &packages {
+        versions.entry(package.name).or_default().insert(package.version);
         check_licence(package, &rules, findings);
     }
     check_duplicates(&versions, &rules, findings);
@@ -41,8 +52,18 @@ pub(super) fn check(root: &Path, findings: &mut Vec<String>) -> Result<usize, St
     Ok(packages.len())
 }
 
-fn text<'a>(json: &'a Json, name: &str) -> &'a str {
-    json.get(name).and_then(Json::as_str).unwrap_or_default()
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Package<'a> {
+    name: &'a str,
+    version: &'a str,
+    licence: &'a str,
+}
+
+/// Reads `NAME vVERSION (PLACE)<tab>LICENCE (*)`.
+fn package(line: &str) -> Option<Package<'_>> {
+    let (place, licence) = line.split_once('\t')?;
+    let mut words = place.split_whitespace();
+    Some(Package { name: words.next()?, version: words.next()?.strip_prefix('v')?, licence: licence.trim_end_matches("(*)").trim() })
 }
 
 fn rules(root: &Path) -> Result<Rules, String> {
@@ -69,10 +90,9 @@ fn rules(root: &Path) -> Result<Rules, String> {
     })
 }
 
-fn check_licence(package: &Json, rules: &Rules, findings: &mut Vec<String>) {
-    let name = text(package, "name");
-    let expression = text(package, "license");
-    let excepted = rules.exceptions.iter().find(|(of, _)| of == name).map(|(_, licences)| licences.clone()).unwrap_or_default();
+fn check_licence(package: &Package<'_>, rules: &Rules, findings: &mut Vec<String>) {
+    let Package { name, licence: expression, .. } = package;
+    let excepted = rules.exceptions.iter().find(|(of, _)| of == *name).map(|(_, licences)| licences.clone()).unwrap_or_default();
     let allowed: Vec<String> = rules.licences.iter().cloned().chain(excepted).collect();
     if !licence::is_satisfied(expression, &allowed) {
         findings.push(format!("package `{name}`: the licence `{expression}` is not in `deny.toml`"));
@@ -102,6 +122,13 @@ fn check_duplicates(versions: &BTreeMap<&str, BTreeSet<&str>>, rules: &Rules, fi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_the_tree() {
+        let read = package("clap_derive v4.6.1 (proc-macro)\tMIT OR Apache-2.0 (*)").unwrap();
+        assert_eq!((read.name, read.version, read.licence), ("clap_derive", "4.6.1", "MIT OR Apache-2.0"));
+        assert!(package("").is_none());
+    }
 
     #[test]
     fn duplicates_must_be_listed_and_listed_ones_must_be_there() {

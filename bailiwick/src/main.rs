@@ -2,6 +2,8 @@
 //!
 //! This is the roof: command line, settings and wiring. What the server *does* stands in the services and in the plane.
 
+#![allow(unreachable_pub, reason = "a binary has no outside: `pub` says what a module offers to its neighbours")]
+
 mod client;
 mod command;
 mod config;

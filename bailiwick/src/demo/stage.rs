@@ -31,7 +31,6 @@ struct Proof {
 pub struct Stage {
     pub client: Client,
     pub account: String,
-    pub region: String,
     pub data_dir: PathBuf,
     pub root: Credentials,
     pub administrator: Credentials,
@@ -61,7 +60,6 @@ impl Stage {
             client,
             bucket: format!("demo-training-data-{account}"),
             account,
-            region: running.region.clone(),
             data_dir: serving.data_dir.clone(),
             administrator: root.clone(),
             scientist: root.clone(),

@@ -155,8 +155,8 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         Arc::new(keyring),
         clock,
         Arc::new(SystemRandomness),
-        directory,
-        services(config, Arc::clone(&process) as Arc<dyn Host>),
+        Arc::clone(&directory) as Arc<dyn plane::Directory>,
+        services(config, Arc::clone(&process) as Arc<dyn Host>, Arc::clone(&directory)),
     ));
     let _ = process.plane.set(Arc::clone(&plane));
     let root_keys = if iam::account_exists(&plane, &config.account_id).await? {
@@ -172,11 +172,11 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
 }
 
 /// Every service with handlers.
-fn services(config: &Config, host: Arc<dyn Host>) -> Vec<Arc<dyn Service>> {
+fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>) -> Vec<Arc<dyn Service>> {
     vec![
-        Arc::new(iam::Iam::new()),
+        Arc::new(iam::Iam::new(directory)),
         Arc::new(sts::Sts),
-        Arc::new(kms::Kms::new()),
+        Arc::new(kms::Kms),
         Arc::new(s3::S3::new()),
         Arc::new(bedrock::Bedrock),
         Arc::new(bedrock::BedrockRuntime::new(crate::upstream::upstream(config))),

@@ -169,7 +169,7 @@ async fn open(config: &Config, mode: Mode) -> Result<Opened, Failure> {
     }
     let keyring = assemble::open_keyring(config, mode, None)?;
     let tls = if config.listen.iter().any(|listen| listen.tls) {
-        let prepared = tls::prepare(&config.data_dir, &keyring, &addresses, SystemClock.now_ms());
+        let prepared = tls::prepare(&config.data_dir, &keyring, &addresses, &config.regions, SystemClock.now_ms());
         Some(prepared.map_err(|error| Failure::general(error.to_string()))?)
     } else {
         None

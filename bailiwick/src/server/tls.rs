@@ -39,13 +39,16 @@ pub struct Tls {
     pub authority_pem: String,
 }
 
-/// Names that our certificates are for.
-fn names() -> [&'static str; 4] {
-    ["localhost", "*.localhost", "*.s3.localhost", "bailiwick.internal"]
+/// Names that our certificates are for: the host, buckets below `s3`, services and buckets below each region. A wildcard needs two labels
+/// behind it, so there is no `*.localhost`.
+fn names(regions: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = ["localhost", "bailiwick.internal", "s3.localhost", "*.s3.localhost"].map(str::to_owned).to_vec();
+    names.extend(regions.iter().flat_map(|region| [format!("*.{region}.localhost"), format!("*.s3.{region}.localhost")]));
+    names
 }
 
 /// Reads the authority from the data folder or makes it, and makes a server certificate.
-pub fn prepare(data_dir: &Path, keyring: &Keyring, addresses: &[IpAddr], now_ms: i64) -> Result<Tls, TlsError> {
+pub fn prepare(data_dir: &Path, keyring: &Keyring, addresses: &[IpAddr], regions: &[String], now_ms: i64) -> Result<Tls, TlsError> {
     let key_path = data_dir.join("authority.key.sealed");
     let certificate_path = data_dir.join("authority.pem");
     let domain = Domain::new("authority-key", "", "");
@@ -66,7 +69,7 @@ pub fn prepare(data_dir: &Path, keyring: &Keyring, addresses: &[IpAddr], now_ms:
     };
     let issuer = Issuer::new(authority_params(), authority_key);
     let leaf_key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(names().map(str::to_owned).to_vec())?;
+    let mut params = CertificateParams::new(names(regions))?;
     params.distinguished_name.push(DnType::CommonName, "Bailiwick server");
     params.subject_alt_names.extend(addresses.iter().map(|address| SanType::IpAddress(*address)));
     (params.not_before, params.not_after) = validity(now_ms, LEAF_DAYS)?;

@@ -68,7 +68,7 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
     let tags = request_tags(call, input);
     let service = call.plane.service(call.service.head.id).cloned();
     for target in targets {
-        let found = resource_access(call, &target.resource_arn).await?;
+        let found = resource_access(call, &target.action, &target.resource_arn).await?;
         let mut question = Question { found, keys: service_keys.clone(), tags: tags.clone(), encryption_context: Vec::new(), target };
         if let Some(service) = &service {
             service.target_keys(call, input, &question.target, &mut question.keys);
@@ -95,9 +95,14 @@ pub async fn allowed(call: &mut Call, action: &str, resource_arn: &str) -> Resul
 
 /// As [`allowed`], with the error that a refused caller gets.
 pub async fn check(call: &mut Call, action: &str, resource_arn: &str) -> Result<Option<ApiError>, ApiError> {
-    let found = resource_access(call, resource_arn).await?;
+    let found = resource_access(call, action, resource_arn).await?;
     let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
-    ask(call, Question { target, found, keys: MapContext::new(), tags: None, encryption_context: Vec::new() }).await
+    // The input belongs to another question; what follows from the request itself holds for this one, too.
+    let mut keys = MapContext::new();
+    if let Some(service) = call.plane.service(call.service.head.id).cloned() {
+        service.condition_keys(call, &Value::Null, &mut keys);
+    }
+    ask(call, Question { target, found, keys, tags: None, encryption_context: Vec::new() }).await
 }
 
 /// Whether the caller would be allowed if the resource were as `access` says (a key policy that is about to be put).
@@ -249,7 +254,7 @@ fn statement(decision: &Decision) -> serde_json::Value {
 }
 
 /// What the owning service knows of a resource; nothing for `*` and for services without handlers.
-pub async fn resource_access(call: &mut Call, arn: &str) -> Result<ResourceAccess, ApiError> {
+pub async fn resource_access(call: &mut Call, action: &str, arn: &str) -> Result<ResourceAccess, ApiError> {
     let Some(prefix) = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1)).map(str::to_owned) else {
         return Ok(ResourceAccess::default());
     };
@@ -257,7 +262,7 @@ pub async fn resource_access(call: &mut Call, arn: &str) -> Result<ResourceAcces
     let region = call.region.clone();
     for service in plane.services() {
         if facts::catalog().head(service.id()).is_some_and(|head| head.iam_prefix == prefix)
-            && let Some(found) = service.resource(&mut call.tx, &region, arn).await?
+            && let Some(found) = service.resource_for(&mut call.tx, &region, action, arn).await?
         {
             return Ok(found);
         }

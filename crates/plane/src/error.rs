@@ -14,13 +14,15 @@ pub struct ApiError {
     pub status: Option<u16>,
     /// Further members of the error structure (`Resource`, `BucketName`, ...).
     pub members: Vec<(String, Value)>,
+    /// Further headers of the answer (`x-amz-bucket-region`): what a reply to HEAD can say.
+    pub headers: Vec<(&'static str, String)>,
     /// The server's own fault: the cause goes to the log, not to the client.
     pub internal: bool,
 }
 
 impl ApiError {
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), status: None, members: Vec::new(), internal: false }
+        Self { code: code.into(), message: message.into(), status: None, members: Vec::new(), headers: Vec::new(), internal: false }
     }
 
     pub fn with_status(mut self, status: u16) -> Self {
@@ -33,6 +35,11 @@ impl ApiError {
         self
     }
 
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
     /// An unexpected failure of ours. `cause` is logged; the client learns nothing of it.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal failure");
@@ -41,6 +48,7 @@ impl ApiError {
             message: "The request processing has failed because of an unknown error, exception or failure.".to_owned(),
             status: Some(500),
             members: Vec::new(),
+            headers: Vec::new(),
             internal: true,
         }
     }

@@ -217,7 +217,8 @@ impl Plane {
             Arc::new(request),
             self.transaction(position),
         );
-        call.body = stream;
+        // Handlers see the body of a call that does not stream, too: S3 declares digests of it in headers.
+        call.body = stream.or_else(|| body.clone().map(body::full));
         let decoded = {
             let parts = head.parts(identified.host_label.as_deref());
             wire::decode_input(
@@ -238,6 +239,7 @@ impl Plane {
                     message: reply.message,
                     status: Some(reply.status),
                     members: reply.members,
+                    headers: Vec::new(),
                     internal: false,
                 };
                 Ok(self.finish_failed(call, Json::Null, error, position).await)
@@ -683,6 +685,7 @@ pub fn encode_error(
         members: error.members.clone(),
     };
     let mut encoded = wire::encode_error(protocol, service, &reply, request_id);
+    encoded.headers.extend(error.headers.iter().map(|(name, value)| ((*name).into(), value.clone())));
     if head_only {
         encoded.body.clear();
     }

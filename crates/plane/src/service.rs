@@ -137,6 +137,17 @@ pub trait Service: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// As [`Service::resource`], where the action matters: the bucket that `s3:CreateBucket` names does not exist yet.
+    async fn resource_for(
+        &self,
+        tx: &mut Transaction,
+        region: &str,
+        _action: &str,
+        arn: &str,
+    ) -> Result<Option<ResourceAccess>, ApiError> {
+        self.resource(tx, region, arn).await
+    }
+
     /// What is known of a resource of this service. `None`: nothing, so the identity side alone decides.
     async fn resource(&self, _tx: &mut Transaction, _region: &str, _arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
         Ok(None)

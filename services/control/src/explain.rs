@@ -57,7 +57,7 @@ pub(crate) async fn explain_access(cx: &mut Call, input: Value) -> Result<Reply,
         .filter(|principal| principal.account == cx.account)
         .ok_or_else(not_found)?;
     let access: PrincipalAccess = plane.directory().access(&mut cx.tx, &principal).await?;
-    let found = plane::authorize::resource_access(cx, &resource_arn).await?;
+    let found = plane::authorize::resource_access(cx, &action, &resource_arn).await?;
     let owner = plane::authorize::owner(cx, &resource_arn, &found);
     let check = Check::new(
         &action,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use plane::{ApiError, Call, ResourceAccess, Target, Transaction};
+use plane::service::ResourceAccess;
+use plane::{ApiError, Call, Target, Transaction};
 use policy::{Attached, MapContext, Policy, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
 use wire::Value;
 
@@ -47,7 +48,7 @@ pub(crate) async fn resource(tx: &mut Transaction, region: &str, action: &str, a
     let Some(bucket) = tx.get::<Bucket>(&Bucket::key_of(&claim.account, region, name)).await? else { return Ok(None) };
     let mut access = ResourceAccess {
         account: bucket.account.clone(),
-        policy: bucket.policy.as_deref().map(|text| attached(&bucket, text)),
+        policy: bucket.policy.as_deref().map_or(ResourcePolicy::Absent, |text| attached(&bucket, text)),
         restrict_public_buckets: bucket.public_access_block.is_some_and(|block| block.restrict_public_buckets),
         resource_type,
         context,

@@ -48,6 +48,7 @@ fn check_owner(account: &str, expected: Option<&str>) -> Result<(), ApiError> {
 }
 
 pub(crate) async fn create_bucket(cx: &mut Call, input: CreateBucketInput) -> Result<CreateBucketOutput, ApiError> {
+    crate::body_digest::check(cx).await?;
     bucket_name::check(&input.bucket)?;
     refuse_unsupported(&input)?;
     let configuration = input.create_bucket_configuration.unwrap_or_default();

@@ -12,6 +12,7 @@ use crate::error::{invalid_argument, malformed_xml, not_implemented};
 use crate::record::DefaultEncryption;
 
 pub(crate) async fn put_bucket_encryption(cx: &mut Call, input: PutBucketEncryptionInput) -> Result<PutBucketEncryptionOutput, ApiError> {
+    crate::body_digest::check(cx).await?;
     let mut bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     bucket.encryption = read(input.server_side_encryption_configuration, &bucket.encryption)?;
     cx.tx.put(&bucket.key(), &bucket)?;

@@ -17,6 +17,7 @@ use crate::record::Bucket;
 const POLICY_BYTES_MAX: usize = 20 * 1024;
 
 pub(crate) async fn put_bucket_policy(cx: &mut Call, input: PutBucketPolicyInput) -> Result<PutBucketPolicyOutput, ApiError> {
+    crate::body_digest::check(cx).await?;
     let mut bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let policy = check(&input.policy, &bucket)?;
     if policy.is_public() && bucket.public_access_block.is_some_and(|block| block.block_public_policy) {

@@ -19,6 +19,7 @@ fn missing(code: &'static str, message: &str, bucket: &str) -> ApiError {
 }
 
 pub(crate) async fn put_public_access_block(cx: &mut Call, input: PutPublicAccessBlockInput) -> Result<PutPublicAccessBlockOutput, ApiError> {
+    crate::body_digest::check(cx).await?;
     let mut bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let given = input.public_access_block_configuration;
     bucket.public_access_block = Some(PublicAccessBlock {
@@ -53,6 +54,7 @@ pub(crate) async fn delete_public_access_block(cx: &mut Call, input: DeletePubli
 
 /// The other two ownership settings turn ACLs on, which this server does not have.
 pub(crate) async fn put_bucket_ownership_controls(cx: &mut Call, input: PutBucketOwnershipControlsInput) -> Result<PutBucketOwnershipControlsOutput, ApiError> {
+    crate::body_digest::check(cx).await?;
     let mut bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let [rule] = input.ownership_controls.rules.as_slice() else { return Err(malformed_xml()) };
     match &rule.object_ownership {
@@ -83,6 +85,7 @@ pub(crate) async fn delete_bucket_ownership_controls(cx: &mut Call, input: Delet
 }
 
 pub(crate) async fn put_bucket_tagging(cx: &mut Call, input: PutBucketTaggingInput) -> Result<PutBucketTaggingOutput, ApiError> {
+    crate::body_digest::check(cx).await?;
     let mut bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let tags = tag::from_api(input.tagging.tag_set);
     tag::check(&tags, tag::BUCKET_TAGS_MAX)?;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use api_kms::{DataKeySpec, DecryptInput, DecryptOutput, GenerateDataKeyInput, GenerateDataKeyOutput};
+use api_kms::{DataKeySpec, DecryptInput, GenerateDataKeyInput};
 use api_s3::ServerSideEncryption;
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
@@ -223,7 +223,7 @@ async fn new_kms_key(cx: &mut Call, bucket: &Bucket, object_key: &str, key_id: &
         recipient: None,
         dry_run: None,
     };
-    let output: GenerateDataKeyOutput = cx.forward("kms", "GenerateDataKey", input).await.map_err(kms_error)?;
+    let output = cx.forward(input).await.map_err(kms_error)?;
     let incomplete = || ApiError::internal(&"KMS gave a data key without its parts");
     let key = output.plaintext.as_ref().and_then(|plaintext| DataKey::from_slice(plaintext)).ok_or_else(incomplete)?;
     let encryption = Encryption::Kms {
@@ -291,7 +291,7 @@ pub(crate) async fn open_key(cx: &mut Call, bucket: &Bucket, encryption: &Encryp
                 dry_run: None,
                 dry_run_modifiers: None,
             };
-            let output: DecryptOutput = cx.forward("kms", "Decrypt", input).await.map_err(kms_error)?;
+            let output = cx.forward(input).await.map_err(kms_error)?;
             output.plaintext.as_ref().and_then(|plaintext| DataKey::from_slice(plaintext)).ok_or_else(|| ApiError::internal(&"KMS decrypted something that is no data key"))
         }
         (Encryption::Customer { salt, .. }, Some(customer)) => {

@@ -25,6 +25,7 @@
 
 mod access;
 mod acl;
+mod body_digest;
 mod bucket;
 mod bucket_encryption;
 mod bucket_name;
@@ -59,7 +60,8 @@ mod url;
 pub use sweep::{Swept, UNUSED_MS, sweep_orphans};
 
 use async_trait::async_trait;
-use plane::{ApiError, Call, Handler, ResourceAccess, Service, Target, Transaction, handler, streaming_handler};
+use plane::service::ResourceAccess;
+use plane::{ApiError, Call, Handler, Service, Target, Transaction, handler, streaming_handler};
 use policy::MapContext;
 use wire::Value;
 

@@ -67,7 +67,7 @@ pub(crate) async fn complete_multipart_upload(cx: &mut Call, input: CompleteMult
         }
         cx.tx.delete::<Part>(&Part::key(&bucket, &input.upload_id, *number));
     }
-    cx.tx.delete::<Upload>(&crate::record::Upload::key(&bucket, &input.upload_id));
+    cx.tx.delete::<Upload>(&Upload::key(&bucket, &input.upload_id));
     place(cx, &bucket, &input.key, &object, existing.as_ref())?;
     event::note(cx, 0, 0);
     let shown = encryption::shown(&object.encryption, None);

@@ -12,7 +12,7 @@ use crate::acl::{self, check_object_acl};
 use crate::bucket_name::check_key;
 use crate::checksum::Algorithm;
 use crate::encryption::{self, requested_encryption};
-use crate::error::{invalid_argument, invalid_request, no_such_upload, precondition_failed};
+use crate::error::{invalid_request, no_such_upload, precondition_failed};
 use crate::listing::{Entry, Listing, Step};
 use crate::metadata::{metadata_of, refuse_unsupported};
 use crate::object_list::{Names, limit};

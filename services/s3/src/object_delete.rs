@@ -75,6 +75,7 @@ pub(crate) async fn delete_object(cx: &mut Call, input: DeleteObjectInput) -> Re
 
 /// Each key is decided on its own: what is refused stands in the answer, the rest is done.
 pub(crate) async fn delete_objects(cx: &mut Call, input: DeleteObjectsInput) -> Result<DeleteObjectsOutput, ApiError> {
+    crate::body_digest::check(cx).await?;
     if input.delete.objects.is_empty() || input.delete.objects.len() > BATCH_MAX {
         return Err(malformed_xml());
     }

@@ -11,6 +11,7 @@ use crate::tag::{self, OBJECT_TAGS_MAX, Tags};
 use crate::{bucket, event};
 
 pub(crate) async fn put_object_tagging(cx: &mut Call, input: PutObjectTaggingInput) -> Result<PutObjectTaggingOutput, ApiError> {
+    crate::body_digest::check(cx).await?;
     let tags = tag::from_api(input.tagging.tag_set);
     tag::check(&tags, OBJECT_TAGS_MAX)?;
     replace(cx, &input.bucket, &input.key, input.version_id.as_deref(), input.expected_bucket_owner.as_deref(), tags).await?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt as _};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use objects::{DataKey, ObjectError, ObjectName, ObjectVault};

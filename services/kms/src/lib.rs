@@ -99,6 +99,12 @@ const HANDLERS: &[Handler] = &[
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kms;
 
+impl Kms {
+    pub fn new() -> Self {
+        Self
+    }
+}
+
 #[async_trait]
 impl Service for Kms {
     fn id(&self) -> &'static str {

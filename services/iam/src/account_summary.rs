@@ -16,7 +16,7 @@ use crate::entity::{self, Entity, EntityKind, GroupRecord, RoleRecord, UserRecor
 use crate::managed_policy::{self, ManagedPolicyRecord};
 use crate::{access_key, document, group, inline_policy, instance_profile, page, role, tags, trust};
 
-pub async fn get_account_summary(cx: &mut Call, _input: GetAccountSummaryInput) -> Result<GetAccountSummaryOutput, ApiError> {
+pub(crate) async fn get_account_summary(cx: &mut Call, _input: GetAccountSummaryInput) -> Result<GetAccountSummaryOutput, ApiError> {
     let tx = &mut cx.tx;
     let account = account::load(tx, &cx.account).await?;
     let policies = managed_policy::all(tx, &cx.account).await?;
@@ -111,7 +111,7 @@ async fn items(cx: &mut Call, filter: &[EntityType]) -> Result<Vec<Item>, ApiErr
     Ok(items)
 }
 
-pub async fn get_account_authorization_details(
+pub(crate) async fn get_account_authorization_details(
     cx: &mut Call,
     input: GetAccountAuthorizationDetailsInput,
 ) -> Result<GetAccountAuthorizationDetailsOutput, ApiError> {

@@ -92,7 +92,7 @@ async fn keys(cx: &mut Call, ids: &[String]) -> Result<Vec<KeyState>, ApiError> 
     Ok(keys)
 }
 
-pub async fn generate_credential_report(
+pub(crate) async fn generate_credential_report(
     cx: &mut Call,
     _input: GenerateCredentialReportInput,
 ) -> Result<GenerateCredentialReportOutput, ApiError> {
@@ -110,7 +110,7 @@ pub async fn generate_credential_report(
     Ok(GenerateCredentialReportOutput { state: Some(ReportStateType::Complete), description: None })
 }
 
-pub async fn get_credential_report(cx: &mut Call, _input: GetCredentialReportInput) -> Result<GetCredentialReportOutput, ApiError> {
+pub(crate) async fn get_credential_report(cx: &mut Call, _input: GetCredentialReportInput) -> Result<GetCredentialReportOutput, ApiError> {
     let report = cx.tx.get::<ReportRecord>(&key(&cx.account)).await?;
     let report = report.ok_or_else(|| IamError::ReportNotPresent("No credential report has been generated.".to_owned()))?;
     if cx.now.0.saturating_sub(report.generated_ms) > LIFETIME_MS {

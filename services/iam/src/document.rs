@@ -6,12 +6,12 @@ use policy::{Malformation, Policy, PolicyKind};
 use crate::error::{IamError, quota_exceeded};
 
 /// Characters of a managed policy, white space apart. Source: IAM User Guide, "IAM and AWS STS quotas".
-pub const MANAGED_CHARACTERS: usize = 6_144;
+pub(crate) const MANAGED_CHARACTERS: usize = 6_144;
 /// Characters of a trust policy.
-pub const TRUST_CHARACTERS: usize = 2_048;
+pub(crate) const TRUST_CHARACTERS: usize = 2_048;
 
 /// Checks an identity-based policy. Its length is for the caller to check: it depends on what it is attached to.
-pub fn check_identity(text: &str) -> Result<(), ApiError> {
+pub(crate) fn check_identity(text: &str) -> Result<(), ApiError> {
     Policy::parse(text, PolicyKind::Identity).map(drop).map_err(|error| match error.malformation {
         Malformation::Malformed => IamError::MalformedPolicyDocument(error.message).into(),
         Malformation::TooLong => IamError::LimitExceeded(error.message).into(),
@@ -19,7 +19,7 @@ pub fn check_identity(text: &str) -> Result<(), ApiError> {
 }
 
 /// Checks a managed policy.
-pub fn check_managed(text: &str) -> Result<(), ApiError> {
+pub(crate) fn check_managed(text: &str) -> Result<(), ApiError> {
     check_identity(text)?;
     if policy::characters_without_white_space(text) > MANAGED_CHARACTERS {
         return Err(quota_exceeded("PolicySize", MANAGED_CHARACTERS));
@@ -28,7 +28,7 @@ pub fn check_managed(text: &str) -> Result<(), ApiError> {
 }
 
 /// Checks a trust policy as it was given.
-pub fn check_trust(text: &str) -> Result<(), ApiError> {
+pub(crate) fn check_trust(text: &str) -> Result<(), ApiError> {
     Policy::parse(text, PolicyKind::Trust).map(drop).map_err(|error| match error.malformation {
         Malformation::Malformed => IamError::MalformedPolicyDocument(error.message).into(),
         Malformation::TooLong => quota_exceeded("ACLSizePerRole", TRUST_CHARACTERS),
@@ -36,7 +36,7 @@ pub fn check_trust(text: &str) -> Result<(), ApiError> {
 }
 
 /// A document as IAM shows it: percent-encoded by RFC 3986, all but the unreserved characters.
-pub fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     let digit = |value: u8| HEX.get(usize::from(value)).copied().unwrap_or('0');
     let mut encoded = String::with_capacity(text.len().saturating_mul(2));

@@ -16,7 +16,7 @@ use crate::error::{IamError, delete_conflict, entity_already_exists, quota_excee
 use crate::{identifier, page, user};
 
 /// Groups that one user may be in. Source: IAM User Guide, "IAM and AWS STS quotas".
-pub const PER_USER: usize = 10;
+pub(crate) const PER_USER: usize = 10;
 
 /// A user is in a group: the index that answers who is in a group. The user's record is the truth for decisions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ fn members(account: &str, group_id: &str) -> Key {
 }
 
 /// A group as outputs show it.
-pub fn output(account: &str, group: &GroupRecord) -> Group {
+pub(crate) fn output(account: &str, group: &GroupRecord) -> Group {
     Group {
         path: group.head.path.clone(),
         group_name: group.head.name.clone(),
@@ -44,14 +44,14 @@ pub fn output(account: &str, group: &GroupRecord) -> Group {
     }
 }
 
-pub async fn by_id(tx: &mut Transaction, account: &str, id: &str) -> Result<Option<GroupRecord>, ApiError> {
+pub(crate) async fn by_id(tx: &mut Transaction, account: &str, id: &str) -> Result<Option<GroupRecord>, ApiError> {
     match entity::by_id(tx, id).await? {
         Some(owner) => entity::find::<GroupRecord>(tx, account, &owner.name).await,
         None => Ok(None),
     }
 }
 
-pub async fn create_group(cx: &mut Call, input: CreateGroupInput) -> Result<CreateGroupOutput, ApiError> {
+pub(crate) async fn create_group(cx: &mut Call, input: CreateGroupInput) -> Result<CreateGroupOutput, ApiError> {
     if cx.tx.get::<GroupRecord>(&entity::key(&cx.account, &input.group_name)).await?.is_some() {
         return Err(entity_already_exists(EntityKind::Group, &input.group_name));
     }
@@ -78,7 +78,7 @@ async fn users_of(cx: &mut Call, group: &GroupRecord) -> Result<Vec<UserRecord>,
     Ok(users)
 }
 
-pub async fn get_group(cx: &mut Call, input: GetGroupInput) -> Result<GetGroupOutput, ApiError> {
+pub(crate) async fn get_group(cx: &mut Call, input: GetGroupInput) -> Result<GetGroupOutput, ApiError> {
     let group = entity::load::<GroupRecord>(&mut cx.tx, &cx.account, &input.group_name).await?;
     let users = users_of(cx, &group).await?;
     let place = |user: &UserRecord| user.head.id.clone();
@@ -87,7 +87,7 @@ pub async fn get_group(cx: &mut Call, input: GetGroupInput) -> Result<GetGroupOu
     Ok(GetGroupOutput { group: output(&cx.account, &group), users, is_truncated: Some(page.next.is_some()), marker: page.next })
 }
 
-pub async fn list_groups(cx: &mut Call, input: ListGroupsInput) -> Result<ListGroupsOutput, ApiError> {
+pub(crate) async fn list_groups(cx: &mut Call, input: ListGroupsInput) -> Result<ListGroupsOutput, ApiError> {
     let prefix = input.path_prefix.unwrap_or_else(|| "/".to_owned());
     let mut groups = entity::all::<GroupRecord>(&mut cx.tx, &cx.account).await?;
     groups.retain(|group| group.head.path.starts_with(&prefix));
@@ -100,7 +100,7 @@ fn place(group: &GroupRecord) -> String {
     group.head.name.to_lowercase()
 }
 
-pub async fn list_groups_for_user(cx: &mut Call, input: ListGroupsForUserInput) -> Result<ListGroupsForUserOutput, ApiError> {
+pub(crate) async fn list_groups_for_user(cx: &mut Call, input: ListGroupsForUserInput) -> Result<ListGroupsForUserOutput, ApiError> {
     let user = entity::load::<UserRecord>(&mut cx.tx, &cx.account, &input.user_name).await?;
     let mut groups = groups_of(cx, &user).await?;
     groups.sort_by_key(place);
@@ -110,7 +110,7 @@ pub async fn list_groups_for_user(cx: &mut Call, input: ListGroupsForUserInput) 
 }
 
 /// The groups of a user, in the order in which it joined them.
-pub async fn groups_of(cx: &mut Call, user: &UserRecord) -> Result<Vec<GroupRecord>, ApiError> {
+pub(crate) async fn groups_of(cx: &mut Call, user: &UserRecord) -> Result<Vec<GroupRecord>, ApiError> {
     let mut groups = Vec::new();
     for id in &user.group_ids {
         groups.extend(by_id(&mut cx.tx, &cx.account, id).await?);
@@ -118,7 +118,7 @@ pub async fn groups_of(cx: &mut Call, user: &UserRecord) -> Result<Vec<GroupReco
     Ok(groups)
 }
 
-pub async fn update_group(cx: &mut Call, input: UpdateGroupInput) -> Result<UpdateGroupOutput, ApiError> {
+pub(crate) async fn update_group(cx: &mut Call, input: UpdateGroupInput) -> Result<UpdateGroupOutput, ApiError> {
     let mut group = entity::load::<GroupRecord>(&mut cx.tx, &cx.account, &input.group_name).await?;
     if let Some(path) = input.new_path {
         group.head.path = path;
@@ -130,7 +130,7 @@ pub async fn update_group(cx: &mut Call, input: UpdateGroupInput) -> Result<Upda
     Ok(UpdateGroupOutput {})
 }
 
-pub async fn delete_group(cx: &mut Call, input: DeleteGroupInput) -> Result<DeleteGroupOutput, ApiError> {
+pub(crate) async fn delete_group(cx: &mut Call, input: DeleteGroupInput) -> Result<DeleteGroupOutput, ApiError> {
     let group = entity::load::<GroupRecord>(&mut cx.tx, &cx.account, &input.group_name).await?;
     let prefix = members(&cx.account, &group.head.id);
     if !cx.tx.scan::<MemberRecord>(&prefix, None, 1).await?.is_empty() {
@@ -148,7 +148,7 @@ pub async fn delete_group(cx: &mut Call, input: DeleteGroupInput) -> Result<Dele
 }
 
 /// Adding a member again changes nothing.
-pub async fn add_user_to_group(cx: &mut Call, input: AddUserToGroupInput) -> Result<AddUserToGroupOutput, ApiError> {
+pub(crate) async fn add_user_to_group(cx: &mut Call, input: AddUserToGroupInput) -> Result<AddUserToGroupOutput, ApiError> {
     let group = entity::load::<GroupRecord>(&mut cx.tx, &cx.account, &input.group_name).await?;
     let mut user = entity::load::<UserRecord>(&mut cx.tx, &cx.account, &input.user_name).await?;
     if user.group_ids.contains(&group.head.id) {
@@ -164,7 +164,7 @@ pub async fn add_user_to_group(cx: &mut Call, input: AddUserToGroupInput) -> Res
     Ok(AddUserToGroupOutput {})
 }
 
-pub async fn remove_user_from_group(cx: &mut Call, input: RemoveUserFromGroupInput) -> Result<RemoveUserFromGroupOutput, ApiError> {
+pub(crate) async fn remove_user_from_group(cx: &mut Call, input: RemoveUserFromGroupInput) -> Result<RemoveUserFromGroupOutput, ApiError> {
     let group = entity::load::<GroupRecord>(&mut cx.tx, &cx.account, &input.group_name).await?;
     let mut user = entity::load::<UserRecord>(&mut cx.tx, &cx.account, &input.user_name).await?;
     if !user.group_ids.contains(&group.head.id) {

@@ -17,7 +17,7 @@ use crate::{document, page};
 /// Most characters of all inline policies of an entity together, white space apart.
 ///
 /// Source: IAM User Guide, "IAM and AWS STS quotas".
-pub fn quota(kind: EntityKind) -> usize {
+pub(crate) fn quota(kind: EntityKind) -> usize {
     match kind {
         EntityKind::User => 2_048,
         EntityKind::Group => 5_120,
@@ -63,68 +63,68 @@ async fn list<E: Entity>(cx: &mut Call, name: &str, marker: Option<&str>, max_it
 }
 
 /// Inline policies as account details show them; none at all is no member.
-pub fn details(policies: &Policies) -> Option<Vec<PolicyDetail>> {
+pub(crate) fn details(policies: &Policies) -> Option<Vec<PolicyDetail>> {
     let detail =
         |(name, text): (&String, &String)| PolicyDetail { policy_name: Some(name.clone()), policy_document: Some(document::encoded(text)) };
     (!policies.inline.is_empty()).then(|| policies.inline.iter().map(detail).collect())
 }
 
-pub async fn put_user_policy(cx: &mut Call, input: PutUserPolicyInput) -> Result<PutUserPolicyOutput, ApiError> {
+pub(crate) async fn put_user_policy(cx: &mut Call, input: PutUserPolicyInput) -> Result<PutUserPolicyOutput, ApiError> {
     put::<UserRecord>(cx, &input.user_name, input.policy_name, input.policy_document).await?;
     Ok(PutUserPolicyOutput {})
 }
 
-pub async fn put_group_policy(cx: &mut Call, input: PutGroupPolicyInput) -> Result<PutGroupPolicyOutput, ApiError> {
+pub(crate) async fn put_group_policy(cx: &mut Call, input: PutGroupPolicyInput) -> Result<PutGroupPolicyOutput, ApiError> {
     put::<GroupRecord>(cx, &input.group_name, input.policy_name, input.policy_document).await?;
     Ok(PutGroupPolicyOutput {})
 }
 
-pub async fn put_role_policy(cx: &mut Call, input: PutRolePolicyInput) -> Result<PutRolePolicyOutput, ApiError> {
+pub(crate) async fn put_role_policy(cx: &mut Call, input: PutRolePolicyInput) -> Result<PutRolePolicyOutput, ApiError> {
     put::<RoleRecord>(cx, &input.role_name, input.policy_name, input.policy_document).await?;
     Ok(PutRolePolicyOutput {})
 }
 
-pub async fn get_user_policy(cx: &mut Call, input: GetUserPolicyInput) -> Result<GetUserPolicyOutput, ApiError> {
+pub(crate) async fn get_user_policy(cx: &mut Call, input: GetUserPolicyInput) -> Result<GetUserPolicyOutput, ApiError> {
     let policy_document = get::<UserRecord>(cx, &input.user_name, &input.policy_name).await?;
     Ok(GetUserPolicyOutput { user_name: input.user_name, policy_name: input.policy_name, policy_document })
 }
 
-pub async fn get_group_policy(cx: &mut Call, input: GetGroupPolicyInput) -> Result<GetGroupPolicyOutput, ApiError> {
+pub(crate) async fn get_group_policy(cx: &mut Call, input: GetGroupPolicyInput) -> Result<GetGroupPolicyOutput, ApiError> {
     let policy_document = get::<GroupRecord>(cx, &input.group_name, &input.policy_name).await?;
     Ok(GetGroupPolicyOutput { group_name: input.group_name, policy_name: input.policy_name, policy_document })
 }
 
-pub async fn get_role_policy(cx: &mut Call, input: GetRolePolicyInput) -> Result<GetRolePolicyOutput, ApiError> {
+pub(crate) async fn get_role_policy(cx: &mut Call, input: GetRolePolicyInput) -> Result<GetRolePolicyOutput, ApiError> {
     let policy_document = get::<RoleRecord>(cx, &input.role_name, &input.policy_name).await?;
     Ok(GetRolePolicyOutput { role_name: input.role_name, policy_name: input.policy_name, policy_document })
 }
 
-pub async fn delete_user_policy(cx: &mut Call, input: DeleteUserPolicyInput) -> Result<DeleteUserPolicyOutput, ApiError> {
+pub(crate) async fn delete_user_policy(cx: &mut Call, input: DeleteUserPolicyInput) -> Result<DeleteUserPolicyOutput, ApiError> {
     delete::<UserRecord>(cx, &input.user_name, &input.policy_name).await?;
     Ok(DeleteUserPolicyOutput {})
 }
 
-pub async fn delete_group_policy(cx: &mut Call, input: DeleteGroupPolicyInput) -> Result<DeleteGroupPolicyOutput, ApiError> {
+pub(crate) async fn delete_group_policy(cx: &mut Call, input: DeleteGroupPolicyInput) -> Result<DeleteGroupPolicyOutput, ApiError> {
     delete::<GroupRecord>(cx, &input.group_name, &input.policy_name).await?;
     Ok(DeleteGroupPolicyOutput {})
 }
 
-pub async fn delete_role_policy(cx: &mut Call, input: DeleteRolePolicyInput) -> Result<DeleteRolePolicyOutput, ApiError> {
+pub(crate) async fn delete_role_policy(cx: &mut Call, input: DeleteRolePolicyInput) -> Result<DeleteRolePolicyOutput, ApiError> {
     delete::<RoleRecord>(cx, &input.role_name, &input.policy_name).await?;
     Ok(DeleteRolePolicyOutput {})
 }
 
-pub async fn list_user_policies(cx: &mut Call, input: ListUserPoliciesInput) -> Result<ListUserPoliciesOutput, ApiError> {
+pub(crate) async fn list_user_policies(cx: &mut Call, input: ListUserPoliciesInput) -> Result<ListUserPoliciesOutput, ApiError> {
     let page = list::<UserRecord>(cx, &input.user_name, input.marker.as_deref(), input.max_items).await?;
     Ok(ListUserPoliciesOutput { policy_names: page.items, is_truncated: Some(page.next.is_some()), marker: page.next })
 }
 
-pub async fn list_group_policies(cx: &mut Call, input: ListGroupPoliciesInput) -> Result<ListGroupPoliciesOutput, ApiError> {
+pub(crate) async fn list_group_policies(cx: &mut Call, input: ListGroupPoliciesInput) -> Result<ListGroupPoliciesOutput, ApiError> {
     let page = list::<GroupRecord>(cx, &input.group_name, input.marker.as_deref(), input.max_items).await?;
     Ok(ListGroupPoliciesOutput { policy_names: page.items, is_truncated: Some(page.next.is_some()), marker: page.next })
 }
 
-pub async fn list_role_policies(cx: &mut Call, input: ListRolePoliciesInput) -> Result<ListRolePoliciesOutput, ApiError> {
+pub(crate) async fn list_role_policies(cx: &mut Call, input: ListRolePoliciesInput) -> Result<ListRolePoliciesOutput, ApiError> {
     let page = list::<RoleRecord>(cx, &input.role_name, input.marker.as_deref(), input.max_items).await?;
     Ok(ListRolePoliciesOutput { policy_names: page.items, is_truncated: Some(page.next.is_some()), marker: page.next })
 }

@@ -18,7 +18,7 @@ use crate::{identifier, page, role, tags};
 
 /// An instance profile. It holds at most one role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InstanceProfileRecord {
+pub(crate) struct InstanceProfileRecord {
     pub head: Head,
     #[serde(default)]
     pub role_name: Option<String>,
@@ -34,7 +34,7 @@ impl Record for InstanceProfileRecord {
 tagged!(InstanceProfileRecord);
 
 impl InstanceProfileRecord {
-    pub fn arn(&self, account: &str) -> String {
+    pub(crate) fn arn(&self, account: &str) -> String {
         identifier::arn(account, "instance-profile", &self.head.path, &self.head.name)
     }
 }
@@ -43,21 +43,21 @@ fn no_such_profile(name: &str) -> ApiError {
     IamError::NoSuchEntity(format!("Instance Profile {name} cannot be found.")).into()
 }
 
-pub async fn find(tx: &mut Transaction, account: &str, name: &str) -> Result<Option<InstanceProfileRecord>, ApiError> {
+pub(crate) async fn find(tx: &mut Transaction, account: &str, name: &str) -> Result<Option<InstanceProfileRecord>, ApiError> {
     let found = tx.get::<InstanceProfileRecord>(&entity::key(account, name)).await?;
     Ok(found.filter(|profile| profile.head.name == name))
 }
 
-pub async fn load(cx: &mut Call, name: &str) -> Result<InstanceProfileRecord, ApiError> {
+pub(crate) async fn load(cx: &mut Call, name: &str) -> Result<InstanceProfileRecord, ApiError> {
     find(&mut cx.tx, &cx.account, name).await?.ok_or_else(|| no_such_profile(name))
 }
 
-pub fn save(cx: &mut Call, profile: &InstanceProfileRecord) -> Result<(), ApiError> {
+pub(crate) fn save(cx: &mut Call, profile: &InstanceProfileRecord) -> Result<(), ApiError> {
     cx.tx.put(&entity::key(&cx.account, &profile.head.name), profile)
 }
 
 /// An instance profile as lists show it: without tags.
-pub async fn summary(cx: &mut Call, profile: &InstanceProfileRecord) -> Result<InstanceProfile, ApiError> {
+pub(crate) async fn summary(cx: &mut Call, profile: &InstanceProfileRecord) -> Result<InstanceProfile, ApiError> {
     let mut roles = Vec::new();
     if let Some(name) = &profile.role_name
         && let Some(record) = entity::find::<RoleRecord>(&mut cx.tx, &cx.account, name).await?
@@ -79,7 +79,10 @@ async fn output(cx: &mut Call, profile: &InstanceProfileRecord) -> Result<Instan
     Ok(InstanceProfile { tags: tags::to_output(&profile.tags), ..summary(cx, profile).await? })
 }
 
-pub async fn create_instance_profile(cx: &mut Call, input: CreateInstanceProfileInput) -> Result<CreateInstanceProfileOutput, ApiError> {
+pub(crate) async fn create_instance_profile(
+    cx: &mut Call,
+    input: CreateInstanceProfileInput,
+) -> Result<CreateInstanceProfileOutput, ApiError> {
     let tags = tags::from_input(input.tags)?;
     let name = input.instance_profile_name;
     if cx.tx.get::<InstanceProfileRecord>(&entity::key(&cx.account, &name)).await?.is_some() {
@@ -93,7 +96,7 @@ pub async fn create_instance_profile(cx: &mut Call, input: CreateInstanceProfile
     Ok(CreateInstanceProfileOutput { instance_profile: output(cx, &profile).await? })
 }
 
-pub async fn get_instance_profile(cx: &mut Call, input: GetInstanceProfileInput) -> Result<GetInstanceProfileOutput, ApiError> {
+pub(crate) async fn get_instance_profile(cx: &mut Call, input: GetInstanceProfileInput) -> Result<GetInstanceProfileOutput, ApiError> {
     let profile = load(cx, &input.instance_profile_name).await?;
     Ok(GetInstanceProfileOutput { instance_profile: output(cx, &profile).await? })
 }
@@ -102,7 +105,10 @@ fn place(profile: &InstanceProfileRecord) -> String {
     profile.head.name.to_lowercase()
 }
 
-pub async fn list_instance_profiles(cx: &mut Call, input: ListInstanceProfilesInput) -> Result<ListInstanceProfilesOutput, ApiError> {
+pub(crate) async fn list_instance_profiles(
+    cx: &mut Call,
+    input: ListInstanceProfilesInput,
+) -> Result<ListInstanceProfilesOutput, ApiError> {
     let prefix = input.path_prefix.unwrap_or_else(|| "/".to_owned());
     let rows = cx.tx.scan::<InstanceProfileRecord>(&Key::new(&cx.account, ""), None, plane::transaction::SCAN_LIMIT).await?;
     let profiles = rows.into_iter().map(|(_, profile)| profile).filter(|profile| profile.head.path.starts_with(&prefix)).collect();
@@ -115,7 +121,7 @@ pub async fn list_instance_profiles(cx: &mut Call, input: ListInstanceProfilesIn
 }
 
 /// The instance profiles that hold a role, in order of their names.
-pub async fn of_role(cx: &mut Call, role: &RoleRecord) -> Result<Vec<InstanceProfileRecord>, ApiError> {
+pub(crate) async fn of_role(cx: &mut Call, role: &RoleRecord) -> Result<Vec<InstanceProfileRecord>, ApiError> {
     let mut profiles = Vec::new();
     for name in &role.instance_profiles {
         profiles.extend(cx.tx.get::<InstanceProfileRecord>(&entity::key(&cx.account, name)).await?);
@@ -124,7 +130,7 @@ pub async fn of_role(cx: &mut Call, role: &RoleRecord) -> Result<Vec<InstancePro
     Ok(profiles)
 }
 
-pub async fn list_instance_profiles_for_role(
+pub(crate) async fn list_instance_profiles_for_role(
     cx: &mut Call,
     input: ListInstanceProfilesForRoleInput,
 ) -> Result<ListInstanceProfilesForRoleOutput, ApiError> {
@@ -138,7 +144,10 @@ pub async fn list_instance_profiles_for_role(
     Ok(ListInstanceProfilesForRoleOutput { instance_profiles, is_truncated: Some(page.next.is_some()), marker: page.next })
 }
 
-pub async fn delete_instance_profile(cx: &mut Call, input: DeleteInstanceProfileInput) -> Result<DeleteInstanceProfileOutput, ApiError> {
+pub(crate) async fn delete_instance_profile(
+    cx: &mut Call,
+    input: DeleteInstanceProfileInput,
+) -> Result<DeleteInstanceProfileOutput, ApiError> {
     let profile = load(cx, &input.instance_profile_name).await?;
     if profile.role_name.is_some() {
         return Err(delete_conflict("remove roles from instance profile"));
@@ -148,7 +157,7 @@ pub async fn delete_instance_profile(cx: &mut Call, input: DeleteInstanceProfile
     Ok(DeleteInstanceProfileOutput {})
 }
 
-pub async fn add_role_to_instance_profile(
+pub(crate) async fn add_role_to_instance_profile(
     cx: &mut Call,
     input: AddRoleToInstanceProfileInput,
 ) -> Result<AddRoleToInstanceProfileOutput, ApiError> {
@@ -164,7 +173,7 @@ pub async fn add_role_to_instance_profile(
     Ok(AddRoleToInstanceProfileOutput {})
 }
 
-pub async fn remove_role_from_instance_profile(
+pub(crate) async fn remove_role_from_instance_profile(
     cx: &mut Call,
     input: RemoveRoleFromInstanceProfileInput,
 ) -> Result<RemoveRoleFromInstanceProfileOutput, ApiError> {

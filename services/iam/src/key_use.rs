@@ -16,7 +16,7 @@ const LIMIT: usize = 100_000;
 
 /// When and where a credential was last used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastUse {
+pub(crate) struct LastUse {
     pub at_ms: i64,
     /// Prefix of the service in actions.
     pub service: String,
@@ -77,7 +77,7 @@ pub(crate) fn write(tx: &mut Transaction, subject: &str, last: &LastUse) -> Resu
 }
 
 /// When the access key or role was last used, as far as is known.
-pub async fn last_use(cx: &mut Call, subject: &str) -> Result<Option<LastUse>, ApiError> {
+pub(crate) async fn last_use(cx: &mut Call, subject: &str) -> Result<Option<LastUse>, ApiError> {
     if let Some(last) = cx.plane.extension::<Directory>(api_iam::SERVICE).and_then(|directory| directory.last_use(subject)) {
         return Ok(Some(last));
     }

@@ -228,12 +228,11 @@ pub async fn create_policy(cx: &mut Call, input: CreatePolicyInput) -> Result<Cr
 }
 
 pub async fn get_policy(cx: &mut Call, input: GetPolicyInput) -> Result<GetPolicyOutput, ApiError> {
-    let policy = match aws_managed::find(&input.policy_arn) {
-        Some(policy) => aws_managed_output(cx, policy).await?,
-        None => {
-            let policy = load_own(cx, &input.policy_arn).await?;
-            output(cx, &policy).await?
-        }
+    let policy = if let Some(policy) = aws_managed::find(&input.policy_arn) {
+        aws_managed_output(cx, policy).await?
+    } else {
+        let policy = load_own(cx, &input.policy_arn).await?;
+        output(cx, &policy).await?
     };
     Ok(GetPolicyOutput { policy: Some(policy) })
 }

@@ -9,7 +9,7 @@ const DEFAULT_ITEMS: usize = 100;
 
 /// One page of `items`, which are in the order of `key`. `filter` is what else the list was asked for: a marker is good for the same
 /// question only.
-pub fn cut<T>(
+pub(crate) fn cut<T>(
     cx: &Call,
     items: Vec<T>,
     key: impl Fn(&T) -> String,

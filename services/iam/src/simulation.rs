@@ -267,7 +267,10 @@ fn nobody(account: &str) -> Principal {
     Principal::new(PrincipalKind::User, account, "")
 }
 
-pub async fn simulate_custom_policy(cx: &mut Call, input: SimulateCustomPolicyInput) -> Result<SimulateCustomPolicyOutput, ApiError> {
+pub(crate) async fn simulate_custom_policy(
+    cx: &mut Call,
+    input: SimulateCustomPolicyInput,
+) -> Result<SimulateCustomPolicyOutput, ApiError> {
     if input.resource_policy.is_some() && input.caller_arn.is_none() {
         return Err(invalid("CallerArn is needed with ResourcePolicy."));
     }
@@ -379,7 +382,7 @@ fn excludes(exclusion: &PolicyIdentifier, owned: &Owned) -> bool {
     }
 }
 
-pub async fn simulate_principal_policy(
+pub(crate) async fn simulate_principal_policy(
     cx: &mut Call,
     input: SimulatePrincipalPolicyInput,
 ) -> Result<SimulatePrincipalPolicyOutput, ApiError> {
@@ -424,7 +427,7 @@ fn mentioned<'a>(policies: impl IntoIterator<Item = &'a Attached>) -> Vec<String
     names
 }
 
-pub async fn get_context_keys_for_custom_policy(
+pub(crate) async fn get_context_keys_for_custom_policy(
     _cx: &mut Call,
     input: GetContextKeysForCustomPolicyInput,
 ) -> Result<GetContextKeysForCustomPolicyOutput, ApiError> {
@@ -432,7 +435,7 @@ pub async fn get_context_keys_for_custom_policy(
     Ok(GetContextKeysForCustomPolicyOutput { context_key_names: Some(mentioned(&policies)) })
 }
 
-pub async fn get_context_keys_for_principal_policy(
+pub(crate) async fn get_context_keys_for_principal_policy(
     cx: &mut Call,
     input: GetContextKeysForPrincipalPolicyInput,
 ) -> Result<GetContextKeysForPrincipalPolicyOutput, ApiError> {

@@ -9,14 +9,14 @@ use crate::identifier;
 use crate::instance_profile;
 
 /// Name under which [`targets`] leaves the boundary of the entity for the condition keys.
-pub const BOUNDARY: &str = "iam.boundary";
+pub(crate) const BOUNDARY: &str = "iam.boundary";
 
 fn text<'a>(input: &'a Value, member: &str) -> Option<&'a str> {
     input.member(member).and_then(Value::as_str)
 }
 
 /// What must be allowed for a call whose targets the facts do not tell.
-pub async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
+pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
     let Some(authorization) = call.operation.authorizations.first() else { return Ok(None) };
     let action = authorization.action.to_owned();
     let operation = call.operation.name;

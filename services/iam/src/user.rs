@@ -15,12 +15,12 @@ use crate::error::{delete_conflict, entity_already_exists};
 use crate::{identifier, page, tags};
 
 /// A user as `GetUser` shows it.
-pub fn output(account: &str, user: &UserRecord) -> User {
+pub(crate) fn output(account: &str, user: &UserRecord) -> User {
     User { permissions_boundary: boundary_output(user.boundary.as_deref()), tags: tags::to_output(&user.tags), ..summary(account, user) }
 }
 
 /// A user as lists show it: without boundary and tags.
-pub fn summary(account: &str, user: &UserRecord) -> User {
+pub(crate) fn summary(account: &str, user: &UserRecord) -> User {
     User {
         path: user.head.path.clone(),
         user_name: user.head.name.clone(),
@@ -31,7 +31,7 @@ pub fn summary(account: &str, user: &UserRecord) -> User {
     }
 }
 
-pub async fn create_user(cx: &mut Call, input: CreateUserInput) -> Result<CreateUserOutput, ApiError> {
+pub(crate) async fn create_user(cx: &mut Call, input: CreateUserInput) -> Result<CreateUserOutput, ApiError> {
     let tags = tags::from_input(input.tags)?;
     if cx.tx.get::<UserRecord>(&entity::key(&cx.account, &input.user_name)).await?.is_some() {
         return Err(entity_already_exists(EntityKind::User, &input.user_name));
@@ -55,7 +55,7 @@ pub async fn create_user(cx: &mut Call, input: CreateUserInput) -> Result<Create
 }
 
 /// What `GetUser` answers. Root has no name and no path, which the output type requires of a user.
-pub enum UserReply {
+pub(crate) enum UserReply {
     User(User),
     Root { account: String, arn: String, created: Timestamp },
 }
@@ -78,7 +78,7 @@ impl IntoValue for UserReply {
     }
 }
 
-pub async fn get_user(cx: &mut Call, input: GetUserInput) -> Result<UserReply, ApiError> {
+pub(crate) async fn get_user(cx: &mut Call, input: GetUserInput) -> Result<UserReply, ApiError> {
     let name = match (input.user_name, &cx.principal.kind) {
         (Some(name), _) => name,
         (None, PrincipalKind::User { name, .. }) => name.clone(),
@@ -93,7 +93,7 @@ pub async fn get_user(cx: &mut Call, input: GetUserInput) -> Result<UserReply, A
     Ok(UserReply::User(output(&cx.account, &user)))
 }
 
-pub async fn list_users(cx: &mut Call, input: ListUsersInput) -> Result<ListUsersOutput, ApiError> {
+pub(crate) async fn list_users(cx: &mut Call, input: ListUsersInput) -> Result<ListUsersOutput, ApiError> {
     let prefix = input.path_prefix.unwrap_or_else(|| "/".to_owned());
     let mut users = entity::all::<UserRecord>(&mut cx.tx, &cx.account).await?;
     users.retain(|user| user.head.path.starts_with(&prefix));
@@ -104,7 +104,7 @@ pub async fn list_users(cx: &mut Call, input: ListUsersInput) -> Result<ListUser
 }
 
 /// A new name keeps the unique id: policies that name the user by id, memberships and keys stay with it.
-pub async fn update_user(cx: &mut Call, input: UpdateUserInput) -> Result<UpdateUserOutput, ApiError> {
+pub(crate) async fn update_user(cx: &mut Call, input: UpdateUserInput) -> Result<UpdateUserOutput, ApiError> {
     let mut user = entity::load::<UserRecord>(&mut cx.tx, &cx.account, &input.user_name).await?;
     if let Some(path) = input.new_path {
         user.head.path = path;
@@ -116,7 +116,7 @@ pub async fn update_user(cx: &mut Call, input: UpdateUserInput) -> Result<Update
     Ok(UpdateUserOutput {})
 }
 
-pub async fn delete_user(cx: &mut Call, input: DeleteUserInput) -> Result<DeleteUserOutput, ApiError> {
+pub(crate) async fn delete_user(cx: &mut Call, input: DeleteUserInput) -> Result<DeleteUserOutput, ApiError> {
     let mut user = entity::load::<UserRecord>(&mut cx.tx, &cx.account, &input.user_name).await?;
     if !user.access_key_ids.is_empty() {
         return Err(delete_conflict("delete access keys"));

@@ -1,1 +1,27 @@
-//! sts
+//! STS: temporary credentials.
+//!
+//! A session has no record: all that it is stands sealed in its token (see `plane::session`). What its user or role may do is read anew
+//! at every call, so a change there reaches sessions that are out already. This is the one service that imports another of its floor:
+//! roles are IAM's, and only IAM reads them.
+//!
+//! Invariants:
+//! 1. Nobody gets credentials that may do more than the plane allowed: the trust policy, the caller's policies and the passed tags and
+//!    source identity are separate targets of the decision.
+//! 2. What a session inherits (transitive tags, source identity) cannot be changed or lost along a chain.
+//! 3. There are no MFA devices, so a call with an MFA code fails; it is never taken as proof.
+//!
+//! ## Not as AWS does
+//! * The packed size of a session is measured by our own, uncompressed form.
+//! * `ProvidedContexts` and `MinimumSessionTokenSize` are refused.
+//! * `GetAccessKeyInfo` knows long-term keys and the caller's own session key; other session keys leave no record.
+
+mod assume_role;
+mod error;
+mod federation_token;
+mod identity;
+mod service;
+mod session;
+mod session_token;
+
+pub use error::StsError;
+pub use service::Sts;

@@ -177,7 +177,7 @@ fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>
         Arc::new(iam::Iam::new(directory)),
         Arc::new(sts::Sts),
         Arc::new(kms::Kms),
-        Arc::new(s3::S3::new()),
+        Arc::new(s3::S3),
         Arc::new(bedrock::Bedrock),
         Arc::new(bedrock::BedrockRuntime::new(crate::upstream::upstream(config))),
         Arc::new(cloudtrail::CloudTrail),

@@ -79,7 +79,10 @@ pub(crate) fn targets(call: &Call, input: &Value) -> Result<Option<Vec<Target>>,
 fn copy_targets(input: &Value) -> Result<Vec<Target>, ApiError> {
     let text = |name: &str| input.member(name).and_then(Value::as_str);
     let source = CopySource::parse(text("CopySource").unwrap_or_default())?;
-    let target = |action: &str, bucket: &str, key: &str| Target { action: format!("s3:{action}"), resource_arn: format!("{ARN_PREFIX}{bucket}/{key}") };
+    let target = |action: &str, bucket: &str, key: &str| Target {
+        action: format!("s3:{action}"),
+        resource_arn: format!("{ARN_PREFIX}{bucket}/{key}"),
+    };
     let (bucket, key) = (text("Bucket").unwrap_or_default(), text("Key").unwrap_or_default());
     let read = if source.version_id.is_some() { "GetObjectVersion" } else { "GetObject" };
     let mut targets = vec![target(read, &source.bucket, &source.key), target("PutObject", bucket, key)];

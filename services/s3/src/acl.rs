@@ -1,6 +1,8 @@
 //! Access control lists are off in every bucket (`BucketOwnerEnforced`): they can be read, and say that the owner has full control.
 
-use api_s3::{GetBucketAclInput, GetBucketAclOutput, GetObjectAclInput, GetObjectAclOutput, Grant, Grantee, ObjectCannedACL, Owner, Permission, Type};
+use api_s3::{
+    GetBucketAclInput, GetBucketAclOutput, GetObjectAclInput, GetObjectAclOutput, Grant, Grantee, ObjectCannedACL, Owner, Permission, Type,
+};
 use aws_lc_rs::digest;
 use plane::{ApiError, Call};
 
@@ -18,7 +20,8 @@ pub(crate) fn owner(account: &str) -> Owner {
 }
 
 fn full_control(account: &str) -> Vec<Grant> {
-    let grantee = Grantee { display_name: None, email_address: None, id: Some(canonical_id(account)), type_: Type::CanonicalUser, uri: None };
+    let grantee =
+        Grantee { display_name: None, email_address: None, id: Some(canonical_id(account)), type_: Type::CanonicalUser, uri: None };
     vec![Grant { grantee: Some(grantee), permission: Some(Permission::FullControl) }]
 }
 

@@ -1,8 +1,9 @@
 //! Buckets: made, found, listed, removed.
 
 use api_s3::{
-    BucketCannedACL, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketLocationInput, GetBucketLocationOutput,
-    GetBucketVersioningInput, GetBucketVersioningOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput, ObjectOwnership,
+    BucketCannedACL, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput, HeadBucketInput,
+    HeadBucketOutput, ListBucketsInput, ListBucketsOutput, ObjectOwnership,
 };
 use plane::page::PageError;
 use plane::transaction::SCAN_LIMIT;
@@ -87,9 +88,17 @@ pub(crate) async fn create_bucket(cx: &mut Call, input: CreateBucketInput) -> Re
         owner_enforced: true,
         tags,
     };
-    let claim = Claim { account: bucket.account.clone(), region: bucket.region.clone(), bucket_id: bucket.id.clone(), created_ms: bucket.created_ms };
+    let claim = Claim {
+        account: bucket.account.clone(),
+        region: bucket.region.clone(),
+        bucket_id: bucket.id.clone(),
+        created_ms: bucket.created_ms,
+    };
     cx.tx.put(&Claim::key(&bucket.name), &claim)?;
-    cx.tx.put(&OwnedBucket::key(&bucket.account, &bucket.name), &OwnedBucket { region: bucket.region.clone(), created_ms: bucket.created_ms })?;
+    cx.tx.put(
+        &OwnedBucket::key(&bucket.account, &bucket.name),
+        &OwnedBucket { region: bucket.region.clone(), created_ms: bucket.created_ms },
+    )?;
     cx.tx.put(&bucket.key(), &bucket)?;
     event::note(cx, 0, 0);
     cx.touch("AWS::S3::Bucket", &bucket.arn(), &bucket.account);
@@ -109,10 +118,14 @@ fn refuse_unsupported(input: &CreateBucketInput) -> Result<(), ApiError> {
     }
     match &input.object_ownership {
         None | Some(ObjectOwnership::BucketOwnerEnforced) => {}
-        Some(ObjectOwnership::Other(other)) => return Err(invalid_argument("Invalid x-amz-object-ownership header", "x-amz-object-ownership", other)),
+        Some(ObjectOwnership::Other(other)) => {
+            return Err(invalid_argument("Invalid x-amz-object-ownership header", "x-amz-object-ownership", other));
+        }
         Some(_) => return Err(not_implemented("x-amz-object-ownership")),
     }
-    let has_grants = [&input.grant_full_control, &input.grant_read, &input.grant_read_acp, &input.grant_write, &input.grant_write_acp].into_iter().any(Option::is_some);
+    let has_grants = [&input.grant_full_control, &input.grant_read, &input.grant_read_acp, &input.grant_write, &input.grant_write_acp]
+        .into_iter()
+        .any(Option::is_some);
     match &input.acl {
         Some(BucketCannedACL::Other(other)) => return Err(invalid_argument("", "x-amz-acl", other)),
         Some(BucketCannedACL::Private) | None if !has_grants => {}
@@ -133,9 +146,8 @@ fn check_location(region: &str, constraint: Option<&str>) -> Result<(), ApiError
     match constraint.filter(|constraint| !constraint.is_empty()) {
         None if region == CLASSIC_REGION => Ok(()),
         None => incompatible("unspecified"),
-        Some(CLASSIC_REGION) => {
-            Err(ApiError::new("InvalidLocationConstraint", "The specified location-constraint is not valid").with_member("LocationConstraint", Value::Str(CLASSIC_REGION.to_owned())))
-        }
+        Some(CLASSIC_REGION) => Err(ApiError::new("InvalidLocationConstraint", "The specified location-constraint is not valid")
+            .with_member("LocationConstraint", Value::Str(CLASSIC_REGION.to_owned()))),
         Some("EU") if region == "eu-west-1" => Ok(()),
         Some(constraint) if constraint == region => Ok(()),
         Some(constraint) => incompatible(constraint),
@@ -180,7 +192,12 @@ async fn remove_uploads(cx: &mut Call, bucket: &Bucket) -> Result<(), ApiError> 
 
 pub(crate) async fn head_bucket(cx: &mut Call, input: HeadBucketInput) -> Result<HeadBucketOutput, ApiError> {
     let bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    Ok(HeadBucketOutput { bucket_arn: Some(bucket.arn()), bucket_region: Some(bucket.region), access_point_alias: Some(false), ..HeadBucketOutput::default() })
+    Ok(HeadBucketOutput {
+        bucket_arn: Some(bucket.arn()),
+        bucket_region: Some(bucket.region),
+        access_point_alias: Some(false),
+        ..HeadBucketOutput::default()
+    })
 }
 
 /// Also answered for buckets of other regions: clients ask to learn where to go.
@@ -220,11 +237,17 @@ pub(crate) async fn list_buckets(cx: &mut Call, input: ListBucketsInput) -> Resu
         }
     }
     found.retain(|(name, bucket)| name.starts_with(&prefix) && input.bucket_region.as_ref().is_none_or(|region| *region == bucket.region));
-    let page = cx.page(found, |(name, _)| name.clone(), &filter, input.continuation_token.as_deref(), limit).map_err(|error| match error {
-        PageError::Token(_) => invalid_argument("The continuation token provided is incorrect", "continuation-token", input.continuation_token.as_deref().unwrap_or_default()),
-        PageError::Failed(error) => error,
-    })?;
-    let is_paged = input.max_buckets.is_some() || input.prefix.is_some() || input.bucket_region.is_some() || input.continuation_token.is_some();
+    let page =
+        cx.page(found, |(name, _)| name.clone(), &filter, input.continuation_token.as_deref(), limit).map_err(|error| match error {
+            PageError::Token(_) => invalid_argument(
+                "The continuation token provided is incorrect",
+                "continuation-token",
+                input.continuation_token.as_deref().unwrap_or_default(),
+            ),
+            PageError::Failed(error) => error,
+        })?;
+    let is_paged =
+        input.max_buckets.is_some() || input.prefix.is_some() || input.bucket_region.is_some() || input.continuation_token.is_some();
     let buckets = page
         .items
         .into_iter()

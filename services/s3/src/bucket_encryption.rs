@@ -1,8 +1,9 @@
 //! Default encryption of a bucket, and whether customers' keys are blocked.
 
 use api_s3::{
-    BlockedEncryptionTypes, DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput, EncryptionType, GetBucketEncryptionInput, GetBucketEncryptionOutput, PutBucketEncryptionInput,
-    PutBucketEncryptionOutput, ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    BlockedEncryptionTypes, DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput, EncryptionType, GetBucketEncryptionInput,
+    GetBucketEncryptionOutput, PutBucketEncryptionInput, PutBucketEncryptionOutput, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
 use plane::{ApiError, Call};
 use wire::Secret;
@@ -37,7 +38,11 @@ fn read(configuration: ServerSideEncryptionConfiguration, present: &DefaultEncry
     let kms_key = default.kms_master_key_id.map(Secret::into_inner).filter(|key| !key.is_empty());
     match default.sse_algorithm {
         ServerSideEncryption::Aes256 => match kms_key {
-            Some(key) => Err(invalid_argument("a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse", "ApplyServerSideEncryptionByDefault", &key)),
+            Some(key) => Err(invalid_argument(
+                "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse",
+                "ApplyServerSideEncryptionByDefault",
+                &key,
+            )),
             None => Ok(DefaultEncryption { kms: false, kms_key: None, bucket_key, customer_keys_blocked }),
         },
         ServerSideEncryption::AwsKms => Ok(DefaultEncryption { kms: true, kms_key, bucket_key, customer_keys_blocked }),
@@ -63,7 +68,10 @@ fn write(encryption: DefaultEncryption) -> ServerSideEncryptionConfiguration {
     let sse_algorithm = if encryption.kms { ServerSideEncryption::AwsKms } else { ServerSideEncryption::Aes256 };
     let blocked = if encryption.customer_keys_blocked { EncryptionType::SseC } else { EncryptionType::None };
     let rule = ServerSideEncryptionRule {
-        apply_server_side_encryption_by_default: Some(ServerSideEncryptionByDefault { sse_algorithm, kms_master_key_id: encryption.kms_key.map(Secret::new) }),
+        apply_server_side_encryption_by_default: Some(ServerSideEncryptionByDefault {
+            sse_algorithm,
+            kms_master_key_id: encryption.kms_key.map(Secret::new),
+        }),
         bucket_key_enabled: Some(encryption.bucket_key),
         blocked_encryption_types: Some(BlockedEncryptionTypes { encryption_type: Some(vec![blocked]) }),
     };
@@ -71,9 +79,13 @@ fn write(encryption: DefaultEncryption) -> ServerSideEncryptionConfiguration {
 }
 
 /// Back to SSE-S3. What is blocked stays blocked.
-pub(crate) async fn delete_bucket_encryption(cx: &mut Call, input: DeleteBucketEncryptionInput) -> Result<DeleteBucketEncryptionOutput, ApiError> {
+pub(crate) async fn delete_bucket_encryption(
+    cx: &mut Call,
+    input: DeleteBucketEncryptionInput,
+) -> Result<DeleteBucketEncryptionOutput, ApiError> {
     let mut bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    bucket.encryption = DefaultEncryption { customer_keys_blocked: bucket.encryption.customer_keys_blocked, ..DefaultEncryption::default() };
+    bucket.encryption =
+        DefaultEncryption { customer_keys_blocked: bucket.encryption.customer_keys_blocked, ..DefaultEncryption::default() };
     cx.tx.put(&bucket.key(), &bucket)?;
     Ok(DeleteBucketEncryptionOutput {})
 }
@@ -85,7 +97,10 @@ mod tests {
     fn rule(algorithm: &str, key: Option<&str>, blocked: Option<EncryptionType>) -> ServerSideEncryptionConfiguration {
         ServerSideEncryptionConfiguration {
             rules: vec![ServerSideEncryptionRule {
-                apply_server_side_encryption_by_default: Some(ServerSideEncryptionByDefault { sse_algorithm: algorithm.into(), kms_master_key_id: key.map(|key| Secret::new(key.to_owned())) }),
+                apply_server_side_encryption_by_default: Some(ServerSideEncryptionByDefault {
+                    sse_algorithm: algorithm.into(),
+                    kms_master_key_id: key.map(|key| Secret::new(key.to_owned())),
+                }),
                 bucket_key_enabled: None,
                 blocked_encryption_types: blocked.map(|blocked| BlockedEncryptionTypes { encryption_type: Some(vec![blocked]) }),
             }],

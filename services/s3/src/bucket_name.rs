@@ -62,7 +62,27 @@ mod tests {
         for name in ["abc", "a1b", "my.bucket-1", "123", &"a".repeat(63), "1.2.3.4.5"] {
             assert!(is_valid(name), "{name}");
         }
-        let bad = ["", "ab", "Abc", "a_b", "-ab", "ab-", ".ab", "ab.", "a..b", "192.168.5.4", "999.1.1.1", "xn--abc", "sthree-a", "amzn-s3-demo-x", "a-s3alias", "a--ol-s3", "a.mrap", "a--x-s3", "a--table-s3"];
+        let bad = [
+            "",
+            "ab",
+            "Abc",
+            "a_b",
+            "-ab",
+            "ab-",
+            ".ab",
+            "ab.",
+            "a..b",
+            "192.168.5.4",
+            "999.1.1.1",
+            "xn--abc",
+            "sthree-a",
+            "amzn-s3-demo-x",
+            "a-s3alias",
+            "a--ol-s3",
+            "a.mrap",
+            "a--x-s3",
+            "a--table-s3",
+        ];
         for name in bad {
             assert!(!is_valid(name), "{name}");
         }

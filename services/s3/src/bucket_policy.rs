@@ -1,8 +1,8 @@
 //! Bucket policies.
 
 use api_s3::{
-    DeleteBucketPolicyInput, DeleteBucketPolicyOutput, GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, PolicyStatus,
-    PutBucketPolicyInput, PutBucketPolicyOutput,
+    DeleteBucketPolicyInput, DeleteBucketPolicyOutput, GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketPolicyStatusInput,
+    GetBucketPolicyStatusOutput, PolicyStatus, PutBucketPolicyInput, PutBucketPolicyOutput,
 };
 use plane::{ApiError, Call};
 use policy::Policy;
@@ -91,7 +91,10 @@ pub(crate) async fn delete_bucket_policy(cx: &mut Call, input: DeleteBucketPolic
     Ok(DeleteBucketPolicyOutput {})
 }
 
-pub(crate) async fn get_bucket_policy_status(cx: &mut Call, input: GetBucketPolicyStatusInput) -> Result<GetBucketPolicyStatusOutput, ApiError> {
+pub(crate) async fn get_bucket_policy_status(
+    cx: &mut Call,
+    input: GetBucketPolicyStatusInput,
+) -> Result<GetBucketPolicyStatusOutput, ApiError> {
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let text = bucket.policy.ok_or_else(|| missing(&input.bucket))?;
     let is_public = Policy::parse_stored(&text, BUCKET_POLICY).is_public();
@@ -119,7 +122,9 @@ mod tests {
     }
 
     fn policy(action: &str, resource: &str) -> String {
-        format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":"*","Action":"{action}","Resource":"{resource}"}}]}}"#)
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":"*","Action":"{action}","Resource":"{resource}"}}]}}"#
+        )
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Small settings of a bucket: Block Public Access, object ownership, tags.
 
 use api_s3::{
-    DeleteBucketOwnershipControlsInput, DeleteBucketOwnershipControlsOutput, DeleteBucketTaggingInput, DeleteBucketTaggingOutput, DeletePublicAccessBlockInput,
-    DeletePublicAccessBlockOutput, GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput, GetBucketTaggingInput, GetBucketTaggingOutput, GetPublicAccessBlockInput,
-    GetPublicAccessBlockOutput, ObjectOwnership, OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration, PutBucketOwnershipControlsInput,
+    DeleteBucketOwnershipControlsInput, DeleteBucketOwnershipControlsOutput, DeleteBucketTaggingInput, DeleteBucketTaggingOutput,
+    DeletePublicAccessBlockInput, DeletePublicAccessBlockOutput, GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput,
+    GetBucketTaggingInput, GetBucketTaggingOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput, ObjectOwnership,
+    OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration, PutBucketOwnershipControlsInput,
     PutBucketOwnershipControlsOutput, PutBucketTaggingInput, PutBucketTaggingOutput, PutPublicAccessBlockInput, PutPublicAccessBlockOutput,
 };
 use plane::{ApiError, Call};
@@ -18,7 +19,10 @@ fn missing(code: &'static str, message: &str, bucket: &str) -> ApiError {
     ApiError::new(code, message).with_member("BucketName", Value::Str(bucket.to_owned()))
 }
 
-pub(crate) async fn put_public_access_block(cx: &mut Call, input: PutPublicAccessBlockInput) -> Result<PutPublicAccessBlockOutput, ApiError> {
+pub(crate) async fn put_public_access_block(
+    cx: &mut Call,
+    input: PutPublicAccessBlockInput,
+) -> Result<PutPublicAccessBlockOutput, ApiError> {
     crate::body_digest::check(cx).await?;
     let mut bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let given = input.public_access_block_configuration;
@@ -32,9 +36,14 @@ pub(crate) async fn put_public_access_block(cx: &mut Call, input: PutPublicAcces
     Ok(PutPublicAccessBlockOutput {})
 }
 
-pub(crate) async fn get_public_access_block(cx: &mut Call, input: GetPublicAccessBlockInput) -> Result<GetPublicAccessBlockOutput, ApiError> {
+pub(crate) async fn get_public_access_block(
+    cx: &mut Call,
+    input: GetPublicAccessBlockInput,
+) -> Result<GetPublicAccessBlockOutput, ApiError> {
     let bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    let block = bucket.public_access_block.ok_or_else(|| missing("NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found", &input.bucket))?;
+    let block = bucket.public_access_block.ok_or_else(|| {
+        missing("NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found", &input.bucket)
+    })?;
     let configuration = PublicAccessBlockConfiguration {
         block_public_acls: Some(block.block_public_acls),
         ignore_public_acls: Some(block.ignore_public_acls),
@@ -44,7 +53,10 @@ pub(crate) async fn get_public_access_block(cx: &mut Call, input: GetPublicAcces
     Ok(GetPublicAccessBlockOutput { public_access_block_configuration: Some(configuration) })
 }
 
-pub(crate) async fn delete_public_access_block(cx: &mut Call, input: DeletePublicAccessBlockInput) -> Result<DeletePublicAccessBlockOutput, ApiError> {
+pub(crate) async fn delete_public_access_block(
+    cx: &mut Call,
+    input: DeletePublicAccessBlockInput,
+) -> Result<DeletePublicAccessBlockOutput, ApiError> {
     let mut bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     if bucket.public_access_block.take().is_some() {
         cx.tx.put(&bucket.key(), &bucket)?;
@@ -53,13 +65,18 @@ pub(crate) async fn delete_public_access_block(cx: &mut Call, input: DeletePubli
 }
 
 /// The other two ownership settings turn ACLs on, which this server does not have.
-pub(crate) async fn put_bucket_ownership_controls(cx: &mut Call, input: PutBucketOwnershipControlsInput) -> Result<PutBucketOwnershipControlsOutput, ApiError> {
+pub(crate) async fn put_bucket_ownership_controls(
+    cx: &mut Call,
+    input: PutBucketOwnershipControlsInput,
+) -> Result<PutBucketOwnershipControlsOutput, ApiError> {
     crate::body_digest::check(cx).await?;
     let mut bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let [rule] = input.ownership_controls.rules.as_slice() else { return Err(malformed_xml()) };
     match &rule.object_ownership {
         ObjectOwnership::BucketOwnerEnforced => {}
-        ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter => return Err(not_implemented(&format!("ObjectOwnership: {}", rule.object_ownership))),
+        ObjectOwnership::BucketOwnerPreferred | ObjectOwnership::ObjectWriter => {
+            return Err(not_implemented(&format!("ObjectOwnership: {}", rule.object_ownership)));
+        }
         ObjectOwnership::Other(_) => return Err(malformed_xml()),
     }
     bucket.owner_enforced = true;
@@ -67,7 +84,10 @@ pub(crate) async fn put_bucket_ownership_controls(cx: &mut Call, input: PutBucke
     Ok(PutBucketOwnershipControlsOutput {})
 }
 
-pub(crate) async fn get_bucket_ownership_controls(cx: &mut Call, input: GetBucketOwnershipControlsInput) -> Result<GetBucketOwnershipControlsOutput, ApiError> {
+pub(crate) async fn get_bucket_ownership_controls(
+    cx: &mut Call,
+    input: GetBucketOwnershipControlsInput,
+) -> Result<GetBucketOwnershipControlsOutput, ApiError> {
     let bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     if !bucket.owner_enforced {
         return Err(missing("OwnershipControlsNotFoundError", "The bucket ownership controls were not found", &input.bucket));
@@ -77,7 +97,10 @@ pub(crate) async fn get_bucket_ownership_controls(cx: &mut Call, input: GetBucke
 }
 
 /// The setting goes; ACLs stay off all the same.
-pub(crate) async fn delete_bucket_ownership_controls(cx: &mut Call, input: DeleteBucketOwnershipControlsInput) -> Result<DeleteBucketOwnershipControlsOutput, ApiError> {
+pub(crate) async fn delete_bucket_ownership_controls(
+    cx: &mut Call,
+    input: DeleteBucketOwnershipControlsInput,
+) -> Result<DeleteBucketOwnershipControlsOutput, ApiError> {
     let mut bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     bucket.owner_enforced = false;
     cx.tx.put(&bucket.key(), &bucket)?;

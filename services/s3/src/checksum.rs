@@ -65,7 +65,9 @@ impl Algorithm {
         if ["SHA512", "MD5", "XXHASH64", "XXHASH3", "XXHASH128"].contains(&upper.as_str()) {
             return Err(not_implemented(&format!("x-amz-checksum-{}", upper.to_ascii_lowercase())));
         }
-        Err(invalid_request("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]"))
+        Err(invalid_request(
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+        ))
     }
 
     /// Whether checksums of parts can be combined to that of the whole.
@@ -121,8 +123,14 @@ pub(crate) fn declared(headers: &HeaderMap) -> Result<Declared, ApiError> {
     }
     if let Some(wanted) = headers.get("x-amz-sdk-checksum-algorithm").and_then(|value| value.to_str().ok()) {
         match declared.algorithm() {
-            None => return Err(invalid_request("x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.")),
-            Some(algorithm) if !algorithm.name().eq_ignore_ascii_case(wanted) => return Err(invalid_request("Value for x-amz-sdk-checksum-algorithm header is invalid.")),
+            None => {
+                return Err(invalid_request(
+                    "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.",
+                ));
+            }
+            Some(algorithm) if !algorithm.name().eq_ignore_ascii_case(wanted) => {
+                return Err(invalid_request("Value for x-amz-sdk-checksum-algorithm header is invalid."));
+            }
             Some(_) => {}
         }
     }
@@ -145,7 +153,10 @@ pub(crate) fn mismatch(algorithm: Algorithm) -> ApiError {
 pub(crate) fn content_md5(header: Option<&str>) -> Result<Option<[u8; 16]>, ApiError> {
     let Some(header) = header else { return Ok(None) };
     let digest = BASE64.decode(header.trim()).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-    digest.map(Some).ok_or_else(|| ApiError::new("InvalidDigest", "The Content-MD5 you specified was invalid.").with_member("Content-MD5", Value::Str(header.to_owned())))
+    digest.map(Some).ok_or_else(|| {
+        ApiError::new("InvalidDigest", "The Content-MD5 you specified was invalid.")
+            .with_member("Content-MD5", Value::Str(header.to_owned()))
+    })
 }
 
 /// Computes a checksum over bytes as they pass.
@@ -252,7 +263,12 @@ impl Digested {
             Declared::Nothing => return Ok(()),
             Declared::Value(algorithm, value) => (*algorithm, value.as_str()),
             Declared::Trailer(algorithm) => {
-                let value = trailer.ok_or_else(|| ApiError::new("MalformedTrailerError", "The request contained trailing data that was not well-formed or did not conform to our published schema."))?;
+                let value = trailer.ok_or_else(|| {
+                    ApiError::new(
+                        "MalformedTrailerError",
+                        "The request contained trailing data that was not well-formed or did not conform to our published schema.",
+                    )
+                })?;
                 check_form(*algorithm, value)?;
                 (*algorithm, value)
             }
@@ -368,8 +384,14 @@ mod tests {
     #[test]
     fn a_request_declares_at_most_one_checksum() {
         assert_eq!(declared(&headers(&[])).unwrap(), Declared::Nothing);
-        assert_eq!(declared(&headers(&[("x-amz-checksum-crc32", "y/Q5Jg==")])).unwrap(), Declared::Value(Algorithm::Crc32, "y/Q5Jg==".to_owned()));
-        assert_eq!(declared(&headers(&[("x-amz-trailer", "x-amz-checksum-crc64nvme"), ("x-amz-sdk-checksum-algorithm", "CRC64NVME")])).unwrap(), Declared::Trailer(Algorithm::Crc64nvme));
+        assert_eq!(
+            declared(&headers(&[("x-amz-checksum-crc32", "y/Q5Jg==")])).unwrap(),
+            Declared::Value(Algorithm::Crc32, "y/Q5Jg==".to_owned())
+        );
+        assert_eq!(
+            declared(&headers(&[("x-amz-trailer", "x-amz-checksum-crc64nvme"), ("x-amz-sdk-checksum-algorithm", "CRC64NVME")])).unwrap(),
+            Declared::Trailer(Algorithm::Crc64nvme)
+        );
         let refused: [&[(&str, &str)]; 5] = [
             &[("x-amz-checksum-crc32", "AAAAAA=="), ("x-amz-checksum-sha1", "AAAA")],
             &[("x-amz-checksum-crc32", "no")],
@@ -378,7 +400,8 @@ mod tests {
             &[("x-amz-trailer", "x-amz-checksum-crc32"), ("x-amz-sdk-checksum-algorithm", "SHA1")],
         ];
         for pairs in refused {
-            let map: HeaderMap = pairs.iter().map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())).collect();
+            let map: HeaderMap =
+                pairs.iter().map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())).collect();
             assert_eq!(declared(&map).unwrap_err().code, "InvalidRequest", "{pairs:?}");
         }
         assert_eq!(declared(&headers(&[("x-amz-checksum-xxhash64", "AAAA")])).unwrap_err().code, "NotImplemented");

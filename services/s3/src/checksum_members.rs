@@ -60,7 +60,8 @@ impl<'a> Members<'a> {
     pub(crate) fn checked(&self) -> Result<Vec<(Algorithm, &'a str)>, ApiError> {
         let given = self.given()?;
         for (algorithm, value) in &given {
-            let raw = value.rsplit_once('-').filter(|(_, count)| count.bytes().all(|byte| byte.is_ascii_digit())).map_or(*value, |(raw, _)| raw);
+            let raw =
+                value.rsplit_once('-').filter(|(_, count)| count.bytes().all(|byte| byte.is_ascii_digit())).map_or(*value, |(raw, _)| raw);
             check_form(*algorithm, raw)?;
         }
         Ok(given)

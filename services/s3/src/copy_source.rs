@@ -15,7 +15,8 @@ pub(crate) struct CopySource {
 
 impl CopySource {
     pub(crate) fn parse(header: &str) -> Result<Self, ApiError> {
-        let refused = || invalid_argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", "x-amz-copy-source", header);
+        let refused =
+            || invalid_argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", "x-amz-copy-source", header);
         let (path, version_id) = match header.rsplit_once("?versionId=") {
             Some((path, version_id)) => (path, Some(url::decode(version_id).ok_or_else(refused)?)),
             None => (header, None),

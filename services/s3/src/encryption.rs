@@ -105,7 +105,9 @@ pub(crate) fn customer_key(cx: &Call, headers: CustomerHeaders<'_>) -> Result<Op
         return Ok(None);
     }
     if cx.request.origin.tls.is_none() {
-        return Err(invalid_request("Requests specifying Server Side Encryption with Customer provided keys must be made over a secure connection."));
+        return Err(invalid_request(
+            "Requests specifying Server Side Encryption with Customer provided keys must be made over a secure connection.",
+        ));
     }
     check_customer_key(headers).map(Some)
 }
@@ -117,9 +119,17 @@ fn check_customer_key(headers: CustomerHeaders<'_>) -> Result<CustomerKey, ApiEr
     let key = headers.key.ok_or_else(|| refused(format!("{WITH} an appropriate secret key.")))?;
     let md5 = headers.key_md5.ok_or_else(|| refused(format!("{WITH} the client calculated MD5 of the secret key.")))?;
     if algorithm != "AES256" {
-        return Err(ApiError::new("InvalidEncryptionAlgorithmError", "The Encryption request you specified is not valid. Supported value: AES256."));
+        return Err(ApiError::new(
+            "InvalidEncryptionAlgorithmError",
+            "The Encryption request you specified is not valid. Supported value: AES256.",
+        ));
     }
-    let bytes = BASE64.decode(key).map(Zeroizing::new).ok().filter(|bytes| bytes.len() == 32).ok_or_else(|| refused("The secret key was invalid for the specified algorithm.".to_owned()))?;
+    let bytes = BASE64
+        .decode(key)
+        .map(Zeroizing::new)
+        .ok()
+        .filter(|bytes| bytes.len() == 32)
+        .ok_or_else(|| refused("The secret key was invalid for the specified algorithm.".to_owned()))?;
     if BASE64.encode(Md5::digest(bytes.as_slice())) != md5 {
         return Err(refused("The calculated MD5 hash of the key did not match the hash that was provided.".to_owned()));
     }
@@ -158,7 +168,11 @@ fn choose<'a>(bucket: &'a Bucket, requested: &Requested<'a>, has_customer_key: b
     let default = &bucket.encryption;
     if has_customer_key {
         if requested.algorithm.is_some() || requested.kms_key.is_some() {
-            return Err(invalid_argument("Server Side Encryption with Customer provided key is incompatible with the encryption method specified", HEADER, requested.algorithm.map_or("null", |algorithm| algorithm.as_str())));
+            return Err(invalid_argument(
+                "Server Side Encryption with Customer provided key is incompatible with the encryption method specified",
+                HEADER,
+                requested.algorithm.map_or("null", |algorithm| algorithm.as_str()),
+            ));
         }
         if default.customer_keys_blocked {
             return Err(access_denied_because(
@@ -167,18 +181,34 @@ fn choose<'a>(bucket: &'a Bucket, requested: &Requested<'a>, has_customer_key: b
         }
         return Ok(Kind::Customer);
     }
-    let needs_kms = |name: &str, value: &str| invalid_argument("Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms", name, value);
+    let needs_kms = |name: &str, value: &str| {
+        invalid_argument(
+            "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms",
+            name,
+            value,
+        )
+    };
     match requested.algorithm {
         Some(ServerSideEncryption::Aes256) => match (requested.kms_key, requested.context) {
             (Some(key), _) => Err(needs_kms(KEY_ID_HEADER, key)),
             (None, Some(context)) => Err(needs_kms(CONTEXT_HEADER, context)),
             (None, None) => Ok(Kind::Managed),
         },
-        Some(ServerSideEncryption::AwsKms) => Ok(Kind::Kms { key: requested.kms_key.unwrap_or(MANAGED_KEY), bucket_key: requested.bucket_key.unwrap_or(default.kms && default.bucket_key) }),
-        Some(other @ (ServerSideEncryption::AwsKmsDsse | ServerSideEncryption::AwsFsx | ServerSideEncryption::AwsBackup)) => Err(not_implemented(&format!("{HEADER}: {other}"))),
-        Some(ServerSideEncryption::Other(other)) => Err(invalid_argument("The encryption method specified is not supported", HEADER, other)),
+        Some(ServerSideEncryption::AwsKms) => Ok(Kind::Kms {
+            key: requested.kms_key.unwrap_or(MANAGED_KEY),
+            bucket_key: requested.bucket_key.unwrap_or(default.kms && default.bucket_key),
+        }),
+        Some(other @ (ServerSideEncryption::AwsKmsDsse | ServerSideEncryption::AwsFsx | ServerSideEncryption::AwsBackup)) => {
+            Err(not_implemented(&format!("{HEADER}: {other}")))
+        }
+        Some(ServerSideEncryption::Other(other)) => {
+            Err(invalid_argument("The encryption method specified is not supported", HEADER, other))
+        }
         None if requested.kms_key.is_some() => Err(needs_kms(HEADER, "null")),
-        None if default.kms => Ok(Kind::Kms { key: default.kms_key.as_deref().unwrap_or(MANAGED_KEY), bucket_key: requested.bucket_key.unwrap_or(default.bucket_key) }),
+        None if default.kms => Ok(Kind::Kms {
+            key: default.kms_key.as_deref().unwrap_or(MANAGED_KEY),
+            bucket_key: requested.bucket_key.unwrap_or(default.bucket_key),
+        }),
         None if requested.context.is_some() => Err(needs_kms(HEADER, "null")),
         None => Ok(Kind::Managed),
     }
@@ -191,7 +221,8 @@ fn domain(bucket: &Bucket) -> Domain<'_> {
 fn new_managed_key(cx: &Call, bucket: &Bucket) -> Result<NewKey, ApiError> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     cx.random(bytes.as_mut_slice())?;
-    let sealed = cx.plane.keyring.seal(&domain(bucket), bucket.id.as_bytes(), bytes.as_slice()).map_err(|error| ApiError::internal(&error))?;
+    let sealed =
+        cx.plane.keyring.seal(&domain(bucket), bucket.id.as_bytes(), bytes.as_slice()).map_err(|error| ApiError::internal(&error))?;
     Ok(NewKey { key: DataKey::new(*bytes), encryption: Encryption::Managed { sealed_key: BASE64.encode(sealed) } })
 }
 
@@ -206,11 +237,19 @@ fn new_customer_key(cx: &Call, customer: &CustomerKey) -> Result<NewKey, ApiErro
 fn derive(customer: &CustomerKey, salt: &[u8]) -> Result<(DataKey, Vec<u8>), ApiError> {
     let mac = hmac::Key::new(hmac::HMAC_SHA256, &customer.bytes);
     let labelled = |label: &[u8]| hmac::sign(&mac, &[label, salt].concat());
-    let key = DataKey::from_slice(labelled(b"bailiwick s3 sse-c data key v1").as_ref()).ok_or_else(|| ApiError::internal(&"a derived key has the wrong length"))?;
+    let key = DataKey::from_slice(labelled(b"bailiwick s3 sse-c data key v1").as_ref())
+        .ok_or_else(|| ApiError::internal(&"a derived key has the wrong length"))?;
     Ok((key, labelled(b"bailiwick s3 sse-c verifier v1").as_ref().to_vec()))
 }
 
-async fn new_kms_key(cx: &mut Call, bucket: &Bucket, object_key: &str, key_id: &str, bucket_key: bool, given_context: Option<&str>) -> Result<NewKey, ApiError> {
+async fn new_kms_key(
+    cx: &mut Call,
+    bucket: &Bucket,
+    object_key: &str,
+    key_id: &str,
+    bucket_key: bool,
+    given_context: Option<&str>,
+) -> Result<NewKey, ApiError> {
     refuse_anonymous(cx)?;
     let arn = if bucket_key { bucket.arn() } else { bucket.object_arn(object_key) };
     let context = encryption_context(given_context, &arn)?;
@@ -238,7 +277,11 @@ async fn new_kms_key(cx: &mut Call, bucket: &Bucket, object_key: &str, key_id: &
 
 fn refuse_anonymous(cx: &Call) -> Result<(), ApiError> {
     if cx.principal.is_anonymous() {
-        return Err(invalid_argument("Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4.", "Authorization", "null"));
+        return Err(invalid_argument(
+            "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4.",
+            "Authorization",
+            "null",
+        ));
     }
     Ok(())
 }
@@ -247,7 +290,13 @@ fn refuse_anonymous(cx: &Call) -> Result<(), ApiError> {
 fn encryption_context(given: Option<&str>, arn: &str) -> Result<BTreeMap<String, String>, ApiError> {
     let mut context = BTreeMap::new();
     if let Some(given) = given {
-        let refused = || invalid_argument("The header 'x-amz-server-side-encryption-context' shall be Base64-encoded UTF-8 string holding JSON which represents a string-string map", CONTEXT_HEADER, given);
+        let refused = || {
+            invalid_argument(
+                "The header 'x-amz-server-side-encryption-context' shall be Base64-encoded UTF-8 string holding JSON which represents a string-string map",
+                CONTEXT_HEADER,
+                given,
+            )
+        };
         let json = BASE64.decode(given).ok().filter(|json| json.len() <= CONTEXT_BYTES_MAX).ok_or_else(refused)?;
         context = serde_json::from_slice(&json).map_err(|_| refused())?;
         if context.len() > CONTEXT_PAIRS_MAX || context.get(ARN_CONTEXT).is_some_and(|value| value != arn) {
@@ -271,12 +320,18 @@ fn kms_error(error: ApiError) -> ApiError {
 }
 
 /// Opens the data key of a stored object or upload for the caller.
-pub(crate) async fn open_key(cx: &mut Call, bucket: &Bucket, encryption: &Encryption, customer: CustomerHeaders<'_>) -> Result<DataKey, ApiError> {
+pub(crate) async fn open_key(
+    cx: &mut Call,
+    bucket: &Bucket,
+    encryption: &Encryption,
+    customer: CustomerHeaders<'_>,
+) -> Result<DataKey, ApiError> {
     let customer = check_customer(cx, encryption, customer)?;
     match (encryption, customer) {
         (Encryption::Managed { sealed_key }, _) => {
             let sealed = BASE64.decode(sealed_key).map_err(|error| ApiError::internal(&error))?;
-            let bytes = cx.plane.keyring.open_record(&domain(bucket), bucket.id.as_bytes(), &sealed).map_err(|error| ApiError::internal(&error))?;
+            let bytes =
+                cx.plane.keyring.open_record(&domain(bucket), bucket.id.as_bytes(), &sealed).map_err(|error| ApiError::internal(&error))?;
             DataKey::from_slice(&bytes).ok_or_else(|| ApiError::internal(&"a stored data key has the wrong length"))
         }
         (Encryption::Kms { key_arn, encrypted_key, context, .. }, _) => {
@@ -292,7 +347,11 @@ pub(crate) async fn open_key(cx: &mut Call, bucket: &Bucket, encryption: &Encryp
                 dry_run_modifiers: None,
             };
             let output = cx.forward(input).await.map_err(kms_error)?;
-            output.plaintext.as_ref().and_then(|plaintext| DataKey::from_slice(plaintext)).ok_or_else(|| ApiError::internal(&"KMS decrypted something that is no data key"))
+            output
+                .plaintext
+                .as_ref()
+                .and_then(|plaintext| DataKey::from_slice(plaintext))
+                .ok_or_else(|| ApiError::internal(&"KMS decrypted something that is no data key"))
         }
         (Encryption::Customer { salt, .. }, Some(customer)) => {
             let salt = hex::decode(salt).map_err(|error| ApiError::internal(&error))?;
@@ -306,12 +365,18 @@ pub(crate) async fn open_key(cx: &mut Call, bucket: &Bucket, encryption: &Encryp
 pub(crate) fn check_customer(cx: &Call, encryption: &Encryption, headers: CustomerHeaders<'_>) -> Result<Option<CustomerKey>, ApiError> {
     let customer = customer_key(cx, headers)?;
     match (encryption, &customer) {
-        (Encryption::Customer { .. }, None) => Err(invalid_request("The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.")),
+        (Encryption::Customer { .. }, None) => Err(invalid_request(
+            "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.",
+        )),
         (Encryption::Customer { salt, verifier }, Some(given)) => {
-            let (salt, verifier) = hex::decode(salt).and_then(|salt| Ok((salt, hex::decode(verifier)?))).map_err(|error| ApiError::internal(&error))?;
+            let (salt, verifier) =
+                hex::decode(salt).and_then(|salt| Ok((salt, hex::decode(verifier)?))).map_err(|error| ApiError::internal(&error))?;
             let (_, computed) = derive(given, &salt)?;
-            constant_time::verify_slices_are_equal(&computed, &verifier)
-                .map_err(|_| access_denied_because("Requests specifying Server Side Encryption with Customer provided keys must provide the correct secret key."))?;
+            constant_time::verify_slices_are_equal(&computed, &verifier).map_err(|_| {
+                access_denied_because(
+                    "Requests specifying Server Side Encryption with Customer provided keys must provide the correct secret key.",
+                )
+            })?;
             Ok(customer)
         }
         (_, Some(_)) => Err(invalid_request("The encryption parameters are not applicable to this object.")),
@@ -330,7 +395,9 @@ pub(crate) fn shown(encryption: &Encryption, customer_md5: Option<&str>) -> Show
             bucket_key_enabled: bucket_key.then_some(true),
             ..Shown::default()
         },
-        Encryption::Customer { .. } => Shown { customer_algorithm: Some("AES256".to_owned()), customer_key_md5: customer_md5.map(str::to_owned), ..Shown::default() },
+        Encryption::Customer { .. } => {
+            Shown { customer_algorithm: Some("AES256".to_owned()), customer_key_md5: customer_md5.map(str::to_owned), ..Shown::default() }
+        }
     }
 }
 
@@ -365,7 +432,10 @@ mod tests {
         assert_eq!(choose(&plain, &requested(None, None), false).unwrap(), Kind::Managed);
         assert_eq!(choose(&kms, &requested(None, None), false).unwrap(), Kind::Kms { key: "k", bucket_key: true });
         assert_eq!(choose(&kms, &requested(Some(&ServerSideEncryption::Aes256), None), false).unwrap(), Kind::Managed);
-        assert_eq!(choose(&plain, &requested(Some(&ServerSideEncryption::AwsKms), None), false).unwrap(), Kind::Kms { key: MANAGED_KEY, bucket_key: false });
+        assert_eq!(
+            choose(&plain, &requested(Some(&ServerSideEncryption::AwsKms), None), false).unwrap(),
+            Kind::Kms { key: MANAGED_KEY, bucket_key: false }
+        );
         assert_eq!(choose(&kms, &requested(None, None), true).unwrap(), Kind::Customer);
     }
 
@@ -411,7 +481,10 @@ mod tests {
     #[test]
     fn refusals_of_kms_keep_their_words() {
         let refused = kms_error(ApiError::new("DisabledException", "arn:k is disabled."));
-        assert_eq!((refused.code.as_ref(), refused.message.as_str(), refused.status), ("KMS.DisabledException", "arn:k is disabled.", Some(400)));
+        assert_eq!(
+            (refused.code.as_ref(), refused.message.as_str(), refused.status),
+            ("KMS.DisabledException", "arn:k is disabled.", Some(400))
+        );
         assert_eq!(kms_error(ApiError::new("AccessDeniedException", "no")).code, "AccessDenied");
     }
 }

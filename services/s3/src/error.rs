@@ -55,15 +55,20 @@ pub(crate) fn malformed_xml() -> ApiError {
 
 /// A setting that S3 has and this server does not: refused, never stored.
 pub(crate) fn not_implemented(header: &str) -> ApiError {
-    ApiError::new("NotImplemented", format!("A header or setting you provided implies functionality that is not implemented: `{header}`")).with_status(501).with_member("Header", text(header))
+    ApiError::new("NotImplemented", format!("A header or setting you provided implies functionality that is not implemented: `{header}`"))
+        .with_status(501)
+        .with_member("Header", text(header))
 }
 
 pub(crate) fn precondition_failed(condition: &str) -> ApiError {
-    ApiError::new("PreconditionFailed", "At least one of the pre-conditions you specified did not hold").with_member("Condition", text(condition))
+    ApiError::new("PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+        .with_member("Condition", text(condition))
 }
 
 pub(crate) fn invalid_range(range: &str, size: u64) -> ApiError {
-    ApiError::new("InvalidRange", "The requested range is not satisfiable").with_member("ActualObjectSize", text(size.to_string())).with_member("RangeRequested", text(range))
+    ApiError::new("InvalidRange", "The requested range is not satisfiable")
+        .with_member("ActualObjectSize", text(size.to_string()))
+        .with_member("RangeRequested", text(range))
 }
 
 pub(crate) fn entity_too_large(size: u64, limit: u64) -> ApiError {

@@ -18,7 +18,13 @@ pub(crate) fn request_parameters(call: &Call, input: &Value) -> Json {
     for member in call.operation.input.map(|input| call.service.members(input)).unwrap_or_default() {
         let Some(value) = given.get(&audit::lower_first(member.name)) else { continue };
         let name = match member.location {
-            Location::Uri => if member.name == "Bucket" { "bucketName".to_owned() } else { "key".to_owned() },
+            Location::Uri => {
+                if member.name == "Bucket" {
+                    "bucketName".to_owned()
+                } else {
+                    "key".to_owned()
+                }
+            }
             Location::Header => member.wire_name().to_ascii_lowercase(),
             Location::QueryString => member.wire_name().to_owned(),
             Location::Body => audit::lower_first(member.name),

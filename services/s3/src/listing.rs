@@ -92,17 +92,13 @@ impl<T> Listing<T> {
             self.is_truncated = true;
             return Step::Done;
         }
-        match common {
-            Some(common) => {
-                let next = end_of(common.as_bytes()).map_or(Step::Done, Step::Seek);
-                self.entries.push(Entry::CommonPrefix(common));
-                next
-            }
-            None => {
-                self.entries.push(Entry::Key(key.to_owned(), value));
-                Step::Next
-            }
-        }
+        let Some(common) = common else {
+            self.entries.push(Entry::Key(key.to_owned(), value));
+            return Step::Next;
+        };
+        let next = end_of(common.as_bytes()).map_or(Step::Done, Step::Seek);
+        self.entries.push(Entry::CommonPrefix(common));
+        next
     }
 
     /// As [`Listing::offer`], for lists in which a key can come more than once and that are not sought in.
@@ -154,7 +150,9 @@ mod tests {
         let mut entries = BTreeSet::new();
         for key in keys.iter().filter(|key| key.starts_with(prefix)) {
             let rest = &key[prefix.len()..];
-            let common = delimiter.filter(|delimiter| !delimiter.is_empty()).and_then(|delimiter| rest.find(delimiter).map(|at| at + delimiter.len()));
+            let common = delimiter
+                .filter(|delimiter| !delimiter.is_empty())
+                .and_then(|delimiter| rest.find(delimiter).map(|at| at + delimiter.len()));
             entries.insert(common.map_or(key.clone(), |end| key[..prefix.len() + end].to_owned()));
         }
         entries.into_iter().collect()

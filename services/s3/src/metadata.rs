@@ -49,7 +49,8 @@ pub(crate) use refuse_unsupported;
 
 pub(crate) fn refuse(storage_class: Option<&str>, unsupported: &[(&str, bool)]) -> Result<(), ApiError> {
     if let Some(class) = storage_class.filter(|class| *class != "STANDARD") {
-        return Err(ApiError::new("InvalidStorageClass", "The storage class you specified is not valid").with_member("StorageClassRequested", Value::Str(class.to_owned())));
+        return Err(ApiError::new("InvalidStorageClass", "The storage class you specified is not valid")
+            .with_member("StorageClassRequested", Value::Str(class.to_owned())));
     }
     match unsupported.iter().find(|(_, given)| *given) {
         Some((header, _)) => Err(crate::error::not_implemented(header)),
@@ -59,7 +60,8 @@ pub(crate) fn refuse(storage_class: Option<&str>, unsupported: &[(&str, bool)]) 
 
 /// `aws-chunked` is the transfer's encoding, not the object's.
 pub(crate) fn stored_encoding(header: &str) -> Option<String> {
-    let kept: Vec<&str> = header.split(',').map(str::trim).filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked")).collect();
+    let kept: Vec<&str> =
+        header.split(',').map(str::trim).filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked")).collect();
     (!kept.is_empty()).then(|| kept.join(","))
 }
 

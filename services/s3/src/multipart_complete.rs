@@ -24,7 +24,10 @@ const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
 /// An upload's data key was found usable for this caller.
 const OPENED: &str = "s3 upload key opened";
 
-pub(crate) async fn complete_multipart_upload(cx: &mut Call, input: CompleteMultipartUploadInput) -> Result<CompleteMultipartUploadOutput, ApiError> {
+pub(crate) async fn complete_multipart_upload(
+    cx: &mut Call,
+    input: CompleteMultipartUploadInput,
+) -> Result<CompleteMultipartUploadOutput, ApiError> {
     check_key(&input.key)?;
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let upload = find_upload(cx, &bucket, &input.key, &input.upload_id).await?;
@@ -37,14 +40,21 @@ pub(crate) async fn complete_multipart_upload(cx: &mut Call, input: CompleteMult
         encryption::open_key(cx, &bucket, &upload.encryption, customer).await?;
         cx.remember(OPENED, ());
     }
-    let wanted = input.multipart_upload.as_ref().and_then(|upload| upload.parts.as_deref()).filter(|parts| !parts.is_empty()).ok_or_else(malformed_xml)?;
+    let wanted = input
+        .multipart_upload
+        .as_ref()
+        .and_then(|upload| upload.parts.as_deref())
+        .filter(|parts| !parts.is_empty())
+        .ok_or_else(malformed_xml)?;
     let sent = parts(cx, &bucket, &input.upload_id).await?;
     let chosen = choose(&input.upload_id, &upload, wanted, &sent)?;
     let size: u64 = chosen.iter().map(|(_, part)| part.size).sum();
     if let Some(expected) = input.mpu_object_size
         && u64::try_from(expected) != Ok(size)
     {
-        return Err(invalid_request(format!("The provided 'x-amz-mp-object-size' header value {expected} does not match what was computed: {size}")));
+        return Err(invalid_request(format!(
+            "The provided 'x-amz-mp-object-size' header value {expected} does not match what was computed: {size}"
+        )));
     }
     let checksum = sum(&upload, &chosen)?;
     check_checksum(&input, &checksum)?;
@@ -54,7 +64,15 @@ pub(crate) async fn complete_multipart_upload(cx: &mut Call, input: CompleteMult
         size,
         etag: etag(&chosen)?,
         modified_ms: cx.now.0,
-        pieces: chosen.iter().map(|(number, part)| Piece { blob: part.blob.clone(), size: part.size, number: *number, checksum: Some(part.checksum.clone()) }).collect(),
+        pieces: chosen
+            .iter()
+            .map(|(number, part)| Piece {
+                blob: part.blob.clone(),
+                size: part.size,
+                number: *number,
+                checksum: Some(part.checksum.clone()),
+            })
+            .collect(),
         multipart: true,
         encryption: upload.encryption.clone(),
         checksum: Some(checksum.clone()),
@@ -87,7 +105,12 @@ pub(crate) async fn complete_multipart_upload(cx: &mut Call, input: CompleteMult
 }
 
 /// The parts that the client names, in ascending order, each as it was sent, all but the last large enough.
-fn choose<'a>(upload_id: &str, upload: &Upload, wanted: &[CompletedPart], sent: &'a [(u16, Part)]) -> Result<Vec<(u16, &'a Part)>, ApiError> {
+fn choose<'a>(
+    upload_id: &str,
+    upload: &Upload,
+    wanted: &[CompletedPart],
+    sent: &'a [(u16, Part)],
+) -> Result<Vec<(u16, &'a Part)>, ApiError> {
     if wanted.len() > usize::from(PART_NUMBER_MAX) {
         return Err(malformed_xml());
     }
@@ -106,7 +129,8 @@ fn choose<'a>(upload_id: &str, upload: &Upload, wanted: &[CompletedPart], sent: 
             let message = "The list of parts was not in ascending order. Parts must be ordered by part number.";
             return Err(ApiError::new("InvalidPartOrder", message).with_member("UploadId", Value::Str(upload_id.to_owned())));
         }
-        let found = sent.binary_search_by_key(&number, |(number, _)| i32::from(*number)).ok().and_then(|at| sent.get(at)).ok_or_else(invalid)?;
+        let found =
+            sent.binary_search_by_key(&number, |(number, _)| i32::from(*number)).ok().and_then(|at| sent.get(at)).ok_or_else(invalid)?;
         if found.1.etag != etag {
             return Err(invalid());
         }
@@ -125,7 +149,13 @@ fn choose<'a>(upload_id: &str, upload: &Upload, wanted: &[CompletedPart], sent: 
 }
 
 /// A composite checksum is over what both sides know of each part, so each must be named.
-fn check_part_checksum(upload: &Upload, wanted: &CompletedPart, number: i32, sent: &Part, invalid: impl Fn() -> ApiError) -> Result<(), ApiError> {
+fn check_part_checksum(
+    upload: &Upload,
+    wanted: &CompletedPart,
+    number: i32,
+    sent: &Part,
+    invalid: impl Fn() -> ApiError,
+) -> Result<(), ApiError> {
     let given = checksum_members!(wanted).given()?;
     let Some(algorithm) = upload.checksum_algorithm else {
         // Nothing was agreed on: what is of the upload's own algorithm is compared, the rest cannot be.
@@ -135,14 +165,19 @@ fn check_part_checksum(upload: &Upload, wanted: &CompletedPart, number: i32, sen
         };
     };
     if let Some((other, _)) = given.iter().find(|(given, _)| *given != algorithm) {
-        return Err(ApiError::new("BadDigest", format!("The {} you specified for part {number} did not match what we received.", other.name().to_ascii_lowercase())));
+        return Err(ApiError::new(
+            "BadDigest",
+            format!("The {} you specified for part {number} did not match what we received.", other.name().to_ascii_lowercase()),
+        ));
     }
     match given.first() {
         Some((_, value)) if verify_slices_are_equal(value.as_bytes(), sent.checksum.as_bytes()).is_ok() => Ok(()),
         Some(_) => Err(invalid()),
         None if upload.checksum_composite => {
             let name = algorithm.name().to_ascii_lowercase();
-            let message = format!("The upload was created using a {name} checksum. The complete request must include the checksum for each part. It was missing for part {number} in the request.");
+            let message = format!(
+                "The upload was created using a {name} checksum. The complete request must include the checksum for each part. It was missing for part {number} in the request."
+            );
             Err(invalid_request(message))
         }
         None => Ok(()),
@@ -173,7 +208,10 @@ fn check_checksum(input: &CompleteMultipartUploadInput, computed: &StoredChecksu
     if let Some(wanted) = &input.checksum_type
         && *wanted != type_of(computed)
     {
-        let message = format!("The upload was created using the {} checksum mode. The complete request must use the same checksum mode.", type_of(computed));
+        let message = format!(
+            "The upload was created using the {} checksum mode. The complete request must use the same checksum mode.",
+            type_of(computed)
+        );
         return Err(invalid_request(message));
     }
     for (algorithm, value) in checksum_members!(input).checked()? {
@@ -205,19 +243,31 @@ mod tests {
     }
 
     fn sent(sizes: &[u64]) -> Vec<(u16, Part)> {
-        let part = |size: &u64| Part { blob: String::new(), size: *size, etag: "900150983cd24fb0d6963f7d28e17f72".to_owned(), modified_ms: 0, checksum: "AAAAAAAAAAA=".to_owned() };
+        let part = |size: &u64| Part {
+            blob: String::new(),
+            size: *size,
+            etag: "900150983cd24fb0d6963f7d28e17f72".to_owned(),
+            modified_ms: 0,
+            checksum: "AAAAAAAAAAA=".to_owned(),
+        };
         sizes.iter().zip(1..).map(|(size, number)| (number, part(size))).collect()
     }
 
     fn wanted(number: i32) -> CompletedPart {
-        CompletedPart { part_number: Some(number), etag: Some("\"900150983cd24fb0d6963f7d28e17f72\"".to_owned()), ..CompletedPart::default() }
+        CompletedPart {
+            part_number: Some(number),
+            etag: Some("\"900150983cd24fb0d6963f7d28e17f72\"".to_owned()),
+            ..CompletedPart::default()
+        }
     }
 
     #[test]
     fn parts_are_named_in_order_as_they_were_sent() {
         let plain = upload(None, false);
         let sent = sent(&[PART_BYTES_MIN, PART_BYTES_MIN - 1, 1]);
-        let code = |wanted: &[CompletedPart]| choose("id", &plain, wanted, &sent).map(|chosen| chosen.len()).map_err(|error| error.code.into_owned());
+        let code = |wanted: &[CompletedPart]| {
+            choose("id", &plain, wanted, &sent).map(|chosen| chosen.len()).map_err(|error| error.code.into_owned())
+        };
         assert_eq!(code(&[wanted(1), wanted(3)]), Ok(2));
         assert_eq!(code(&[wanted(3), wanted(1)]), Err("InvalidPartOrder".to_owned()));
         assert_eq!(code(&[wanted(1), wanted(1)]), Err("InvalidPartOrder".to_owned()));
@@ -232,7 +282,9 @@ mod tests {
         let composite = upload(Some(Algorithm::Crc32), true);
         let mut sent = sent(&[1]);
         sent[0].1.checksum = "y/Q5Jg==".to_owned();
-        let code = |wanted: CompletedPart| choose("id", &composite, &[wanted], &sent).map(|chosen| chosen.len()).map_err(|error| error.code.into_owned());
+        let code = |wanted: CompletedPart| {
+            choose("id", &composite, &[wanted], &sent).map(|chosen| chosen.len()).map_err(|error| error.code.into_owned())
+        };
         assert_eq!(code(CompletedPart { checksum_crc32: Some("y/Q5Jg==".to_owned()), ..wanted(1) }), Ok(1));
         assert_eq!(code(CompletedPart { checksum_crc32: Some("AAAAAA==".to_owned()), ..wanted(1) }), Err("InvalidPart".to_owned()));
         assert_eq!(code(CompletedPart { checksum_sha1: Some("AAAA".to_owned()), ..wanted(1) }), Err("BadDigest".to_owned()));
@@ -243,7 +295,8 @@ mod tests {
     fn the_entity_tag_counts_the_parts() {
         let sent = sent(&[1, 1]);
         let chosen: Vec<(u16, &Part)> = sent.iter().map(|(number, part)| (*number, part)).collect();
-        let twice = [hex::decode("900150983cd24fb0d6963f7d28e17f72").unwrap(), hex::decode("900150983cd24fb0d6963f7d28e17f72").unwrap()].concat();
+        let twice =
+            [hex::decode("900150983cd24fb0d6963f7d28e17f72").unwrap(), hex::decode("900150983cd24fb0d6963f7d28e17f72").unwrap()].concat();
         assert_eq!(etag(&chosen).unwrap(), format!("{}-2", hex::encode(Md5::digest(twice))));
     }
 }

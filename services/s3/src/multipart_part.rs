@@ -1,6 +1,9 @@
 //! Parts of multipart uploads: sent, copied, listed.
 
-use api_s3::{CopyPartResult, ListPartsInput, ListPartsOutput, Part as ApiPart, StorageClass, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput};
+use api_s3::{
+    CopyPartResult, ListPartsInput, ListPartsOutput, Part as ApiPart, StorageClass, UploadPartCopyInput, UploadPartCopyOutput,
+    UploadPartInput, UploadPartOutput,
+};
 use plane::{ApiError, Call};
 use wire::Timestamp;
 
@@ -22,7 +25,10 @@ pub(crate) const PART_NUMBER_MAX: u16 = 10_000;
 
 pub(crate) fn part_number(number: i32) -> Result<u16, ApiError> {
     let message = "Part number must be an integer between 1 and 10000, inclusive";
-    u16::try_from(number).ok().filter(|number| (1..=PART_NUMBER_MAX).contains(number)).ok_or_else(|| invalid_argument(message, "partNumber", &number.to_string()))
+    u16::try_from(number)
+        .ok()
+        .filter(|number| (1..=PART_NUMBER_MAX).contains(number))
+        .ok_or_else(|| invalid_argument(message, "partNumber", &number.to_string()))
 }
 
 pub(crate) async fn upload_part(cx: &mut Call, input: UploadPartInput) -> Result<UploadPartOutput, ApiError> {
@@ -63,7 +69,11 @@ async fn receive(cx: &mut Call, bucket: &Bucket, upload: &Upload, input: &Upload
     let algorithm = match (declared.algorithm(), upload.checksum_algorithm) {
         (Some(given), Some(expected)) if given != expected => {
             let name = |algorithm: checksum::Algorithm| algorithm.name().to_ascii_lowercase();
-            let message = format!("Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}", name(expected), name(given));
+            let message = format!(
+                "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+                name(expected),
+                name(given)
+            );
             return Err(invalid_request(message));
         }
         _ => upload.algorithm(),
@@ -92,7 +102,13 @@ async fn place(cx: &mut Call, bucket: &Bucket, upload_id: &str, number: u16, wri
         storage::release(cx, bucket, &earlier.blob)?;
     }
     let staged = &written.staged;
-    let part = Part { blob: staged.blob.clone(), size: staged.size, etag: written.etag.clone(), modified_ms: cx.now.0, checksum: staged.digested.checksum.clone() };
+    let part = Part {
+        blob: staged.blob.clone(),
+        size: staged.size,
+        etag: written.etag.clone(),
+        modified_ms: cx.now.0,
+        checksum: staged.digested.checksum.clone(),
+    };
     storage::keep(cx, bucket, &part.blob)?;
     cx.tx.put(&key, &part)?;
     Ok(part)
@@ -143,13 +159,19 @@ async fn transfer(cx: &mut Call, bucket: &Bucket, upload: &Upload, input: &Uploa
             let form = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy";
             let range = range::parse_copy(header).ok_or_else(|| invalid_argument(form, "x-amz-copy-source-range", header))?;
             if range.end > size {
-                return Err(invalid_argument(format!("Range specified is not valid for source object of size: {size}"), "x-amz-copy-source-range", header));
+                return Err(invalid_argument(
+                    format!("Range specified is not valid for source object of size: {size}"),
+                    "x-amz-copy-source-range",
+                    header,
+                ));
             }
             range
         }
     };
     if range.end - range.start > UPLOAD_BYTES_MAX {
-        return Err(invalid_request(format!("The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}")));
+        return Err(invalid_request(format!(
+            "The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}"
+        )));
     }
     let source_key = encryption::open_key(cx, &source.bucket, &source.object.encryption, source_headers!(input)).await?;
     let key = encryption::open_key(cx, bucket, &upload.encryption, customer_headers!(input)).await?;
@@ -166,7 +188,8 @@ pub(crate) async fn list_parts(cx: &mut Call, input: ListPartsInput) -> Result<L
     let upload = find_upload(cx, &bucket, &input.key, &input.upload_id).await?;
     let limit = limit("max-parts", input.max_parts)?;
     let marker = input.part_number_marker.unwrap_or_default();
-    let behind: Vec<(u16, Part)> = parts(cx, &bucket, &input.upload_id).await?.into_iter().filter(|(number, _)| i32::from(*number) > marker).collect();
+    let behind: Vec<(u16, Part)> =
+        parts(cx, &bucket, &input.upload_id).await?.into_iter().filter(|(number, _)| i32::from(*number) > marker).collect();
     let is_truncated = behind.len() > limit;
     let parts: Vec<ApiPart> = behind
         .into_iter()

@@ -1,8 +1,8 @@
 //! Multipart uploads: begun, aborted, listed.
 
 use api_s3::{
-    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType, CommonPrefix, CreateMultipartUploadInput, CreateMultipartUploadOutput, Initiator,
-    ListMultipartUploadsInput, ListMultipartUploadsOutput, MultipartUpload, StorageClass,
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType, CommonPrefix, CreateMultipartUploadInput,
+    CreateMultipartUploadOutput, Initiator, ListMultipartUploadsInput, ListMultipartUploadsOutput, MultipartUpload, StorageClass,
 };
 use plane::transaction::SCAN_LIMIT;
 use plane::{ApiError, Call};
@@ -43,7 +43,10 @@ pub(crate) async fn parts(cx: &mut Call, bucket: &Bucket, upload_id: &str) -> Re
         .collect()
 }
 
-pub(crate) async fn create_multipart_upload(cx: &mut Call, input: CreateMultipartUploadInput) -> Result<CreateMultipartUploadOutput, ApiError> {
+pub(crate) async fn create_multipart_upload(
+    cx: &mut Call,
+    input: CreateMultipartUploadInput,
+) -> Result<CreateMultipartUploadOutput, ApiError> {
     check_key(&input.key)?;
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     refuse_unsupported!(input)?;
@@ -52,13 +55,12 @@ pub(crate) async fn create_multipart_upload(cx: &mut Call, input: CreateMultipar
     let tags = tag::parse_header(input.tagging.as_deref())?;
     let algorithm = input.checksum_algorithm.as_ref().map(|algorithm| Algorithm::parse(algorithm.as_str())).transpose()?;
     let composite = is_composite(algorithm, input.checksum_type.as_ref())?;
-    let encryption = match cx.recall::<Encryption>(BEGUN) {
-        Some(encryption) => encryption,
-        None => {
-            let encryption = encryption::new_key(cx, &bucket, &input.key, &requested_encryption!(input)).await?.encryption;
-            cx.remember(BEGUN, encryption.clone());
-            encryption
-        }
+    let encryption = if let Some(encryption) = cx.recall::<Encryption>(BEGUN) {
+        encryption
+    } else {
+        let encryption = encryption::new_key(cx, &bucket, &input.key, &requested_encryption!(input)).await?.encryption;
+        cx.remember(BEGUN, encryption.clone());
+        encryption
     };
     let shown = encryption::shown(&encryption, input.sse_customer_key_md5.as_deref());
     let upload_id = cx.random_id(ID_ALPHABET, ID_CHARACTERS)?;
@@ -120,7 +122,10 @@ fn is_composite(algorithm: Option<Algorithm>, wanted: Option<&ChecksumType>) -> 
     }
 }
 
-pub(crate) async fn abort_multipart_upload(cx: &mut Call, input: AbortMultipartUploadInput) -> Result<AbortMultipartUploadOutput, ApiError> {
+pub(crate) async fn abort_multipart_upload(
+    cx: &mut Call,
+    input: AbortMultipartUploadInput,
+) -> Result<AbortMultipartUploadOutput, ApiError> {
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let upload = find_upload(cx, &bucket, &input.key, &input.upload_id).await?;
     if input.if_match_initiated_time.is_some_and(|time| time.0.div_euclid(1000) != upload.initiated_ms.div_euclid(1000)) {
@@ -138,7 +143,10 @@ pub(crate) fn initiator(upload: &Upload) -> Initiator {
     Initiator { id: Some(upload.initiator.clone()), display_name: None }
 }
 
-pub(crate) async fn list_multipart_uploads(cx: &mut Call, input: ListMultipartUploadsInput) -> Result<ListMultipartUploadsOutput, ApiError> {
+pub(crate) async fn list_multipart_uploads(
+    cx: &mut Call,
+    input: ListMultipartUploadsInput,
+) -> Result<ListMultipartUploadsOutput, ApiError> {
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let limit = limit("max-uploads", input.max_uploads)?;
@@ -208,7 +216,14 @@ async fn uploads(cx: &mut Call, bucket: &Bucket) -> Result<Vec<(String, String, 
 }
 
 /// One page. Uploads of one key follow each other by their age; with an id marker the page begins behind that upload.
-fn cut<T>(all: Vec<(String, String, T)>, prefix: &str, delimiter: Option<&str>, key_marker: &str, id_marker: Option<&str>, limit: usize) -> Listing<(String, T)> {
+fn cut<T>(
+    all: Vec<(String, String, T)>,
+    prefix: &str,
+    delimiter: Option<&str>,
+    key_marker: &str,
+    id_marker: Option<&str>,
+    limit: usize,
+) -> Listing<(String, T)> {
     let mut listing = Listing::new(prefix, delimiter, key_marker, limit);
     let Some(_) = listing.start() else { return listing };
     // The rest of the marker's own key comes first, if the marker names an upload of it.

@@ -1,6 +1,8 @@
 //! GetObjectAttributes.
 
-use api_s3::{Checksum, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, ObjectAttributes, ObjectPart, StorageClass};
+use api_s3::{
+    Checksum, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, ObjectAttributes, ObjectPart, StorageClass,
+};
 use plane::{ApiError, Call};
 use wire::Timestamp;
 
@@ -26,7 +28,8 @@ pub(crate) async fn get_object_attributes(cx: &mut Call, input: GetObjectAttribu
     } else {
         encryption::check_customer(cx, &object.encryption, customer_headers!(input))?;
     }
-    let mut output = GetObjectAttributesOutput { last_modified: Some(Timestamp(object.modified_s() * 1000)), ..GetObjectAttributesOutput::default() };
+    let mut output =
+        GetObjectAttributesOutput { last_modified: Some(Timestamp(object.modified_s() * 1000)), ..GetObjectAttributesOutput::default() };
     if wants(&ObjectAttributes::ETag) {
         // Without quotation marks, unlike everywhere else.
         output.etag = Some(object.etag.clone());
@@ -59,7 +62,8 @@ fn parts(object: &Object, limit: usize, marker: i32) -> GetObjectAttributesParts
         .into_iter()
         .take(limit)
         .map(|piece| {
-            let mut part = ObjectPart { part_number: Some(piece.number.into()), size: i64::try_from(piece.size).ok(), ..ObjectPart::default() };
+            let mut part =
+                ObjectPart { part_number: Some(piece.number.into()), size: i64::try_from(piece.size).ok(), ..ObjectPart::default() };
             if let (Some(checksum), Some(value)) = (&object.checksum, &piece.checksum) {
                 set_checksum!(part, checksum.algorithm, value.clone());
             }

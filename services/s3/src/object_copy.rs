@@ -38,10 +38,10 @@ pub(crate) use source_headers;
 macro_rules! source_conditions {
     ($input:expr) => {
         $crate::condition::Conditions {
-            if_match: $input.copy_source_if_match.as_deref(),
-            if_none_match: $input.copy_source_if_none_match.as_deref(),
-            if_modified_since: $input.copy_source_if_modified_since,
-            if_unmodified_since: $input.copy_source_if_unmodified_since,
+            matches: $input.copy_source_if_match.as_deref(),
+            none_matches: $input.copy_source_if_none_match.as_deref(),
+            modified_since: $input.copy_source_if_modified_since,
+            unmodified_since: $input.copy_source_if_unmodified_since,
         }
     };
 }
@@ -54,7 +54,12 @@ pub(crate) struct Source {
     pub object: Object,
 }
 
-pub(crate) async fn find_source(cx: &mut Call, header: &str, expected_owner: Option<&str>, conditions: &Conditions<'_>) -> Result<Source, ApiError> {
+pub(crate) async fn find_source(
+    cx: &mut Call,
+    header: &str,
+    expected_owner: Option<&str>,
+    conditions: &Conditions<'_>,
+) -> Result<Source, ApiError> {
     let source = CopySource::parse(header)?;
     let bucket = bucket::load(cx, &source.bucket, expected_owner).await?;
     check_version(source.version_id.as_deref())?;
@@ -80,7 +85,9 @@ async fn copy(cx: &mut Call, input: &CopyObjectInput) -> Result<CopyObjectOutput
     let metadata = choose_metadata(input, &source)?;
     refuse_same(input, &bucket, &source)?;
     if source.object.size > UPLOAD_BYTES_MAX {
-        return Err(invalid_request(format!("The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}")));
+        return Err(invalid_request(format!(
+            "The specified copy source is larger than the maximum allowable size for a copy source: {UPLOAD_BYTES_MAX}"
+        )));
     }
     let tags = choose_tags(cx, input, &bucket, &source).await?;
     let existing = cx.tx.get::<Object>(&Object::key(&bucket, &input.key)).await?;
@@ -152,7 +159,9 @@ fn refuse_same(input: &CopyObjectInput, bucket: &Bucket, source: &Source) -> Res
 async fn choose_tags(cx: &mut Call, input: &CopyObjectInput, bucket: &Bucket, source: &Source) -> Result<Tags, ApiError> {
     match &input.tagging_directive {
         Some(TaggingDirective::Replace) => return tag::parse_header(input.tagging.as_deref()),
-        Some(TaggingDirective::Other(other)) => return Err(invalid_argument("Unknown tagging directive.", "x-amz-tagging-directive", other)),
+        Some(TaggingDirective::Other(other)) => {
+            return Err(invalid_argument("Unknown tagging directive.", "x-amz-tagging-directive", other));
+        }
         None | Some(TaggingDirective::Copy) => {}
     }
     if input.tagging.is_some() {
@@ -161,7 +170,9 @@ async fn choose_tags(cx: &mut Call, input: &CopyObjectInput, bucket: &Bucket, so
     if source.object.tags.is_empty() {
         return Ok(Tags::new());
     }
-    for (action, arn) in [("s3:GetObjectTagging", source.bucket.object_arn(&source.key)), ("s3:PutObjectTagging", bucket.object_arn(&input.key))] {
+    for (action, arn) in
+        [("s3:GetObjectTagging", source.bucket.object_arn(&source.key)), ("s3:PutObjectTagging", bucket.object_arn(&input.key))]
+    {
         if let Some(refusal) = authorize::check(cx, action, &arn).await? {
             return Err(refusal);
         }

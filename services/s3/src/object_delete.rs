@@ -59,7 +59,11 @@ async fn remove(cx: &mut Call, bucket: &Bucket, key: &str, expected: &Expected<'
 
 fn refuse_bypass(bypass: Option<bool>) -> Result<(), ApiError> {
     if bypass == Some(true) {
-        return Err(invalid_argument("x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets.", "x-amz-bypass-governance-retention", "true"));
+        return Err(invalid_argument(
+            "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets.",
+            "x-amz-bypass-governance-retention",
+            "true",
+        ));
     }
     Ok(())
 }
@@ -88,11 +92,20 @@ pub(crate) async fn delete_objects(cx: &mut Call, input: DeleteObjectsInput) -> 
             Ok(()) if is_quiet => {}
             Ok(()) => deleted.push(DeletedObject { key: Some(object.key), version_id: object.version_id, ..DeletedObject::default() }),
             Err(error) if error.internal => return Err(error),
-            Err(error) => errors.push(Error { key: Some(object.key), version_id: object.version_id, code: Some(error.code.into_owned()), message: Some(error.message) }),
+            Err(error) => errors.push(Error {
+                key: Some(object.key),
+                version_id: object.version_id,
+                code: Some(error.code.into_owned()),
+                message: Some(error.message),
+            }),
         }
     }
     // Nobody who is not known learns anything of a bucket by a list of refusals.
-    if cx.principal.is_anonymous() && deleted.is_empty() && !errors.is_empty() && errors.iter().all(|error| error.code.as_deref() == Some("AccessDenied")) {
+    if cx.principal.is_anonymous()
+        && deleted.is_empty()
+        && !errors.is_empty()
+        && errors.iter().all(|error| error.code.as_deref() == Some("AccessDenied"))
+    {
         return Err(crate::error::access_denied());
     }
     Ok(DeleteObjectsOutput { deleted: Some(deleted), request_charged: None, errors: Some(errors) })
@@ -134,7 +147,11 @@ mod tests {
         assert!(none.check(Some(&object)).is_ok());
         assert!(Expected { etag: Some("\"abc\""), modified: Some(Timestamp(10_000)), size: Some(3) }.check(Some(&object)).is_ok());
         assert!(Expected { etag: Some("*"), ..none }.check(Some(&object)).is_ok());
-        for wrong in [Expected { etag: Some("x"), ..none }, Expected { etag: None, modified: Some(Timestamp(11_000)), size: None }, Expected { etag: None, modified: None, size: Some(4) }] {
+        for wrong in [
+            Expected { etag: Some("x"), ..none },
+            Expected { etag: None, modified: Some(Timestamp(11_000)), size: None },
+            Expected { etag: None, modified: None, size: Some(4) },
+        ] {
             assert_eq!(wrong.check(Some(&object)).unwrap_err().code, "PreconditionFailed");
             assert_eq!(wrong.check(None).unwrap_err().code, "PreconditionFailed");
         }

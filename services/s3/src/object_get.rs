@@ -56,10 +56,10 @@ macro_rules! read_request {
             version_id: $input.version_id.as_deref(),
             expected_owner: $input.expected_bucket_owner.as_deref(),
             conditions: Conditions {
-                if_match: $input.if_match.as_deref(),
-                if_none_match: $input.if_none_match.as_deref(),
-                if_modified_since: $input.if_modified_since,
-                if_unmodified_since: $input.if_unmodified_since,
+                matches: $input.if_match.as_deref(),
+                none_matches: $input.if_none_match.as_deref(),
+                modified_since: $input.if_modified_since,
+                unmodified_since: $input.if_unmodified_since,
             },
             range: $input.range.as_deref(),
             part_number: $input.part_number,
@@ -157,7 +157,9 @@ async fn tag_count(cx: &mut Call, bucket: &Bucket, key: &str, object: &Object) -
 /// Bytes of a part by its position; an object of one upload has one part.
 fn part(object: &Object, number: i32) -> Result<Range<u64>, ApiError> {
     let at = usize::try_from(number).ok().filter(|number| (1..=10_000).contains(number));
-    let at = at.ok_or_else(|| invalid_argument("Part number must be an integer between 1 and 10000, inclusive", "partNumber", &number.to_string()))?;
+    let at = at.ok_or_else(|| {
+        invalid_argument("Part number must be an integer between 1 and 10000, inclusive", "partNumber", &number.to_string())
+    })?;
     let start: u64 = object.pieces.iter().take(at - 1).map(|piece| piece.size).sum();
     let piece = object.pieces.get(at - 1).ok_or_else(|| {
         ApiError::new("InvalidPartNumber", "The requested partnumber is not satisfiable")

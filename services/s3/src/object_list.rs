@@ -1,6 +1,9 @@
 //! ListObjects and ListObjectsV2.
 
-use api_s3::{ChecksumAlgorithm, CommonPrefix, EncodingType, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ObjectStorageClass};
+use api_s3::{
+    ChecksumAlgorithm, CommonPrefix, EncodingType, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
+    ObjectStorageClass,
+};
 use plane::{ApiError, Call, page};
 use wire::Timestamp;
 
@@ -44,7 +47,8 @@ async fn fill(cx: &mut Call, bucket: &Bucket, mut listing: Listing<Object>) -> R
 /// At most 1000, whatever was asked.
 pub(crate) fn limit(name: &str, wanted: Option<i32>) -> Result<usize, ApiError> {
     let Some(wanted) = wanted else { return Ok(ENTRIES_MAX) };
-    let limit = usize::try_from(wanted).map_err(|_| invalid_argument(format!("Argument {name} must be an integer between 0 and 2147483647"), name, &wanted.to_string()))?;
+    let limit = usize::try_from(wanted)
+        .map_err(|_| invalid_argument(format!("Argument {name} must be an integer between 0 and 2147483647"), name, &wanted.to_string()))?;
     Ok(limit.min(ENTRIES_MAX))
 }
 
@@ -59,7 +63,9 @@ impl Names {
         match encoding {
             None => Ok(Self { is_url: false }),
             Some(EncodingType::Url) => Ok(Self { is_url: true }),
-            Some(EncodingType::Other(other)) => Err(invalid_argument("Invalid Encoding Method specified in Request", "encoding-type", other)),
+            Some(EncodingType::Other(other)) => {
+                Err(invalid_argument("Invalid Encoding Method specified in Request", "encoding-type", other))
+            }
         }
     }
 
@@ -101,7 +107,8 @@ pub(crate) async fn list_objects(cx: &mut Call, input: ListObjectsInput) -> Resu
     let delimiter = input.delimiter.filter(|delimiter| !delimiter.is_empty());
     let listing = fill(cx, &bucket, Listing::new(&prefix, delimiter.as_deref(), &marker, limit)).await?;
     // Without a delimiter the last key is the next marker, and S3 leaves it to the client to see that.
-    let next_marker = listing.entries.last().filter(|_| listing.is_truncated && delimiter.is_some()).map(|entry| names.write(entry.place()));
+    let next_marker =
+        listing.entries.last().filter(|_| listing.is_truncated && delimiter.is_some()).map(|entry| names.write(entry.place()));
     let is_truncated = listing.is_truncated;
     let (contents, common_prefixes) = shown(&bucket, names, true, listing.entries);
     Ok(ListObjectsOutput {

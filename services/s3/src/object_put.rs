@@ -50,14 +50,12 @@ pub(crate) async fn undo<T>(cx: &Call, result: Result<T, ApiError>) -> Result<T,
 
 /// Entity tag of bytes: their MD5 where the encryption is our own, else something that says nothing of them.
 pub(crate) fn etag(cx: &Call, encryption: &Encryption, staged: &Staged) -> Result<String, ApiError> {
-    match (encryption, staged.digested.md5) {
-        (Encryption::Managed { .. }, Some(md5)) => Ok(hex::encode(md5)),
-        _ => {
-            let mut opaque = [0_u8; 16];
-            cx.random(&mut opaque)?;
-            Ok(hex::encode(opaque))
-        }
+    if let (Encryption::Managed { .. }, Some(md5)) = (encryption, staged.digested.md5) {
+        return Ok(hex::encode(md5));
     }
+    let mut opaque = [0_u8; 16];
+    cx.random(&mut opaque)?;
+    Ok(hex::encode(opaque))
 }
 
 /// Length of the body as the client announced it.

@@ -1,7 +1,8 @@
 //! Tags of objects.
 
 use api_s3::{
-    DeleteObjectTaggingInput, DeleteObjectTaggingOutput, GetObjectTaggingInput, GetObjectTaggingOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
+    DeleteObjectTaggingInput, DeleteObjectTaggingOutput, GetObjectTaggingInput, GetObjectTaggingOutput, PutObjectTaggingInput,
+    PutObjectTaggingOutput,
 };
 use plane::{ApiError, Call};
 
@@ -18,7 +19,14 @@ pub(crate) async fn put_object_tagging(cx: &mut Call, input: PutObjectTaggingInp
     Ok(PutObjectTaggingOutput::default())
 }
 
-async fn replace(cx: &mut Call, bucket: &str, key: &str, version_id: Option<&str>, expected_owner: Option<&str>, tags: Tags) -> Result<(), ApiError> {
+async fn replace(
+    cx: &mut Call,
+    bucket: &str,
+    key: &str,
+    version_id: Option<&str>,
+    expected_owner: Option<&str>,
+    tags: Tags,
+) -> Result<(), ApiError> {
     let bucket = bucket::load(cx, bucket, expected_owner).await?;
     check_version(version_id)?;
     let mut object = find(cx, &bucket, key).await?;

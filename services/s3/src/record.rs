@@ -114,7 +114,6 @@ impl Default for DefaultEncryption {
 
 /// Block Public Access of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names of the API")]
 pub struct PublicAccessBlock {
     pub block_public_acls: bool,
     pub ignore_public_acls: bool,
@@ -124,7 +123,8 @@ pub struct PublicAccessBlock {
 
 impl PublicAccessBlock {
     /// What new buckets have.
-    pub const ALL: Self = Self { block_public_acls: true, ignore_public_acls: true, block_public_policy: true, restrict_public_buckets: true };
+    pub const ALL: Self =
+        Self { block_public_acls: true, ignore_public_acls: true, block_public_policy: true, restrict_public_buckets: true };
 }
 
 /// One sealed run of bytes in the vault. An uploaded object has one, a multipart object one per part.

@@ -54,7 +54,13 @@ pub(crate) fn chunks(body: Option<Body>) -> BoxStream<'static, Result<Bytes, Bod
 }
 
 /// Encrypts a stream into the vault and computes its digests on the way. When this answers, the bytes are durable.
-pub(crate) async fn stage(cx: &Call, bucket: &Bucket, key: &DataKey, source: BoxStream<'static, Result<Bytes, BodyError>>, mut digests: Digests) -> Result<Staged, ApiError> {
+pub(crate) async fn stage(
+    cx: &Call,
+    bucket: &Bucket,
+    key: &DataKey,
+    source: BoxStream<'static, Result<Bytes, BodyError>>,
+    mut digests: Digests,
+) -> Result<Staged, ApiError> {
     let mut size = 0_u64;
     let vault = vault(cx)?;
     let stored = {
@@ -105,7 +111,13 @@ pub(crate) fn release(cx: &mut Call, bucket: &Bucket, blob: &str) -> Result<(), 
 
 /// The bytes of `range` of an object, decrypted as they are read. The first of them are authenticated before this answers, so that a small
 /// damaged object is an error and not a broken connection.
-pub(crate) async fn read(cx: &Call, bucket: &Bucket, key: DataKey, pieces: &[Piece], range: Range<u64>) -> Result<BoxStream<'static, Result<Bytes, BodyError>>, ApiError> {
+pub(crate) async fn read(
+    cx: &Call,
+    bucket: &Bucket,
+    key: DataKey,
+    pieces: &[Piece],
+    range: Range<u64>,
+) -> Result<BoxStream<'static, Result<Bytes, BodyError>>, ApiError> {
     let plan = plan(pieces, range);
     let (vault, key, bucket_id) = (vault(cx)?, Arc::new(key), bucket.id.clone());
     let opened = stream::iter(plan).map(Ok::<_, ObjectError>).and_then(move |(piece, range)| {

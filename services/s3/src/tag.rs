@@ -77,7 +77,10 @@ pub(crate) fn of_input(input: &Value) -> Tags {
     match input.member("Tagging") {
         Some(Value::Str(header)) => pairs(header).unwrap_or_default(),
         Some(tagging) => match tagging.member("TagSet") {
-            Some(Value::List(tags)) => tags.iter().filter_map(|tag| Some((tag.member("Key")?.as_str()?.to_owned(), tag.member("Value")?.as_str()?.to_owned()))).collect(),
+            Some(Value::List(tags)) => tags
+                .iter()
+                .filter_map(|tag| Some((tag.member("Key")?.as_str()?.to_owned(), tag.member("Value")?.as_str()?.to_owned())))
+                .collect(),
             _ => Vec::new(),
         },
         None => Vec::new(),

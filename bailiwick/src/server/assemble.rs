@@ -207,7 +207,7 @@ impl Host for Process {
         self.ephemeral
     }
 
-    fn advance_clock(&self, by_ms: u32) -> Option<i64> {
+    fn advance_clock(&self, by_ms: i64) -> Option<i64> {
         self.clock.as_ref().map(|clock| clock.advance(by_ms))
     }
 

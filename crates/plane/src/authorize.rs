@@ -326,14 +326,7 @@ fn denied_status(protocol: Protocol) -> u16 {
 
 /// A call without credentials to an operation that has no resource policy to allow it.
 fn anonymous(call: &Call) -> ApiError {
-    let (code, status) = match call.protocol {
-        Protocol::Query => ("MissingAuthenticationToken", 403),
-        Protocol::Ec2Query => ("AuthFailure", 401),
-        Protocol::RestXml => return ApiError::new("AccessDenied", "Access Denied").with_status(403),
-        Protocol::RestJson => ("MissingAuthenticationTokenException", 403),
-        Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => ("MissingAuthenticationTokenException", 400),
-    };
-    ApiError::new(code, "Request is missing Authentication Token").with_status(status)
+    crate::authenticate::reply(&sigv4::SignatureError::MissingToken, call.service, call.protocol)
 }
 
 /// The error of a denial, in AWS's words: who, action, resource, which policy type, explicit or implicit.

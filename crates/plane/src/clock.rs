@@ -26,8 +26,8 @@ pub struct ManualClock {
 
 impl ManualClock {
     /// Moves the clock forward and gives the new time.
-    pub fn advance(&self, by_ms: u32) -> i64 {
-        self.offset_ms.fetch_add(i64::from(by_ms), Ordering::SeqCst);
+    pub fn advance(&self, by_ms: i64) -> i64 {
+        self.offset_ms.fetch_add(by_ms.max(0), Ordering::SeqCst);
         self.now_ms()
     }
 }

@@ -198,12 +198,30 @@ fn rest(parts: &RequestParts<'_>, hints: &Hints, host: &HostFacts, mut found: Fo
             return Ok(found.to(service, operation, *protocol, labels));
         }
     }
-    let service = heads.first().and_then(|head| catalog().service(head.id));
+    let service = heads.last().and_then(|head| catalog().service(head.id));
     if service.is_some_and(|service| service.head.id == "s3") {
+        if percent_decode(parts.path.as_bytes()).is_none() {
+            return Err(unknown(service, Protocol::RestXml, "InvalidURI", "Couldn't parse the specified URI.".to_owned(), 400, "", found.region));
+        }
+        if hints.signing_name.is_none()
+            && let Some(identified) = by_path(parts, &found)
+        {
+            return Ok(identified);
+        }
         let message = "The specified method is not allowed against this resource.".to_owned();
         return Err(unknown(service, Protocol::RestXml, "MethodNotAllowed", message, 405, parts.method, found.region));
     }
     Err(unknown(service, Protocol::RestJson, "UnknownOperationException", String::new(), 404, parts.method, found.region))
+}
+
+/// An unsigned request without a telling host: the REST service that has such a path. It goes no further than the error that asks for a
+/// signature, in that service's words.
+fn by_path(parts: &RequestParts<'_>, found: &Found) -> Option<Identified> {
+    let rest_json = catalog().heads().iter().filter(|head| head.protocols.contains(&Protocol::RestJson));
+    rest_json.filter_map(|head| catalog().service(head.id)).find_map(|service| {
+        let (operation, labels) = wire::route_rest(service, parts)?;
+        Some(Found { host_label: None, region: found.region.clone() }.to(service, operation, Protocol::RestJson, labels))
+    })
 }
 
 fn unknown(

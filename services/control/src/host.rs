@@ -15,7 +15,7 @@ pub trait Host: Send + Sync + 'static {
     /// State is kept in memory and gone at exit.
     fn is_ephemeral(&self) -> bool;
     /// Moves the manual clock; gives the new time, milliseconds since 1970. `None`: the clock is the machine's.
-    fn advance_clock(&self, by_ms: u32) -> Option<i64>;
+    fn advance_clock(&self, by_ms: i64) -> Option<i64>;
     /// Makes a further account with generated root keys.
     async fn create_account(&self, account_id: String) -> Result<AccountKeys, ApiError>;
     /// Sets everything back to the state after the bootstrap, with the same root keys.

@@ -1,1 +1,118 @@
-//! bedrock
+//! Amazon Bedrock: guardrails, foundation models and model calls, in front of a model server of the owner's choice.
+//!
+//! What it is: the control plane of guardrails, and the runtime that turns Bedrock's calls (`Converse`, `InvokeModel` and their streams)
+//! into the chat protocol of OpenAI-compatible servers, with the guardrail of the call on both sides of the model.
+//! What it is not: a model. Without a configured upstream an embedded deterministic responder answers, and says so in its name.
+//!
+//! Invariants:
+//! 1. A guardrail that cannot run fails the call; a definition that the engine cannot decide is refused, never stored.
+//! 2. Of a guarded stream nothing leaves before the guard has released it, whatever `streamProcessingMode` says: `async` is treated as
+//!    `sync`, which only ever shows less.
+//! 3. Prompts, answers and definitions never reach a log or an event.
+//! 4. The definition of a guardrail with a KMS key is readable only through that key, for each caller anew.
+//!
+//! ## Recorded only
+//! `requestMetadata` (there is no invocation log yet), `performanceConfig` and `serviceTier` of value `standard` or `default`.
+//!
+//! ## Not supported yet, refused with a `ValidationException`
+//! Denied topics, contextual grounding, automated reasoning, the content categories other than `PROMPT_ATTACK`, images, the tier
+//! STANDARD and guardrail profiles; in messages images, documents, video, audio, search results and tool changes; prompt variables; other
+//! performance and service tiers; models other than those of the upstream (profiles, provisioned, imported and custom models, routers).
+
+mod foundation_model;
+mod guardrail;
+mod model;
+mod refusal;
+mod runtime;
+mod tag;
+mod upstream;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use plane::service::ResourceAccess;
+use plane::{ApiError, Call, Handler, Service, Target, Transaction, handler, streaming_handler};
+use policy::MapContext;
+use wire::Value;
+
+pub use upstream::Upstream;
+
+/// Id of the runtime in the facts, under which its state is found.
+const RUNTIME: &str = "bedrock-runtime";
+
+/// The control plane.
+pub struct Bedrock;
+
+#[async_trait]
+impl Service for Bedrock {
+    fn id(&self) -> &'static str {
+        "bedrock"
+    }
+
+    fn handlers(&self) -> &'static [Handler] {
+        &[
+            handler!("CreateGuardrail", guardrail::draft::create_guardrail),
+            handler!("CreateGuardrailVersion", guardrail::version::create_guardrail_version),
+            handler!("DeleteGuardrail", guardrail::version::delete_guardrail),
+            handler!("GetFoundationModel", foundation_model::get_foundation_model),
+            handler!("GetGuardrail", guardrail::listing::get_guardrail),
+            handler!("ListFoundationModels", foundation_model::list_foundation_models),
+            handler!("ListGuardrails", guardrail::listing::list_guardrails),
+            handler!("ListTagsForResource", tag::list_tags_for_resource),
+            handler!("TagResource", tag::tag_resource),
+            handler!("UntagResource", tag::untag_resource),
+            handler!("UpdateGuardrail", guardrail::draft::update_guardrail),
+        ]
+    }
+
+    async fn resource(&self, tx: &mut Transaction, region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
+        guardrail::access(tx, region, arn).await
+    }
+}
+
+/// The runtime: model calls.
+pub struct BedrockRuntime {
+    state: Arc<runtime::State>,
+}
+
+impl BedrockRuntime {
+    /// A runtime in front of `upstream`. Nothing is contacted before the first call.
+    pub fn new(upstream: Upstream) -> Self {
+        Self { state: Arc::new(runtime::State::new(upstream)) }
+    }
+}
+
+#[async_trait]
+impl Service for BedrockRuntime {
+    fn id(&self) -> &'static str {
+        RUNTIME
+    }
+
+    fn handlers(&self) -> &'static [Handler] {
+        &[
+            handler!("ApplyGuardrail", runtime::apply_guardrail::apply_guardrail),
+            handler!("Converse", runtime::converse::converse),
+            streaming_handler!("ConverseStream", runtime::converse_stream::converse_stream),
+            handler!("InvokeModel", runtime::invoke::invoke_model),
+            streaming_handler!("InvokeModelWithResponseStream", runtime::invoke::invoke_model_with_response_stream),
+        ]
+    }
+
+    async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
+        Ok(model::targets(call, input))
+    }
+
+    fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {
+        model::condition_keys(call, input, keys);
+    }
+
+    fn extension(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(Arc::clone(&self.state) as Arc<dyn Any + Send + Sync>)
+    }
+
+    /// AWS shows of a model call which model and guardrail it named; never what was said.
+    fn request_parameters(&self, call: &Call, input: &Value) -> Option<serde_json::Value> {
+        Some(model::request_parameters(call, input))
+    }
+}

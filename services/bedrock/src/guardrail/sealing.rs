@@ -1,0 +1,121 @@
+//! Definitions at rest: as they are (every record is sealed below), or under a data key of the caller's KMS key.
+
+use std::collections::BTreeMap;
+
+use api_kms::{DataKeySpec, DecryptInput, GenerateDataKeyInput};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use plane::{ApiError, Call};
+use serde::{Deserialize, Serialize};
+use wire::FromValue as _;
+
+use super::definition::Definition;
+use crate::refusal::Refusal;
+
+/// Name of the one pair in the encryption context.
+const CONTEXT: &str = "aws:bedrock:guardrail-arn";
+
+/// A definition as it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Held {
+    Plain(Definition),
+    Sealed(Sealed),
+}
+
+/// A definition under a data key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Sealed {
+    pub(crate) kms_key_arn: String,
+    /// The data key under the KMS key, base64.
+    data_key: String,
+    /// Base64.
+    nonce: String,
+    /// AES-256-GCM over the definition's JSON, bound to the guardrail's ARN; base64.
+    ciphertext: String,
+}
+
+impl Held {
+    pub(crate) fn kms_key_arn(&self) -> Option<&str> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Sealed(sealed) => Some(&sealed.kms_key_arn),
+        }
+    }
+}
+
+fn context(arn: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(CONTEXT.to_owned(), arn.to_owned())])
+}
+
+/// Seals a definition under the caller's KMS key, asked for a data key in the caller's name.
+pub(crate) async fn seal(cx: &mut Call, arn: &str, kms_key_id: Option<&str>, definition: Definition) -> Result<Held, ApiError> {
+    let Some(kms_key_id) = kms_key_id else { return Ok(Held::Plain(definition)) };
+    let answer = cx
+        .forward(GenerateDataKeyInput {
+            key_id: kms_key_id.to_owned(),
+            encryption_context: Some(context(arn)),
+            number_of_bytes: None,
+            key_spec: Some(DataKeySpec::Aes256),
+            grant_tokens: None,
+            recipient: None,
+            dry_run: None,
+        })
+        .await?;
+    let (Some(plaintext), Some(ciphertext), Some(kms_key_arn)) = (answer.plaintext, answer.ciphertext_blob, answer.key_id) else {
+        return Err(ApiError::internal(&"a data key came incomplete"));
+    };
+    let json = serde_json::to_vec(&definition)?;
+    let (nonce, sealed) = encrypt(&plaintext, arn, json).map_err(|error| ApiError::internal(&error))?;
+    Ok(Held::Sealed(Sealed {
+        kms_key_arn,
+        data_key: STANDARD.encode(ciphertext),
+        nonce: STANDARD.encode(nonce),
+        ciphertext: STANDARD.encode(sealed),
+    }))
+}
+
+/// The definition; one under a KMS key is opened in the caller's name.
+pub(crate) async fn open(cx: &mut Call, arn: &str, held: Held) -> Result<Definition, ApiError> {
+    let sealed = match held {
+        Held::Plain(definition) => return Ok(definition),
+        Held::Sealed(sealed) => sealed,
+    };
+    let decoded = |text: &str| STANDARD.decode(text).map_err(|error| ApiError::internal(&error));
+    let mut input = DecryptInput::from_value(wire::Value::Struct(wire::Struct::new())).map_err(|error| ApiError::internal(&error))?;
+    input.ciphertext_blob = Some(Bytes::from(decoded(&sealed.data_key)?));
+    input.encryption_context = Some(context(arn));
+    input.key_id = Some(sealed.kms_key_arn.clone());
+    let plaintext = cx.forward(input).await?.plaintext.ok_or(Refusal::Sealed)?;
+    let json = decrypt(&plaintext, arn, &decoded(&sealed.nonce)?, decoded(&sealed.ciphertext)?).map_err(|_| Refusal::Sealed)?;
+    Ok(serde_json::from_slice(&json)?)
+}
+
+type Unspecified = aws_lc_rs::error::Unspecified;
+
+fn encrypt(key: &[u8], arn: &str, mut plaintext: Vec<u8>) -> Result<([u8; NONCE_LEN], Vec<u8>), Unspecified> {
+    let nonce = RandomizedNonceKey::new(&AES_256_GCM, key)?.seal_in_place_append_tag(Aad::from(arn), &mut plaintext)?;
+    Ok((*nonce.as_ref(), plaintext))
+}
+
+fn decrypt(key: &[u8], arn: &str, nonce: &[u8], mut ciphertext: Vec<u8>) -> Result<Vec<u8>, Unspecified> {
+    let nonce = Nonce::try_assume_unique_for_key(nonce)?;
+    let length = RandomizedNonceKey::new(&AES_256_GCM, key)?.open_in_place(nonce, Aad::from(arn), &mut ciphertext)?.len();
+    ciphertext.truncate(length);
+    Ok(ciphertext)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_definition_opens_only_with_its_key_and_arn() {
+        let (nonce, sealed) = encrypt(&[7; 32], "arn:a", b"definition".to_vec()).unwrap();
+        assert!(!sealed.windows(10).any(|window| window == b"definition"));
+        assert_eq!(decrypt(&[7; 32], "arn:a", &nonce, sealed.clone()).unwrap(), b"definition");
+        assert!(decrypt(&[7; 32], "arn:b", &nonce, sealed.clone()).is_err());
+        assert!(decrypt(&[8; 32], "arn:a", &nonce, sealed).is_err());
+    }
+}

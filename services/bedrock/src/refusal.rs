@@ -1,0 +1,62 @@
+//! Why Bedrock refuses a call, in its own codes and words.
+
+use plane::ApiError;
+
+/// A refusal that is the caller's to mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("The provided model identifier is invalid.")]
+    Model,
+    #[error("The model arn provided is not found.")]
+    ModelNotFound,
+    #[error("The guardrail identifier or version provided in the request does not exist.")]
+    GuardrailOfCall,
+    #[error("The guardrail `{0}` does not exist.")]
+    Guardrail(String),
+    #[error("Version `{version}` of the guardrail `{id}` does not exist.")]
+    GuardrailVersion { id: String, version: String },
+    #[error("The guardrail identifier and the guardrail version must be given together.")]
+    GuardrailPair,
+    #[error("Another guardrail in your account already has this name.")]
+    GuardrailName,
+    #[error("The resource `{0}` does not exist.")]
+    Resource(String),
+    #[error("{what} is not supported yet by this server, so it is refused rather than ignored")]
+    Unsupported { what: String },
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    TooManyTags(String),
+    #[error("The KMS key of the guardrail did not open its definition.")]
+    Sealed,
+}
+
+impl Refusal {
+    pub(crate) fn unsupported(what: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into() }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(message.into())
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::ModelNotFound | Self::Guardrail(_) | Self::GuardrailVersion { .. } | Self::Resource(_) => "ResourceNotFoundException",
+            Self::GuardrailName => "ConflictException",
+            Self::TooManyTags(_) => "TooManyTagsException",
+            Self::Model
+            | Self::GuardrailOfCall
+            | Self::GuardrailPair
+            | Self::Unsupported { .. }
+            | Self::Invalid(_)
+            | Self::Sealed => "ValidationException",
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code(), refusal.to_string())
+    }
+}

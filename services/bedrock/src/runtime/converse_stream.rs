@@ -1,0 +1,158 @@
+//! `ConverseStream`: the answer while it is written.
+//!
+//! Source: Bedrock API reference, `ConverseStream`. `streamProcessingMode` `async` is treated as `sync`: nothing leaves unguarded.
+
+use api_bedrock_runtime::{
+    ContentBlockDelta, ContentBlockDeltaEvent, ContentBlockStart, ContentBlockStartEvent, ContentBlockStopEvent, ConversationRole,
+    ConverseStreamEvent, ConverseStreamInput, ConverseStreamMetadataEvent, ConverseStreamMetrics, ConverseStreamOutput, ConverseStreamTrace,
+    GuardrailStreamProcessingMode, MessageStartEvent, MessageStopEvent, ToolUseBlockDelta, ToolUseBlockStart,
+};
+use plane::service::Streaming;
+use plane::{ApiError, Call};
+use wire::{IntoValue as _, Value};
+
+use super::converse::{Conversation, token_usage, trace_of};
+use super::screen::Screen;
+use super::stream::{Ending, Script, Step, begin};
+use super::{elapsed_ms, state};
+use crate::refusal::Refusal;
+
+pub(crate) async fn converse_stream(cx: &mut Call, input: ConverseStreamInput) -> Result<Streaming<ConverseStreamOutput>, ApiError> {
+    let start = std::time::Instant::now();
+    let config = input.guardrail_config.unwrap_or_default();
+    if let Some(GuardrailStreamProcessingMode::Other(other)) = &config.stream_processing_mode {
+        return Err(Refusal::invalid(format!("`{other}` is not a stream processing mode.")).into());
+    }
+    let prompt = Conversation {
+        messages: input.messages,
+        system: input.system,
+        inference: input.inference_config,
+        tools: input.tool_config,
+        further: input.additional_model_request_fields,
+        response_paths: input.additional_model_response_field_paths,
+        has_variables: input.prompt_variables.is_some(),
+        performance: input.performance_config,
+        tier: input.service_tier,
+        output: input.output_config,
+    }
+    .into_prompt()?;
+    let state = state(cx)?;
+    let model = state.model(&cx.region, &input.model_id).await?;
+    let trace = trace_of(config.trace.as_ref())?;
+    let screen = Screen::of_call(cx, config.guardrail_identifier.as_deref(), config.guardrail_version.as_deref(), trace).await?;
+    let script = Events { start, index: 0, open: Open::Nothing };
+    let body = begin(cx, &state, prompt.to_model(model), screen, script).await?;
+    Ok(Streaming { output: ConverseStreamOutput {}, body, status: None })
+}
+
+/// The content block that is being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    Nothing,
+    Text,
+    Tool,
+}
+
+/// Writes the events of `ConverseStream`.
+struct Events {
+    start: std::time::Instant,
+    index: i32,
+    open: Open,
+}
+
+impl Events {
+    fn close(&mut self, events: &mut Vec<Value>) {
+        if self.open != Open::Nothing {
+            let stop = ContentBlockStopEvent { content_block_index: self.index };
+            events.push(ConverseStreamEvent::ContentBlockStop(stop).into_value());
+            self.index = self.index.saturating_add(1);
+            self.open = Open::Nothing;
+        }
+    }
+
+    fn delta(&self, delta: ContentBlockDelta) -> Value {
+        ConverseStreamEvent::ContentBlockDelta(ContentBlockDeltaEvent { delta, content_block_index: self.index }).into_value()
+    }
+}
+
+impl Script for Events {
+    fn begin(&mut self) -> Vec<Value> {
+        vec![ConverseStreamEvent::MessageStart(MessageStartEvent { role: ConversationRole::Assistant }).into_value()]
+    }
+
+    fn step(&mut self, step: Step) -> Vec<Value> {
+        let mut events = Vec::new();
+        match step {
+            Step::Text(text) => {
+                if self.open == Open::Tool {
+                    self.close(&mut events);
+                }
+                self.open = Open::Text;
+                events.push(self.delta(ContentBlockDelta::Text(text)));
+            }
+            Step::ToolStart { id, name } => {
+                self.close(&mut events);
+                self.open = Open::Tool;
+                let start = ContentBlockStart::ToolUse(ToolUseBlockStart { tool_use_id: id, name, type_: None });
+                let start = ContentBlockStartEvent { start, content_block_index: self.index };
+                events.push(ConverseStreamEvent::ContentBlockStart(start).into_value());
+            }
+            Step::ToolInput(input) => events.push(self.delta(ContentBlockDelta::ToolUse(ToolUseBlockDelta { input }))),
+        }
+        events
+    }
+
+    fn end(&mut self, ending: Ending) -> Vec<Value> {
+        let mut events = Vec::new();
+        self.close(&mut events);
+        let stop = MessageStopEvent { stop_reason: ending.stop.converse(), additional_model_response_fields: None };
+        events.push(ConverseStreamEvent::MessageStop(stop).into_value());
+        let metadata = ConverseStreamMetadataEvent {
+            usage: token_usage(ending.tokens),
+            metrics: ConverseStreamMetrics { latency_ms: elapsed_ms(self.start) },
+            trace: ending.trace.map(|guardrail| ConverseStreamTrace { guardrail: Some(guardrail), prompt_router: None }),
+            performance_config: None,
+            service_tier: None,
+        };
+        events.push(ConverseStreamEvent::Metadata(metadata).into_value());
+        events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::exchange::{Stop, Tokens};
+    use super::*;
+
+    #[test]
+    fn blocks_open_and_close_in_order() {
+        let mut script = Events { start: std::time::Instant::now(), index: 0, open: Open::Nothing };
+        let mut events = script.begin();
+        for step in [
+            Step::Text("a".to_owned()),
+            Step::Text("b".to_owned()),
+            Step::ToolStart { id: "t".to_owned(), name: "n".to_owned() },
+            Step::ToolInput("{}".to_owned()),
+        ] {
+            events.extend(script.step(step));
+        }
+        events.extend(script.end(Ending { stop: Stop::ToolUse, tokens: Tokens::default(), intervened: false, trace: None }));
+        let names: Vec<String> = events
+            .iter()
+            .map(|event| {
+                let (name, content) = event.as_struct().unwrap().iter().next().unwrap();
+                match content.member("contentBlockIndex") {
+                    Some(Value::Int(index)) => format!("{name} {index}"),
+                    _ => name.to_owned(),
+                }
+            })
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "messageStart", "contentBlockDelta 0", "contentBlockDelta 0", "contentBlockStop 0", "contentBlockStart 1", "contentBlockDelta 1",
+                "contentBlockStop 1", "messageStop", "metadata",
+            ]
+        );
+    }
+}

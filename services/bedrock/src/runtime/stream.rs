@@ -1,0 +1,441 @@
+//! Streamed answers: the upstream's events in, the caller's frames out, with the guardrail between them.
+
+use std::sync::Arc;
+
+use api_bedrock_runtime::GuardrailTraceAssessment;
+use bytes::Bytes;
+use facts::{Protocol, Service, ShapeId, ShapeKind};
+use futures_util::stream::poll_fn;
+use guard::{Direction, Segment, StreamGuard};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use outbound::ResponseBody;
+use plane::body::{Body, BodyError};
+use plane::{ApiError, Call};
+use tokio::sync::mpsc;
+use wire::{ErrorReply, Value};
+
+use super::State;
+use super::exchange::{Answer, Stop, Tokens};
+use super::prompt::Prompt;
+use super::screen::{Screen, Screened, too_long};
+use crate::upstream::chat::{ChatChunk, ChatUsage};
+use crate::upstream::sse::EventParser;
+use crate::upstream::{model_error, outbound_error};
+
+/// Frames that wait for a slow caller; then the upstream waits too.
+const FRAMES: usize = 64;
+/// The data of the last event of a chat stream.
+const DONE: &str = "[DONE]";
+
+/// A step of an answer that may be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Step {
+    Text(String),
+    ToolStart { id: String, name: String },
+    ToolInput(String),
+}
+
+/// How an answer ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ending {
+    pub(crate) stop: Stop,
+    pub(crate) tokens: Tokens,
+    pub(crate) intervened: bool,
+    pub(crate) trace: Option<GuardrailTraceAssessment>,
+}
+
+/// Writes steps in the form of an operation. Each value is an event of the operation's union.
+pub(crate) trait Script: Send + 'static {
+    fn begin(&mut self) -> Vec<Value>;
+    fn step(&mut self, step: Step) -> Vec<Value>;
+    fn end(&mut self, ending: Ending) -> Vec<Value>;
+}
+
+/// Makes steps of the upstream's chunks. Text goes through the guard first.
+pub(crate) struct Reader<'g> {
+    screen: Option<&'g Screen>,
+    guard: Option<StreamGuard<'g>>,
+    /// What the model wrote, and what of it is shown.
+    written: String,
+    shown: String,
+    blocked: bool,
+    in_tool: Option<i32>,
+    called_tool: bool,
+    stop: Option<Stop>,
+    usage: Option<ChatUsage>,
+}
+
+impl<'g> Reader<'g> {
+    pub(crate) fn new(screen: Option<&'g Screen>) -> Self {
+        Self {
+            screen,
+            guard: screen.map(|screen| StreamGuard::new(&screen.guardrail)),
+            written: String::new(),
+            shown: String::new(),
+            blocked: false,
+            in_tool: None,
+            called_tool: false,
+            stop: None,
+            usage: None,
+        }
+    }
+
+    /// Whether the guardrail has ended the answer.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    pub(crate) fn read(&mut self, chunk: ChatChunk) -> Result<Vec<Step>, ApiError> {
+        let mut steps = Vec::new();
+        if chunk.error.is_some() {
+            return Err(stream_error("the model server broke the answer off"));
+        }
+        self.usage = chunk.usage.or(self.usage);
+        let Some(choice) = chunk.choices.into_iter().next() else { return Ok(steps) };
+        if let Some(text) = choice.delta.content.filter(|text| !text.is_empty()) {
+            self.text(&text, &mut steps)?;
+        }
+        for call in choice.delta.tool_calls.into_iter().flatten() {
+            if self.blocked {
+                break;
+            }
+            if self.in_tool != Some(call.index) {
+                self.release(&mut steps)?;
+                if self.blocked {
+                    break;
+                }
+                self.in_tool = Some(call.index);
+                self.called_tool = true;
+                let id = call.id.unwrap_or_else(|| format!("call_{}", call.index));
+                steps.push(Step::ToolStart { id, name: call.function.name.unwrap_or_default() });
+            }
+            if let Some(input) = call.function.arguments.filter(|input| !input.is_empty()) {
+                steps.push(Step::ToolInput(input));
+            }
+        }
+        if choice.finish_reason.is_some() {
+            self.stop = Some(Stop::of(choice.finish_reason.as_deref(), choice.stop_reason.as_ref()));
+        }
+        Ok(steps)
+    }
+
+    fn text(&mut self, text: &str, steps: &mut Vec<Step>) -> Result<(), ApiError> {
+        if self.blocked {
+            return Ok(());
+        }
+        self.in_tool = None;
+        let Some(screen) = self.screen else {
+            self.shown.push_str(text);
+            steps.push(Step::Text(text.to_owned()));
+            return Ok(());
+        };
+        self.written.push_str(text);
+        let guard = self.guard.get_or_insert_with(|| StreamGuard::new(&screen.guardrail));
+        let step = guard.push(text).map_err(|error| too_long(&error))?;
+        self.show(step, steps);
+        Ok(())
+    }
+
+    fn show(&mut self, step: guard::StreamStep, steps: &mut Vec<Step>) {
+        self.blocked |= step.is_blocked;
+        if !step.text.is_empty() {
+            self.shown.push_str(&step.text);
+            steps.push(Step::Text(step.text));
+        }
+    }
+
+    /// Everything that the guard still holds.
+    fn release(&mut self, steps: &mut Vec<Step>) -> Result<(), ApiError> {
+        if let Some(guard) = self.guard.take()
+            && !self.blocked
+        {
+            let step = guard.finish().map_err(|error| too_long(&error))?;
+            self.show(step, steps);
+        }
+        Ok(())
+    }
+
+    /// Ends the answer. `asked` is the length of the prompt, for upstreams that do not count; `input` what the guardrail said about it.
+    pub(crate) fn finish(mut self, asked: usize, input: Option<&Screened>) -> Result<(Vec<Step>, Ending), ApiError> {
+        let mut steps = Vec::new();
+        self.release(&mut steps)?;
+        let changed = self.screen.is_some() && self.shown != self.written;
+        let stop = match self.stop {
+            _ if self.blocked || (changed && !self.called_tool) => Stop::Guardrail,
+            Some(Stop::EndTurn) | None if self.called_tool => Stop::ToolUse,
+            Some(stop) => stop,
+            None => Stop::EndTurn,
+        };
+        let trace = match self.screen {
+            Some(screen) if !self.written.is_empty() => {
+                let output = screen.run(Direction::Output, &[Segment { text: &self.written, qualifiers: &[] }])?;
+                screen.trace(input, Some(&output), changed.then_some(&self.written))
+            }
+            Some(screen) => screen.trace(input, None, None),
+            None => None,
+        };
+        let said = self.written.chars().count().max(self.shown.chars().count());
+        let tokens = self.usage.map_or_else(|| Tokens::estimated(asked, said), Tokens::counted);
+        let intervened = self.blocked || changed || input.is_some_and(Screened::intervened);
+        Ok((steps, Ending { stop, tokens, intervened, trace }))
+    }
+}
+
+/// A failure inside a stream.
+fn stream_error(message: &str) -> ApiError {
+    ApiError::new("ModelStreamErrorException", message).with_status(424)
+}
+
+/// Encodes events as frames.
+#[derive(Clone, Copy)]
+struct Framer {
+    protocol: Protocol,
+    service: &'static Service,
+    union: ShapeId,
+}
+
+impl Framer {
+    fn of(cx: &Call) -> Result<Self, ApiError> {
+        let missing = || ApiError::internal(&"the operation has no event stream");
+        let output = cx.operation.output.ok_or_else(missing)?;
+        let is_stream = |id: ShapeId| matches!(cx.service.shape(id).kind, ShapeKind::Structure { event_stream: true, .. });
+        let member = cx.service.members(output).iter().find(|member| is_stream(member.shape)).ok_or_else(missing)?;
+        Ok(Self { protocol: cx.protocol, service: cx.service, union: member.shape })
+    }
+
+    fn event(self, event: &Value) -> Result<Bytes, ApiError> {
+        let frame = wire::event::encode_event(self.protocol, self.service, self.union, event);
+        frame.map(Bytes::from).map_err(|error| ApiError::internal(&error))
+    }
+
+    fn exception(self, error: &ApiError) -> Option<Bytes> {
+        // Inside a stream only these can be told; others are the nearest of them.
+        let code = match error.code.as_ref() {
+            "ModelErrorException" | "ModelStreamErrorException" => "ModelStreamErrorException",
+            "ModelTimeoutException" if self.knows("ModelTimeoutException") => "ModelTimeoutException",
+            "ModelTimeoutException" => "ModelStreamErrorException",
+            "ValidationException" => "ValidationException",
+            "ThrottlingException" => "ThrottlingException",
+            "ServiceUnavailableException" => "ServiceUnavailableException",
+            _ => "InternalServerException",
+        };
+        let reply = ErrorReply {
+            code: code.to_owned(),
+            message: error.message.clone(),
+            status: error.status.unwrap_or(400),
+            sender_fault: code == "ValidationException",
+            members: Vec::new(),
+        };
+        wire::event::encode_exception(self.protocol, self.service, self.union, &reply).ok().map(Bytes::from)
+    }
+
+    fn knows(self, shape: &str) -> bool {
+        self.service.members(self.union).iter().any(|member| self.service.shape(member.shape).name == shape)
+    }
+}
+
+/// Begins a streamed exchange. What fails before the upstream begins its answer is an error of the call; later it is an event of the stream.
+pub(crate) async fn begin(
+    cx: &Call,
+    state: &Arc<State>,
+    mut prompt: Prompt,
+    screen: Option<Screen>,
+    mut script: impl Script,
+) -> Result<Body, ApiError> {
+    let framer = Framer::of(cx)?;
+    let input = screen.as_ref().map(|screen| prompt.screen(screen)).transpose()?;
+    if let (Some(screen), Some(input)) = (&screen, &input)
+        && input.assessment.is_blocked
+    {
+        let frames = blocked(&mut script, Answer::blocked(screen, input)).iter().map(|event| framer.event(event)).collect::<Result<Vec<_>, _>>()?;
+        return Ok(plane::body::full(frames.concat()));
+    }
+    let request = prompt.into_request(true);
+    let asked = request.messages.iter().filter_map(|message| message.content.as_ref()).map(|text| text.chars().count()).sum();
+    let upstream = state.upstream.chat_stream(&request).await?;
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(FRAMES);
+    tokio::spawn(async move {
+        let running = run(upstream, screen.as_ref(), input.as_ref(), asked, &mut script, framer, &sender);
+        let ended = tokio::select! {
+            ended = running => ended,
+            // Nobody listens any more: the upstream's answer is dropped, and with it the connection.
+            () = sender.closed() => Ok(()),
+        };
+        if let Err(error) = ended
+            && let Some(frame) = framer.exception(&error)
+        {
+            // The caller may have gone.
+            let _ = sender.send(frame).await;
+        }
+    });
+    let frames = poll_fn(move |context| receiver.poll_recv(context).map(|frame| frame.map(|bytes| Ok::<_, BodyError>(Frame::data(bytes)))));
+    Ok(StreamBody::new(frames).boxed())
+}
+
+/// The events of an answer that is the blocked message.
+fn blocked(script: &mut impl Script, answer: Answer) -> Vec<Value> {
+    let mut events = script.begin();
+    events.extend(script.step(Step::Text(answer.text.unwrap_or_default())));
+    events.extend(script.end(Ending { stop: answer.stop, tokens: answer.tokens, intervened: true, trace: answer.trace }));
+    events
+}
+
+async fn run(
+    mut upstream: ResponseBody,
+    screen: Option<&Screen>,
+    input: Option<&Screened>,
+    asked: usize,
+    script: &mut impl Script,
+    framer: Framer,
+    sender: &mpsc::Sender<Bytes>,
+) -> Result<(), ApiError> {
+    let mut reader = Reader::new(screen);
+    let mut parser = EventParser::default();
+    send(sender, framer, script.begin()).await?;
+    'answer: while let Some(bytes) = upstream.next().await.map_err(|error| outbound_error(&error))? {
+        for event in parser.push(&bytes).map_err(|error| stream_error(&error.to_string()))? {
+            if event.trim() == DONE {
+                break 'answer;
+            }
+            let chunk: ChatChunk = serde_json::from_str(&event).map_err(|_| model_error(None, "an event of the model server cannot be read"))?;
+            for step in reader.read(chunk)? {
+                send(sender, framer, script.step(step)).await?;
+            }
+            if reader.is_blocked() {
+                break 'answer;
+            }
+        }
+    }
+    drop(upstream);
+    let (steps, ending) = reader.finish(asked, input)?;
+    for step in steps {
+        send(sender, framer, script.step(step)).await?;
+    }
+    send(sender, framer, script.end(ending)).await
+}
+
+async fn send(sender: &mpsc::Sender<Bytes>, framer: Framer, events: Vec<Value>) -> Result<(), ApiError> {
+    for event in events {
+        // A caller that has gone is noticed by the one who waits for it.
+        let _ = sender.send(framer.event(&event)?).await;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::guardrail::definition::tests::masking;
+    use crate::runtime::screen::Trace;
+    use crate::upstream::chat::{CalledFunctionDelta, ChunkChoice, ChunkDelta, ToolCallDelta};
+
+    fn text_chunk(text: &str) -> ChatChunk {
+        let delta = ChunkDelta { content: Some(text.to_owned()), tool_calls: None };
+        ChatChunk { choices: vec![ChunkChoice { delta, ..ChunkChoice::default() }], ..ChatChunk::default() }
+    }
+
+    fn read_all(screen: Option<&Screen>, chunks: Vec<ChatChunk>) -> (Vec<Step>, Ending) {
+        let mut reader = Reader::new(screen);
+        let mut steps = Vec::new();
+        for chunk in chunks {
+            steps.extend(reader.read(chunk).unwrap());
+            if reader.is_blocked() {
+                break;
+            }
+        }
+        let (rest, ending) = reader.finish(8, None).unwrap();
+        steps.extend(rest);
+        (steps, ending)
+    }
+
+    fn joined(steps: &[Step]) -> String {
+        steps.iter().map(|step| if let Step::Text(text) = step { text.as_str() } else { "" }).collect()
+    }
+
+    #[test]
+    fn without_a_guardrail_text_passes_at_once() {
+        let mut last = text_chunk("b");
+        last.choices[0].finish_reason = Some("length".to_owned());
+        last.usage = Some(ChatUsage { prompt_tokens: 5, completion_tokens: 6 });
+        let (steps, ending) = read_all(None, vec![text_chunk("a"), last]);
+        assert_eq!(steps, [Step::Text("a".to_owned()), Step::Text("b".to_owned())]);
+        assert_eq!(ending, Ending { stop: Stop::MaxTokens, tokens: Tokens { input: 5, output: 6 }, intervened: false, trace: None });
+    }
+
+    #[test]
+    fn held_text_comes_before_a_tool_call() {
+        let screen = Screen::for_test(&masking(), Trace::Enabled);
+        let call = |id: Option<&str>, arguments: &str| ChatChunk {
+            choices: vec![ChunkChoice {
+                delta: ChunkDelta {
+                    content: None,
+                    tool_calls: Some(vec![ToolCallDelta {
+                        index: 0,
+                        id: id.map(str::to_owned),
+                        function: CalledFunctionDelta { name: id.map(|_| "weather".to_owned()), arguments: Some(arguments.to_owned()) },
+                    }]),
+                },
+                ..ChunkChoice::default()
+            }],
+            ..ChatChunk::default()
+        };
+        let (steps, ending) = read_all(Some(&screen), vec![text_chunk("I ask a@example.com"), call(Some("t1"), ""), call(None, "{}")]);
+        assert_eq!(
+            steps,
+            [
+                Step::Text("I ask {EMAIL}".to_owned()),
+                Step::ToolStart { id: "t1".to_owned(), name: "weather".to_owned() },
+                Step::ToolInput("{}".to_owned()),
+            ]
+        );
+        assert_eq!((ending.stop, ending.intervened), (Stop::ToolUse, true));
+    }
+
+    #[test]
+    fn a_blocked_stream_ends_with_the_message() {
+        let screen = Screen::for_test(&masking(), Trace::Enabled);
+        let (steps, ending) = read_all(Some(&screen), vec![text_chunk("this is forbid"), text_chunk("den, and more")]);
+        assert_eq!(joined(&steps), "out");
+        assert_eq!((ending.stop, ending.intervened), (Stop::Guardrail, true));
+        assert_eq!(ending.trace.unwrap().model_output, Some(vec!["this is forbidden, and more".to_owned()]));
+    }
+
+    #[test]
+    fn an_error_inside_the_stream_is_one() {
+        let chunk = ChatChunk { error: Some(serde_json::json!({ "message": "x" })), ..ChatChunk::default() };
+        assert_eq!(Reader::new(None).read(chunk).unwrap_err().code, "ModelStreamErrorException");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn masking_in_pieces_is_masking_as_a_whole(
+            words in proptest::collection::vec(
+                prop_oneof![
+                    Just("plain"), Just("words, and"), Just("jane.doe@example.com"), Just("4111 1111 1111 1111"), Just("é😀"), Just("card:"), Just("x@y"),
+                ],
+                0..120,
+            ),
+            cuts in proptest::collection::vec(0usize..2000, 0..20),
+        ) {
+            let text = words.join(" ");
+            let screen = Screen::for_test(&masking(), Trace::Disabled);
+            let whole = screen.run(Direction::Output, &[Segment { text: &text, qualifiers: &[] }]).unwrap();
+            let whole = whole.assessment.outputs.first().cloned().unwrap_or_else(|| text.clone());
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).filter(|cut| text.is_char_boundary(*cut)).collect();
+            cuts.sort_unstable();
+            let mut pieces = Vec::new();
+            let mut from = 0;
+            for cut in cuts {
+                pieces.push(text_chunk(&text[from..cut]));
+                from = cut;
+            }
+            pieces.push(text_chunk(&text[from..]));
+            let (steps, _) = read_all(Some(&screen), pieces);
+            prop_assert_eq!(joined(&steps), whole);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
 use bytes::Bytes;
 use facts::{Operation, Protocol, Service, catalog};
 use http::header::{HeaderName, HeaderValue};
@@ -103,6 +104,10 @@ impl Client {
         let headers = request.headers_mut();
         for (name, value) in encoded.headers {
             headers.append(header_name(&name)?, header_value(&value)?);
+        }
+        if operation.checksum_required {
+            let digest = hex::decode(sigv4::sha256_hex(&body)).map_err(|error| ClientError::Request(error.to_string()))?;
+            headers.insert("x-amz-checksum-sha256", header_value(&base64::engine::general_purpose::STANDARD.encode(digest))?);
         }
         headers.insert("host", header_value(&self.authority)?);
         headers.insert("content-length", HeaderValue::from(body.len()));

@@ -9,6 +9,9 @@ use wire::Value;
 
 use crate::{reply, text};
 
+/// A call, with those that services made for its caller.
+const CALLS_OF_A_REQUEST: usize = 50;
+
 fn document(json: serde_json::Value) -> Value {
     Value::Document(json)
 }
@@ -26,12 +29,14 @@ pub(crate) async fn explain_request(cx: &mut Call, input: Value) -> Result<Reply
     };
     let mut found: Vec<trail::Entry> = Vec::new();
     for region in cx.plane.regions.iter() {
-        let page = lookup(region.store.as_ref(), &cx.plane.sealer(), &filter, None, 2).await.map_err(|error| ApiError::internal(&error))?;
+        let limit = if wants_last { 1 } else { CALLS_OF_A_REQUEST };
+        let page = lookup(region.store.as_ref(), &cx.plane.sealer(), &filter, None, limit).await.map_err(|error| ApiError::internal(&error))?;
         found.extend(page.entries);
     }
-    // A call that a service made for the caller bears the same request id; the refused one is the one to explain.
-    found.sort_by_key(|entry| (entry.is_denied(), entry.record.event_time.clone()));
-    let Some(entry) = found.pop() else {
+    // Newest first within a region. A call that a service made for the caller bears the same request id; the refused one is the one to
+    // explain.
+    let newest = found.into_iter().rev().max_by_key(|entry| (entry.is_denied(), entry.record.event_time.clone()));
+    let Some(entry) = newest else {
         let message = if wants_last {
             "no denied call is recorded".to_owned()
         } else {

@@ -8,6 +8,7 @@ import re
 import uuid
 
 import pytest
+from botocore.config import Config
 
 from bailiwick_server import Account, allow, deny, document, new_account_id, raises
 
@@ -744,7 +745,7 @@ def test_rotations_on_demand_are_counted(kms, key):
     assert len(kms.list_key_rotations(KeyId=key["KeyId"])["Rotations"]) == 25
 
 
-def test_rotation_schedule(kms, key):
+def test_rotation_schedule(account, kms, key):
     status = kms.get_key_rotation_status(KeyId=key["KeyId"])
     assert status["KeyRotationEnabled"] is False and "NextRotationDate" not in status
     kms.enable_key_rotation(KeyId=key["KeyId"])
@@ -752,8 +753,9 @@ def test_rotation_schedule(kms, key):
     assert status["KeyRotationEnabled"] is True and status["RotationPeriodInDays"] == 365
     kms.enable_key_rotation(KeyId=key["KeyId"], RotationPeriodInDays=90)
     assert kms.get_key_rotation_status(KeyId=key["KeyId"])["RotationPeriodInDays"] == 90
-    with raises("ValidationException"):
-        kms.enable_key_rotation(KeyId=key["KeyId"], RotationPeriodInDays=89)
+    unchecked = account.client("kms", config=Config(parameter_validation=False))
+    with raises("ValidationException", message="greater than or equal to 90"):
+        unchecked.enable_key_rotation(KeyId=key["KeyId"], RotationPeriodInDays=89)
     kms.disable_key_rotation(KeyId=key["KeyId"])
     assert kms.get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"] is False
 
@@ -877,3 +879,10 @@ def test_events_name_the_key_and_hide_what_is_secret(account, bailiwick, kms):
     (event,) = account.events(EventName="Encrypt")
     assert event["requestParameters"]["encryptionContext"] == {"app": "chat"} and event["readOnly"] is True
     assert event["responseElements"] is None
+    grant = kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=root_arn(account), Operations=["Decrypt"])
+    kms.retire_grant(GrantToken=grant["GrantToken"])
+    bailiwick.flush()
+    (event,) = account.events(EventName="CreateGrant")
+    assert event["responseElements"] == {"grantId": grant["GrantId"], "keyId": key["Arn"]}
+    for event in account.events():
+        assert grant["GrantToken"] not in json.dumps(event)

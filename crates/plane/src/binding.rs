@@ -28,12 +28,22 @@ pub(crate) fn targets(call: &Call, input: &Value) -> Result<Vec<Target>, ApiErro
 
 /// Whether the input member that the authorization hangs on is there (or not there).
 fn applies(authorization: &Authorization, input: &Value) -> bool {
-    let present = |member: &str| values(input, member).is_some_and(|values| !values.is_empty());
+    let present = |member: &str| at(input, member).into_iter().any(is_given);
     authorization.when_present.is_none_or(present) && authorization.when_absent.is_none_or(|member| !present(member))
 }
 
-/// Values behind a member path; a list on the way gives each item's.
-fn values(input: &Value, path: &str) -> Option<Vec<String>> {
+/// Whether a member says something: an empty list or map does not, a list of structures (`Tags`) does.
+fn is_given(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::List(items) => !items.is_empty(),
+        Value::Map(entries) => !entries.is_empty(),
+        _ => true,
+    }
+}
+
+/// The values at a member path; a list on the way gives each item's.
+fn at<'a>(input: &'a Value, path: &str) -> Vec<&'a Value> {
     let mut level = vec![input];
     for name in path.split('.') {
         let mut next = Vec::new();
@@ -45,8 +55,13 @@ fn values(input: &Value, path: &str) -> Option<Vec<String>> {
         }
         level = next;
     }
+    level
+}
+
+/// Texts at a member path, as ARNs are filled with them.
+fn values(input: &Value, path: &str) -> Option<Vec<String>> {
     let mut found = Vec::new();
-    for value in level {
+    for value in at(input, path) {
         match value {
             Value::List(items) => found.extend(items.iter().filter_map(text)),
             Value::Map(entries) => found.extend(entries.iter().map(|(key, _)| key.clone())),
@@ -83,4 +98,31 @@ fn tag(item: &Value) -> Option<(String, String)> {
 /// Tag keys that the input wants to remove.
 pub(crate) fn tag_keys(input: &Value, path: &str) -> Vec<String> {
     values(input, path).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::Struct;
+
+    fn structure(name: &'static str, value: Value) -> Value {
+        let mut fields = Struct::new();
+        fields.set(name, value);
+        Value::Struct(fields)
+    }
+
+    #[test]
+    fn a_list_of_structures_is_given_and_an_empty_list_is_not() {
+        let tag = structure("TagKey", Value::Str("team".to_owned()));
+        let given = |input: &Value| at(input, "Tags").into_iter().any(is_given);
+        assert!(given(&structure("Tags", Value::List(vec![tag]))));
+        assert!(!given(&structure("Tags", Value::List(Vec::new()))));
+        assert!(!given(&structure("Other", Value::Bool(true))));
+    }
+
+    #[test]
+    fn values_of_a_path_through_lists() {
+        let items = ["a", "b"].map(|key| structure("Key", Value::Str(key.to_owned()))).to_vec();
+        assert_eq!(values(&structure("Objects", Value::List(items)), "Objects.Key"), Some(vec!["a".to_owned(), "b".to_owned()]));
+    }
 }

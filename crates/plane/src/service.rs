@@ -138,13 +138,7 @@ pub trait Service: Send + Sync + 'static {
     }
 
     /// As [`Service::resource`], where the action matters: the bucket that `s3:CreateBucket` names does not exist yet.
-    async fn resource_for(
-        &self,
-        tx: &mut Transaction,
-        region: &str,
-        _action: &str,
-        arn: &str,
-    ) -> Result<Option<ResourceAccess>, ApiError> {
+    async fn resource_for(&self, tx: &mut Transaction, region: &str, _action: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
         self.resource(tx, region, arn).await
     }
 

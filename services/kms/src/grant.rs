@@ -8,6 +8,7 @@ use api_kms::{
 use plane::{ApiError, Call, Key, PrincipalKind, Record, Scope, Transaction};
 use policy::{MapContext, PolicyKind};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::Table;
 use wire::IntoValue;
 
@@ -237,6 +238,7 @@ pub(crate) async fn create_grant(cx: &mut Call, input: CreateGrantInput) -> Resu
     }
     let same = terms.name.as_ref().and_then(|_| grants.iter().find(|grant| grant.terms == terms));
     if let Some(grant) = same {
+        note_response(cx, &key, grant);
         return Ok(CreateGrantOutput { grant_token: Some(grant_token::issue(cx, grant)?), grant_id: Some(grant.id.clone()) });
     }
     if key.grant_count >= LIMIT {
@@ -250,7 +252,13 @@ pub(crate) async fn create_grant(cx: &mut Call, input: CreateGrantInput) -> Resu
     grant.put(&mut cx.tx, &region)?;
     key.grant_count = key.grant_count.saturating_add(1);
     key.put(&mut cx.tx, &region)?;
+    note_response(cx, &key, &grant);
     Ok(CreateGrantOutput { grant_token: Some(grant_token::issue(cx, &grant)?), grant_id: Some(grant.id) })
+}
+
+/// The event names the grant; the token stays with the caller.
+fn note_response(cx: &mut Call, key: &KmsKey, grant: &Grant) {
+    cx.audit.response_elements = Some(json!({ "grantId": grant.id, "keyId": key.arn(&cx.region) }));
 }
 
 /// Who may make grants only because of a grant cannot give more than that grant gives.

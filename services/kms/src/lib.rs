@@ -27,6 +27,7 @@ mod data_key;
 mod deletion;
 mod encryption;
 mod error;
+mod event;
 mod grant;
 mod grant_list;
 mod grant_token;
@@ -99,12 +100,6 @@ const HANDLERS: &[Handler] = &[
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kms;
 
-impl Kms {
-    pub fn new() -> Self {
-        Self
-    }
-}
-
 #[async_trait]
 impl Service for Kms {
     fn id(&self) -> &'static str {
@@ -133,6 +128,10 @@ impl Service for Kms {
 
     fn encryption_context(&self, _call: &Call, input: &Value, target: &Target) -> Vec<(String, String)> {
         condition_key::encryption_context(input, &target.action)
+    }
+
+    fn request_parameters(&self, call: &Call, input: &Value) -> Option<serde_json::Value> {
+        Some(event::request_parameters(call, input))
     }
 
     fn denied_message(&self, call: &Call, target: &Target, owner: &str) -> Option<String> {

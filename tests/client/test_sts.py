@@ -3,10 +3,14 @@
 import datetime
 import json
 
+import botocore.config
 import botocore.exceptions
 import pytest
 
 from bailiwick_server import Account, Credentials, allow, deny, document, raises, request_id
+
+# A client that leaves the checks of parameters to the server.
+UNCHECKED = botocore.config.Config(parameter_validation=False)
 
 
 @pytest.fixture
@@ -72,7 +76,7 @@ def test_a_role_must_trust_its_caller(account, assert_denied):
     arn = trusted.user_arn()
     role = account.role(trust=trusted_by(arn))
     stranger = account.user(policy=allow("sts:AssumeRole"))
-    assume = lambda who: who.client("sts").assume_role(RoleArn=role, RoleSessionName="s")  # noqa: E731
+    assume = lambda who: who.client("sts").assume_role(RoleArn=role, RoleSessionName="run")  # noqa: E731
     # A trust policy that names the user is enough; the user's own policies need not allow.
     assert assume(trusted)["Credentials"]
     assert_denied(lambda: assume(stranger), "sts:AssumeRole", by="role trust policy", explicit=False)
@@ -82,11 +86,11 @@ def test_a_trusted_account_decides_by_its_own_policies(account, assert_denied):
     role = account.role()
     without = account.user()
     assert_denied(
-        lambda: without.client("sts").assume_role(RoleArn=role, RoleSessionName="s"), "sts:AssumeRole", by="identity", explicit=False
+        lambda: without.client("sts").assume_role(RoleArn=role, RoleSessionName="run"), "sts:AssumeRole", by="identity", explicit=False
     )
     denied = account.user(policy=[allow("sts:AssumeRole"), deny("sts:AssumeRole", role)])
     assert_denied(
-        lambda: denied.client("sts").assume_role(RoleArn=role, RoleSessionName="s"), "sts:AssumeRole", by="identity", explicit=True
+        lambda: denied.client("sts").assume_role(RoleArn=role, RoleSessionName="run"), "sts:AssumeRole", by="identity", explicit=True
     )
 
 
@@ -109,25 +113,25 @@ def test_across_accounts_both_sides_must_agree(account, other_account, assert_de
 def test_missing_roles_are_denied_and_not_told_of(account, assert_denied):
     user = account.user(policy=allow("sts:AssumeRole"))
     missing = f"arn:aws:iam::{account.id}:role/missing"
-    assert_denied(lambda: user.client("sts").assume_role(RoleArn=missing, RoleSessionName="s"), "sts:AssumeRole")
+    assert_denied(lambda: user.client("sts").assume_role(RoleArn=missing, RoleSessionName="run"), "sts:AssumeRole")
     with raises("ValidationError", 400, "is invalid"):
-        user.client("sts").assume_role(RoleArn="not-an-arn-but-long-enough", RoleSessionName="s")
+        user.client("sts").assume_role(RoleArn="not-an-arn-but-long-enough", RoleSessionName="run")
     with raises("ValidationError", 400):
         user.client("sts").assume_role(RoleArn=missing, RoleSessionName="a b")
 
 
 def test_root_assumes_nothing(account, sts):
     with raises("AccessDenied", 403, "^Roles may not be assumed by root accounts.$"):
-        sts.assume_role(RoleArn=account.role(), RoleSessionName="s")
+        sts.assume_role(RoleArn=account.role(), RoleSessionName="run")
 
 
 def test_the_external_id_is_asked_for(account, other_account, assert_denied):
     condition = {"StringEquals": {"sts:ExternalId": "secret-handshake"}}
     role = account.role(trust=trusted_by(root_of(other_account), Condition=condition))
     sts = other_account.user(policy=allow("sts:AssumeRole")).client("sts")
-    sts.assume_role(RoleArn=role, RoleSessionName="s", ExternalId="secret-handshake")
-    assert_denied(lambda: sts.assume_role(RoleArn=role, RoleSessionName="s"), "sts:AssumeRole", by="role trust policy")
-    assert_denied(lambda: sts.assume_role(RoleArn=role, RoleSessionName="s", ExternalId="guess"), "sts:AssumeRole")
+    sts.assume_role(RoleArn=role, RoleSessionName="run", ExternalId="secret-handshake")
+    assert_denied(lambda: sts.assume_role(RoleArn=role, RoleSessionName="run"), "sts:AssumeRole", by="role trust policy")
+    assert_denied(lambda: sts.assume_role(RoleArn=role, RoleSessionName="run", ExternalId="guess"), "sts:AssumeRole")
 
 
 def test_the_session_name_can_be_prescribed(account, assert_denied):
@@ -142,7 +146,8 @@ def test_durations_are_bounded_by_the_role(account):
     iam = account.client("iam")
     role = account.role()
     user = account.user(policy=allow("sts:AssumeRole"))
-    assume = lambda seconds: user.client("sts").assume_role(RoleArn=role, RoleSessionName="s", DurationSeconds=seconds)  # noqa: E731
+    sts = user.client("sts", config=UNCHECKED)
+    assume = lambda seconds: sts.assume_role(RoleArn=role, RoleSessionName="run", DurationSeconds=seconds)  # noqa: E731
     with raises("ValidationError", 400, "exceeds the MaxSessionDuration set for this role"):
         assume(3601)
     with raises("ValidationError", 400):
@@ -158,7 +163,7 @@ def test_chained_sessions_last_an_hour_at_most(account):
     first = account.role(policy=allow("sts:AssumeRole", second))
     session = account.assume(first)
     with raises("ValidationError", 400, "1 hour session limit for roles assumed by role chaining"):
-        session.client("sts").assume_role(RoleArn=second, RoleSessionName="s", DurationSeconds=3601)
+        session.client("sts").assume_role(RoleArn=second, RoleSessionName="run", DurationSeconds=3601)
     chained = account.assume(second, by=session)
     chained.client("iam").list_users()
 
@@ -233,18 +238,18 @@ def test_bad_session_policies_are_refused(account):
     role = account.role()
     sts = account.user(policy=allow("sts:AssumeRole")).client("sts")
     with raises("MalformedPolicyDocument", 400):
-        sts.assume_role(RoleArn=role, RoleSessionName="s", Policy="{}")
+        sts.assume_role(RoleArn=role, RoleSessionName="run", Policy="{}")
     with raises("ValidationError", 400):
-        sts.assume_role(RoleArn=role, RoleSessionName="s", PolicyArns=[{"arn": f"arn:aws:iam::{account.id}:policy/missing"}])
+        sts.assume_role(RoleArn=role, RoleSessionName="run", PolicyArns=[{"arn": f"arn:aws:iam::{account.id}:policy/missing"}])
     arns = [{"arn": "arn:aws:iam::aws:policy/" + "x" * 300}] * 10
     with raises("ValidationError", 400):
-        sts.assume_role(RoleArn=role, RoleSessionName="s", PolicyArns=arns)
+        sts.assume_role(RoleArn=role, RoleSessionName="run", PolicyArns=arns)
 
 
 def test_the_packed_size_is_told(account):
     role = account.role()
     sts = account.user(policy=allow("sts:AssumeRole")).client("sts")
-    answer = sts.assume_role(RoleArn=role, RoleSessionName="s", Policy=document(allow("s3:*")))
+    answer = sts.assume_role(RoleArn=role, RoleSessionName="run", Policy=document(allow("s3:*")))
     assert 0 < answer["PackedPolicySize"] <= 100
 
 
@@ -256,14 +261,14 @@ def test_tags_need_a_permission_of_their_own(account, assert_denied):
     closed = account.role()
     user = account.user(policy=allow(["sts:AssumeRole", "sts:TagSession"]))
     assert_denied(
-        lambda: user.client("sts").assume_role(RoleArn=closed, RoleSessionName="s", **tags), "sts:TagSession", by="role trust policy"
+        lambda: user.client("sts").assume_role(RoleArn=closed, RoleSessionName="run", **tags), "sts:TagSession", by="role trust policy"
     )
     open_role = account.role(trust=trusted_by(root_of(account), "sts:AssumeRole", "sts:TagSession"))
     only = account.user(policy=allow("sts:AssumeRole"))
     assert_denied(
-        lambda: only.client("sts").assume_role(RoleArn=open_role, RoleSessionName="s", **tags), "sts:TagSession", by="identity"
+        lambda: only.client("sts").assume_role(RoleArn=open_role, RoleSessionName="run", **tags), "sts:TagSession", by="identity"
     )
-    assert user.client("sts").assume_role(RoleArn=open_role, RoleSessionName="s", **tags)["PackedPolicySize"] > 0
+    assert user.client("sts").assume_role(RoleArn=open_role, RoleSessionName="run", **tags)["PackedPolicySize"] > 0
 
 
 def test_session_tags_decide(account, assert_denied):
@@ -321,7 +326,7 @@ def test_the_source_identity_stays(account, assert_denied):
     second = account.role(trust=trusted_by(root_of(account), *both), policy=allow("iam:ListUsers", Condition=condition))
     first = account.role(trust=trusted_by(root_of(account), *both), policy=allow(both, second))
     user = account.user(policy=allow(both))
-    answer = user.client("sts").assume_role(RoleArn=first, RoleSessionName="s", SourceIdentity="ana")
+    answer = user.client("sts").assume_role(RoleArn=first, RoleSessionName="run", SourceIdentity="ana")
     assert answer["SourceIdentity"] == "ana"
     holder = session_of(account, answer["Credentials"])
     account.assume(second, by=holder).client("iam").list_users()
@@ -339,7 +344,7 @@ def test_an_mfa_code_proves_nothing_here(account):
     user = account.user(policy=allow("sts:AssumeRole"))
     mfa = {"SerialNumber": f"arn:aws:iam::{account.id}:mfa/x", "TokenCode": "123456"}
     with raises("AccessDenied", 403, "MultiFactorAuthentication failed"):
-        user.client("sts").assume_role(RoleArn=account.role(), RoleSessionName="s", **mfa)
+        user.client("sts").assume_role(RoleArn=account.role(), RoleSessionName="run", **mfa)
     with raises("AccessDenied", 403, "MultiFactorAuthentication failed"):
         user.client("sts").get_session_token(**mfa)
 

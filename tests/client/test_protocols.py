@@ -106,8 +106,6 @@ def test_malformed_form(send):
     is_error(send("iam", headers=FORM, body=b"Action=ListUsers&Version=2010-05-08&MaxItems=many"), 400, "MalformedInput")
     answer = send("iam", headers=FORM, body=b"Action=CreateUser&Version=2010-05-08&UserName=%zz")
     assert answer.status == 400 and answer.code in ("MalformedQueryString", "MalformedInput", "ValidationError"), answer
-    answer = send("iam", headers=FORM, body=b"Action=CreateUser&Version=2010-05-08&UserName=u&Tags.member.99999999999999999999.Key=a")
-    assert answer.status == 400, answer
 
 
 @pytest.mark.parametrize(
@@ -116,11 +114,10 @@ def test_malformed_form(send):
         b"<",
         b"<CreateBucketConfiguration>",
         b"nonsense",
-        b"<Other/>",
         b"<!DOCTYPE a [<!ENTITY b 'c'>]><CreateBucketConfiguration><LocationConstraint>&b;</LocationConstraint></CreateBucketConfiguration>",
         b"<a>" * 50_000,
     ],
-    ids=range(6),
+    ids=range(5),
 )
 def test_malformed_xml(send, account, body):
     is_error(send("s3", "PUT", f"/malformed-{account.id}", body=body), 400, "MalformedXML")
@@ -211,7 +208,7 @@ UNHANDLED = [
     ("lambda", "list_functions", {}, "lambda:ListFunctions"),
     ("logs", "describe_log_groups", {}, "logs:DescribeLogGroups"),
     ("sns", "list_topics", {}, "sns:ListTopics"),
-    ("comprehend", "list_entity_recognizers", {}, "comprehend:ListEntityRecognizers"),
+    ("comprehend", "list_pii_entities_detection_jobs", {}, "comprehend:ListPiiEntitiesDetectionJobs"),
 ]
 every_unhandled = pytest.mark.parametrize("service, operation, parameters, action", UNHANDLED, ids=[row[3] for row in UNHANDLED])
 
@@ -286,15 +283,15 @@ def cbor_call(send, service, operation, parameters, body=None, **more):
 def test_cbor(send, account):
     status, answer = cbor_call(send, "resourcegroupstaggingapi", "GetTagKeys", {})
     assert (status, answer["Error"]["Code"]) == (501, "NotImplemented"), answer
-    status, answer = cbor_call(send, "comprehend", "DetectSentiment", {"Text": "fine", "LanguageCode": "xx"})
+    status, answer = cbor_call(send, "comprehend", "DetectPiiEntities", {"Text": "fine", "LanguageCode": "xx"})
     assert (status, answer["Error"]["Code"]) == (400, "ValidationException"), answer
     nobody = account.user()
-    status, answer = cbor_call(send, "comprehend", "DetectSentiment", {"Text": "fine", "LanguageCode": "en"}, credentials=nobody.credentials)
+    status, answer = cbor_call(send, "comprehend", "DetectPiiEntities", {"Text": "fine", "LanguageCode": "en"}, credentials=nobody.credentials)
     assert (status, answer["Error"]["Code"]) == (400, "AccessDeniedException"), answer
-    assert "comprehend:DetectSentiment" in answer["Error"]["Message"]
+    assert "comprehend:DetectPiiEntities" in answer["Error"]["Message"]
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"\xa1", b"\x9f" * 10_000, b"\xbf\x64Text\x01\xff", b"\x5b\xff\xff\xff\xff\xff\xff\xff\xff"], ids=range(6))
 def test_malformed_cbor(send, body):
-    status, answer = cbor_call(send, "comprehend", "DetectSentiment", {"Text": "a", "LanguageCode": "en"}, body=body)
+    status, answer = cbor_call(send, "comprehend", "DetectPiiEntities", {"Text": "a", "LanguageCode": "en"}, body=body)
     assert status == 400 and answer["Error"]["Code"] in ("SerializationException", "ValidationException"), answer

@@ -80,7 +80,10 @@ fn family(protocol: Protocol) -> sigv4::Protocol {
 
 /// A signature error in the words of the service.
 pub(crate) fn reply(error: &SignatureError, service: &'static ServiceFacts, protocol: Protocol) -> ApiError {
-    let reply = error.reply(service.head.signing_name, family(protocol));
+    from_reply(error.reply(service.head.signing_name, family(protocol)))
+}
+
+fn from_reply(reply: sigv4::Reply) -> ApiError {
     let mut api = ApiError::new(reply.code, reply.message).with_status(reply.status);
     for (name, value) in reply.details {
         api = api.with_member(name, wire::Value::Str(value));
@@ -330,8 +333,7 @@ impl CheckedBody {
                 let computed = context.clone().finish();
                 if computed.as_ref() != declared {
                     let error = SignatureError::PayloadMismatch { declared: hex::encode(declared), computed: hex::encode(computed) };
-                    let reply = error.reply("s3", sigv4::Protocol::RestXml);
-                    return Err(ApiError::new(reply.code, reply.message).with_status(reply.status));
+                    return Err(from_reply(error.reply("s3", sigv4::Protocol::RestXml)));
                 }
             }
             Check::Chunked(decoder) => {

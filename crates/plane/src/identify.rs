@@ -170,9 +170,12 @@ fn query(
 }
 
 fn rest(parts: &RequestParts<'_>, hints: &Hints, host: &HostFacts, mut found: Found) -> Result<Identified, Box<Unidentified>> {
+    // Our own paths need no scope to be known: no bucket's name begins with an underscore.
+    let own = parts.path.starts_with("/_bailiwick/").then_some("bailiwick");
     let name = hints
         .signing_name
         .as_deref()
+        .or(own)
         .or(host.endpoint_prefix.as_deref().filter(|prefix| catalog().by_endpoint_prefix(prefix).is_some()))
         .unwrap_or("s3");
     let mut heads: Vec<&'static ServiceHead> = catalog().by_signing_name(name);

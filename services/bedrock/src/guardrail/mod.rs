@@ -101,11 +101,7 @@ pub(crate) fn arn_of(region: &str, account: &str, identifier: &str) -> String {
 
 /// The id behind an identifier; `None` when it is an ARN of something else or of elsewhere.
 pub(crate) fn id_of<'a>(region: &str, account: &str, identifier: &'a str) -> Option<&'a str> {
-    let id = if identifier.starts_with("arn:") {
-        identifier.strip_prefix(&arn_of(region, account, ""))?
-    } else {
-        identifier
-    };
+    let id = if identifier.starts_with("arn:") { identifier.strip_prefix(&arn_of(region, account, ""))? } else { identifier };
     let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     is_id.then_some(id)
 }
@@ -117,11 +113,8 @@ pub(crate) async fn access(tx: &mut Transaction, region: &str, arn: &str) -> Res
     if !resource.starts_with("guardrail/") {
         return Ok(None);
     }
-    let mut found = ResourceAccess {
-        account: account.to_owned(),
-        resource_type: Some("AWS::Bedrock::Guardrail"),
-        ..ResourceAccess::default()
-    };
+    let mut found =
+        ResourceAccess { account: account.to_owned(), resource_type: Some("AWS::Bedrock::Guardrail"), ..ResourceAccess::default() };
     if let Some(id) = id_of(region, account, arn)
         && let Some(draft) = tx.get::<Draft>(&draft_key(account, region, id)).await?
     {

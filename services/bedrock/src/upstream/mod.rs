@@ -159,9 +159,7 @@ fn status_error(status: StatusCode, message: &str) -> ApiError {
         408 | 504 => timed_out(),
         429 => ApiError::new("ThrottlingException", "Too many requests, please wait before trying again."),
         503 => unavailable("it answers 503"),
-        400 | 404 | 413 | 422 => {
-            ApiError::new("ValidationException", format!("The model returned the following errors: {message}"))
-        }
+        400 | 404 | 413 | 422 => ApiError::new("ValidationException", format!("The model returned the following errors: {message}")),
         other => model_error(Some(other), "the model server failed"),
     }
 }
@@ -227,7 +225,8 @@ mod tests {
         let [model] = models.as_slice() else { panic!("one model is expected") };
         assert_eq!(model.id, responder::MODEL);
         assert!(model.provider.contains("deterministic"));
-        let message = ChatMessage { role: "user".to_owned(), content: Some("Who is the billing contact?".to_owned()), ..ChatMessage::default() };
+        let message =
+            ChatMessage { role: "user".to_owned(), content: Some("Who is the billing contact?".to_owned()), ..ChatMessage::default() };
         let request = ChatRequest { model: model.id.clone(), messages: vec![message], ..ChatRequest::default() };
         let answer = gateway.chat(&request).await.unwrap();
         let text = answer.choices.first().unwrap().message.content.clone().unwrap();

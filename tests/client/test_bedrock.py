@@ -213,7 +213,7 @@ def test_a_definition_under_a_kms_key_needs_the_key(account, bedrock, runtime, a
     poor = account.user(policy=document(allow("bedrock:*"))).client("bedrock-runtime")
     assert_denied(lambda: poor.apply_guardrail(**call), "kms:Decrypt")
     kms.disable_key(KeyId=key["KeyId"])
-    with pytest.raises(botocore.exceptions.ClientError):
+    with raises("ValidationException", 400, "DisabledException"):
         runtime.apply_guardrail(**call)
 
 
@@ -554,6 +554,12 @@ def test_one_model_can_be_allowed(account, assert_denied):
     runtime = account.user(policy=document(allow("bedrock:InvokeModel", arn))).client("bedrock-runtime")
     runtime.converse(modelId=MODEL, messages=user("hi"))
     assert_denied(lambda: runtime.converse(modelId="other", messages=user("hi")), "bedrock:InvokeModel")
+
+
+def test_records_hold_no_definition(account, bedrock):
+    made = bedrock.create_guardrail(**definition(wordPolicyConfig={"wordsConfig": [{"text": "canary-51c2"}]}))
+    [event] = account.events_of(request_id(made))
+    assert "canary" not in json.dumps(event) and made["guardrailId"] in json.dumps(event["responseElements"])
 
 
 def test_records_hold_no_prompt_and_no_answer(account, runtime, guardrail):

@@ -7,9 +7,10 @@ pub(crate) mod sealing;
 pub(crate) mod version;
 
 use plane::service::ResourceAccess;
-use plane::{ApiError, Call, Key, PARTITION, Record, Scope, Transaction};
+use plane::{ApiError, Call, Key, PARTITION, Record, Scope, Transaction, audit};
 use serde::{Deserialize, Serialize};
 use store::Table;
+use wire::Value;
 
 use definition::Definition;
 use sealing::Held;
@@ -123,6 +124,24 @@ pub(crate) async fn access(tx: &mut Transaction, region: &str, arn: &str) -> Res
     Ok(Some(found))
 }
 
+/// The input of a call that carries a definition, without the definition: its words and patterns are what its owner hides.
+pub(crate) fn request_parameters(call: &Call, input: &Value) -> Option<serde_json::Value> {
+    if !matches!(call.operation.name, "CreateGuardrail" | "UpdateGuardrail") {
+        return None;
+    }
+    let mut shown = audit::elements(call.service, call.operation.input, input);
+    hide_policies(&mut shown);
+    Some(shown)
+}
+
+fn hide_policies(shown: &mut serde_json::Value) {
+    for (name, value) in shown.as_object_mut().into_iter().flatten() {
+        if name.ends_with("PolicyConfig") {
+            *value = audit::HIDDEN.into();
+        }
+    }
+}
+
 /// A guardrail that exists, by the identifier of a control-plane call.
 pub(crate) async fn find(cx: &mut Call, identifier: &str) -> Result<Draft, ApiError> {
     let missing = || Refusal::Guardrail(identifier.to_owned());
@@ -173,6 +192,13 @@ mod tests {
         assert_eq!(id_of("us-east-1", "111122223333", &arn), None);
         assert_eq!(id_of("eu-west-1", "111122223333", "../abc"), None);
         assert_eq!(id_of("eu-west-1", "111122223333", ""), None);
+    }
+
+    #[test]
+    fn events_show_no_policies() {
+        let mut shown = serde_json::json!({ "kmsKeyId": "k", "wordPolicyConfig": { "wordsConfig": [{ "text": "canary" }] } });
+        hide_policies(&mut shown);
+        assert_eq!(shown, serde_json::json!({ "kmsKeyId": "k", "wordPolicyConfig": audit::HIDDEN }));
     }
 
     #[test]

@@ -4,7 +4,7 @@ pub(crate) mod chat;
 mod responder;
 pub(crate) mod sse;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use http::{Method, Request, Response, StatusCode};
 use outbound::{AddressRule, AllowEntry, Client, Limits, OutboundError, ResponseBody};
 use plane::ApiError;
 use serde_json::Value as Json;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 use wire::Value;
 
 use chat::{ChatRequest, ChatResponse, ModelList};
@@ -97,12 +97,12 @@ impl Gateway {
 
     /// The models that the upstream offers, as of at most half a minute ago.
     pub(crate) async fn models(&self) -> Result<Arc<Vec<Model>>, ApiError> {
-        let mut kept = self.models.lock().await;
-        if let Some((at, models)) = kept.as_ref()
+        if let Some((at, models)) = self.models.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
             && at.elapsed() < MODELS_LIFETIME
         {
             return Ok(Arc::clone(models));
         }
+        // Asked without the lock: callers must not wait for each other when the upstream does not answer.
         let answer = self.send(Method::GET, "/models", Bytes::new(), "application/json").await?;
         if !answer.status().is_success() {
             return Err(unavailable(&format!("it answers {} when asked for its models", answer.status())));
@@ -112,7 +112,7 @@ impl Gateway {
         let provider = |owner: Option<String>| owner.filter(|owner| !owner.is_empty()).unwrap_or_else(|| "upstream".to_owned());
         let models = list.data.into_iter().map(|model| Model { id: model.id, provider: provider(model.owned_by) }).collect();
         let models = Arc::new(models);
-        *kept = Some((Instant::now(), Arc::clone(&models)));
+        *self.models.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&models)));
         Ok(models)
     }
 

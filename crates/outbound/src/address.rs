@@ -86,7 +86,7 @@ fn contains(network: IpAddr, prefix_bits: u8, address: IpAddr) -> bool {
 /// Networks that are not the public internet. Source: the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its
 /// updates).
 const INTERNAL_V4: [(Ipv4Addr, u8); 15] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),

@@ -33,8 +33,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
-            head_timeout: Duration::from_secs(120),
-            part_timeout: Duration::from_secs(60),
+            head_timeout: Duration::from_mins(2),
+            part_timeout: Duration::from_mins(1),
             body_limit_bytes: 32 * 1024 * 1024,
         }
     }

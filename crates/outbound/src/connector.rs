@@ -79,12 +79,11 @@ impl Connector {
             return Ok(Stream::Plain(TokioIo::new(stream)));
         }
         let failed = |cause: String| OutboundError::Tls { host: host.to_owned(), cause };
-        let configuration = match self.tls.get() {
-            Some(configuration) => Arc::clone(configuration),
-            None => {
-                let loaded = tls::configuration().map_err(|error| failed(error.to_string()))?;
-                Arc::clone(self.tls.get_or_init(|| loaded))
-            }
+        let configuration = if let Some(configuration) = self.tls.get() {
+            Arc::clone(configuration)
+        } else {
+            let loaded = tls::configuration().map_err(|error| failed(error.to_string()))?;
+            Arc::clone(self.tls.get_or_init(|| loaded))
         };
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
         let stream = TlsConnector::from(configuration).connect(name, stream).await.map_err(|error| failed(error.to_string()))?;

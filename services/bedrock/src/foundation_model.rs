@@ -11,7 +11,10 @@ use crate::refusal::Refusal;
 use crate::runtime;
 use crate::upstream::Model;
 
-pub(crate) async fn list_foundation_models(cx: &mut Call, input: ListFoundationModelsInput) -> Result<ListFoundationModelsOutput, ApiError> {
+pub(crate) async fn list_foundation_models(
+    cx: &mut Call,
+    input: ListFoundationModelsInput,
+) -> Result<ListFoundationModelsOutput, ApiError> {
     let models = runtime::state(cx)?.upstream.models().await?;
     // Every model here speaks text, on demand, and none can be customised.
     let none = input.by_customization_type.is_some()

@@ -69,6 +69,10 @@ impl Service for Bedrock {
     async fn resource(&self, tx: &mut Transaction, region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
         guardrail::access(tx, region, arn).await
     }
+
+    fn request_parameters(&self, call: &Call, input: &Value) -> Option<serde_json::Value> {
+        guardrail::request_parameters(call, input)
+    }
 }
 
 /// The runtime: model calls.

@@ -29,10 +29,7 @@ pub(crate) fn guardrail_of(input: &Value) -> (Option<&str>, Option<&str>) {
     let named = |nested: &str, flat: &str| {
         input.path(nested).or_else(|| input.member(flat)).and_then(Value::as_str).filter(|text| !text.is_empty())
     };
-    (
-        named("guardrailConfig.guardrailIdentifier", "guardrailIdentifier"),
-        named("guardrailConfig.guardrailVersion", "guardrailVersion"),
-    )
+    (named("guardrailConfig.guardrailIdentifier", "guardrailIdentifier"), named("guardrailConfig.guardrailVersion", "guardrailVersion"))
 }
 
 /// A model call needs its model, and the guardrail that it names.

@@ -45,12 +45,9 @@ impl Refusal {
             Self::ModelNotFound | Self::Guardrail(_) | Self::GuardrailVersion { .. } | Self::Resource(_) => "ResourceNotFoundException",
             Self::GuardrailName => "ConflictException",
             Self::TooManyTags(_) => "TooManyTagsException",
-            Self::Model
-            | Self::GuardrailOfCall
-            | Self::GuardrailPair
-            | Self::Unsupported { .. }
-            | Self::Invalid(_)
-            | Self::Sealed => "ValidationException",
+            Self::Model | Self::GuardrailOfCall | Self::GuardrailPair | Self::Unsupported { .. } | Self::Invalid(_) | Self::Sealed => {
+                "ValidationException"
+            }
         }
     }
 }

@@ -1,7 +1,10 @@
 //! A guardrail's definition: from the API's configuration, to what the engine decides by, and back to what the API shows.
 
 use api_bedrock as api;
-use guard::{ContentCategory, ContentFilter, DefinitionError, EntityRule, Guardrail, Handling, Mask, Modality, PatternRule, Policy, Strength, WordRule};
+use guard::{
+    ContentCategory, ContentFilter, DefinitionError, EntityRule, Guardrail, Handling, Mask, Modality, PatternRule, Policy, Strength,
+    WordRule,
+};
 use sensitive::Kind;
 use serde::{Deserialize, Serialize};
 use wire::Secret;
@@ -344,9 +347,8 @@ impl From<&Definition> for View {
 }
 
 fn filter_view(filter: &Filter) -> api::GuardrailContentFilter {
-    let modalities = |names: &Option<Vec<String>>| {
-        names.as_ref().map(|names| names.iter().map(|name| Secret::new(name.as_str().into())).collect())
-    };
+    let modalities =
+        |names: &Option<Vec<String>>| names.as_ref().map(|names| names.iter().map(|name| Secret::new(name.as_str().into())).collect());
     api::GuardrailContentFilter {
         type_: filter.category.as_str().into(),
         input_strength: filter.input_strength.as_str().into(),

@@ -31,15 +31,14 @@ pub(crate) async fn create_guardrail(cx: &mut Call, input: CreateGuardrailInput)
     }
     .into_definition()?;
     // A run after a conflict takes the same id, and asks KMS only once.
-    let (id, held) = match cx.recall::<(String, Held)>("guardrail") {
-        Some(made) => made,
-        None => {
-            let id = cx.random_id(ID_ALPHABET, ID_LENGTH)?;
-            let arn = arn_of(&cx.region, &cx.account, &id);
-            let held = sealing::seal(cx, &arn, input.kms_key_id.as_deref(), definition).await?;
-            cx.remember("guardrail", (id.clone(), held.clone()));
-            (id, held)
-        }
+    let (id, held) = if let Some(made) = cx.recall::<(String, Held)>("guardrail") {
+        made
+    } else {
+        let id = cx.random_id(ID_ALPHABET, ID_LENGTH)?;
+        let arn = arn_of(&cx.region, &cx.account, &id);
+        let held = sealing::seal(cx, &arn, input.kms_key_id.as_deref(), definition).await?;
+        cx.remember("guardrail", (id.clone(), held.clone()));
+        (id, held)
     };
     let arn = arn_of(&cx.region, &cx.account, &id);
     let (account, region) = (cx.account.clone(), cx.region.clone());
@@ -84,13 +83,12 @@ pub(crate) async fn update_guardrail(cx: &mut Call, input: UpdateGuardrailInput)
     let key = definition_key(&account, &region, &draft.id, None);
     let before = cx.tx.get::<Held>(&key).await?;
     let kms_key = input.kms_key_id.as_deref().or_else(|| before.as_ref().and_then(Held::kms_key_arn));
-    let held = match cx.recall::<Held>("definition") {
-        Some(held) => held,
-        None => {
-            let held = sealing::seal(cx, &arn, kms_key, definition).await?;
-            cx.remember("definition", held.clone());
-            held
-        }
+    let held = if let Some(held) = cx.recall::<Held>("definition") {
+        held
+    } else {
+        let held = sealing::seal(cx, &arn, kms_key, definition).await?;
+        cx.remember("definition", held.clone());
+        held
     };
     let name = input.name.into_inner();
     if name != draft.name {

@@ -67,9 +67,8 @@ pub(crate) async fn list_guardrails(cx: &mut Call, input: ListGuardrailsInput) -
             let draft = find(cx, identifier).await?;
             let arn = arn_of(&region, &account, &draft.id);
             let versions = cx.tx.scan::<Version>(&versions_key(&account, &region, &draft.id), None, SCAN_LIMIT).await?;
-            let numbered = versions
-                .iter()
-                .map(|(_, version)| (format!("{:08}", version.number), version_summary(&draft.id, version, &arn)));
+            let numbered =
+                versions.iter().map(|(_, version)| (format!("{:08}", version.number), version_summary(&draft.id, version, &arn)));
             std::iter::once((String::new(), draft_summary(&draft, &arn))).chain(numbered).collect()
         }
         None => {

@@ -7,9 +7,10 @@ pub(crate) mod sealing;
 pub(crate) mod version;
 
 use plane::service::ResourceAccess;
-use plane::{ApiError, Call, Key, PARTITION, Record, Scope, Transaction};
+use plane::{ApiError, Call, Key, PARTITION, Record, Scope, Transaction, audit};
 use serde::{Deserialize, Serialize};
 use store::Table;
+use wire::Value;
 
 use definition::Definition;
 use sealing::Held;
@@ -101,11 +102,7 @@ pub(crate) fn arn_of(region: &str, account: &str, identifier: &str) -> String {
 
 /// The id behind an identifier; `None` when it is an ARN of something else or of elsewhere.
 pub(crate) fn id_of<'a>(region: &str, account: &str, identifier: &'a str) -> Option<&'a str> {
-    let id = if identifier.starts_with("arn:") {
-        identifier.strip_prefix(&arn_of(region, account, ""))?
-    } else {
-        identifier
-    };
+    let id = if identifier.starts_with("arn:") { identifier.strip_prefix(&arn_of(region, account, ""))? } else { identifier };
     let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     is_id.then_some(id)
 }
@@ -117,17 +114,32 @@ pub(crate) async fn access(tx: &mut Transaction, region: &str, arn: &str) -> Res
     if !resource.starts_with("guardrail/") {
         return Ok(None);
     }
-    let mut found = ResourceAccess {
-        account: account.to_owned(),
-        resource_type: Some("AWS::Bedrock::Guardrail"),
-        ..ResourceAccess::default()
-    };
+    let mut found =
+        ResourceAccess { account: account.to_owned(), resource_type: Some("AWS::Bedrock::Guardrail"), ..ResourceAccess::default() };
     if let Some(id) = id_of(region, account, arn)
         && let Some(draft) = tx.get::<Draft>(&draft_key(account, region, id)).await?
     {
         found.tags = draft.tags;
     }
     Ok(Some(found))
+}
+
+/// The input of a call that carries a definition, without the definition: its words and patterns are what its owner hides.
+pub(crate) fn request_parameters(call: &Call, input: &Value) -> Option<serde_json::Value> {
+    if !matches!(call.operation.name, "CreateGuardrail" | "UpdateGuardrail") {
+        return None;
+    }
+    let mut shown = audit::elements(call.service, call.operation.input, input);
+    hide_policies(&mut shown);
+    Some(shown)
+}
+
+fn hide_policies(shown: &mut serde_json::Value) {
+    for (name, value) in shown.as_object_mut().into_iter().flatten() {
+        if name.ends_with("PolicyConfig") {
+            *value = audit::HIDDEN.into();
+        }
+    }
 }
 
 /// A guardrail that exists, by the identifier of a control-plane call.
@@ -180,6 +192,13 @@ mod tests {
         assert_eq!(id_of("us-east-1", "111122223333", &arn), None);
         assert_eq!(id_of("eu-west-1", "111122223333", "../abc"), None);
         assert_eq!(id_of("eu-west-1", "111122223333", ""), None);
+    }
+
+    #[test]
+    fn events_show_no_policies() {
+        let mut shown = serde_json::json!({ "kmsKeyId": "k", "wordPolicyConfig": { "wordsConfig": [{ "text": "canary" }] } });
+        hide_policies(&mut shown);
+        assert_eq!(shown, serde_json::json!({ "kmsKeyId": "k", "wordPolicyConfig": audit::HIDDEN }));
     }
 
     #[test]

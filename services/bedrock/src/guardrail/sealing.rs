@@ -62,7 +62,8 @@ pub(crate) async fn seal(cx: &mut Call, arn: &str, kms_key_id: Option<&str>, def
             recipient: None,
             dry_run: None,
         })
-        .await?;
+        .await
+        .map_err(kms_refusal)?;
     let (Some(plaintext), Some(ciphertext), Some(kms_key_arn)) = (answer.plaintext, answer.ciphertext_blob, answer.key_id) else {
         return Err(ApiError::internal(&"a data key came incomplete"));
     };
@@ -87,9 +88,20 @@ pub(crate) async fn open(cx: &mut Call, arn: &str, held: Held) -> Result<Definit
     input.ciphertext_blob = Some(Bytes::from(decoded(&sealed.data_key)?));
     input.encryption_context = Some(context(arn));
     input.key_id = Some(sealed.kms_key_arn.clone());
-    let plaintext = cx.forward(input).await?.plaintext.ok_or(Refusal::Sealed)?;
+    let plaintext = cx.forward(input).await.map_err(kms_refusal)?.plaintext.ok_or(Refusal::Sealed)?;
     let json = decrypt(&plaintext, arn, &decoded(&sealed.nonce)?, decoded(&sealed.ciphertext)?).map_err(|_| Refusal::Sealed)?;
     Ok(serde_json::from_slice(&json)?)
+}
+
+/// A refusal of KMS in Bedrock's codes: a denial stays one, a key that cannot be used makes the request invalid.
+fn kms_refusal(error: ApiError) -> ApiError {
+    if error.internal || error.status.is_some_and(|status| status >= 500) {
+        return error;
+    }
+    if error.code == "AccessDeniedException" {
+        return error.with_status(403);
+    }
+    Refusal::invalid(format!("The KMS key of the guardrail cannot be used: {}: {}", error.code, error.message)).into()
 }
 
 type Unspecified = aws_lc_rs::error::Unspecified;
@@ -109,6 +121,14 @@ fn decrypt(key: &[u8], arn: &str, nonce: &[u8], mut ciphertext: Vec<u8>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_of_kms_are_told_in_bedrocks_codes() {
+        let denied = kms_refusal(ApiError::new("AccessDeniedException", "no").with_status(400));
+        assert_eq!((denied.code.as_ref(), denied.status), ("AccessDeniedException", Some(403)));
+        assert_eq!(kms_refusal(ApiError::new("DisabledException", "off")).code, "ValidationException");
+        assert_eq!(kms_refusal(ApiError::new("KMSInternalException", "x").with_status(500)).status, Some(500));
+    }
 
     #[test]
     fn a_sealed_definition_opens_only_with_its_key_and_arn() {

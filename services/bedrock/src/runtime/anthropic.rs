@@ -49,9 +49,20 @@ enum Content {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Block {
-    Text { text: String },
-    ToolUse { id: String, name: String, input: Json },
-    ToolResult { tool_use_id: String, content: Option<Content>, #[serde(default)] is_error: bool },
+    Text {
+        text: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        input: Json,
+    },
+    ToolResult {
+        tool_use_id: String,
+        content: Option<Content>,
+        #[serde(default)]
+        is_error: bool,
+    },
     #[serde(other)]
     Unsupported,
 }
@@ -74,7 +85,8 @@ enum Choice {
 
 /// What a body asks.
 pub(super) fn prompt(fields: Map<String, Json>) -> Result<Prompt, Refusal> {
-    let body: Body = serde_json::from_value(Json::Object(fields)).map_err(|error| Refusal::invalid(format!("Malformed input request: {error}")))?;
+    let body: Body =
+        serde_json::from_value(Json::Object(fields)).map_err(|error| Refusal::invalid(format!("Malformed input request: {error}")))?;
     if body.anthropic_version != VERSION {
         return Err(Refusal::invalid(format!("anthropic_version: Input should be '{VERSION}'")));
     }
@@ -116,7 +128,11 @@ fn texts(content: Content) -> Result<Vec<String>, Refusal> {
         Content::Text(text) => Ok(vec![text]),
         Content::Blocks(blocks) => blocks
             .into_iter()
-            .map(|block| if let Block::Text { text } = block { Ok(text) } else { Err(Refusal::unsupported("a content block that is no text")) })
+            .map(
+                |block| {
+                    if let Block::Text { text } = block { Ok(text) } else { Err(Refusal::unsupported("a content block that is no text")) }
+                },
+            )
             .collect(),
     }
 }
@@ -310,8 +326,15 @@ mod tests {
         assert_eq!(
             kinds,
             [
-                "message_start", "content_block_start", "content_block_delta", "content_block_stop", "content_block_start", "content_block_delta",
-                "content_block_stop", "message_delta", "message_stop",
+                "message_start",
+                "content_block_start",
+                "content_block_delta",
+                "content_block_stop",
+                "content_block_start",
+                "content_block_delta",
+                "content_block_stop",
+                "message_delta",
+                "message_stop",
             ]
         );
     }

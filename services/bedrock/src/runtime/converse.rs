@@ -6,8 +6,9 @@
 use api_bedrock_runtime::{
     ContentBlock, ConversationRole, ConverseInput, ConverseMetrics, ConverseOutput, ConverseOutputShape, ConverseTrace,
     GuardrailConverseContentBlock, GuardrailConverseContentQualifier, GuardrailTrace, InferenceConfiguration, Message, OutputConfig,
-    OutputFormatStructure, PerformanceConfigLatency, PerformanceConfiguration, ServiceTier, ServiceTierType, SystemContentBlock, TokenUsage,
-    Tool, ToolChoice, ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock, ToolResultStatus, ToolUseBlock,
+    OutputFormatStructure, PerformanceConfigLatency, PerformanceConfiguration, ServiceTier, ServiceTierType, SystemContentBlock,
+    TokenUsage, Tool, ToolChoice, ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock, ToolResultStatus,
+    ToolUseBlock,
 };
 use guard::Qualifier;
 use plane::{ApiError, Call};
@@ -158,10 +159,22 @@ impl Conversation {
             Some(_) => return Err(Refusal::invalid("`additionalModelRequestFields` must be an object.")),
         };
         const OWN: [&str; 11] = [
-            "model", "messages", "stream", "stream_options", "max_tokens", "temperature", "top_p", "stop", "tools", "tool_choice", "response_format",
+            "model",
+            "messages",
+            "stream",
+            "stream_options",
+            "max_tokens",
+            "temperature",
+            "top_p",
+            "stop",
+            "tools",
+            "tool_choice",
+            "response_format",
         ];
         if let Some(name) = further.keys().find(|name| OWN.contains(&name.as_str())) {
-            return Err(Refusal::invalid(format!("`additionalModelRequestFields` must not contain `{name}`, which the request says elsewhere.")));
+            return Err(Refusal::invalid(format!(
+                "`additionalModelRequestFields` must not contain `{name}`, which the request says elsewhere."
+            )));
         }
         let (tools, tool_choice) = self.tools.as_ref().map(tools).transpose()?.unwrap_or_default();
         Ok(ChatRequest {
@@ -171,7 +184,12 @@ impl Conversation {
             stop: inference.stop_sequences.filter(|stops| !stops.is_empty()),
             tools,
             tool_choice,
-            response_format: self.output.as_ref().and_then(|output| output.text_format.as_ref()).map(|format| response_format(&format.structure)).transpose()?,
+            response_format: self
+                .output
+                .as_ref()
+                .and_then(|output| output.text_format.as_ref())
+                .map(|format| response_format(&format.structure))
+                .transpose()?,
             further,
             ..ChatRequest::default()
         })
@@ -182,7 +200,8 @@ fn response_format(structure: &OutputFormatStructure) -> Result<Json, Refusal> {
     let OutputFormatStructure::JsonSchema(schema) = structure else {
         return Err(Refusal::invalid("The structure of the text format must be a JSON schema."));
     };
-    let parsed: Json = serde_json::from_str(&schema.schema).map_err(|_| Refusal::invalid("The JSON schema of the text format is not JSON."))?;
+    let parsed: Json =
+        serde_json::from_str(&schema.schema).map_err(|_| Refusal::invalid("The JSON schema of the text format is not JSON."))?;
     let name = schema.name.as_deref().unwrap_or("answer");
     Ok(json!({ "type": "json_schema", "json_schema": { "name": name, "description": schema.description, "schema": parsed } }))
 }
@@ -286,7 +305,12 @@ fn tool_turn(result: ToolResultBlock) -> Result<Turn, Refusal> {
     }
     let failed = result.status == Some(ToolResultStatus::Error);
     let text = format!("{}{}", if failed { "error: " } else { "" }, texts.join("\n"));
-    Ok(Turn { role: "tool", parts: vec![Part { text, mark: Mark::Exempt }], tool_calls: Vec::new(), tool_call_id: Some(result.tool_use_id) })
+    Ok(Turn {
+        role: "tool",
+        parts: vec![Part { text, mark: Mark::Exempt }],
+        tool_calls: Vec::new(),
+        tool_call_id: Some(result.tool_use_id),
+    })
 }
 
 #[cfg(test)]
@@ -329,8 +353,12 @@ mod tests {
             message(ConversationRole::User, vec![ContentBlock::Text("And?".to_owned()), ContentBlock::ToolResult(result)]),
         ]);
         conversation.system = Some(vec![SystemContentBlock::Text("Be brief.".to_owned())]);
-        conversation.inference =
-            Some(InferenceConfiguration { max_tokens: Some(9), temperature: Some(0.5), top_p: None, stop_sequences: Some(vec!["END".to_owned()]) });
+        conversation.inference = Some(InferenceConfiguration {
+            max_tokens: Some(9),
+            temperature: Some(0.5),
+            top_p: None,
+            stop_sequences: Some(vec!["END".to_owned()]),
+        });
         conversation.further = Some(json!({ "seed": 7 }));
         conversation.tools = Some(ToolConfiguration {
             tools: vec![Tool::ToolSpec(api_bedrock_runtime::ToolSpecification {
@@ -390,13 +418,16 @@ mod tests {
         };
         let answer = |arguments: &str| Answer {
             text: Some("Let me look.".to_owned()),
-            tool_calls: vec![ChatToolCall { function: CalledFunction { arguments: arguments.to_owned(), ..call.function.clone() }, ..call.clone() }],
+            tool_calls: vec![ChatToolCall {
+                function: CalledFunction { arguments: arguments.to_owned(), ..call.function.clone() },
+                ..call.clone()
+            }],
             stop: Stop::ToolUse,
             tokens: Tokens { input: 3, output: 4 },
             intervened: false,
             trace: None,
         };
-        let output = super::output(answer("{\"city\":\"Bern\"}"), 12).unwrap();
+        let output = output(answer("{\"city\":\"Bern\"}"), 12).unwrap();
         let ConverseOutputShape::Message(message) = output.output else { panic!("a message is expected") };
         assert_eq!(message.content.len(), 2);
         assert_eq!(output.usage.total_tokens, 7);

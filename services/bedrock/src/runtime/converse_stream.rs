@@ -4,8 +4,8 @@
 
 use api_bedrock_runtime::{
     ContentBlockDelta, ContentBlockDeltaEvent, ContentBlockStart, ContentBlockStartEvent, ContentBlockStopEvent, ConversationRole,
-    ConverseStreamEvent, ConverseStreamInput, ConverseStreamMetadataEvent, ConverseStreamMetrics, ConverseStreamOutput, ConverseStreamTrace,
-    GuardrailStreamProcessingMode, MessageStartEvent, MessageStopEvent, ToolUseBlockDelta, ToolUseBlockStart,
+    ConverseStreamEvent, ConverseStreamInput, ConverseStreamMetadataEvent, ConverseStreamMetrics, ConverseStreamOutput,
+    ConverseStreamTrace, GuardrailStreamProcessingMode, MessageStartEvent, MessageStopEvent, ToolUseBlockDelta, ToolUseBlockStart,
 };
 use plane::service::Streaming;
 use plane::{ApiError, Call};
@@ -150,8 +150,15 @@ mod tests {
         assert_eq!(
             names,
             [
-                "messageStart", "contentBlockDelta 0", "contentBlockDelta 0", "contentBlockStop 0", "contentBlockStart 1", "contentBlockDelta 1",
-                "contentBlockStop 1", "messageStop", "metadata",
+                "messageStart",
+                "contentBlockDelta 0",
+                "contentBlockDelta 0",
+                "contentBlockStop 0",
+                "contentBlockStart 1",
+                "contentBlockDelta 1",
+                "contentBlockStop 1",
+                "messageStop",
+                "metadata",
             ]
         );
     }

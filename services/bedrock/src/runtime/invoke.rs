@@ -140,7 +140,8 @@ pub(crate) async fn invoke_model_with_response_stream(
     };
     let script = Chunks { start, writer, is_guarded: ready.screen.is_some() };
     let body = begin(cx, &ready.state, ready.prompt, ready.screen, script).await?;
-    let output = InvokeModelWithResponseStreamOutput { content_type: JSON.to_owned(), performance_config_latency: None, service_tier: None };
+    let output =
+        InvokeModelWithResponseStreamOutput { content_type: JSON.to_owned(), performance_config_latency: None, service_tier: None };
     Ok(Streaming { output, body, status: None })
 }
 
@@ -167,8 +168,7 @@ fn parse(body: Json) -> Result<(Dialect, Prompt), Refusal> {
 fn suffix(config: Option<Json>) -> Result<Option<String>, Refusal> {
     let Some(config) = config else { return Ok(None) };
     let suffix = config.get("tagSuffix").and_then(Json::as_str).map(str::to_owned);
-    let is_valid =
-        |suffix: &String| (1..=SUFFIX_LENGTH).contains(&suffix.len()) && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_valid = |suffix: &String| (1..=SUFFIX_LENGTH).contains(&suffix.len()) && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if suffix.as_ref().is_some_and(|suffix| !is_valid(suffix)) {
         return Err(Refusal::invalid("`tagSuffix` must have 1 to 20 letters and digits."));
     }
@@ -209,7 +209,8 @@ fn add_guardrail(body: &mut Json, intervened: bool, trace: Option<api_bedrock_ru
         shown.insert("input".to_owned(), plain(input.into_value()));
     }
     if let Some(outputs) = trace.output_assessments {
-        let each = outputs.into_iter().flat_map(|(id, list)| list.into_iter().map(move |one| json!({ id.clone(): plain(one.into_value()) })));
+        let each =
+            outputs.into_iter().flat_map(|(id, list)| list.into_iter().map(move |one| json!({ id.clone(): plain(one.into_value()) })));
         shown.insert("outputs".to_owned(), each.collect());
     }
     if let Some(reason) = trace.action_reason {

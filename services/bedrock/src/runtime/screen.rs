@@ -57,7 +57,12 @@ impl Screened {
 
 impl Screen {
     /// The guardrail of a model call, if it names one. A guardrail that does not exist fails the call.
-    pub(crate) async fn of_call(cx: &mut Call, identifier: Option<&str>, version: Option<&str>, trace: Trace) -> Result<Option<Self>, ApiError> {
+    pub(crate) async fn of_call(
+        cx: &mut Call,
+        identifier: Option<&str>,
+        version: Option<&str>,
+        trace: Trace,
+    ) -> Result<Option<Self>, ApiError> {
         let named = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         match (named(identifier), named(version)) {
             (None, None) => Ok(None),
@@ -75,9 +80,15 @@ impl Screen {
     }
 
     #[cfg(test)]
-    pub(crate) fn for_test(definition: &crate::guardrail::definition::Definition, trace: Trace) -> Self {
+    pub(crate) fn for_test(definition: &guardrail::definition::Definition, trace: Trace) -> Self {
         let guardrail = Arc::new(definition.compile().unwrap());
-        Self { guardrail, id: "abc123".to_owned(), arn: "arn:aws:bedrock:eu-west-1:1:guardrail/abc123".to_owned(), version: "1".to_owned(), trace }
+        Self {
+            guardrail,
+            id: "abc123".to_owned(),
+            arn: "arn:aws:bedrock:eu-west-1:1:guardrail/abc123".to_owned(),
+            version: "1".to_owned(),
+            trace,
+        }
     }
 
     /// Runs the guardrail. Content that it cannot take fails the call.
@@ -135,9 +146,12 @@ impl Screen {
             })
             .collect();
         if full && found.usage.content_policy_units > 0 {
-            let silent = self.guardrail.definition().content_filters.iter().filter(|filter| {
-                filter.input.enabled && !found.content.iter().any(|finding| finding.category == filter.category)
-            });
+            let silent = self
+                .guardrail
+                .definition()
+                .content_filters
+                .iter()
+                .filter(|filter| filter.input.enabled && !found.content.iter().any(|finding| finding.category == filter.category));
             filters.extend(silent.map(|filter| api::GuardrailContentFilter {
                 type_: category_name(filter.category).into(),
                 confidence: api::GuardrailContentFilterConfidence::None,

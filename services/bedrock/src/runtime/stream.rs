@@ -248,7 +248,8 @@ pub(crate) async fn begin(
     if let (Some(screen), Some(input)) = (&screen, &input)
         && input.assessment.is_blocked
     {
-        let frames = blocked(&mut script, Answer::blocked(screen, input)).iter().map(|event| framer.event(event)).collect::<Result<Vec<_>, _>>()?;
+        let frames =
+            blocked(&mut script, Answer::blocked(screen, input)).iter().map(|event| framer.event(event)).collect::<Result<Vec<_>, _>>()?;
         return Ok(plane::body::full(frames.concat()));
     }
     let request = prompt.into_request(true);
@@ -298,7 +299,8 @@ async fn run(
             if event.trim() == DONE {
                 break 'answer;
             }
-            let chunk: ChatChunk = serde_json::from_str(&event).map_err(|_| model_error(None, "an event of the model server cannot be read"))?;
+            let chunk: ChatChunk =
+                serde_json::from_str(&event).map_err(|_| model_error(None, "an event of the model server cannot be read"))?;
             for step in reader.read(chunk)? {
                 send(sender, framer, script.step(step)).await?;
             }

@@ -4,7 +4,7 @@ pub(crate) mod chat;
 mod responder;
 pub(crate) mod sse;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use http::{Method, Request, Response, StatusCode};
 use outbound::{AddressRule, AllowEntry, Client, Limits, OutboundError, ResponseBody};
 use plane::ApiError;
 use serde_json::Value as Json;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 use wire::Value;
 
 use chat::{ChatRequest, ChatResponse, ModelList};
@@ -97,12 +97,12 @@ impl Gateway {
 
     /// The models that the upstream offers, as of at most half a minute ago.
     pub(crate) async fn models(&self) -> Result<Arc<Vec<Model>>, ApiError> {
-        let mut kept = self.models.lock().await;
-        if let Some((at, models)) = kept.as_ref()
+        if let Some((at, models)) = self.models.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
             && at.elapsed() < MODELS_LIFETIME
         {
             return Ok(Arc::clone(models));
         }
+        // Asked without the lock: callers must not wait for each other when the upstream does not answer.
         let answer = self.send(Method::GET, "/models", Bytes::new(), "application/json").await?;
         if !answer.status().is_success() {
             return Err(unavailable(&format!("it answers {} when asked for its models", answer.status())));
@@ -112,7 +112,7 @@ impl Gateway {
         let provider = |owner: Option<String>| owner.filter(|owner| !owner.is_empty()).unwrap_or_else(|| "upstream".to_owned());
         let models = list.data.into_iter().map(|model| Model { id: model.id, provider: provider(model.owned_by) }).collect();
         let models = Arc::new(models);
-        *kept = Some((Instant::now(), Arc::clone(&models)));
+        *self.models.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&models)));
         Ok(models)
     }
 
@@ -159,9 +159,7 @@ fn status_error(status: StatusCode, message: &str) -> ApiError {
         408 | 504 => timed_out(),
         429 => ApiError::new("ThrottlingException", "Too many requests, please wait before trying again."),
         503 => unavailable("it answers 503"),
-        400 | 404 | 413 | 422 => {
-            ApiError::new("ValidationException", format!("The model returned the following errors: {message}"))
-        }
+        400 | 404 | 413 | 422 => ApiError::new("ValidationException", format!("The model returned the following errors: {message}")),
         other => model_error(Some(other), "the model server failed"),
     }
 }
@@ -227,7 +225,8 @@ mod tests {
         let [model] = models.as_slice() else { panic!("one model is expected") };
         assert_eq!(model.id, responder::MODEL);
         assert!(model.provider.contains("deterministic"));
-        let message = ChatMessage { role: "user".to_owned(), content: Some("Who is the billing contact?".to_owned()), ..ChatMessage::default() };
+        let message =
+            ChatMessage { role: "user".to_owned(), content: Some("Who is the billing contact?".to_owned()), ..ChatMessage::default() };
         let request = ChatRequest { model: model.id.clone(), messages: vec![message], ..ChatRequest::default() };
         let answer = gateway.chat(&request).await.unwrap();
         let text = answer.choices.first().unwrap().message.content.clone().unwrap();

@@ -142,9 +142,7 @@ impl Made {
     }
 
     fn events(&self) -> String {
-        let chunk = |choices: Json, usage: Json| {
-            json!({ "id": "chatcmpl-embedded", "object": "chat.completion.chunk", "created": 0, "model": MODEL, "choices": choices, "usage": usage })
-        };
+        let chunk = |choices: Json, usage: Json| json!({ "id": "chatcmpl-embedded", "object": "chat.completion.chunk", "created": 0, "model": MODEL, "choices": choices, "usage": usage });
         let delta = |delta: Json, finish: Json| chunk(json!([{ "index": 0, "delta": delta, "finish_reason": finish }]), Json::Null);
         let mut events = vec![delta(json!({ "role": "assistant", "content": "" }), Json::Null)];
         if let Some(text) = &self.text {
@@ -187,7 +185,10 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 
 fn text(last: Option<&ChatMessage>, question: &str) -> String {
     if let Some(result) = last.filter(|message| message.role == "tool") {
-        return format!("The tool answered: {}", result.content.as_deref().unwrap_or_default().chars().take(ECHO_LENGTH).collect::<String>());
+        return format!(
+            "The tool answered: {}",
+            result.content.as_deref().unwrap_or_default().chars().take(ECHO_LENGTH).collect::<String>()
+        );
     }
     let lower = question.to_lowercase();
     if lower.contains("contact") || lower.contains("billing") {

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn events_are_the_joined_data_lines() {
-        let stream = b"\xEF\xBB\xBFdata: {\"a\":1}\n\n: comment\nevent: x\ndata:first\ndata:  second\n\nid: 7\n\ndata: [DONE]\r\n\r\ndata: cut";
+        let stream =
+            b"\xEF\xBB\xBFdata: {\"a\":1}\n\n: comment\nevent: x\ndata:first\ndata:  second\n\nid: 7\n\ndata: [DONE]\r\n\r\ndata: cut";
         assert_eq!(parse(&[stream]), ["{\"a\":1}", "first\n second", "[DONE]"]);
     }
 

@@ -204,7 +204,15 @@ fn rest(parts: &RequestParts<'_>, hints: &Hints, host: &HostFacts, mut found: Fo
     let service = heads.last().and_then(|head| catalog().service(head.id));
     if service.is_some_and(|service| service.head.id == "s3") {
         if percent_decode(parts.path.as_bytes()).is_none() {
-            return Err(unknown(service, Protocol::RestXml, "InvalidURI", "Couldn't parse the specified URI.".to_owned(), 400, "", found.region));
+            return Err(unknown(
+                service,
+                Protocol::RestXml,
+                "InvalidURI",
+                "Couldn't parse the specified URI.".to_owned(),
+                400,
+                "",
+                found.region,
+            ));
         }
         if hints.signing_name.is_none()
             && let Some(identified) = by_path(parts, &found)

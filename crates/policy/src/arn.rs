@@ -13,10 +13,7 @@ pub(crate) struct ArnText<'a> {
 
 impl<'a> ArnText<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            segments: split(text),
-        }
+        Self { text, segments: split(text) }
     }
 
     /// What is left of the text from the segment with this index on.
@@ -27,14 +24,7 @@ impl<'a> ArnText<'a> {
 
 fn split(text: &str) -> Option<[&str; 6]> {
     let mut parts = text.splitn(6, ':');
-    Some([
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-    ])
+    Some([parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?])
 }
 
 /// The account in an ARN's fifth segment, if it has one.
@@ -63,10 +53,7 @@ impl ArnPattern {
         if !tokens.is_empty() && tokens.iter().all(|token| *token == Token::Many) {
             return Self::Any;
         }
-        let segments = tokens
-            .splitn(6, |token| *token == Token::Byte(b':'))
-            .map(Glob::from_tokens)
-            .collect();
+        let segments = tokens.splitn(6, |token| *token == Token::Byte(b':')).map(Glob::from_tokens).collect();
         Self::Segments(segments)
     }
 
@@ -79,22 +66,14 @@ impl ArnPattern {
             return false;
         };
         if globs.len() == segments.len() {
-            return globs
-                .iter()
-                .zip(segments)
-                .all(|(glob, segment)| glob.matches(segment));
+            return globs.iter().zip(segments).all(|(glob, segment)| glob.matches(segment));
         }
         let Some((last, first)) = globs.split_last() else {
             return false;
         };
         last.ends_open()
-            && first
-                .iter()
-                .zip(segments)
-                .all(|(glob, segment)| glob.matches(segment))
-            && arn
-                .rest_from_segment(first.len())
-                .is_some_and(|rest| last.matches(rest))
+            && first.iter().zip(segments).all(|(glob, segment)| glob.matches(segment))
+            && arn.rest_from_segment(first.len()).is_some_and(|rest| last.matches(rest))
     }
 }
 
@@ -121,11 +100,7 @@ mod tests {
             ("arn:aws:sns:*:1:t", "arn:aws:sns:eu-1:1:t", true),
             ("arn:aws:sns:*:t", "arn:aws:sns:eu-1:1:t", false),
             ("arn:*:iam::*:role/*", "arn:aws-cn:iam::1:role/x/y", true),
-            (
-                "arn:aws:logs:*:*:log-group:*",
-                "arn:aws:logs:r:1:log-group:a:b",
-                true,
-            ),
+            ("arn:aws:logs:*:*:log-group:*", "arn:aws:logs:r:1:log-group:a:b", true),
             ("arn:aws:s3:*", "arn:aws:s3:::b/k", true),
             ("arn:aws:s3*", "arn:aws:sqs:r:1:q", false),
             ("arn:aws:sqs", "arn:aws:sqs:r:1:q", false),
@@ -138,15 +113,9 @@ mod tests {
 
     #[test]
     fn parts() {
-        assert_eq!(
-            account_of("arn:aws:iam::123456789012:user/a"),
-            Some("123456789012")
-        );
+        assert_eq!(account_of("arn:aws:iam::123456789012:user/a"), Some("123456789012"));
         assert_eq!(account_of("arn:aws:s3:::b"), None);
-        assert_eq!(
-            resource_of("arn:aws:logs:r:1:log-group:a"),
-            Some("log-group:a")
-        );
+        assert_eq!(resource_of("arn:aws:logs:r:1:log-group:a"), Some("log-group:a"));
         assert_eq!(resource_of("*"), None);
     }
 }

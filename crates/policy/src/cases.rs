@@ -146,12 +146,12 @@ pub fn decide_line(line: &str) -> String {
         Err(error) => return failure(Value::Null, format!("the case is not JSON: {error}")),
     };
     let id = value.get("id").cloned().unwrap_or_default();
-    let verdict = serde_json::from_value::<Case>(value)
-        .map_err(|error| format!("the case has another form: {error}"))
-        .and_then(|case| case.decide());
+    let verdict =
+        serde_json::from_value::<Case>(value).map_err(|error| format!("the case has another form: {error}")).and_then(|case| case.decide());
     match verdict {
-        Ok(verdict) => serde_json::to_string(&verdict)
-            .unwrap_or_else(|error| failure(id, format!("the verdict cannot be written: {error}"))),
+        Ok(verdict) => {
+            serde_json::to_string(&verdict).unwrap_or_else(|error| failure(id, format!("the verdict cannot be written: {error}")))
+        }
         Err(error) => failure(id, error),
     }
 }
@@ -165,9 +165,7 @@ pub fn parse(text: &str) -> Result<Vec<Case>, serde_json::Error> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text);
     }
-    serde_json::Deserializer::from_str(text)
-        .into_iter::<Case>()
-        .collect()
+    serde_json::Deserializer::from_str(text).into_iter::<Case>().collect()
 }
 
 impl Case {
@@ -182,34 +180,15 @@ impl Case {
             let context = context(&case_check.context);
             let organization = organization.as_ref();
             let decision = decide(&principal, &check, &policies, &context, organization);
-            explanation.push(explain(
-                &principal,
-                &check,
-                &policies,
-                &context,
-                organization,
-            ));
+            explanation.push(explain(&principal, &check, &policies, &context, organization));
             if !decision.allowed {
                 return Ok(self.denied(&principal, &check, decision, explanation));
             }
         }
-        Ok(Verdict {
-            id: self.id.clone(),
-            decision: "Allow",
-            explicit: None,
-            denied_by: Vec::new(),
-            message: None,
-            explanation,
-        })
+        Ok(Verdict { id: self.id.clone(), decision: "Allow", explicit: None, denied_by: Vec::new(), message: None, explanation })
     }
 
-    fn denied(
-        &self,
-        principal: &Principal,
-        check: &Check,
-        decision: Decision,
-        explanation: Vec<Explanation>,
-    ) -> Verdict {
+    fn denied(&self, principal: &Principal, check: &Check, decision: Decision, explanation: Vec<Explanation>) -> Verdict {
         let name = match &principal.kind {
             PrincipalKind::Service { name } => name,
             PrincipalKind::WebIdentity { provider } | PrincipalKind::Saml { provider } => provider,
@@ -226,12 +205,7 @@ impl Case {
         }
     }
 
-    fn policy_set(
-        &self,
-        case_check: &CaseCheck,
-        check: &Check,
-        principal: &Principal,
-    ) -> Result<PolicySet, String> {
+    fn policy_set(&self, case_check: &CaseCheck, check: &Check, principal: &Principal) -> Result<PolicySet, String> {
         let policies = &self.policies;
         let own = principal.account.as_deref();
         let account = |number: Option<&str>| {
@@ -246,11 +220,7 @@ impl Case {
                 .as_ref()
                 .map(|list| attach_all("session", list, PolicyKind::Session))
                 .or_else(|| principal.assumed_root.then(implied_task_policy)),
-            vpc_endpoint: optional(
-                "vpc_endpoint",
-                policies.vpc_endpoint.as_ref(),
-                PolicyKind::VpcEndpoint,
-            ),
+            vpc_endpoint: optional("vpc_endpoint", policies.vpc_endpoint.as_ref(), PolicyKind::VpcEndpoint),
             service_control: account(own)
                 .and_then(|account| account.scps.as_ref())
                 .map(|levels| attach_levels("scp", levels, PolicyKind::ServiceControl)),
@@ -258,12 +228,7 @@ impl Case {
                 .map(|account| attach_levels("rcp", &account.rcps, PolicyKind::ResourceControl))
                 .unwrap_or_default(),
             resource: case_check.resource_policy()?,
-            kms_grants: case_check
-                .kms_grants
-                .iter()
-                .flatten()
-                .map(kms_grant)
-                .collect::<Result<_, _>>()?,
+            kms_grants: case_check.kms_grants.iter().flatten().map(kms_grant).collect::<Result<_, _>>()?,
             s3_restrict_public_buckets: case_check.s3_restrict_public_buckets,
         })
     }
@@ -273,10 +238,7 @@ impl CasePrincipal {
     fn build(&self) -> Result<Principal, String> {
         let kind = self.kind()?;
         let arn = self.arn.clone().unwrap_or_default();
-        let account = self
-            .account
-            .clone()
-            .or_else(|| crate::arn::account_of(&arn).map(str::to_owned));
+        let account = self.account.clone().or_else(|| crate::arn::account_of(&arn).map(str::to_owned));
         Ok(Principal {
             account,
             arn,
@@ -294,30 +256,17 @@ impl CasePrincipal {
     }
 
     fn kind(&self) -> Result<PrincipalKind, String> {
-        let need = |name: &str, value: &Option<String>| {
-            value
-                .clone()
-                .ok_or_else(|| format!("a principal of kind `{}` needs `{name}`", self.kind))
-        };
+        let need =
+            |name: &str, value: &Option<String>| value.clone().ok_or_else(|| format!("a principal of kind `{}` needs `{name}`", self.kind));
         Ok(match self.kind.as_str() {
             "user" => PrincipalKind::User,
-            "role-session" => PrincipalKind::RoleSession {
-                role_arn: need("role", &self.role)?,
-            },
-            "federated-user" => PrincipalKind::FederatedUser {
-                user_arn: need("user", &self.user)?,
-            },
+            "role-session" => PrincipalKind::RoleSession { role_arn: need("role", &self.role)? },
+            "federated-user" => PrincipalKind::FederatedUser { user_arn: need("user", &self.user)? },
             "root" => PrincipalKind::Root,
-            "service" => PrincipalKind::Service {
-                name: need("service", &self.service)?,
-            },
+            "service" => PrincipalKind::Service { name: need("service", &self.service)? },
             "anonymous" => PrincipalKind::Anonymous,
-            "web-identity" => PrincipalKind::WebIdentity {
-                provider: need("provider", &self.provider)?,
-            },
-            "saml" => PrincipalKind::Saml {
-                provider: need("provider", &self.provider)?,
-            },
+            "web-identity" => PrincipalKind::WebIdentity { provider: need("provider", &self.provider)? },
+            "saml" => PrincipalKind::Saml { provider: need("provider", &self.provider)? },
             other => return Err(format!("unknown kind of principal `{other}`")),
         })
     }
@@ -336,11 +285,7 @@ impl CaseCheck {
             },
         );
         check.request_tags = self.request_tags.as_ref().map(pairs);
-        check.encryption_context = self
-            .encryption_context
-            .as_ref()
-            .map(pairs)
-            .unwrap_or_default();
+        check.encryption_context = self.encryption_context.as_ref().map(pairs).unwrap_or_default();
         check
     }
 
@@ -366,28 +311,20 @@ impl CaseOrganization {
         Organization {
             id: self.id.clone(),
             management_account: self.management.clone(),
-            paths: self
-                .accounts
-                .iter()
-                .map(|(number, account)| (number.clone(), account.path.clone()))
-                .collect(),
+            paths: self.accounts.iter().map(|(number, account)| (number.clone(), account.path.clone())).collect(),
         }
     }
 }
 
 /// `FullAWSAccess` and `RCPFullAWSAccess` stand for the policies of that name.
-const FULL_AWS_ACCESS: &str =
-    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
-const RCP_FULL_AWS_ACCESS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#;
+const FULL_AWS_ACCESS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+const RCP_FULL_AWS_ACCESS: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#;
 
 /// A case that leaves out the task policy of an AssumeRoot session is about something else.
 fn implied_task_policy() -> Vec<Attached> {
     let policy = Policy::parse_stored(FULL_AWS_ACCESS, PolicyKind::Session);
-    vec![Attached::new(
-        "task policy",
-        PolicySource::AwsManaged,
-        Arc::new(policy),
-    )]
+    vec![Attached::new("task policy", PolicySource::AwsManaged, Arc::new(policy))]
 }
 
 fn attach(id: String, document: &Value, kind: PolicyKind) -> Attached {
@@ -397,27 +334,15 @@ fn attach(id: String, document: &Value, kind: PolicyKind) -> Attached {
         Some(text) => (id, text.to_owned()),
         None => (id, document.to_string()),
     };
-    Attached::new(
-        id,
-        PolicySource::None,
-        Arc::new(Policy::parse_stored(&text, kind)),
-    )
+    Attached::new(id, PolicySource::None, Arc::new(Policy::parse_stored(&text, kind)))
 }
 
 fn attach_all(name: &str, documents: &[Value], kind: PolicyKind) -> Vec<Attached> {
-    documents
-        .iter()
-        .enumerate()
-        .map(|(at, document)| attach(format!("{name}[{at}]"), document, kind))
-        .collect()
+    documents.iter().enumerate().map(|(at, document)| attach(format!("{name}[{at}]"), document, kind)).collect()
 }
 
 fn attach_levels(name: &str, levels: &[Vec<Value>], kind: PolicyKind) -> Vec<Vec<Attached>> {
-    levels
-        .iter()
-        .enumerate()
-        .map(|(level, documents)| attach_all(&format!("{name}[{level}]"), documents, kind))
-        .collect()
+    levels.iter().enumerate().map(|(level, documents)| attach_all(&format!("{name}[{level}]"), documents, kind)).collect()
 }
 
 fn optional(name: &str, document: Option<&Value>, kind: PolicyKind) -> Option<Attached> {
@@ -434,9 +359,7 @@ fn text(value: &Value) -> String {
 }
 
 fn pairs(map: &Map<String, Value>) -> Vec<(String, String)> {
-    map.iter()
-        .map(|(name, value)| (name.clone(), text(value)))
-        .collect()
+    map.iter().map(|(name, value)| (name.clone(), text(value))).collect()
 }
 
 fn context(entries: &Map<String, Value>) -> MapContext {
@@ -460,24 +383,10 @@ fn context(entries: &Map<String, Value>) -> MapContext {
 fn kms_grant(value: &Value) -> Result<KmsGrant, String> {
     let mut members: HashMap<String, &Value> = HashMap::new();
     collect_members(value, &mut members);
-    let one = |names: &[&str]| {
-        names
-            .iter()
-            .find_map(|name| members.get(*name)?.as_str().map(str::to_owned))
-    };
-    let map = |name: &str| {
-        members
-            .get(name)
-            .and_then(|value| value.as_object())
-            .map(pairs)
-    };
-    let grantee = one(&[
-        "granteeprincipal",
-        "granteeserviceprincipal",
-        "grantee",
-        "principal",
-    ])
-    .ok_or("a grant needs `grantee_principal`")?;
+    let one = |names: &[&str]| names.iter().find_map(|name| members.get(*name)?.as_str().map(str::to_owned));
+    let map = |name: &str| members.get(name).and_then(|value| value.as_object()).map(pairs);
+    let grantee =
+        one(&["granteeprincipal", "granteeserviceprincipal", "grantee", "principal"]).ok_or("a grant needs `grantee_principal`")?;
     let operations = match members.get("operations") {
         Some(Value::Array(list)) => list.iter().map(text).collect(),
         Some(Value::String(one)) => vec![one.clone()],

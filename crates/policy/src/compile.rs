@@ -7,9 +7,7 @@ use crate::condition::{Condition, Operator};
 use crate::json::{Json, Node};
 use crate::policy::PolicyKind;
 use crate::principal::{PrincipalElement, PrincipalEntry};
-use crate::statement::{
-    ActionElement, ActionPattern, Effect, ResourceElement, ResourcePattern, Statement,
-};
+use crate::statement::{ActionElement, ActionPattern, Effect, ResourceElement, ResourcePattern, Statement};
 
 /// Most statements that a document may have; far above what any size limit lets through.
 const STATEMENTS_MAX: usize = 10_000;
@@ -35,14 +33,8 @@ pub(crate) fn compile(root: &Node, kind: PolicyKind) -> Result<Compiled, Problem
     if list.len() > STATEMENTS_MAX {
         return Err(format!("more than {STATEMENTS_MAX} statements"));
     }
-    let statements = list
-        .iter()
-        .map(|node| statement(node, kind, variables))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Compiled {
-        id: root.get("Id").and_then(Node::as_str).map(Into::into),
-        statements: statements.into(),
-    })
+    let statements = list.iter().map(|node| statement(node, kind, variables)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Compiled { id: root.get("Id").and_then(Node::as_str).map(Into::into), statements: statements.into() })
 }
 
 /// Whether the version of the policy language has variables.
@@ -82,26 +74,11 @@ fn statement(node: &Node, kind: PolicyKind, variables: bool) -> Result<Statement
 }
 
 pub(crate) fn is_statement_element(name: &str) -> bool {
-    matches!(
-        name,
-        "Sid"
-            | "Effect"
-            | "Principal"
-            | "NotPrincipal"
-            | "Action"
-            | "NotAction"
-            | "Resource"
-            | "NotResource"
-            | "Condition"
-    )
+    matches!(name, "Sid" | "Effect" | "Principal" | "NotPrincipal" | "Action" | "NotAction" | "Resource" | "NotResource" | "Condition")
 }
 
 /// The element of which one form or its negation may be present.
-fn either<'a>(
-    node: &'a Node,
-    name: &str,
-    negation: &str,
-) -> Result<Option<(bool, &'a Node)>, Problem> {
+fn either<'a>(node: &'a Node, name: &str, negation: &str) -> Result<Option<(bool, &'a Node)>, Problem> {
     match (node.get(name), node.get(negation)) {
         (Some(_), Some(_)) => Err(format!("both `{name}` and `{negation}`")),
         (Some(element), None) => Ok(Some((false, element))),
@@ -111,13 +88,7 @@ fn either<'a>(
 }
 
 fn strings<'a>(node: &'a Node, name: &str) -> Result<Vec<&'a str>, Problem> {
-    node.one_or_many()
-        .iter()
-        .map(|item| {
-            item.as_str()
-                .ok_or_else(|| format!("a value of `{name}` is not a string"))
-        })
-        .collect()
+    node.one_or_many().iter().map(|item| item.as_str().ok_or_else(|| format!("a value of `{name}` is not a string"))).collect()
 }
 
 fn principal(node: &Node, kind: PolicyKind, effect: Effect) -> Result<PrincipalElement, Problem> {
@@ -147,9 +118,7 @@ pub(crate) fn principal_entries(element: &Node) -> Result<Vec<PrincipalEntry>, P
             _ => Err("a principal that is neither `*` nor an object".to_owned()),
         };
     }
-    let members = element
-        .as_object()
-        .ok_or("a principal that is neither `*` nor an object")?;
+    let members = element.as_object().ok_or("a principal that is neither `*` nor an object")?;
     let mut entries = Vec::new();
     for (name, list) in members {
         let make: fn(&str) -> PrincipalEntry = match name.as_str() {
@@ -167,10 +136,7 @@ pub(crate) fn principal_entries(element: &Node) -> Result<Vec<PrincipalEntry>, P
 fn actions(node: &Node) -> Result<ActionElement, Problem> {
     let (negated, element) = either(node, "Action", "NotAction")?.ok_or("`Action` is missing")?;
     let patterns = strings(element, "Action")?;
-    Ok(ActionElement {
-        negated,
-        patterns: patterns.into_iter().map(ActionPattern::new).collect(),
-    })
+    Ok(ActionElement { negated, patterns: patterns.into_iter().map(ActionPattern::new).collect() })
 }
 
 fn resources(node: &Node, kind: PolicyKind, variables: bool) -> Result<ResourceElement, Problem> {
@@ -180,15 +146,8 @@ fn resources(node: &Node, kind: PolicyKind, variables: bool) -> Result<ResourceE
         }
         return Err("`Resource` is missing".to_owned());
     };
-    let patterns = strings(element, "Resource")?
-        .into_iter()
-        .map(|text| ResourcePattern::new(text, variables))
-        .collect();
-    Ok(if negated {
-        ResourceElement::Except(patterns)
-    } else {
-        ResourceElement::Only(patterns)
-    })
+    let patterns = strings(element, "Resource")?.into_iter().map(|text| ResourcePattern::new(text, variables)).collect();
+    Ok(if negated { ResourceElement::Except(patterns) } else { ResourceElement::Only(patterns) })
 }
 
 fn conditions(element: Option<&Node>, variables: bool) -> Result<Box<[Condition]>, Problem> {
@@ -198,20 +157,11 @@ fn conditions(element: Option<&Node>, variables: bool) -> Result<Box<[Condition]
     let mut conditions = Vec::new();
     let operators = element.as_object().ok_or("`Condition` is not an object")?;
     for (operator_name, keys) in operators {
-        let keys = keys
-            .as_object()
-            .ok_or_else(|| format!("`{operator_name}` is not an object"))?;
+        let keys = keys.as_object().ok_or_else(|| format!("`{operator_name}` is not an object"))?;
         for (key, values) in keys {
-            let operator = Operator::parse(operator_name)
-                .ok_or_else(|| format!("unknown condition operator `{operator_name}`"))?;
+            let operator = Operator::parse(operator_name).ok_or_else(|| format!("unknown condition operator `{operator_name}`"))?;
             let values = condition_values(values)?;
-            conditions.push(Condition::new(
-                operator_name,
-                operator,
-                key,
-                values,
-                variables,
-            ));
+            conditions.push(Condition::new(operator_name, operator, key, values, variables));
         }
     }
     Ok(conditions.into())

@@ -72,12 +72,7 @@ impl Operator {
         if family == Family::Null && if_exists {
             return None;
         }
-        Some(Self {
-            family,
-            negated,
-            set,
-            if_exists,
-        })
+        Some(Self { family, negated, set, if_exists })
     }
 }
 
@@ -159,21 +154,12 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    pub(crate) fn new(
-        operator_name: &str,
-        operator: Operator,
-        key: &str,
-        values: Vec<String>,
-        variables: bool,
-    ) -> Self {
+    pub(crate) fn new(operator_name: &str, operator: Operator, key: &str, values: Vec<String>, variables: bool) -> Self {
         Self {
             operator_name: operator_name.into(),
             operator,
             key: Key::new(key),
-            expected: values
-                .iter()
-                .map(|value| Expected::new(operator.family, value, variables))
-                .collect(),
+            expected: values.iter().map(|value| Expected::new(operator.family, value, variables)).collect(),
             written: values.into_iter().map(Into::into).collect(),
         }
     }
@@ -201,11 +187,7 @@ impl Condition {
         self.matches_values(request.values(&self.key).as_ref(), request)
     }
 
-    pub(crate) fn matches_values(
-        &self,
-        actual: Option<&Values<'_>>,
-        request: &Request<'_>,
-    ) -> bool {
+    pub(crate) fn matches_values(&self, actual: Option<&Values<'_>>, request: &Request<'_>) -> bool {
         let operator = self.operator;
         if operator.family == Family::Null {
             let null = actual.is_none_or(Values::is_null);
@@ -218,18 +200,10 @@ impl Condition {
                 (_, None) => operator.negated,
             };
         };
-        let one = |value: &str| {
-            self.expected
-                .iter()
-                .any(|expected| expected.matches(operator.family, value, request))
-        };
+        let one = |value: &str| self.expected.iter().any(|expected| expected.matches(operator.family, value, request));
         match operator.set {
-            Some(SetOperator::ForAllValues) => {
-                actual.is_null() || actual.iter().all(|value| one(value) != operator.negated)
-            }
-            Some(SetOperator::ForAnyValue) => {
-                actual.iter().any(|value| one(value) != operator.negated)
-            }
+            Some(SetOperator::ForAllValues) => actual.is_null() || actual.iter().all(|value| one(value) != operator.negated),
+            Some(SetOperator::ForAnyValue) => actual.iter().any(|value| one(value) != operator.negated),
             None => actual.iter().any(one) != operator.negated,
         }
     }
@@ -239,12 +213,8 @@ impl Expected {
     fn new(family: Family, value: &str, variables: bool) -> Self {
         let template = || variables.then(|| Template::parse(value)).flatten();
         match family {
-            Family::StringEquals | Family::StringEqualsIgnoreCase => {
-                template().map_or_else(|| Self::Text(value.into()), Self::Template)
-            }
-            Family::StringLike => {
-                template().map_or_else(|| Self::Glob(Glob::new(value)), Self::Template)
-            }
+            Family::StringEquals | Family::StringEqualsIgnoreCase => template().map_or_else(|| Self::Text(value.into()), Self::Template),
+            Family::StringLike => template().map_or_else(|| Self::Glob(Glob::new(value)), Self::Template),
             Family::Arn => template().map_or_else(
                 || {
                     let mut tokens = Vec::new();
@@ -260,9 +230,7 @@ impl Expected {
                 None => Self::Nothing,
             },
             Family::Date(_) => parse_date(value).map_or(Self::Nothing, Self::Date),
-            Family::Binary => {
-                decode(value).map_or(Self::Nothing, |bytes| Self::Binary(bytes.into()))
-            }
+            Family::Binary => decode(value).map_or(Self::Nothing, |bytes| Self::Binary(bytes.into())),
             Family::IpAddress => Cidr::parse(value).map_or(Self::Nothing, Self::Cidr),
         }
     }
@@ -280,9 +248,7 @@ impl Expected {
             Self::Arn(pattern) => pattern.matches(&ArnText::new(actual)),
             Self::Template(template) => matches_template(template, family, actual, request),
             Self::Number(text) => {
-                let order = Decimal::parse(actual)
-                    .zip(Decimal::parse(text))
-                    .map(|(actual, expected)| actual.cmp(&expected));
+                let order = Decimal::parse(actual).zip(Decimal::parse(text)).map(|(actual, expected)| actual.cmp(&expected));
                 match (family, order) {
                     (Family::Numeric(comparison), Some(order)) => comparison.holds(order),
                     _ => false,
@@ -294,35 +260,20 @@ impl Expected {
             },
             Self::Bool(expected) => parse_bool(actual) == Some(*expected),
             Self::Binary(expected) => decode(actual).is_some_and(|actual| *actual == **expected),
-            Self::Cidr(cidr) => actual
-                .trim()
-                .parse::<IpAddr>()
-                .is_ok_and(|address| cidr.contains(address)),
+            Self::Cidr(cidr) => actual.trim().parse::<IpAddr>().is_ok_and(|address| cidr.contains(address)),
         }
     }
 }
 
-fn matches_template(
-    template: &Template,
-    family: Family,
-    actual: &str,
-    request: &Request<'_>,
-) -> bool {
+fn matches_template(template: &Template, family: Family, actual: &str, request: &Request<'_>) -> bool {
     match family {
         Family::StringEquals => template.text(request).is_some_and(|text| text == actual),
-        Family::StringEqualsIgnoreCase => template
-            .text(request)
-            .is_some_and(|text| equal_ignoring_case(&text, actual)),
-        Family::Bool => template
-            .text(request)
-            .and_then(|text| parse_bool(&text))
-            .is_some_and(|expected| parse_bool(actual) == Some(expected)),
-        Family::StringLike => template
-            .tokens(request)
-            .is_some_and(|tokens| Glob::from_tokens(&tokens).matches(actual)),
-        Family::Arn => template
-            .tokens(request)
-            .is_some_and(|tokens| ArnPattern::from_tokens(&tokens).matches(&ArnText::new(actual))),
+        Family::StringEqualsIgnoreCase => template.text(request).is_some_and(|text| equal_ignoring_case(&text, actual)),
+        Family::Bool => {
+            template.text(request).and_then(|text| parse_bool(&text)).is_some_and(|expected| parse_bool(actual) == Some(expected))
+        }
+        Family::StringLike => template.tokens(request).is_some_and(|tokens| Glob::from_tokens(&tokens).matches(actual)),
+        Family::Arn => template.tokens(request).is_some_and(|tokens| ArnPattern::from_tokens(&tokens).matches(&ArnText::new(actual))),
         _ => false,
     }
 }
@@ -340,8 +291,7 @@ fn parse_bool(text: &str) -> Option<bool> {
 fn decode(text: &str) -> Option<Vec<u8>> {
     const LENIENT: base64::engine::GeneralPurpose = base64::engine::GeneralPurpose::new(
         &base64::alphabet::STANDARD,
-        base64::engine::GeneralPurposeConfig::new()
-            .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
+        base64::engine::GeneralPurposeConfig::new().with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
     );
     LENIENT.decode(text.trim()).ok()
 }

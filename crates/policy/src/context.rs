@@ -46,9 +46,7 @@ impl<'a> Values<'a> {
             Self::List(list) => (None, list, &[]),
             Self::Many(list) => (None, &[], list),
         };
-        one.into_iter()
-            .chain(list.iter().map(String::as_str))
-            .chain(many.iter().map(AsRef::as_ref))
+        one.into_iter().chain(list.iter().map(String::as_str)).chain(many.iter().map(AsRef::as_ref))
     }
 }
 
@@ -92,15 +90,8 @@ impl MapContext {
     }
 
     /// Sets a multi-valued key.
-    pub fn set_many<V: Into<String>>(
-        &mut self,
-        name: &str,
-        values: impl IntoIterator<Item = V>,
-    ) -> &mut Self {
-        self.put(
-            name,
-            Entry::Many(values.into_iter().map(Into::into).collect()),
-        )
+    pub fn set_many<V: Into<String>>(&mut self, name: &str, values: impl IntoIterator<Item = V>) -> &mut Self {
+        self.put(name, Entry::Many(values.into_iter().map(Into::into).collect()))
     }
 
     fn put(&mut self, name: &str, entry: Entry) -> &mut Self {
@@ -143,9 +134,6 @@ mod tests {
         assert!(Values::one("").is_null());
         assert!(Values::List(&[]).is_null());
         assert!(!Values::List(&[String::new(), "a".to_owned()]).is_null());
-        assert_eq!(
-            Values::List(&["a".to_owned()]).iter().collect::<Vec<_>>(),
-            ["a"]
-        );
+        assert_eq!(Values::List(&["a".to_owned()]).iter().collect::<Vec<_>>(), ["a"]);
     }
 }

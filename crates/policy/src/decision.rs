@@ -144,23 +144,11 @@ impl StatementRef {
 
 impl Decision {
     fn allow(deciding: Option<StatementRef>) -> Self {
-        Self {
-            allowed: true,
-            explicit: None,
-            denied_by: Vec::new(),
-            deciding,
-            credential_limit: None,
-        }
+        Self { allowed: true, explicit: None, denied_by: Vec::new(), deciding, credential_limit: None }
     }
 
     fn deny(explicit: bool, denied_by: Vec<PolicyType>, deciding: Option<StatementRef>) -> Self {
-        Self {
-            allowed: false,
-            explicit: Some(explicit),
-            denied_by,
-            deciding,
-            credential_limit: None,
-        }
+        Self { allowed: false, explicit: Some(explicit), denied_by, deciding, credential_limit: None }
     }
 
     /// The text of the denial in the words of AWS (IAM User Guide, "Troubleshoot access denied error messages").
@@ -174,15 +162,11 @@ impl Decision {
             return text;
         };
         if self.explicit != Some(true) {
-            text.push_str(&format!(
-                " because no {policy_type} allows the {action} action"
-            ));
+            text.push_str(&format!(" because no {policy_type} allows the {action} action"));
             return text;
         }
         let article = policy_type.article();
-        text.push_str(&format!(
-            " with an explicit deny in {article} {policy_type}"
-        ));
+        text.push_str(&format!(" with an explicit deny in {article} {policy_type}"));
         if let Some(deciding) = &self.deciding
             && policy_type.names_policy_arn()
             && deciding.policy_id.starts_with("arn:")
@@ -210,11 +194,7 @@ pub fn decide(
         return Decision::allow(None);
     }
     if let Some(limit) = credential_limit(&request) {
-        return Decision {
-            credential_limit: Some(limit),
-            explicit: None,
-            ..Decision::deny(false, Vec::new(), None)
-        };
+        return Decision { credential_limit: Some(limit), explicit: None, ..Decision::deny(false, Vec::new(), None) };
     }
     let scope = Scope::new(&request, policies);
     let opinions = Opinions::collect(&request, policies, scope);
@@ -241,9 +221,7 @@ fn credential_limit(request: &Request<'_>) -> Option<&'static str> {
         PrincipalKind::Root if sts && matches!(name, "assumerole" | "assumeroot") => {
             Some("a root user cannot assume roles or root sessions")
         }
-        PrincipalKind::RoleSession { .. }
-            if sts && matches!(name, "getsessiontoken" | "getfederationtoken") =>
-        {
+        PrincipalKind::RoleSession { .. } if sts && matches!(name, "getsessiontoken" | "getfederationtoken") => {
             Some("a role session cannot request session or federation tokens")
         }
         PrincipalKind::FederatedUser { .. } if sts || service == "iam" => {
@@ -253,18 +231,11 @@ fn credential_limit(request: &Request<'_>) -> Option<&'static str> {
             // Tagging a session and setting its source identity belong to AssumeRole.
             let assume_role = matches!(name, "assumerole" | "tagsession" | "setsourceidentity");
             if sts && !assume_role {
-                return Some(
-                    "session tokens can call only AssumeRole and GetCallerIdentity of STS",
-                );
+                return Some("session tokens can call only AssumeRole and GetCallerIdentity of STS");
             }
             let mfa = crate::request::Key::new("aws:MultiFactorAuthPresent");
-            let present = request.values(&mfa).is_some_and(|values| {
-                values
-                    .iter()
-                    .any(|value| value.eq_ignore_ascii_case("true"))
-            });
-            (service == "iam" && !present)
-                .then_some("session tokens can call IAM only if they were made with MFA")
+            let present = request.values(&mfa).is_some_and(|values| values.iter().any(|value| value.eq_ignore_ascii_case("true")));
+            (service == "iam" && !present).then_some("session tokens can call IAM only if they were made with MFA")
         }
         _ => None,
     }
@@ -286,8 +257,7 @@ impl Scope {
     pub(crate) fn new(request: &Request<'_>, policies: &PolicySet) -> Self {
         let principal = request.principal;
         let caller = principal.is_account_identity();
-        let same_account = principal.account.as_deref() == request.resource_account()
-            || is_root_session_of_member(request);
+        let same_account = principal.account.as_deref() == request.resource_account() || is_root_session_of_member(request);
         Self {
             caller,
             service_control: caller
@@ -301,10 +271,7 @@ impl Scope {
                 && binds(request.organization, request.resource_account()),
             resource_denies: !(principal.kind == PrincipalKind::Root
                 && same_account
-                && matches!(
-                    request.check.action_lower(),
-                    "s3:getbucketpolicy" | "s3:putbucketpolicy" | "s3:deletebucketpolicy"
-                )),
+                && matches!(request.check.action_lower(), "s3:getbucketpolicy" | "s3:putbucketpolicy" | "s3:deletebucketpolicy")),
             same_account,
         }
     }
@@ -324,8 +291,7 @@ fn is_root_session_of_member(request: &Request<'_>) -> bool {
 /// Whether organization policies bind an account. Without facts about the organization whatever policies were
 /// handed over do: leaving the facts out must not switch policies off.
 fn binds(organization: Option<&Organization>, account: Option<&str>) -> bool {
-    organization
-        .is_none_or(|organization| account.is_some_and(|account| organization.binds(account)))
+    organization.is_none_or(|organization| account.is_some_and(|account| organization.binds(account)))
 }
 
 /// What each policy type says. Holds references only: an allowed request allocates nothing here.
@@ -407,11 +373,7 @@ impl<'a> Opinions<'a> {
             self.resource.deny = None;
         }
         let stated = self.resource.allow.map(|(_, _, class)| class);
-        let granted = policies
-            .kms_grants
-            .iter()
-            .filter_map(|grant| grant.class(request))
-            .max();
+        let granted = policies.kms_grants.iter().filter_map(|grant| grant.class(request)).max();
         self.grant_class = stated.max(granted);
         let outsider = match request.principal.kind {
             PrincipalKind::Service { .. } => false,
@@ -420,10 +382,7 @@ impl<'a> Opinions<'a> {
         };
         self.public_access_blocked = policies.s3_restrict_public_buckets
             && outsider
-            && policies
-                .resource
-                .attached()
-                .is_some_and(|attached| attached.policy.is_public());
+            && policies.resource.attached().is_some_and(|attached| attached.policy.is_public());
     }
 
     /// The types in the order in which a denial is laid to them.
@@ -432,10 +391,7 @@ impl<'a> Opinions<'a> {
             (PolicyType::ServiceControl, &self.service_control),
             (PolicyType::ResourceControl, &self.resource_control),
             (PolicyType::VpcEndpoint, &self.vpc_endpoint),
-            (
-                self.resource_type.unwrap_or(PolicyType::Resource),
-                &self.resource,
-            ),
+            (self.resource_type.unwrap_or(PolicyType::Resource), &self.resource),
             (PolicyType::Identity, &self.identity),
             (PolicyType::Boundary, &self.boundary),
             (PolicyType::Session, &self.session),
@@ -462,12 +418,7 @@ impl<'a> Opinions<'a> {
     }
 
     /// The policy types whose allow is needed and missing.
-    fn missing_allows(
-        &self,
-        request: &Request<'_>,
-        policies: &PolicySet,
-        scope: Scope,
-    ) -> Vec<PolicyType> {
+    fn missing_allows(&self, request: &Request<'_>, policies: &PolicySet, scope: Scope) -> Vec<PolicyType> {
         let mut missing = Vec::new();
         if !self.service_control_allows {
             missing.push(PolicyType::ServiceControl);
@@ -480,18 +431,13 @@ impl<'a> Opinions<'a> {
             missing.push(policies.resource.policy_type());
         }
         let caller = CallerSide::new(request.principal, policies);
-        if needs.identity
-            && caller.needs_identity
-            && !self.identity.allows()
-            && !needs_no_permission(request)
-        {
+        if needs.identity && caller.needs_identity && !self.identity.allows() && !needs_no_permission(request) {
             missing.push(PolicyType::Identity);
         }
         if needs.bounds && policies.boundary.is_some() && !self.boundary.allows() {
             missing.push(PolicyType::Boundary);
         }
-        let needs_session =
-            (needs.bounds && caller.needs_session) || request.principal.assumed_root;
+        let needs_session = (needs.bounds && caller.needs_session) || request.principal.assumed_root;
         if needs_session && !self.session.allows() {
             missing.push(PolicyType::Session);
         }
@@ -519,16 +465,8 @@ struct Needs {
 }
 
 impl Needs {
-    const RESOURCE_ALONE: Self = Self {
-        resource: true,
-        identity: false,
-        bounds: false,
-    };
-    const BOTH_SIDES: Self = Self {
-        resource: true,
-        identity: true,
-        bounds: true,
-    };
+    const RESOURCE_ALONE: Self = Self { resource: true, identity: false, bounds: false };
+    const BOTH_SIDES: Self = Self { resource: true, identity: true, bounds: true };
 
     fn new(class: Option<GrantClass>, policies: &PolicySet, scope: Scope) -> Self {
         if !scope.caller {
@@ -541,17 +479,11 @@ impl Needs {
         }
         match class {
             Some(GrantClass::Direct) => Self::RESOURCE_ALONE,
-            Some(GrantClass::Role) => Self {
-                identity: false,
-                ..Self::BOTH_SIDES
-            },
+            Some(GrantClass::Role) => Self { identity: false, ..Self::BOTH_SIDES },
             Some(GrantClass::Account) => Self::BOTH_SIDES,
             // Trust and key policies are no partners: without them the caller's own policies give nothing.
             None if policies.resource.must_allow() => Self::RESOURCE_ALONE,
-            None => Self {
-                resource: false,
-                ..Self::BOTH_SIDES
-            },
+            None => Self { resource: false, ..Self::BOTH_SIDES },
         }
     }
 }
@@ -566,20 +498,11 @@ impl CallerSide {
     fn new(principal: &Principal, policies: &PolicySet) -> Self {
         let session = policies.session.is_some();
         match &principal.kind {
-            PrincipalKind::Root => Self {
-                needs_identity: false,
-                needs_session: session || principal.assumed_root,
-            },
+            PrincipalKind::Root => Self { needs_identity: false, needs_session: session || principal.assumed_root },
             // A federated session is the intersection of its user with its session policies; a root user behind
             // it has everything.
-            PrincipalKind::FederatedUser { user_arn } => Self {
-                needs_identity: !user_arn.ends_with(":root"),
-                needs_session: true,
-            },
-            _ => Self {
-                needs_identity: true,
-                needs_session: session,
-            },
+            PrincipalKind::FederatedUser { user_arn } => Self { needs_identity: !user_arn.ends_with(":root"), needs_session: true },
+            _ => Self { needs_identity: true, needs_session: session },
         }
     }
 }

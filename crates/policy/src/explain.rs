@@ -151,12 +151,7 @@ impl Explanation {
         self.policies
             .iter()
             .filter(|policy| policy.outcome != PolicyOutcome::NotApplicable)
-            .flat_map(|policy| {
-                policy
-                    .statements
-                    .iter()
-                    .map(move |statement| (policy, statement))
-            })
+            .flat_map(|policy| policy.statements.iter().map(move |statement| (policy, statement)))
             .filter(|(_, statement)| statement.matched)
     }
 }
@@ -192,29 +187,17 @@ fn summary(decision: &Decision, check: &Check, policies: &PolicySet) -> String {
             (Some(index), None) => format!("statement {index}"),
             (Some(index), Some(sid)) => format!("statement {index} (`{sid}`)"),
         };
-        format!(
-            "{} `{}`, {statement}",
-            deciding.policy_type, deciding.policy_id
-        )
+        format!("{} `{}`, {statement}", deciding.policy_type, deciding.policy_id)
     });
-    let names: Vec<&str> = decision
-        .denied_by
-        .iter()
-        .map(|denier| denier.name())
-        .collect();
+    let names: Vec<&str> = decision.denied_by.iter().map(|denier| denier.name()).collect();
     match (decision.allowed, decision.explicit, place) {
         (true, _, Some(place)) => format!("{action} is allowed by {place}"),
         (true, _, None) => format!("{action} is allowed"),
         (false, Some(true), Some(place)) => format!("{action} is explicitly denied by {place}"),
         (false, Some(true), None) if policies.s3_restrict_public_buckets => {
-            format!(
-                "{action} is denied because the bucket policy is public and public buckets are restricted"
-            )
+            format!("{action} is denied because the bucket policy is public and public buckets are restricted")
         }
-        _ => format!(
-            "{action} is denied because no {} allows it",
-            names.join(" and no ")
-        ),
+        _ => format!("{action} is denied because no {} allows it", names.join(" and no ")),
     }
 }
 
@@ -224,17 +207,15 @@ fn traces(request: &Request<'_>, policies: &PolicySet) -> Vec<PolicyTrace> {
     let mut add = |policy_type, attached: &Attached, level, note: Option<&str>| {
         traces.push(trace(request, policy_type, attached, level, note));
     };
-    let scp_note = (!scope.service_control).then_some(
-        "SCPs do not bind this caller: management account, service-linked role, or no member account",
-    );
+    let scp_note =
+        (!scope.service_control).then_some("SCPs do not bind this caller: management account, service-linked role, or no member account");
     for (level, list) in policies.service_control.iter().flatten().enumerate() {
         for attached in list {
             add(PolicyType::ServiceControl, attached, Some(level), scp_note);
         }
     }
-    let rcp_note = (!scope.resource_control).then_some(
-        "RCPs do not bind this request: service not on the list, no member account, or an exempt caller or key",
-    );
+    let rcp_note = (!scope.resource_control)
+        .then_some("RCPs do not bind this request: service not on the list, no member account, or an exempt caller or key");
     for (level, list) in policies.resource_control.iter().enumerate() {
         for attached in list {
             add(PolicyType::ResourceControl, attached, Some(level), rcp_note);
@@ -246,8 +227,7 @@ fn traces(request: &Request<'_>, policies: &PolicySet) -> Vec<PolicyTrace> {
     if let Some(attached) = policies.resource.attached() {
         add(policies.resource.policy_type(), attached, None, None);
     }
-    let caller_note =
-        (!scope.caller).then_some("a caller without account has no policies of its own");
+    let caller_note = (!scope.caller).then_some("a caller without account has no policies of its own");
     for attached in &policies.identity {
         add(PolicyType::Identity, attached, None, caller_note);
     }
@@ -268,17 +248,9 @@ fn trace(
     not_applicable: Option<&str>,
 ) -> PolicyTrace {
     let policy = &attached.policy;
-    let statements: Vec<StatementTrace> = policy
-        .statements()
-        .iter()
-        .enumerate()
-        .map(|(index, statement)| trace_statement(request, index, statement))
-        .collect();
-    let matched = |effect| {
-        statements
-            .iter()
-            .any(|statement| statement.matched && statement.effect == effect)
-    };
+    let statements: Vec<StatementTrace> =
+        policy.statements().iter().enumerate().map(|(index, statement)| trace_statement(request, index, statement)).collect();
+    let matched = |effect| statements.iter().any(|statement| statement.matched && statement.effect == effect);
     let outcome = if not_applicable.is_some() {
         PolicyOutcome::NotApplicable
     } else if policy.problem().is_some() || matched(Effect::Deny) {
@@ -294,11 +266,7 @@ fn trace(
         source: attached.source,
         level,
         outcome,
-        note: not_applicable.map(str::to_owned).or_else(|| {
-            policy
-                .problem()
-                .map(|problem| format!("cannot be read: {problem}"))
-        }),
+        note: not_applicable.map(str::to_owned).or_else(|| policy.problem().map(|problem| format!("cannot be read: {problem}"))),
         statements,
     }
 }
@@ -318,9 +286,7 @@ fn trace_statement(request: &Request<'_>, index: usize, statement: &Statement) -
         trace.failed = Some(Element::Action);
         return trace;
     }
-    let class = statement
-        .principal
-        .class(request.principal, request.has_boundary);
+    let class = statement.principal.class(request.principal, request.has_boundary);
     if class.is_none() {
         trace.failed = Some(Element::Principal);
         return trace;
@@ -329,11 +295,7 @@ fn trace_statement(request: &Request<'_>, index: usize, statement: &Statement) -
         trace.failed = Some(Element::Resource);
         return trace;
     }
-    trace.conditions = statement
-        .conditions
-        .iter()
-        .map(|condition| trace_condition(request, condition))
-        .collect();
+    trace.conditions = statement.conditions.iter().map(|condition| trace_condition(request, condition)).collect();
     if trace.conditions.iter().all(|condition| condition.matched) {
         trace.matched = true;
         trace.grant = class;
@@ -372,11 +334,7 @@ impl fmt::Display for PolicyTrace {
             PolicyOutcome::Silent => "says nothing",
             PolicyOutcome::NotApplicable => "does not apply",
         };
-        write!(
-            formatter,
-            "  {} `{}` {outcome}",
-            self.policy_type, self.policy_id
-        )?;
+        write!(formatter, "  {} `{}` {outcome}", self.policy_type, self.policy_id)?;
         match &self.note {
             Some(note) => writeln!(formatter, " ({note})")?,
             None => writeln!(formatter)?,
@@ -390,11 +348,7 @@ impl fmt::Display for PolicyTrace {
 
 impl fmt::Display for StatementTrace {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self
-            .sid
-            .as_ref()
-            .map(|sid| format!(" `{sid}`"))
-            .unwrap_or_default();
+        let name = self.sid.as_ref().map(|sid| format!(" `{sid}`")).unwrap_or_default();
         let result = match self.failed {
             None => "matches",
             Some(Element::Action) => "does not match the action",
@@ -402,11 +356,7 @@ impl fmt::Display for StatementTrace {
             Some(Element::Resource) => "does not match the resource",
             Some(Element::Condition) => "has a condition that does not hold",
         };
-        writeln!(
-            formatter,
-            "    statement {}{name} ({:?}, line {}) {result}",
-            self.index, self.effect, self.span.start.line
-        )?;
+        writeln!(formatter, "    statement {}{name} ({:?}, line {}) {result}", self.index, self.effect, self.span.start.line)?;
         for condition in &self.conditions {
             let holds = if condition.matched { "holds" } else { "fails" };
             let actual = match &condition.actual {

@@ -58,11 +58,7 @@ impl Glob {
         Self(if rest.is_empty() {
             Form::Exact(literal.into())
         } else if rest.iter().all(|token| *token == Token::Many) {
-            if literal.is_empty() {
-                Form::Any
-            } else {
-                Form::Prefix(literal.into())
-            }
+            if literal.is_empty() { Form::Any } else { Form::Prefix(literal.into()) }
         } else {
             Form::Tokens(tokens.into())
         })
@@ -130,11 +126,7 @@ fn match_tokens(tokens: &[Token], text: &[u8]) -> bool {
         at_token = token_after_star;
         at_text = next;
     }
-    tokens
-        .get(at_token..)
-        .unwrap_or_default()
-        .iter()
-        .all(|token| *token == Token::Many)
+    tokens.get(at_token..).unwrap_or_default().iter().all(|token| *token == Token::Many)
 }
 
 #[cfg(test)]
@@ -164,11 +156,7 @@ mod tests {
             ("a*?", "a", false),
             ("a*?", "ab", true),
         ] {
-            assert_eq!(
-                Glob::new(pattern).matches(text),
-                expected,
-                "{pattern} {text}"
-            );
+            assert_eq!(Glob::new(pattern).matches(text), expected, "{pattern} {text}");
         }
     }
 

@@ -62,10 +62,7 @@ impl Node {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Node> {
-        self.as_object()?
-            .iter()
-            .find(|(member, _)| member == name)
-            .map(|(_, node)| node)
+        self.as_object()?.iter().find(|(member, _)| member == name).map(|(_, node)| node)
     }
 
     /// The members of an array, or the value itself as the only member: the grammar's "one or a list".
@@ -86,10 +83,7 @@ pub(crate) struct JsonError {
 }
 
 pub(crate) fn parse(text: &str) -> Result<Node, JsonError> {
-    let mut reader = Reader {
-        chars: text.chars().peekable(),
-        position: Position { line: 1, column: 1 },
-    };
+    let mut reader = Reader { chars: text.chars().peekable(), position: Position { line: 1, column: 1 } };
     if text.len() > DOCUMENT_BYTES_MAX {
         return Err(reader.error("the document is too long"));
     }
@@ -108,10 +102,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn error(&self, problem: &'static str) -> JsonError {
-        JsonError {
-            position: self.position,
-            problem,
-        }
+        JsonError { position: self.position, problem }
     }
 
     fn peek(&mut self) -> Option<char> {
@@ -159,13 +150,7 @@ impl Reader<'_> {
             Some('n') => self.word("null", Json::Null)?,
             _ => return Err(self.error("a value is missing")),
         };
-        Ok(Node {
-            span: Span {
-                start,
-                end: self.position,
-            },
-            value,
-        })
+        Ok(Node { span: Span { start, end: self.position }, value })
     }
 
     fn word(&mut self, word: &str, value: Json) -> Result<Json, JsonError> {
@@ -328,13 +313,7 @@ mod tests {
         let node = parse("{\n  \"a\": [1,\n {\"b\": \"é\\n\"}]\n}").unwrap();
         let items = node.get("a").unwrap().one_or_many();
         assert_eq!(items[1].span.start, Position { line: 3, column: 2 });
-        assert_eq!(
-            items[1].span.end,
-            Position {
-                line: 3,
-                column: 14
-            }
-        );
+        assert_eq!(items[1].span.end, Position { line: 3, column: 14 });
         assert_eq!(items[1].get("b").unwrap().as_str(), Some("é\n"));
         assert_eq!(node.span.end, Position { line: 4, column: 2 });
     }

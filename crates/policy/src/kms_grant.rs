@@ -25,16 +25,8 @@ pub struct KmsGrant {
 }
 
 /// Operations that the encryption context constraints do not bind: those that have no encryption context.
-const WITHOUT_ENCRYPTION_CONTEXT: [&str; 8] = [
-    "describekey",
-    "retiregrant",
-    "creategrant",
-    "getpublickey",
-    "sign",
-    "verify",
-    "generatemac",
-    "verifymac",
-];
+const WITHOUT_ENCRYPTION_CONTEXT: [&str; 8] =
+    ["describekey", "retiregrant", "creategrant", "getpublickey", "sign", "verify", "generatemac", "verifymac"];
 
 impl KmsGrant {
     /// How closely the grant names the caller if it allows the request, else `None`.
@@ -69,10 +61,7 @@ impl KmsGrant {
         let actual = &request.check.encryption_context;
         let subset = |wanted: &[(String, String)]| wanted.iter().all(|pair| has_pair(actual, pair));
         self.encryption_context_subset.as_deref().is_none_or(subset)
-            && self
-                .encryption_context_equals
-                .as_deref()
-                .is_none_or(|wanted| wanted.len() == actual.len() && subset(wanted))
+            && self.encryption_context_equals.as_deref().is_none_or(|wanted| wanted.len() == actual.len() && subset(wanted))
     }
 }
 
@@ -94,7 +83,5 @@ fn named_class(named: &str, request: &Request<'_>) -> Option<GrantClass> {
 
 /// In a constraint the key of a pair compares without case, its value with case.
 fn has_pair(pairs: &[(String, String)], (key, value): &(String, String)) -> bool {
-    pairs
-        .iter()
-        .any(|(name, actual)| equal_ignoring_case(name, key) && actual == value)
+    pairs.iter().any(|(name, actual)| equal_ignoring_case(name, key) && actual == value)
 }

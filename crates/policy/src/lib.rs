@@ -49,10 +49,7 @@ mod value;
 pub use arn::{account_of, resource_of};
 pub use context::{Context, MapContext, Values};
 pub use decision::{Decision, RCP_SERVICES, StatementRef, decide, supports_resource_control};
-pub use explain::{
-    ConditionTrace, Element, Explanation, PolicyOutcome, PolicyTrace, StatementTrace, explain,
-    missing_keys,
-};
+pub use explain::{ConditionTrace, Element, Explanation, PolicyOutcome, PolicyTrace, StatementTrace, explain, missing_keys};
 pub use glob::Glob;
 pub use json::{DOCUMENT_BYTES_MAX, Position, Span};
 pub use kms_grant::KmsGrant;

@@ -44,14 +44,7 @@ pub enum PolicyKind {
 
 impl PolicyKind {
     pub(crate) fn has_principal(self) -> bool {
-        matches!(
-            self,
-            Self::Resource(_)
-                | Self::Trust
-                | Self::KeyPolicy
-                | Self::ResourceControl
-                | Self::VpcEndpoint
-        )
+        matches!(self, Self::Resource(_) | Self::Trust | Self::KeyPolicy | Self::ResourceControl | Self::VpcEndpoint)
     }
 
     /// Whether a missing `Resource` means the resource that the policy is attached to.
@@ -98,30 +91,16 @@ impl Policy {
     /// Reads a policy that is in force already. It never fails: a text without certain meaning becomes a policy
     /// that denies everything, because ignoring it could allow what its author denied.
     pub fn parse_stored(text: &str, kind: PolicyKind) -> Self {
-        let compiled = json::parse(text)
-            .map_err(|error| error.to_string())
-            .and_then(|root| compile(&root, kind));
+        let compiled = json::parse(text).map_err(|error| error.to_string()).and_then(|root| compile(&root, kind));
         match compiled {
             Ok(compiled) => Self::new(kind, compiled),
-            Err(problem) => Self {
-                kind,
-                id: None,
-                statements: Box::default(),
-                index: None,
-                problem: Some(problem),
-            },
+            Err(problem) => Self { kind, id: None, statements: Box::default(), index: None, problem: Some(problem) },
         }
     }
 
     fn new(kind: PolicyKind, compiled: Compiled) -> Self {
         let Compiled { id, statements } = compiled;
-        Self {
-            kind,
-            id,
-            index: ActionIndex::new(&statements),
-            statements,
-            problem: None,
-        }
+        Self { kind, id, index: ActionIndex::new(&statements), statements, problem: None }
     }
 
     /// What the policy is attached to.
@@ -151,13 +130,9 @@ impl Policy {
         let mut names = Vec::new();
         for statement in &self.statements {
             let (_, patterns) = statement.resources.patterns();
-            let variables = patterns
-                .iter()
-                .filter_map(|pattern| pattern.template())
-                .flat_map(crate::template::Template::keys);
-            let conditions = statement.conditions.iter().flat_map(|condition| {
-                std::iter::once(&condition.key).chain(condition.variable_keys())
-            });
+            let variables = patterns.iter().filter_map(|pattern| pattern.template()).flat_map(crate::template::Template::keys);
+            let conditions =
+                statement.conditions.iter().flat_map(|condition| std::iter::once(&condition.key).chain(condition.variable_keys()));
             for key in variables.chain(conditions) {
                 if seen.insert(&*key.lower) {
                     names.push(&*key.name);
@@ -232,11 +207,7 @@ impl ActionIndex {
         if statements.len() <= SCAN_MAX {
             return None;
         }
-        let mut index = Self {
-            by_action: HashMap::new(),
-            by_service: HashMap::new(),
-            any: Vec::new(),
-        };
+        let mut index = Self { by_action: HashMap::new(), by_service: HashMap::new(), any: Vec::new() };
         for (at, statement) in statements.iter().enumerate() {
             if statement.actions.negated {
                 push_once(&mut index.any, at);
@@ -254,9 +225,7 @@ impl ActionIndex {
         let lower = &pattern.lower;
         let list = match lower.split_once(':') {
             _ if !lower.contains(WILD) => self.by_action.entry(lower.clone()).or_default(),
-            Some((service, _)) if !service.contains(WILD) => {
-                self.by_service.entry(service.into()).or_default()
-            }
+            Some((service, _)) if !service.contains(WILD) => self.by_service.entry(service.into()).or_default(),
             _ => &mut self.any,
         };
         push_once(list, at);
@@ -266,13 +235,8 @@ impl ActionIndex {
         let (service, _) = request.check.service_and_name();
         let exact = self.by_action.get(request.check.action_lower());
         let service = self.by_service.get(service);
-        let mut lists = [exact, service, Some(&self.any)]
-            .map(|list| list.map_or(&[][..], Vec::as_slice).iter().peekable());
-        while let Some(next) = lists
-            .iter_mut()
-            .filter_map(|list| list.peek().copied().copied())
-            .min()
-        {
+        let mut lists = [exact, service, Some(&self.any)].map(|list| list.map_or(&[][..], Vec::as_slice).iter().peekable());
+        while let Some(next) = lists.iter_mut().filter_map(|list| list.peek().copied().copied()).min() {
             for list in &mut lists {
                 list.next_if(|at| **at == next);
             }

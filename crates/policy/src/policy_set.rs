@@ -106,11 +106,7 @@ pub struct Attached {
 impl Attached {
     /// An attached policy.
     pub fn new(id: impl Into<Arc<str>>, source: PolicySource, policy: Arc<Policy>) -> Self {
-        Self {
-            id: id.into(),
-            source,
-            policy,
-        }
+        Self { id: id.into(), source, policy }
     }
 }
 
@@ -141,11 +137,7 @@ pub struct PolicySet {
 impl PolicySet {
     /// All policies of the set.
     pub fn all(&self) -> impl Iterator<Item = &Attached> {
-        let organization = self
-            .service_control
-            .iter()
-            .flatten()
-            .chain(&self.resource_control);
+        let organization = self.service_control.iter().flatten().chain(&self.resource_control);
         organization
             .flatten()
             .chain(&self.vpc_endpoint)
@@ -187,9 +179,7 @@ impl ResourcePolicy {
     /// The attached policy.
     pub fn attached(&self) -> Option<&Attached> {
         match self {
-            Self::Standard(attached) | Self::Trust(attached) | Self::Key(attached) => {
-                Some(attached)
-            }
+            Self::Standard(attached) | Self::Trust(attached) | Self::Key(attached) => Some(attached),
             Self::Absent | Self::KeyWithoutPolicy | Self::TrustMissing => None,
         }
     }

@@ -74,11 +74,7 @@ pub struct Principal {
 impl Principal {
     /// A caller of an account.
     pub fn new(kind: PrincipalKind, account: impl Into<String>, arn: impl Into<String>) -> Self {
-        Self {
-            account: Some(account.into()),
-            arn: arn.into(),
-            ..Self::unaccounted(kind)
-        }
+        Self { account: Some(account.into()), arn: arn.into(), ..Self::unaccounted(kind) }
     }
 
     /// A caller that belongs to no account: a service, an anonymous or a federated caller.
@@ -105,10 +101,7 @@ impl Principal {
     pub(crate) fn is_account_identity(&self) -> bool {
         matches!(
             self.kind,
-            PrincipalKind::User
-                | PrincipalKind::RoleSession { .. }
-                | PrincipalKind::FederatedUser { .. }
-                | PrincipalKind::Root
+            PrincipalKind::User | PrincipalKind::RoleSession { .. } | PrincipalKind::FederatedUser { .. } | PrincipalKind::Root
         )
     }
 
@@ -173,13 +166,7 @@ impl PrincipalEntry {
         let granted = |matches: bool, class| matches.then_some(class);
         match self {
             Self::Everybody => Some(GrantClass::Direct),
-            Self::AnyAws => granted(
-                !matches!(
-                    kind,
-                    PrincipalKind::WebIdentity { .. } | PrincipalKind::Saml { .. }
-                ),
-                GrantClass::Direct,
-            ),
+            Self::AnyAws => granted(!matches!(kind, PrincipalKind::WebIdentity { .. } | PrincipalKind::Saml { .. }), GrantClass::Direct),
             Self::Account(account) => {
                 let class = match kind {
                     PrincipalKind::Root => GrantClass::Direct,
@@ -189,10 +176,7 @@ impl PrincipalEntry {
             }
             Self::Arn(arn) => arn_class(arn, principal),
             Self::UniqueId(id) => unique_id_class(id, principal),
-            Self::Service(service) => granted(
-                matches!(kind, PrincipalKind::Service { name } if **name == **service),
-                GrantClass::Direct,
-            ),
+            Self::Service(service) => granted(matches!(kind, PrincipalKind::Service { name } if **name == **service), GrantClass::Direct),
             Self::Federated(wanted) => granted(
                 matches!(
                     kind,
@@ -201,10 +185,7 @@ impl PrincipalEntry {
                 ),
                 GrantClass::Direct,
             ),
-            Self::CanonicalUser(id) => granted(
-                principal.canonical_user_id.as_deref() == Some(id),
-                GrantClass::Account,
-            ),
+            Self::CanonicalUser(id) => granted(principal.canonical_user_id.as_deref() == Some(id), GrantClass::Account),
         }
     }
 }
@@ -215,8 +196,7 @@ pub(crate) fn arn_class(arn: &str, principal: &Principal) -> Option<GrantClass> 
         return Some(GrantClass::Direct);
     }
     match &principal.kind {
-        PrincipalKind::RoleSession { role_arn: behind }
-        | PrincipalKind::FederatedUser { user_arn: behind } => {
+        PrincipalKind::RoleSession { role_arn: behind } | PrincipalKind::FederatedUser { user_arn: behind } => {
             (behind == arn).then_some(GrantClass::Role)
         }
         _ => None,
@@ -247,13 +227,8 @@ impl PrincipalElement {
     pub(crate) fn class(&self, principal: &Principal, has_boundary: bool) -> Option<GrantClass> {
         match self {
             Self::Implied => Some(GrantClass::Direct),
-            Self::Only(entries) => entries
-                .iter()
-                .filter_map(|entry| entry.class(principal))
-                .max(),
-            Self::Except(entries) => {
-                (!exempts(entries, principal, has_boundary)).then_some(GrantClass::Direct)
-            }
+            Self::Only(entries) => entries.iter().filter_map(|entry| entry.class(principal)).max(),
+            Self::Except(entries) => (!exempts(entries, principal, has_boundary)).then_some(GrantClass::Direct),
         }
     }
 }
@@ -265,24 +240,13 @@ fn exempts(entries: &[PrincipalEntry], principal: &Principal, has_boundary: bool
     if has_boundary && principal.is_account_identity() {
         return false;
     }
-    let listed = |wanted: GrantClass| {
-        entries
-            .iter()
-            .any(|entry| !entry.is_wildcard() && entry.class(principal) == Some(wanted))
-    };
-    if entries
-        .iter()
-        .any(|entry| entry.is_wildcard() && entry.class(principal).is_some())
-    {
+    let listed = |wanted: GrantClass| entries.iter().any(|entry| !entry.is_wildcard() && entry.class(principal) == Some(wanted));
+    if entries.iter().any(|entry| entry.is_wildcard() && entry.class(principal).is_some()) {
         return true;
     }
     match principal.kind {
-        PrincipalKind::User | PrincipalKind::FederatedUser { .. } => {
-            listed(GrantClass::Direct) && listed(GrantClass::Account)
-        }
-        PrincipalKind::RoleSession { .. } => {
-            listed(GrantClass::Direct) && listed(GrantClass::Role) && listed(GrantClass::Account)
-        }
+        PrincipalKind::User | PrincipalKind::FederatedUser { .. } => listed(GrantClass::Direct) && listed(GrantClass::Account),
+        PrincipalKind::RoleSession { .. } => listed(GrantClass::Direct) && listed(GrantClass::Role) && listed(GrantClass::Account),
         _ => listed(GrantClass::Direct),
     }
 }
@@ -305,9 +269,7 @@ mod tests {
 
     fn session() -> Principal {
         let mut principal = Principal::new(
-            PrincipalKind::RoleSession {
-                role_arn: "arn:aws:iam::111111111111:role/p/trainer".to_owned(),
-            },
+            PrincipalKind::RoleSession { role_arn: "arn:aws:iam::111111111111:role/p/trainer".to_owned() },
             "111111111111",
             "arn:aws:sts::111111111111:assumed-role/trainer/s",
         );
@@ -316,11 +278,7 @@ mod tests {
     }
 
     fn user() -> Principal {
-        Principal::new(
-            PrincipalKind::User,
-            "111111111111",
-            "arn:aws:iam::111111111111:user/ana",
-        )
+        Principal::new(PrincipalKind::User, "111111111111", "arn:aws:iam::111111111111:user/ana")
     }
 
     #[test]
@@ -328,58 +286,26 @@ mod tests {
         for (entry, principal, expected) in [
             ("*", user(), Some(GrantClass::Direct)),
             ("111111111111", user(), Some(GrantClass::Account)),
-            (
-                "arn:aws:iam::111111111111:root",
-                user(),
-                Some(GrantClass::Account),
-            ),
+            ("arn:aws:iam::111111111111:root", user(), Some(GrantClass::Account)),
             ("222222222222", user(), None),
-            (
-                "arn:aws:iam::111111111111:user/ana",
-                user(),
-                Some(GrantClass::Direct),
-            ),
+            ("arn:aws:iam::111111111111:user/ana", user(), Some(GrantClass::Direct)),
             ("arn:aws:iam::111111111111:user/Ana", user(), None),
             ("arn:aws:iam::111111111111:user/*", user(), None),
-            (
-                "arn:aws:iam::111111111111:role/p/trainer",
-                session(),
-                Some(GrantClass::Role),
-            ),
-            (
-                "arn:aws:sts::111111111111:assumed-role/trainer/s",
-                session(),
-                Some(GrantClass::Direct),
-            ),
-            (
-                "arn:aws:sts::111111111111:assumed-role/trainer/t",
-                session(),
-                None,
-            ),
+            ("arn:aws:iam::111111111111:role/p/trainer", session(), Some(GrantClass::Role)),
+            ("arn:aws:sts::111111111111:assumed-role/trainer/s", session(), Some(GrantClass::Direct)),
+            ("arn:aws:sts::111111111111:assumed-role/trainer/t", session(), None),
             ("AROAEXAMPLE", session(), Some(GrantClass::Role)),
             ("AROAOTHER", session(), None),
             ("*", Principal::anonymous(), Some(GrantClass::Direct)),
-            (
-                "*",
-                Principal::unaccounted(PrincipalKind::WebIdentity {
-                    provider: "accounts.google.com".to_owned(),
-                }),
-                None,
-            ),
+            ("*", Principal::unaccounted(PrincipalKind::WebIdentity { provider: "accounts.google.com".to_owned() }), None),
         ] {
-            assert_eq!(
-                PrincipalEntry::aws(entry).class(&principal),
-                expected,
-                "{entry}"
-            );
+            assert_eq!(PrincipalEntry::aws(entry).class(&principal), expected, "{entry}");
         }
     }
 
     #[test]
     fn not_principal_needs_the_whole_chain() {
-        let entries = |list: &[&str]| -> Vec<PrincipalEntry> {
-            list.iter().map(|text| PrincipalEntry::aws(text)).collect()
-        };
+        let entries = |list: &[&str]| -> Vec<PrincipalEntry> { list.iter().map(|text| PrincipalEntry::aws(text)).collect() };
         let account = "111111111111";
         let role = "arn:aws:iam::111111111111:role/p/trainer";
         let own = "arn:aws:sts::111111111111:assumed-role/trainer/s";

@@ -36,9 +36,7 @@ impl Policy {
 }
 
 fn is_public(statement: &Statement) -> bool {
-    statement.effect == Effect::Allow
-        && names_everybody(&statement.principal)
-        && !statement.conditions.iter().any(limits)
+    statement.effect == Effect::Allow && names_everybody(&statement.principal) && !statement.conditions.iter().any(limits)
 }
 
 fn names_everybody(principal: &PrincipalElement) -> bool {
@@ -57,10 +55,7 @@ fn limits(condition: &Condition) -> bool {
     }
     match operator.family {
         Family::IpAddress => *condition.key.lower == *"aws:sourceip" && !covers_all(condition),
-        Family::StringEquals
-        | Family::StringEqualsIgnoreCase
-        | Family::StringLike
-        | Family::Arn => {
+        Family::StringEquals | Family::StringEqualsIgnoreCase | Family::StringLike | Family::Arn => {
             LIMITING_KEYS.contains(&&*condition.key.lower) && condition.has_fixed_values()
         }
         _ => false,
@@ -100,48 +95,16 @@ mod tests {
             (r#""*""#, "{}", true),
             (r#"{"AWS":"*"}"#, "{}", true),
             (r#"{"AWS":"111111111111"}"#, "{}", false),
-            (
-                r#""*""#,
-                r#"{"StringEquals":{"aws:SourceVpc":"vpc-91237329"}}"#,
-                false,
-            ),
-            (
-                r#""*""#,
-                r#"{"StringLike":{"aws:SourceVpc":"vpc-*"}}"#,
-                true,
-            ),
-            (
-                r#""*""#,
-                r#"{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}"#,
-                false,
-            ),
-            (
-                r#""*""#,
-                r#"{"StringNotEquals":{"aws:PrincipalOrgID":"o-1"}}"#,
-                true,
-            ),
-            (
-                r#""*""#,
-                r#"{"StringEqualsIfExists":{"aws:PrincipalOrgID":"o-1"}}"#,
-                true,
-            ),
-            (
-                r#""*""#,
-                r#"{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}"#,
-                false,
-            ),
-            (
-                r#""*""#,
-                r#"{"IpAddress":{"aws:SourceIp":"0.0.0.0/0"}}"#,
-                true,
-            ),
+            (r#""*""#, r#"{"StringEquals":{"aws:SourceVpc":"vpc-91237329"}}"#, false),
+            (r#""*""#, r#"{"StringLike":{"aws:SourceVpc":"vpc-*"}}"#, true),
+            (r#""*""#, r#"{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}"#, false),
+            (r#""*""#, r#"{"StringNotEquals":{"aws:PrincipalOrgID":"o-1"}}"#, true),
+            (r#""*""#, r#"{"StringEqualsIfExists":{"aws:PrincipalOrgID":"o-1"}}"#, true),
+            (r#""*""#, r#"{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}"#, false),
+            (r#""*""#, r#"{"IpAddress":{"aws:SourceIp":"0.0.0.0/0"}}"#, true),
             (r#""*""#, r#"{"StringEquals":{"aws:UserAgent":"x"}}"#, true),
         ] {
-            assert_eq!(
-                is_public(principal, condition),
-                expected,
-                "{principal} {condition}"
-            );
+            assert_eq!(is_public(principal, condition), expected, "{principal} {condition}");
         }
     }
 }

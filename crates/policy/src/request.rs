@@ -60,9 +60,7 @@ impl Check {
 
     /// The service prefix of the action in lower case, and its name in lower case.
     pub(crate) fn service_and_name(&self) -> (&str, &str) {
-        self.action_lower
-            .split_once(':')
-            .unwrap_or((&self.action_lower, ""))
+        self.action_lower.split_once(':').unwrap_or((&self.action_lower, ""))
     }
 }
 
@@ -102,29 +100,16 @@ impl<'a> Request<'a> {
         organization: Option<&'a Organization>,
         has_boundary: bool,
     ) -> Self {
-        Self {
-            principal,
-            check,
-            context,
-            organization,
-            has_boundary,
-            resource: ArnText::new(&check.resource.arn),
-        }
+        Self { principal, check, context, organization, has_boundary, resource: ArnText::new(&check.resource.arn) }
     }
 
     /// The values of a key. What the context says goes first; what follows from the other facts comes after it.
     pub(crate) fn values(&self, key: &Key) -> Option<Values<'a>> {
-        self.context
-            .key(&key.lower)
-            .or_else(|| self.derived(&key.known))
+        self.context.key(&key.lower).or_else(|| self.derived(&key.known))
     }
 
     pub(crate) fn resource_account(&self) -> Option<&'a str> {
-        self.check
-            .resource
-            .account
-            .as_deref()
-            .or(self.principal.account.as_deref())
+        self.check.resource.account.as_deref().or(self.principal.account.as_deref())
     }
 
     fn derived(&self, known: &Known) -> Option<Values<'a>> {
@@ -144,9 +129,7 @@ impl<'a> Request<'a> {
                 Values::one(if service { "true" } else { "false" })
             }),
             Known::PrincipalServiceName => service_name(principal).map(Values::one),
-            Known::PrincipalServiceNamesList => {
-                service_name(principal).map(|name| Values::Many(vec![Cow::Borrowed(name)]))
-            }
+            Known::PrincipalServiceNamesList => service_name(principal).map(|name| Values::Many(vec![Cow::Borrowed(name)])),
             Known::AssumedRoot => principal.assumed_root.then(|| Values::one("true")),
             Known::PrincipalOrgId => self.organization_id(principal.account.as_deref()),
             Known::PrincipalOrgPaths => self.organization_paths(principal.account.as_deref()),
@@ -177,22 +160,18 @@ impl<'a> Request<'a> {
 
     fn organization_id(&self, account: Option<&str>) -> Option<Values<'a>> {
         self.path(account)?;
-        self.organization
-            .map(|organization| Values::one(&organization.id))
+        self.organization.map(|organization| Values::one(&organization.id))
     }
 
     fn organization_paths(&self, account: Option<&str>) -> Option<Values<'a>> {
-        self.path(account)
-            .map(|path| Values::Many(vec![Cow::Borrowed(path)]))
+        self.path(account).map(|path| Values::Many(vec![Cow::Borrowed(path)]))
     }
 }
 
 fn principal_arn(principal: &Principal) -> Option<&str> {
     match &principal.kind {
         PrincipalKind::RoleSession { role_arn } => Some(role_arn),
-        PrincipalKind::User | PrincipalKind::FederatedUser { .. } | PrincipalKind::Root => {
-            Some(&principal.arn)
-        }
+        PrincipalKind::User | PrincipalKind::FederatedUser { .. } | PrincipalKind::Root => Some(&principal.arn),
         _ => None,
     }
 }
@@ -240,19 +219,11 @@ fn service_name(principal: &Principal) -> Option<&str> {
 }
 
 fn tag_value<'a>(tags: &'a [(String, String)], lower_name: &str) -> Option<Values<'a>> {
-    tags.iter()
-        .find(|(name, _)| equal_ignoring_case(name, lower_name))
-        .map(|(_, value)| Values::one(value))
+    tags.iter().find(|(name, _)| equal_ignoring_case(name, lower_name)).map(|(_, value)| Values::one(value))
 }
 
 fn names(tags: &[(String, String)]) -> Option<Values<'_>> {
-    (!tags.is_empty()).then(|| {
-        Values::Many(
-            tags.iter()
-                .map(|(name, _)| Cow::Borrowed(name.as_str()))
-                .collect(),
-        )
-    })
+    (!tags.is_empty()).then(|| Values::Many(tags.iter().map(|(name, _)| Cow::Borrowed(name.as_str())).collect()))
 }
 
 /// Comparison without case, for all of Unicode and without allocation.
@@ -260,9 +231,7 @@ pub(crate) fn equal_ignoring_case(left: &str, right: &str) -> bool {
     if left.is_ascii() && right.is_ascii() {
         return left.eq_ignore_ascii_case(right);
     }
-    left.chars()
-        .flat_map(char::to_lowercase)
-        .eq(right.chars().flat_map(char::to_lowercase))
+    left.chars().flat_map(char::to_lowercase).eq(right.chars().flat_map(char::to_lowercase))
 }
 
 /// The name of a condition key, recognised once when a policy is compiled.
@@ -276,11 +245,7 @@ pub(crate) struct Key {
 impl Key {
     pub(crate) fn new(name: &str) -> Self {
         let lower = name.to_lowercase();
-        Self {
-            name: name.into(),
-            known: Known::from_lower(&lower),
-            lower: lower.into(),
-        }
+        Self { name: name.into(), known: Known::from_lower(&lower), lower: lower.into() }
     }
 }
 
@@ -347,10 +312,7 @@ impl Known {
             ("aws:requesttag/", Known::RequestTag),
             ("kms:encryptioncontext:", Known::EncryptionContext),
         ];
-        FAMILIES
-            .iter()
-            .find_map(|(prefix, make)| Some(make(name.strip_prefix(prefix)?.into())))
-            .unwrap_or(Self::Other)
+        FAMILIES.iter().find_map(|(prefix, make)| Some(make(name.strip_prefix(prefix)?.into()))).unwrap_or(Self::Other)
     }
 }
 
@@ -379,16 +341,13 @@ mod tests {
             management_account: "100000000001".to_owned(),
             paths: HashMap::from([("111111111111".to_owned(), "o-1/r-1/ou-1/".to_owned())]),
         };
-        key_values(name, principal, check, &context, Some(&organization))
-            .map(|values| values.iter().map(str::to_owned).collect())
+        key_values(name, principal, check, &context, Some(&organization)).map(|values| values.iter().map(str::to_owned).collect())
     }
 
     #[test]
     fn derived_keys() {
         let mut session = Principal::new(
-            PrincipalKind::RoleSession {
-                role_arn: "arn:aws:iam::111111111111:role/p/r".to_owned(),
-            },
+            PrincipalKind::RoleSession { role_arn: "arn:aws:iam::111111111111:role/p/r".to_owned() },
             "111111111111",
             "arn:aws:sts::111111111111:assumed-role/r/s",
         );
@@ -405,10 +364,7 @@ mod tests {
         check.request_tags = Some(vec![("cost".to_owned(), "1".to_owned())]);
         check.encryption_context = vec![("Project".to_owned(), "x".to_owned())];
         for (name, expected) in [
-            (
-                "aws:PrincipalArn",
-                Some("arn:aws:iam::111111111111:role/p/r"),
-            ),
+            ("aws:PrincipalArn", Some("arn:aws:iam::111111111111:role/p/r")),
             ("AWS:PRINCIPALACCOUNT", Some("111111111111")),
             ("aws:PrincipalType", Some("AssumedRole")),
             ("aws:username", None),
@@ -439,22 +395,11 @@ mod tests {
         let check = Check::new("s3:GetObject", Resource::default());
         let anonymous = Principal::anonymous();
         let one = |name, principal: &Principal| value(name, principal, &check).map(|v| v.concat());
-        assert_eq!(
-            one("aws:PrincipalAccount", &anonymous).as_deref(),
-            Some("anonymous")
-        );
+        assert_eq!(one("aws:PrincipalAccount", &anonymous).as_deref(), Some("anonymous"));
         assert_eq!(one("aws:PrincipalIsAWSService", &anonymous), None);
         assert_eq!(one("aws:PrincipalArn", &anonymous), None);
-        let service = Principal::unaccounted(PrincipalKind::Service {
-            name: "config.amazonaws.com".to_owned(),
-        });
-        assert_eq!(
-            one("aws:PrincipalIsAWSService", &service).as_deref(),
-            Some("true")
-        );
-        assert_eq!(
-            one("aws:PrincipalServiceName", &service).as_deref(),
-            Some("config.amazonaws.com")
-        );
+        let service = Principal::unaccounted(PrincipalKind::Service { name: "config.amazonaws.com".to_owned() });
+        assert_eq!(one("aws:PrincipalIsAWSService", &service).as_deref(), Some("true"));
+        assert_eq!(one("aws:PrincipalServiceName", &service).as_deref(), Some("config.amazonaws.com"));
     }
 }

@@ -47,11 +47,7 @@ impl Statement {
 
     /// The values of `Action` or `NotAction` as they are written; `true` says that it is `NotAction`.
     pub fn actions(&self) -> (bool, impl Iterator<Item = &str>) {
-        let written = self
-            .actions
-            .patterns
-            .iter()
-            .map(|pattern| &*pattern.written);
+        let written = self.actions.patterns.iter().map(|pattern| &*pattern.written);
         (self.actions.negated, written)
     }
 
@@ -67,16 +63,11 @@ impl Statement {
         if !self.actions.matches(request.check.action_lower()) {
             return None;
         }
-        let class = self
-            .principal
-            .class(request.principal, request.has_boundary)?;
+        let class = self.principal.class(request.principal, request.has_boundary)?;
         if !self.resources.matches(request) {
             return None;
         }
-        self.conditions
-            .iter()
-            .all(|condition| condition.matches(request))
-            .then_some(class)
+        self.conditions.iter().all(|condition| condition.matches(request)).then_some(class)
     }
 }
 
@@ -89,10 +80,7 @@ pub(crate) struct ActionElement {
 
 impl ActionElement {
     pub(crate) fn matches(&self, action_lower: &str) -> bool {
-        let listed = self
-            .patterns
-            .iter()
-            .any(|pattern| pattern.glob.matches(action_lower));
+        let listed = self.patterns.iter().any(|pattern| pattern.glob.matches(action_lower));
         listed != self.negated
     }
 }
@@ -108,11 +96,7 @@ pub(crate) struct ActionPattern {
 impl ActionPattern {
     pub(crate) fn new(text: &str) -> Self {
         let lower = text.to_lowercase();
-        Self {
-            written: text.into(),
-            glob: Glob::new(&lower),
-            lower: lower.into(),
-        }
+        Self { written: text.into(), glob: Glob::new(&lower), lower: lower.into() }
     }
 }
 
@@ -134,8 +118,7 @@ impl ResourceElement {
     }
 
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
-        let any =
-            |patterns: &[ResourcePattern]| patterns.iter().any(|pattern| pattern.matches(request));
+        let any = |patterns: &[ResourcePattern]| patterns.iter().any(|pattern| pattern.matches(request));
         match self {
             Self::Implied => true,
             Self::Only(patterns) => any(patterns),
@@ -169,19 +152,16 @@ impl ResourcePattern {
             push_pattern(&mut tokens, text);
             ResourceForm::Arn(ArnPattern::from_tokens(&tokens))
         };
-        Self {
-            written: text.into(),
-            form,
-        }
+        Self { written: text.into(), form }
     }
 
     fn matches(&self, request: &Request<'_>) -> bool {
         match &self.form {
             ResourceForm::Nothing => false,
             ResourceForm::Arn(pattern) => pattern.matches(&request.resource),
-            ResourceForm::Template(template) => template
-                .tokens(request)
-                .is_some_and(|tokens| ArnPattern::from_tokens(&tokens).matches(&request.resource)),
+            ResourceForm::Template(template) => {
+                template.tokens(request).is_some_and(|tokens| ArnPattern::from_tokens(&tokens).matches(&request.resource))
+            }
         }
     }
 

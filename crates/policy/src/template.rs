@@ -38,9 +38,7 @@ impl Template {
         if !rest.is_empty() {
             parts.push(Part::Text(rest.into()));
         }
-        Some(Self {
-            parts: parts.into(),
-        })
+        Some(Self { parts: parts.into() })
     }
 
     /// The keys that the variables name.
@@ -61,10 +59,7 @@ impl Template {
                     push_literal(&mut tokens, character.encode_utf8(&mut [0; 4]));
                 }
                 Part::Variable { key, default } => {
-                    push_literal(
-                        &mut tokens,
-                        &variable_value(key, default.as_deref(), request)?,
-                    );
+                    push_literal(&mut tokens, &variable_value(key, default.as_deref(), request)?);
                 }
             }
         }
@@ -119,16 +114,9 @@ impl Part {
             _ => match inside.split_once(',') {
                 Some((name, default)) => Self::Variable {
                     key: Key::new(name.trim()),
-                    default: default
-                        .trim()
-                        .strip_prefix('\'')
-                        .and_then(|text| text.strip_suffix('\''))
-                        .map(Into::into),
+                    default: default.trim().strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).map(Into::into),
                 },
-                None => Self::Variable {
-                    key: Key::new(inside.trim()),
-                    default: None,
-                },
+                None => Self::Variable { key: Key::new(inside.trim()), default: None },
             },
         }
     }
@@ -144,11 +132,7 @@ mod tests {
 
     fn resolve(text: &str) -> Option<String> {
         let mut context = MapContext::new();
-        context
-            .set("aws:username", "ana")
-            .set("bw:empty", "")
-            .set("bw:star", "a*b")
-            .set_many("bw:many", ["x"]);
+        context.set("aws:username", "ana").set("bw:empty", "").set("bw:star", "a*b").set_many("bw:many", ["x"]);
         let principal = Principal::anonymous();
         let check = Check::new("s3:GetObject", Resource::default());
         let request = Request::new(&principal, &check, &context, None, false);
@@ -183,10 +167,7 @@ mod tests {
         let principal = Principal::anonymous();
         let check = Check::new("s3:GetObject", Resource::default());
         let request = Request::new(&principal, &check, &context, None, false);
-        let tokens = Template::parse("${bw:star}/*")
-            .unwrap()
-            .tokens(&request)
-            .unwrap();
+        let tokens = Template::parse("${bw:star}/*").unwrap().tokens(&request).unwrap();
         let glob = Glob::from_tokens(&tokens);
         assert!(glob.matches("a*b/k"));
         assert!(!glob.matches("axb/k"));
@@ -194,12 +175,8 @@ mod tests {
 
     #[test]
     fn place_of_variables() {
-        assert!(has_variable_before_resource(
-            "arn:aws:iam::${aws:PrincipalAccount}:user/x"
-        ));
-        assert!(!has_variable_before_resource(
-            "arn:aws:iam::1:user/${aws:username}"
-        ));
+        assert!(has_variable_before_resource("arn:aws:iam::${aws:PrincipalAccount}:user/x"));
+        assert!(!has_variable_before_resource("arn:aws:iam::1:user/${aws:username}"));
         assert!(!has_variable_before_resource("arn:aws:s3:::b/${*}"));
     }
 }

@@ -39,19 +39,11 @@ pub struct MalformedPolicy {
 
 impl MalformedPolicy {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self {
-            malformation: Malformation::Malformed,
-            message: message.into(),
-            detail: None,
-            position: None,
-        }
+        Self { malformation: Malformation::Malformed, message: message.into(), detail: None, position: None }
     }
 
     fn with_detail(self, detail: impl Into<String>) -> Self {
-        Self {
-            detail: Some(detail.into()),
-            ..self
-        }
+        Self { detail: Some(detail.into()), ..self }
     }
 
     /// The text of a kind for what has no text of its own.
@@ -62,16 +54,11 @@ impl MalformedPolicy {
 
 fn unspecific_text(kind: PolicyKind) -> &'static str {
     match kind {
-        PolicyKind::Identity | PolicyKind::Boundary | PolicyKind::Session => {
-            "Syntax errors in policy."
-        }
+        PolicyKind::Identity | PolicyKind::Boundary | PolicyKind::Session => "Syntax errors in policy.",
         PolicyKind::ServiceControl | PolicyKind::ResourceControl => {
             "The provided policy document does not meet the requirements of the specified policy type."
         }
-        PolicyKind::Trust
-        | PolicyKind::KeyPolicy
-        | PolicyKind::Resource(_)
-        | PolicyKind::VpcEndpoint => "Invalid policy syntax.",
+        PolicyKind::Trust | PolicyKind::KeyPolicy | PolicyKind::Resource(_) | PolicyKind::VpcEndpoint => "Invalid policy syntax.",
     }
 }
 
@@ -101,28 +88,20 @@ impl PolicyKind {
             Self::ServiceControl => (10_240, true),
             Self::ResourceControl => (5_120, true),
         };
-        SizeLimit {
-            characters_max,
-            counts_white_space,
-        }
+        SizeLimit { characters_max, counts_white_space }
     }
 }
 
 /// The length of a document as IAM counts it: without white space.
 pub fn characters_without_white_space(text: &str) -> usize {
-    text.chars()
-        .filter(|character| !character.is_whitespace())
-        .count()
+    text.chars().filter(|character| !character.is_whitespace()).count()
 }
 
 /// Checks a document that somebody wants to write and returns it parsed.
 pub(crate) fn validate(text: &str, kind: PolicyKind) -> Result<Node, MalformedPolicy> {
     check_size(text, kind)?;
     if text.chars().any(|character| !is_allowed(character)) {
-        return Err(MalformedPolicy::unspecific(
-            kind,
-            "a character outside of tab, LF, CR, U+0020 to U+00FF",
-        ));
+        return Err(MalformedPolicy::unspecific(kind, "a character outside of tab, LF, CR, U+0020 to U+00FF"));
     }
     let root = json::parse(text).map_err(|error| MalformedPolicy {
         position: Some(error.position),
@@ -133,8 +112,7 @@ pub(crate) fn validate(text: &str, kind: PolicyKind) -> Result<Node, MalformedPo
             identity::validate(&root)?;
         }
         PolicyKind::ServiceControl | PolicyKind::ResourceControl => {
-            validate_organization_policy(&root, kind)
-                .map_err(|problem| MalformedPolicy::unspecific(kind, problem))?;
+            validate_organization_policy(&root, kind).map_err(|problem| MalformedPolicy::unspecific(kind, problem))?;
         }
         _ => resource::validate(&root, kind)?,
     }
@@ -147,11 +125,7 @@ fn is_allowed(character: char) -> bool {
 
 fn check_size(text: &str, kind: PolicyKind) -> Result<(), MalformedPolicy> {
     let limit = kind.size_limit();
-    let counted = if limit.counts_white_space {
-        text.chars().count()
-    } else {
-        characters_without_white_space(text)
-    };
+    let counted = if limit.counts_white_space { text.chars().count() } else { characters_without_white_space(text) };
     let maximum = limit.characters_max;
     if counted <= maximum && text.len() <= json::DOCUMENT_BYTES_MAX {
         return Ok(());
@@ -162,8 +136,7 @@ fn check_size(text: &str, kind: PolicyKind) -> Result<(), MalformedPolicy> {
     };
     Err(MalformedPolicy {
         malformation: Malformation::TooLong,
-        ..MalformedPolicy::new(message)
-            .with_detail(format!("the document has {counted} characters"))
+        ..MalformedPolicy::new(message).with_detail(format!("the document has {counted} characters"))
     })
 }
 
@@ -200,9 +173,7 @@ fn validate_rcp_statement(statement: &Node) -> Result<(), String> {
         return Err("`NotAction` and `NotPrincipal` are not supported in an RCP".to_owned());
     }
     let everybody = statement.get("Principal").is_some_and(|principal| {
-        principal_entries(principal).is_ok_and(|entries| {
-            !entries.is_empty() && entries.iter().all(PrincipalEntry::is_wildcard)
-        })
+        principal_entries(principal).is_ok_and(|entries| !entries.is_empty() && entries.iter().all(PrincipalEntry::is_wildcard))
     });
     if !everybody {
         return Err("`Principal` of an RCP can only be `*`".to_owned());
@@ -217,9 +188,7 @@ fn validate_rcp_statement(statement: &Node) -> Result<(), String> {
 }
 
 fn check_element_names(statement: &Node) -> Result<(), String> {
-    let members = statement
-        .as_object()
-        .ok_or("a statement is not an object")?;
+    let members = statement.as_object().ok_or("a statement is not an object")?;
     match members.iter().find(|(name, _)| !is_statement_element(name)) {
         Some((name, _)) => Err(format!("unknown statement element `{name}`")),
         None => Ok(()),
@@ -239,10 +208,7 @@ fn check_actions(statement: &Node) -> Result<(), String> {
 
 /// The strings of an element that holds one or a list.
 fn values(element: Option<&Node>) -> impl Iterator<Item = &str> {
-    element
-        .map_or(&[][..], Node::one_or_many)
-        .iter()
-        .filter_map(Node::as_str)
+    element.map_or(&[][..], Node::one_or_many).iter().filter_map(Node::as_str)
 }
 
 /// AWS' text for an action that is none.
@@ -251,15 +217,12 @@ fn action_problem(action: &str) -> Option<String> {
         return None;
     }
     let Some((vendor, name)) = action.split_once(':') else {
-        return Some(
-            "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.".to_owned(),
-        );
+        return Some("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.".to_owned());
     };
     if name.contains(':') {
         return Some("Actions/Condition can contain only one colon.".to_owned());
     }
-    let plain =
-        |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '.');
+    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '.');
     if vendor == "*" || vendor.chars().all(plain) {
         return None;
     }
@@ -271,20 +234,14 @@ fn condition_has_shape(element: &Node) -> bool {
     element.as_object().is_some_and(|operators| {
         operators.iter().all(|(operator, keys)| {
             keys.as_object().is_some_and(|keys| {
-                keys.iter().all(|(_, list)| is_condition_value_list(list))
-                    && (keys.is_empty() || Operator::parse(operator).is_some())
+                keys.iter().all(|(_, list)| is_condition_value_list(list)) && (keys.is_empty() || Operator::parse(operator).is_some())
             })
         })
     })
 }
 
 fn is_condition_value_list(node: &Node) -> bool {
-    node.one_or_many().iter().all(|item| {
-        matches!(
-            item.value,
-            Json::String(_) | Json::Number(_) | Json::Bool(_)
-        )
-    })
+    node.one_or_many().iter().all(|item| matches!(item.value, Json::String(_) | Json::Number(_) | Json::Bool(_)))
 }
 
 #[cfg(test)]

@@ -25,16 +25,9 @@ impl<'a> Decimal<'a> {
         if !all_digits(whole) || !all_digits(fraction) || whole.len() + fraction.len() == 0 {
             return None;
         }
-        let (whole, fraction) = (
-            whole.trim_start_matches('0'),
-            fraction.trim_end_matches('0'),
-        );
+        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
         let zero = whole.is_empty() && fraction.is_empty();
-        Some(Self {
-            negative: negative && !zero,
-            whole,
-            fraction,
-        })
+        Some(Self { negative: negative && !zero, whole, fraction })
     }
 }
 
@@ -67,8 +60,7 @@ pub(crate) fn parse_date(text: &str) -> Option<i128> {
     const SECOND: i128 = 1_000_000_000;
     let text = text.trim();
     if text.len() != 4 && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return (text.len() <= 19)
-            .then(|| text.parse::<i128>().ok().map(|seconds| seconds * SECOND))?;
+        return (text.len() <= 19).then(|| text.parse::<i128>().ok().map(|seconds| seconds * SECOND))?;
     }
     let (date, time) = match text.split_once(['T', 't']) {
         Some((date, time)) => (date, Some(time)),
@@ -163,11 +155,7 @@ fn days_in_month(year: u32, month: u32) -> u32 {
 /// Days since 1970-01-01 in the proleptic Gregorian calendar: years counted from March, so that a leap day ends one.
 fn days_from_epoch(year: u32, month: u32, day: u32) -> i64 {
     let (year, month) = (i64::from(year), i64::from(month));
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     let days_before_month = (153 * month + 2) / 5;
     365 * year + leap_days + days_before_month + i64::from(day) - 1 - 719_468
@@ -191,10 +179,7 @@ impl Cidr {
         let network: IpAddr = address.parse().ok()?;
         let width = if network.is_ipv4() { 32 } else { 128 };
         let prefix_bits = bits.unwrap_or(width);
-        (prefix_bits <= width).then_some(Self {
-            network,
-            prefix_bits,
-        })
+        (prefix_bits <= width).then_some(Self { network, prefix_bits })
     }
 
     /// Whether the address lies in the block; addresses of the other family never do.
@@ -219,8 +204,7 @@ mod tests {
 
     #[test]
     fn numbers_compare_by_value() {
-        let order =
-            |left: &str, right: &str| Some(Decimal::parse(left)?.cmp(&Decimal::parse(right)?));
+        let order = |left: &str, right: &str| Some(Decimal::parse(left)?.cmp(&Decimal::parse(right)?));
         assert_eq!(order("10", "10.0"), Some(Ordering::Equal));
         assert_eq!(order("010", "10"), Some(Ordering::Equal));
         assert_eq!(order("-0", "0"), Some(Ordering::Equal));
@@ -229,10 +213,7 @@ mod tests {
         assert_eq!(order("-1", "1"), Some(Ordering::Less));
         assert_eq!(order("0.5", ".50"), Some(Ordering::Equal));
         assert_eq!(order("1.05", "1.5"), Some(Ordering::Less));
-        assert_eq!(
-            order("9007199254740993", "9007199254740992"),
-            Some(Ordering::Greater)
-        );
+        assert_eq!(order("9007199254740993", "9007199254740992"), Some(Ordering::Greater));
         for text in ["", ".", "a", "1e3", "1.2.3", "--1", "1 2"] {
             assert!(Decimal::parse(text).is_none(), "{text}");
         }
@@ -243,40 +224,21 @@ mod tests {
         let seconds = |text| parse_date(text).map(|nanoseconds| nanoseconds / 1_000_000_000);
         assert_eq!(seconds("1970-01-01T00:00:00Z"), Some(0));
         assert_eq!(seconds("2026-11-22T12:00:00Z"), Some(1_795_348_800));
-        assert_eq!(
-            seconds("2026-11-22T14:00:00+02:00"),
-            seconds("2026-11-22T12:00Z")
-        );
+        assert_eq!(seconds("2026-11-22T14:00:00+02:00"), seconds("2026-11-22T12:00Z"));
         assert_eq!(seconds("2026-11-22"), seconds("2026-11-22T00:00:00Z"));
         assert_eq!(seconds("2026-11"), seconds("2026-11-01"));
         assert_eq!(seconds("2026"), seconds("2026-01-01"));
         assert_eq!(seconds("1795348800"), Some(1_795_348_800));
         assert_eq!(seconds("2024-02-29"), Some(1_709_164_800));
-        assert_eq!(
-            parse_date("2026-01-01T00:00:00.5Z").unwrap()
-                - parse_date("2026-01-01T00:00:00Z").unwrap(),
-            500_000_000
-        );
-        for text in [
-            "",
-            "x",
-            "2026-13",
-            "2026-02-29",
-            "2026-1-1",
-            "2026-01-01T",
-            "2026-01-01T25:00Z",
-            "-5",
-            "99999999999999999999",
-        ] {
+        assert_eq!(parse_date("2026-01-01T00:00:00.5Z").unwrap() - parse_date("2026-01-01T00:00:00Z").unwrap(), 500_000_000);
+        for text in ["", "x", "2026-13", "2026-02-29", "2026-1-1", "2026-01-01T", "2026-01-01T25:00Z", "-5", "99999999999999999999"] {
             assert_eq!(parse_date(text), None, "{text}");
         }
     }
 
     #[test]
     fn address_blocks() {
-        let contains = |block: &str, address: &str| {
-            Cidr::parse(block).is_some_and(|cidr| cidr.contains(address.parse().unwrap()))
-        };
+        let contains = |block: &str, address: &str| Cidr::parse(block).is_some_and(|cidr| cidr.contains(address.parse().unwrap()));
         assert!(contains("203.0.113.0/24", "203.0.113.255"));
         assert!(contains("203.0.113.77/24", "203.0.113.1"));
         assert!(!contains("203.0.113.0/24", "203.0.114.0"));

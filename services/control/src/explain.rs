@@ -30,7 +30,8 @@ pub(crate) async fn explain_request(cx: &mut Call, input: Value) -> Result<Reply
     let mut found: Vec<trail::Entry> = Vec::new();
     for region in cx.plane.regions.iter() {
         let limit = if wants_last { 1 } else { CALLS_OF_A_REQUEST };
-        let page = lookup(region.store.as_ref(), &cx.plane.sealer(), &filter, None, limit).await.map_err(|error| ApiError::internal(&error))?;
+        let page =
+            lookup(region.store.as_ref(), &cx.plane.sealer(), &filter, None, limit).await.map_err(|error| ApiError::internal(&error))?;
         found.extend(page.entries);
     }
     // Newest first within a region. A call that a service made for the caller bears the same request id; the refused one is the one to

@@ -199,25 +199,12 @@ fn the_list_of_unbound_operations_only_shrinks() {
 #[test]
 fn implemented_operations_name_their_resources() {
     let mut implemented = 0;
-    for operation in services()
-        .flat_map(|service| &service.operations)
-        .filter(|operation| operation.implemented)
-    {
+    for operation in services().flat_map(|service| &service.operations).filter(|operation| operation.implemented) {
         implemented += 1;
-        let resources = operation
-            .authorizations
-            .iter()
-            .flat_map(|entry| &entry.resources)
-            .filter(|resource| resource.required);
-        let unknown = resources
-            .flat_map(|resource| &resource.variables)
-            .any(|variable| variable.member.is_empty());
+        let resources = operation.authorizations.iter().flat_map(|entry| &entry.resources).filter(|resource| resource.required);
+        let unknown = resources.flat_map(|resource| &resource.variables).any(|variable| variable.member.is_empty());
         let makes = operation.name.starts_with("Create");
-        assert!(
-            !unknown || makes || operation.binding == Binding::Service,
-            "{}",
-            operation.name
-        );
+        assert!(!unknown || makes || operation.binding == Binding::Service, "{}", operation.name);
     }
     assert!(implemented > 0);
 }

@@ -29,18 +29,14 @@ const IAM_PATHS: [&str; 13] = [
 pub(super) fn validate(root: &Node) -> Result<(), MalformedPolicy> {
     let statements = check_syntax(root)?;
     if root.get("Version").and_then(Node::as_str) != Some("2012-10-17") {
-        return Err(MalformedPolicy::new(
-            "Policy document must be version 2012-10-17 or greater.",
-        ));
+        return Err(MalformedPolicy::new("Policy document must be version 2012-10-17 or greater."));
     }
     check_legacy(statements)?;
     let resource_problem = check_resources(statements)?;
     check_sids(statements)?;
     for statement in statements {
         if is_missing(statement, "Action", "NotAction") {
-            return Err(MalformedPolicy::new(
-                "Policy statement must contain actions.",
-            ));
+            return Err(MalformedPolicy::new("Policy statement must contain actions."));
         }
     }
     if let Some(problem) = resource_problem {
@@ -54,9 +50,7 @@ pub(super) fn validate(root: &Node) -> Result<(), MalformedPolicy> {
     }
     for statement in statements {
         if is_missing(statement, "Resource", "NotResource") {
-            return Err(MalformedPolicy::new(
-                "Policy statement must contain resources.",
-            ));
+            return Err(MalformedPolicy::new("Policy statement must contain resources."));
         }
     }
     Ok(())
@@ -72,9 +66,7 @@ fn syntax(detail: impl Into<String>) -> MalformedPolicy {
 }
 
 fn check_syntax(root: &Node) -> Result<&[Node], MalformedPolicy> {
-    let members = root
-        .as_object()
-        .ok_or_else(|| syntax("the document is not an object"))?;
+    let members = root.as_object().ok_or_else(|| syntax("the document is not an object"))?;
     for (name, value) in members {
         let good = match name.as_str() {
             "Version" => matches!(value.as_str(), Some("2008-10-17" | "2012-10-17")),
@@ -86,10 +78,7 @@ fn check_syntax(root: &Node) -> Result<&[Node], MalformedPolicy> {
             return Err(syntax(format!("element `{name}`")));
         }
     }
-    let statements = root
-        .get("Statement")
-        .ok_or_else(|| syntax("`Statement` is missing"))?
-        .one_or_many();
+    let statements = root.get("Statement").ok_or_else(|| syntax("`Statement` is missing"))?.one_or_many();
     if statements.is_empty() {
         return Err(syntax("`Statement` is empty"));
     }
@@ -100,21 +89,17 @@ fn check_syntax(root: &Node) -> Result<&[Node], MalformedPolicy> {
 }
 
 fn check_statement_syntax(statement: &Node) -> Result<(), MalformedPolicy> {
-    let members = statement
-        .as_object()
-        .ok_or_else(|| syntax("a statement is not an object"))?;
+    let members = statement.as_object().ok_or_else(|| syntax("a statement is not an object"))?;
     for (name, value) in members {
         if matches!(name.as_str(), "Principal" | "NotPrincipal") {
-            return Err(MalformedPolicy::new(
-                "Policy document should not specify a principal.",
-            ));
+            return Err(MalformedPolicy::new("Policy document should not specify a principal."));
         }
         let good = is_statement_element(name)
             && match name.as_str() {
                 "Sid" => value.as_str().is_some(),
-                "Effect" => value.as_str().is_some_and(|effect| {
-                    effect.eq_ignore_ascii_case("allow") || effect.eq_ignore_ascii_case("deny")
-                }),
+                "Effect" => {
+                    value.as_str().is_some_and(|effect| effect.eq_ignore_ascii_case("allow") || effect.eq_ignore_ascii_case("deny"))
+                }
                 "Condition" => condition_has_shape(value),
                 _ => is_string_list(value),
             };
@@ -149,9 +134,7 @@ fn check_legacy(statements: &[Node]) -> Result<(), MalformedPolicy> {
         }
         let operators = statement.get("Condition").and_then(Node::as_object);
         for (operator, keys) in operators.unwrap_or_default() {
-            let bare = operator
-                .trim_start_matches("ForAnyValue:")
-                .trim_start_matches("ForAllValues:");
+            let bare = operator.trim_start_matches("ForAnyValue:").trim_start_matches("ForAllValues:");
             if !bare.starts_with("Date") {
                 continue;
             }
@@ -173,12 +156,8 @@ fn is_legacy_date(text: &str) -> bool {
     }
     let (date, time) = lower.split_once('t').unwrap_or((&lower, ""));
     let mut parts = date.strip_prefix('-').unwrap_or(date).split('-');
-    let in_range = |part: Option<&str>, low: u32, high: u32| {
-        part.is_none_or(|text| {
-            text.parse()
-                .is_ok_and(|number| (low..=high).contains(&number))
-        })
-    };
+    let in_range =
+        |part: Option<&str>, low: u32, high: u32| part.is_none_or(|text| text.parse().is_ok_and(|number| (low..=high).contains(&number)));
     in_range(parts.next(), 0, 292_278_993)
         && in_range(parts.next(), 1, 12)
         && in_range(parts.next(), 1, 31)
@@ -210,30 +189,20 @@ fn is_legacy_time(text: &str) -> bool {
 
 fn is_legacy_zone(zone: &str) -> bool {
     let (hours, minutes) = zone.split_once(':').unwrap_or((zone, "00"));
-    let two_digits = |text: &str, high: u32| {
-        text.len() == 2 && text.parse::<u32>().is_ok_and(|number| number <= high)
-    };
+    let two_digits = |text: &str, high: u32| text.len() == 2 && text.parse::<u32>().is_ok_and(|number| number <= high);
     two_digits(hours, 23) && two_digits(minutes, 59)
 }
 
 fn check_sids(statements: &[Node]) -> Result<(), MalformedPolicy> {
     let mut seen = HashSet::new();
-    for sid in statements
-        .iter()
-        .filter_map(|statement| statement.get("Sid")?.as_str())
-    {
-        if !sid
-            .chars()
-            .all(|character| character.is_ascii_alphanumeric())
-        {
+    for sid in statements.iter().filter_map(|statement| statement.get("Sid")?.as_str()) {
+        if !sid.chars().all(|character| character.is_ascii_alphanumeric()) {
             return Err(MalformedPolicy::new(
                 "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*",
             ));
         }
         if !sid.is_empty() && !seen.insert(sid) {
-            return Err(MalformedPolicy::new(
-                "Statement IDs (SID) in a single policy must be unique.",
-            ));
+            return Err(MalformedPolicy::new("Statement IDs (SID) in a single policy must be unique."));
         }
     }
     Ok(())
@@ -252,9 +221,7 @@ fn check_resources(statements: &[Node]) -> Result<Option<String>, MalformedPolic
                 problem = problem.or_else(|| resource_problem(resource));
             }
             if problem.is_none() && list.iter().any(|resource| fails_legacy_parsing(resource)) {
-                return Err(
-                    MalformedPolicy::new(LEGACY).with_detail("an ARN with too few segments")
-                );
+                return Err(MalformedPolicy::new(LEGACY).with_detail("an ARN with too few segments"));
             }
         }
     }
@@ -272,9 +239,7 @@ fn resource_problem(resource: &str) -> Option<String> {
         return None;
     }
     let Some((_, rest)) = resource.split_once(':') else {
-        return Some(format!(
-            "Resource {resource} must be in ARN format or \"*\"."
-        ));
+        return Some(format!("Resource {resource} must be in ARN format or \"*\"."));
     };
     let (partition, rest) = match rest.split_once(':') {
         Some((partition, rest)) => (partition, Some(rest)),
@@ -288,26 +253,17 @@ fn resource_problem(resource: &str) -> Option<String> {
         Some(rest) => rest.split_once(':').unwrap_or((rest, "")),
     };
     if vendor.contains(['*', '?']) {
-        return Some(
-            "Resource vendor must be fully qualified and cannot contain regexes.".to_owned(),
-        );
+        return Some("Resource vendor must be fully qualified and cannot contain regexes.".to_owned());
     }
     let mut parts = rest.splitn(3, ':');
     let region = parts.next().unwrap_or_default();
     let account = parts.next().unwrap_or_default();
     let path = parts.next().unwrap_or_default();
     match vendor {
-        "iam" if !region.is_empty() => Some(format!(
-            "IAM resource {resource} cannot contain region information."
-        )),
+        "iam" if !region.is_empty() => Some(format!("IAM resource {resource} cannot contain region information.")),
         // Access points have region and account; buckets and objects have neither.
-        "s3" if !region.is_empty() && account.is_empty() => Some(format!(
-            "Resource {resource} can not contain region information."
-        )),
-        "iam" if !is_iam_path(path) => Some(format!(
-            "IAM resource path must either be \"*\" or start with {}.",
-            IAM_PATHS.join(", ")
-        )),
+        "s3" if !region.is_empty() && account.is_empty() => Some(format!("Resource {resource} can not contain region information.")),
+        "iam" if !is_iam_path(path) => Some(format!("IAM resource path must either be \"*\" or start with {}.", IAM_PATHS.join(", "))),
         _ => None,
     }
 }
@@ -320,9 +276,7 @@ fn partition_problem(partition: &str, rest: Option<&str>) -> String {
     let mut parts = rest.unwrap_or("*").splitn(4, ':');
     let mut next = || parts.next().unwrap_or("*");
     let (vendor, region, account, path) = (next(), next(), next(), next());
-    format!(
-        "Partition \"{partition}\" is not valid for resource \"arn:{partition}:{vendor}:{region}:{account}:{path}\"."
-    )
+    format!("Partition \"{partition}\" is not valid for resource \"arn:{partition}:{vendor}:{region}:{account}:{path}\".")
 }
 
 /// Whether what stands before the first wildcard can be the start of an IAM resource. The account's root is one
@@ -330,8 +284,5 @@ fn partition_problem(partition: &str, rest: Option<&str>) -> String {
 fn is_iam_path(path: &str) -> bool {
     let literal = path.split(['*', '?', '$']).next().unwrap_or_default();
     let open = literal.len() < path.len();
-    path == "root"
-        || IAM_PATHS
-            .iter()
-            .any(|start| literal.starts_with(start) || (open && start.starts_with(literal)))
+    path == "root" || IAM_PATHS.iter().any(|start| literal.starts_with(start) || (open && start.starts_with(literal)))
 }

@@ -11,13 +11,10 @@ use crate::principal::PrincipalEntry;
 /// The text for what is no JSON.
 pub(super) fn text_of_bad_json(kind: PolicyKind) -> &'static str {
     match kind {
-        PolicyKind::Resource(ResourceKind::S3Bucket) => {
-            "Policies must be valid JSON and the first byte must be '{'"
+        PolicyKind::Resource(ResourceKind::S3Bucket) => "Policies must be valid JSON and the first byte must be '{'",
+        PolicyKind::Trust | PolicyKind::KeyPolicy | PolicyKind::Resource(ResourceKind::Standard) | PolicyKind::VpcEndpoint => {
+            "This policy contains invalid Json"
         }
-        PolicyKind::Trust
-        | PolicyKind::KeyPolicy
-        | PolicyKind::Resource(ResourceKind::Standard)
-        | PolicyKind::VpcEndpoint => "This policy contains invalid Json",
         _ => unspecific_text(kind),
     }
 }
@@ -29,9 +26,7 @@ pub(super) fn validate(root: &Node, kind: PolicyKind) -> Result<(), MalformedPol
     for (name, value) in members {
         match name.as_str() {
             "Version" if !matches!(value.as_str(), Some("2008-10-17" | "2012-10-17")) => {
-                return Err(MalformedPolicy::new(
-                    "The policy must contain a valid version string",
-                ));
+                return Err(MalformedPolicy::new("The policy must contain a valid version string"));
             }
             "Id" if value.as_str().is_none() => {
                 return Err(MalformedPolicy::unspecific(kind, "`Id` is not a string"));
@@ -45,9 +40,7 @@ pub(super) fn validate(root: &Node, kind: PolicyKind) -> Result<(), MalformedPol
     };
     let statements = statements.one_or_many();
     if statements.is_empty() {
-        return Err(MalformedPolicy::new(
-            "Could not parse the policy: Statement is empty!",
-        ));
+        return Err(MalformedPolicy::new("Could not parse the policy: Statement is empty!"));
     }
     let mut sids = HashSet::new();
     for statement in statements {
@@ -56,9 +49,7 @@ pub(super) fn validate(root: &Node, kind: PolicyKind) -> Result<(), MalformedPol
             && !sid.is_empty()
             && !sids.insert(sid)
         {
-            return Err(MalformedPolicy::new(
-                "Statement IDs (SID) in a single policy must be unique.",
-            ));
+            return Err(MalformedPolicy::new("Statement IDs (SID) in a single policy must be unique."));
         }
     }
     Ok(())
@@ -69,9 +60,7 @@ fn missing(name: &str) -> MalformedPolicy {
 }
 
 fn validate_statement(statement: &Node, kind: PolicyKind) -> Result<(), MalformedPolicy> {
-    let members = statement
-        .as_object()
-        .ok_or_else(|| MalformedPolicy::unspecific(kind, "a statement is not an object"))?;
+    let members = statement.as_object().ok_or_else(|| MalformedPolicy::unspecific(kind, "a statement is not an object"))?;
     for (name, value) in members {
         if !is_statement_element(name) {
             return Err(MalformedPolicy::new(format!("Unknown field {name}")));
@@ -92,9 +81,7 @@ fn validate_statement(statement: &Node, kind: PolicyKind) -> Result<(), Malforme
     check_actions(statement, kind)?;
     check_resources(statement, kind)?;
     match statement.get("Condition") {
-        Some(condition) if !condition_has_shape(condition) => {
-            Err(MalformedPolicy::unspecific(kind, "`Condition`"))
-        }
+        Some(condition) if !condition_has_shape(condition) => Err(MalformedPolicy::unspecific(kind, "`Condition`")),
         _ => Ok(()),
     }
 }
@@ -103,10 +90,7 @@ fn check_principal(statement: &Node, kind: PolicyKind) -> Result<(), MalformedPo
     let (element, negated) = match (statement.get("Principal"), statement.get("NotPrincipal")) {
         (None, None) => return Err(missing("Principal")),
         (Some(_), Some(_)) => {
-            return Err(MalformedPolicy::unspecific(
-                kind,
-                "both `Principal` and `NotPrincipal`",
-            ));
+            return Err(MalformedPolicy::unspecific(kind, "both `Principal` and `NotPrincipal`"));
         }
         (Some(element), None) => (element, false),
         (None, Some(element)) => (element, true),
@@ -115,24 +99,18 @@ fn check_principal(statement: &Node, kind: PolicyKind) -> Result<(), MalformedPo
         return Err(MalformedPolicy::new("Has prohibited field NotPrincipal"));
     }
     if negated && statement.get("Effect").and_then(Node::as_str) != Some("Deny") {
-        return Err(MalformedPolicy::new(
-            "Allow with NotPrincipal is not allowed.",
-        ));
+        return Err(MalformedPolicy::new("Allow with NotPrincipal is not allowed."));
     }
-    let entries = principal_entries(element)
-        .map_err(|problem| MalformedPolicy::new(INVALID_PRINCIPAL).with_detail(problem))?;
+    let entries = principal_entries(element).map_err(|problem| MalformedPolicy::new(INVALID_PRINCIPAL).with_detail(problem))?;
     if entries.is_empty() {
         return Err(MalformedPolicy::new(INVALID_PRINCIPAL));
     }
     match entries.iter().find_map(principal_problem) {
         None => Ok(()),
-        Some((name, written)) if kind == PolicyKind::Trust => Err(MalformedPolicy::new(format!(
-            "{INVALID_PRINCIPAL}: \"{name}\":\"{written}\""
-        ))),
-        Some((name, written)) => {
-            Err(MalformedPolicy::new(INVALID_PRINCIPAL)
-                .with_detail(format!("`{name}`: `{written}`")))
+        Some((name, written)) if kind == PolicyKind::Trust => {
+            Err(MalformedPolicy::new(format!("{INVALID_PRINCIPAL}: \"{name}\":\"{written}\"")))
         }
+        Some((name, written)) => Err(MalformedPolicy::new(INVALID_PRINCIPAL).with_detail(format!("`{name}`: `{written}`"))),
     }
 }
 
@@ -142,26 +120,13 @@ const INVALID_PRINCIPAL: &str = "Invalid principal in policy";
 fn principal_problem(entry: &PrincipalEntry) -> Option<(&'static str, &str)> {
     let wild = |text: &str| text.contains(['*', '?']);
     match entry {
-        PrincipalEntry::Arn(arn) if wild(arn) || crate::arn::account_of(arn).is_none() => {
-            Some(("AWS", arn))
-        }
-        PrincipalEntry::UniqueId(id)
-            if id.len() < 16
-                || !id
-                    .chars()
-                    .all(|character| character.is_ascii_alphanumeric()) =>
-        {
+        PrincipalEntry::Arn(arn) if wild(arn) || crate::arn::account_of(arn).is_none() => Some(("AWS", arn)),
+        PrincipalEntry::UniqueId(id) if id.len() < 16 || !id.chars().all(|character| character.is_ascii_alphanumeric()) => {
             Some(("AWS", id))
         }
-        PrincipalEntry::Service(name) if wild(name) || !name.contains('.') => {
-            Some(("Service", name))
-        }
-        PrincipalEntry::Federated(name) if wild(name) || name.is_empty() => {
-            Some(("Federated", name))
-        }
-        PrincipalEntry::CanonicalUser(id) if wild(id) || id.is_empty() => {
-            Some(("CanonicalUser", id))
-        }
+        PrincipalEntry::Service(name) if wild(name) || !name.contains('.') => Some(("Service", name)),
+        PrincipalEntry::Federated(name) if wild(name) || name.is_empty() => Some(("Federated", name)),
+        PrincipalEntry::CanonicalUser(id) if wild(id) || id.is_empty() => Some(("CanonicalUser", id)),
         _ => None,
     }
 }
@@ -170,31 +135,17 @@ fn check_actions(statement: &Node, kind: PolicyKind) -> Result<(), MalformedPoli
     let element = match (statement.get("Action"), statement.get("NotAction")) {
         (None, None) => return Err(missing("Action")),
         (Some(_), Some(_)) => {
-            return Err(MalformedPolicy::unspecific(
-                kind,
-                "both `Action` and `NotAction`",
-            ));
+            return Err(MalformedPolicy::unspecific(kind, "both `Action` and `NotAction`"));
         }
         (Some(element), None) | (None, Some(element)) => element,
     };
-    if !element
-        .one_or_many()
-        .iter()
-        .all(|item| matches!(item.value, Json::String(_)))
-        || values(Some(element)).next().is_none()
-    {
+    if !element.one_or_many().iter().all(|item| matches!(item.value, Json::String(_))) || values(Some(element)).next().is_none() {
         return Err(MalformedPolicy::unspecific(kind, "`Action`"));
     }
     if kind == PolicyKind::Trust {
-        let sts = |action: &str| {
-            action
-                .get(..4)
-                .is_some_and(|vendor| vendor.eq_ignore_ascii_case("sts:"))
-        };
+        let sts = |action: &str| action.get(..4).is_some_and(|vendor| vendor.eq_ignore_ascii_case("sts:"));
         if !values(Some(element)).all(sts) {
-            return Err(MalformedPolicy::new(
-                "AssumeRole policy may only specify STS AssumeRole actions.",
-            ));
+            return Err(MalformedPolicy::new("AssumeRole policy may only specify STS AssumeRole actions."));
         }
     }
     match values(Some(element)).find_map(action_problem) {
@@ -209,10 +160,7 @@ fn check_actions(statement: &Node, kind: PolicyKind) -> Result<(), MalformedPoli
 fn check_resources(statement: &Node, kind: PolicyKind) -> Result<(), MalformedPolicy> {
     let element = match (statement.get("Resource"), statement.get("NotResource")) {
         (Some(_), Some(_)) => {
-            return Err(MalformedPolicy::unspecific(
-                kind,
-                "both `Resource` and `NotResource`",
-            ));
+            return Err(MalformedPolicy::unspecific(kind, "both `Resource` and `NotResource`"));
         }
         (Some(_), None) if kind == PolicyKind::Trust => {
             return Err(MalformedPolicy::new("Has prohibited field Resource"));
@@ -221,29 +169,18 @@ fn check_resources(statement: &Node, kind: PolicyKind) -> Result<(), MalformedPo
             return Err(MalformedPolicy::new("Has prohibited field NotResource"));
         }
         (None, None) => {
-            let optional = matches!(
-                kind,
-                PolicyKind::Trust | PolicyKind::Resource(ResourceKind::Standard)
-            );
-            return if optional {
-                Ok(())
-            } else {
-                Err(missing("Resource"))
-            };
+            let optional = matches!(kind, PolicyKind::Trust | PolicyKind::Resource(ResourceKind::Standard));
+            return if optional { Ok(()) } else { Err(missing("Resource")) };
         }
         (Some(element), None) | (None, Some(element)) => element,
     };
-    let all_strings = element
-        .one_or_many()
-        .iter()
-        .all(|item| matches!(item.value, Json::String(_)));
+    let all_strings = element.one_or_many().iter().all(|item| matches!(item.value, Json::String(_)));
     if !all_strings || values(Some(element)).next().is_none() {
         return Err(MalformedPolicy::unspecific(kind, "`Resource`"));
     }
     let good = |resource: &str| match kind {
         PolicyKind::Resource(ResourceKind::S3Bucket) => {
-            resource == "*"
-                || (resource.starts_with("arn:") && resource.split(':').nth(2) == Some("s3"))
+            resource == "*" || (resource.starts_with("arn:") && resource.split(':').nth(2) == Some("s3"))
         }
         _ => resource == "*" || resource.starts_with("arn:"),
     };

@@ -13,15 +13,11 @@ fn document(members: &str) -> String {
 }
 
 fn with_resource(resource: &str) -> String {
-    document(&format!(
-        r#""Effect":"Allow","Action":"s3:ListBucket","Resource":{resource}"#
-    ))
+    document(&format!(r#""Effect":"Allow","Action":"s3:ListBucket","Resource":{resource}"#))
 }
 
 fn with_condition(condition: &str) -> String {
-    document(&format!(
-        r#""Effect":"Allow","Action":"s3:ListBucket","Resource":"*","Condition":{condition}"#
-    ))
+    document(&format!(r#""Effect":"Allow","Action":"s3:ListBucket","Resource":"*","Condition":{condition}"#))
 }
 
 const SYNTAX: &str = "Syntax errors in policy.";
@@ -90,48 +86,18 @@ fn identity_policies_earn_the_recorded_texts() {
 #[test]
 fn resources_earn_the_recorded_texts() {
     for (resource, expected) in [
-        (
-            r#""invalid resource""#,
-            "Resource invalid resource must be in ARN format or \"*\".",
-        ),
+        (r#""invalid resource""#, "Resource invalid resource must be in ARN format or \"*\"."),
         (r#""""#, "Resource  must be in ARN format or \"*\"."),
         (r#"["adf"]"#, "Resource adf must be in ARN format or \"*\"."),
-        (
-            r#""a:bsdf""#,
-            "Partition \"bsdf\" is not valid for resource \"arn:bsdf:*:*:*:*\".",
-        ),
-        (
-            r#""a:b:c""#,
-            "Partition \"b\" is not valid for resource \"arn:b:c:*:*:*\".",
-        ),
-        (
-            r#""a:b:c:d:e:f:g:h""#,
-            "Partition \"b\" is not valid for resource \"arn:b:c:d:e:f:g:h\".",
-        ),
-        (
-            r#""aws:s3:::b""#,
-            "Partition \"s3\" is not valid for resource \"arn:s3:::b:*\".",
-        ),
-        (
-            r#"["arn:error:s3:::b","arn:error:s3::b"]"#,
-            "Partition \"error\" is not valid for resource \"arn:error:s3:::b\".",
-        ),
-        (
-            r#""arn:aws""#,
-            "Resource vendor must be fully qualified and cannot contain regexes.",
-        ),
-        (
-            r#""arn:aws:s*:::b""#,
-            "Resource vendor must be fully qualified and cannot contain regexes.",
-        ),
-        (
-            r#""arn:aws:s3:us-east-1::b""#,
-            "Resource arn:aws:s3:us-east-1::b can not contain region information.",
-        ),
-        (
-            r#""arn:aws:iam:us-east-1::b""#,
-            "IAM resource arn:aws:iam:us-east-1::b cannot contain region information.",
-        ),
+        (r#""a:bsdf""#, "Partition \"bsdf\" is not valid for resource \"arn:bsdf:*:*:*:*\"."),
+        (r#""a:b:c""#, "Partition \"b\" is not valid for resource \"arn:b:c:*:*:*\"."),
+        (r#""a:b:c:d:e:f:g:h""#, "Partition \"b\" is not valid for resource \"arn:b:c:d:e:f:g:h\"."),
+        (r#""aws:s3:::b""#, "Partition \"s3\" is not valid for resource \"arn:s3:::b:*\"."),
+        (r#"["arn:error:s3:::b","arn:error:s3::b"]"#, "Partition \"error\" is not valid for resource \"arn:error:s3:::b\"."),
+        (r#""arn:aws""#, "Resource vendor must be fully qualified and cannot contain regexes."),
+        (r#""arn:aws:s*:::b""#, "Resource vendor must be fully qualified and cannot contain regexes."),
+        (r#""arn:aws:s3:us-east-1::b""#, "Resource arn:aws:s3:us-east-1::b can not contain region information."),
+        (r#""arn:aws:iam:us-east-1::b""#, "IAM resource arn:aws:iam:us-east-1::b cannot contain region information."),
         (
             r#""arn:aws:iam:::b""#,
             "IAM resource path must either be \"*\" or start with user/, federated-user/, role/, group/, instance-profile/, mfa/, server-certificate/, policy/, sms-mfa/, saml-provider/, oidc-provider/, report/, access-report/.",
@@ -143,11 +109,7 @@ fn resources_earn_the_recorded_texts() {
         (r#"["a",{}]"#, SYNTAX),
     ] {
         let text = with_resource(resource);
-        assert_eq!(
-            message(&text, IDENTITY).as_deref(),
-            Some(expected),
-            "{resource}"
-        );
+        assert_eq!(message(&text, IDENTITY).as_deref(), Some(expected), "{resource}");
     }
     for resource in [
         r#""*""#,
@@ -161,11 +123,7 @@ fn resources_earn_the_recorded_texts() {
         r#""arn:aws:s3:eu-west-1:111111111111:accesspoint/a""#,
         r#""arn:aws:ec2:us-east-1::b""#,
     ] {
-        assert_eq!(
-            message(&with_resource(resource), IDENTITY),
-            None,
-            "{resource}"
-        );
+        assert_eq!(message(&with_resource(resource), IDENTITY), None, "{resource}");
     }
 }
 
@@ -184,22 +142,12 @@ fn conditions_are_checked() {
         (r#"{"ForSomeValues:StringEquals":{"a":"b"}}"#, SYNTAX),
         (r#"{"DateGreaterThan":{"a":"sdfdsf"}}"#, LEGACY),
         (r#"{"DateLessThanEquals":{"a":"234-13"}}"#, LEGACY),
-        (
-            r#"{"DateLessThanEquals":{"a":"2016-12-13t2:00:00.593194+1"}}"#,
-            LEGACY,
-        ),
-        (
-            r#"{"DateLessThanEquals":{"a":"2016-12-13t2:00:00.1999999999+10:59"}}"#,
-            LEGACY,
-        ),
+        (r#"{"DateLessThanEquals":{"a":"2016-12-13t2:00:00.593194+1"}}"#, LEGACY),
+        (r#"{"DateLessThanEquals":{"a":"2016-12-13t2:00:00.1999999999+10:59"}}"#, LEGACY),
         (r#"{"DateLessThan":{"a":"9223372036854775808"}}"#, LEGACY),
     ] {
         let text = with_condition(condition);
-        assert_eq!(
-            message(&text, IDENTITY).as_deref(),
-            Some(expected),
-            "{condition}"
-        );
+        assert_eq!(message(&text, IDENTITY).as_deref(), Some(expected), "{condition}");
     }
     for condition in [
         "{}",
@@ -214,11 +162,7 @@ fn conditions_are_checked() {
         r#"{"ForAnyValue:StringEqualsIfExists":{"a":"b"}}"#,
         r#"{"NumericLessThan":{"s3:max-keys":10},"Bool":{"aws:SecureTransport":true}}"#,
     ] {
-        assert_eq!(
-            message(&with_condition(condition), IDENTITY),
-            None,
-            "{condition}"
-        );
+        assert_eq!(message(&with_condition(condition), IDENTITY), None, "{condition}");
     }
 }
 
@@ -228,14 +172,8 @@ fn trust_policies() {
     let good = r#""Effect":"Allow","Principal":{"AWS":"111111111111"},"Action":"sts:AssumeRole""#;
     assert_eq!(trust(good), None);
     for (members, expected) in [
-        (
-            format!(r#"{good},"Resource":"*""#),
-            "Has prohibited field Resource",
-        ),
-        (
-            r#""Effect":"Allow","Action":"sts:AssumeRole""#.to_owned(),
-            "Missing required field Principal",
-        ),
+        (format!(r#"{good},"Resource":"*""#), "Has prohibited field Resource"),
+        (r#""Effect":"Allow","Action":"sts:AssumeRole""#.to_owned(), "Missing required field Principal"),
         (
             r#""Effect":"Allow","Principal":"*","Action":"s3:GetObject""#.to_owned(),
             "AssumeRole policy may only specify STS AssumeRole actions.",
@@ -245,48 +183,29 @@ fn trust_policies() {
             "Invalid principal in policy: \"AWS\":\"nobody\"",
         ),
         (
-            r#""Effect":"Deny","NotPrincipal":{"AWS":"111111111111"},"Action":"sts:AssumeRole""#
-                .to_owned(),
+            r#""Effect":"Deny","NotPrincipal":{"AWS":"111111111111"},"Action":"sts:AssumeRole""#.to_owned(),
             "Has prohibited field NotPrincipal",
         ),
     ] {
         assert_eq!(trust(&members).as_deref(), Some(expected), "{members}");
     }
-    assert_eq!(
-        message("{", PolicyKind::Trust).as_deref(),
-        Some("This policy contains invalid Json")
-    );
+    assert_eq!(message("{", PolicyKind::Trust).as_deref(), Some("This policy contains invalid Json"));
 }
 
 #[test]
 fn bucket_and_key_policies() {
     let bucket = PolicyKind::Resource(ResourceKind::S3Bucket);
-    let good =
-        r#""Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*""#;
+    let good = r#""Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*""#;
     assert_eq!(message(&document(good), bucket), None);
     for (text, expected) in [
-        (
-            "x".to_owned(),
-            "Policies must be valid JSON and the first byte must be '{'",
-        ),
-        (
-            "[]".to_owned(),
-            "Policies must be valid JSON and the first byte must be '{'",
-        ),
+        ("x".to_owned(), "Policies must be valid JSON and the first byte must be '{'"),
+        ("[]".to_owned(), "Policies must be valid JSON and the first byte must be '{'"),
         ("{}".to_owned(), "Missing required field Statement"),
-        (
-            r#"{"Statement":[]}"#.to_owned(),
-            "Could not parse the policy: Statement is empty!",
-        ),
-        (
-            r#"{"Statement":[{}]}"#.to_owned(),
-            "Missing required field Effect",
-        ),
+        (r#"{"Statement":[]}"#.to_owned(), "Could not parse the policy: Statement is empty!"),
+        (r#"{"Statement":[{}]}"#.to_owned(), "Missing required field Effect"),
         (document(&format!(r#"{good},"Foo":1"#)), "Unknown field Foo"),
         (
-            document(
-                r#""Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:sqs:::b""#,
-            ),
+            document(r#""Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:sqs:::b""#),
             "Policy has invalid resource",
         ),
         (
@@ -295,16 +214,8 @@ fn bucket_and_key_policies() {
             ),
             "Invalid principal in policy",
         ),
-        (
-            document(
-                r#""Effect":"Allow","Principal":"*","Action":"x","Resource":"arn:aws:s3:::b""#,
-            ),
-            "Policy has invalid action",
-        ),
-        (
-            document(r#""Effect":"Allow","Principal":"*","Action":"s3:GetObject""#),
-            "Missing required field Resource",
-        ),
+        (document(r#""Effect":"Allow","Principal":"*","Action":"x","Resource":"arn:aws:s3:::b""#), "Policy has invalid action"),
+        (document(r#""Effect":"Allow","Principal":"*","Action":"s3:GetObject""#), "Missing required field Resource"),
     ] {
         assert_eq!(message(&text, bucket).as_deref(), Some(expected), "{text}");
     }
@@ -314,25 +225,16 @@ fn bucket_and_key_policies() {
 
 #[test]
 fn organization_policies() {
-    const REFUSED: &str =
-        "The provided policy document does not meet the requirements of the specified policy type.";
+    const REFUSED: &str = "The provided policy document does not meet the requirements of the specified policy type.";
     let scp = |members: &str| message(&document(members), PolicyKind::ServiceControl);
     let rcp = |members: &str| message(&document(members), PolicyKind::ResourceControl);
     assert_eq!(scp(r#""Effect":"Allow","Action":"*","Resource":"*""#), None);
     assert_eq!(
-        scp(
-            r#""Effect":"Allow","NotAction":"iam:*","Resource":"arn:aws:s3:::b","Condition":{"Bool":{"aws:SecureTransport":"true"}}"#
-        ),
+        scp(r#""Effect":"Allow","NotAction":"iam:*","Resource":"arn:aws:s3:::b","Condition":{"Bool":{"aws:SecureTransport":"true"}}"#),
         None
     );
-    assert_eq!(
-        scp(r#""Effect":"Deny","Principal":"*","Action":"*","Resource":"*""#).as_deref(),
-        Some(REFUSED)
-    );
-    assert_eq!(
-        rcp(r#""Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*""#),
-        None
-    );
+    assert_eq!(scp(r#""Effect":"Deny","Principal":"*","Action":"*","Resource":"*""#).as_deref(), Some(REFUSED));
+    assert_eq!(rcp(r#""Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*""#), None);
     for members in [
         r#""Effect":"Allow","Principal":"*","Action":"s3:*","Resource":"*""#,
         r#""Effect":"Deny","Principal":"*","Action":"*","Resource":"*""#,

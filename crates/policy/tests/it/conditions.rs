@@ -32,16 +32,8 @@ fn holds(condition: &Value, context: &Value) -> bool {
 fn check(rows: &[(&str, Value, Value, bool)]) {
     for (operator, wanted, actual, expected) in rows {
         let condition = json!({*operator: {"bw:key": wanted}});
-        let context = if actual.is_null() {
-            json!({})
-        } else {
-            json!({"BW:Key": actual})
-        };
-        assert_eq!(
-            holds(&condition, &context),
-            *expected,
-            "{operator} {wanted} {actual}"
-        );
+        let context = if actual.is_null() { json!({}) } else { json!({"BW:Key": actual}) };
+        assert_eq!(holds(&condition, &context), *expected, "{operator} {wanted} {actual}");
     }
 }
 
@@ -58,27 +50,12 @@ fn strings() {
         ("StringNotEquals", json!("a"), json!("b"), true),
         ("StringNotEquals", json!(["a", "b"]), json!("b"), false),
         ("StringNotEquals", json!([]), json!("b"), true),
-        (
-            "StringEqualsIgnoreCase",
-            json!("Straße"),
-            json!("STRAßE"),
-            true,
-        ),
+        ("StringEqualsIgnoreCase", json!("Straße"), json!("STRAßE"), true),
         ("StringEqualsIgnoreCase", json!("a*"), json!("AB"), false),
-        (
-            "StringNotEqualsIgnoreCase",
-            json!("ABC"),
-            json!("abc"),
-            false,
-        ),
+        ("StringNotEqualsIgnoreCase", json!("ABC"), json!("abc"), false),
         ("StringLike", json!("a*c?"), json!("abbcd"), true),
         ("StringLike", json!("a*"), json!("Ab"), false),
-        (
-            "StringLike",
-            json!("arn:aws:s3:*"),
-            json!("arn:aws:s3:::b:c/d"),
-            true,
-        ),
+        ("StringLike", json!("arn:aws:s3:*"), json!("arn:aws:s3:::b:c/d"), true),
         ("StringNotLike", json!(["a*", "b*"]), json!("bc"), false),
         ("StringNotLike", json!(["a*", "b*"]), json!("cc"), true),
     ]);
@@ -94,19 +71,9 @@ fn numbers() {
         ("NumericNotEquals", json!("10"), json!("ten"), true),
         ("NumericLessThan", json!("10"), json!("9"), true),
         ("NumericLessThan", json!("10"), json!("10"), false),
-        (
-            "NumericLessThanEquals",
-            json!(["1", "10"]),
-            json!("10"),
-            true,
-        ),
+        ("NumericLessThanEquals", json!(["1", "10"]), json!("10"), true),
         ("NumericGreaterThan", json!("-3"), json!("-2.5"), true),
-        (
-            "NumericGreaterThanEquals",
-            json!("10"),
-            json!("9.99"),
-            false,
-        ),
+        ("NumericGreaterThanEquals", json!("10"), json!("9.99"), false),
         ("NumericLessThan", json!("${bw:key}"), json!("1"), false),
     ]);
 }
@@ -116,29 +83,14 @@ fn dates() {
     let noon = "2026-11-22T12:00:00Z";
     check(&[
         ("DateEquals", json!(noon), json!("1795348800"), true),
-        (
-            "DateEquals",
-            json!(noon),
-            json!("2026-11-22T13:00:00+01:00"),
-            true,
-        ),
+        ("DateEquals", json!(noon), json!("2026-11-22T13:00:00+01:00"), true),
         ("DateNotEquals", json!(noon), json!(noon), false),
         ("DateLessThan", json!("2027-01-01"), json!(noon), true),
         ("DateLessThan", json!(1_795_348_801), json!(noon), true),
         ("DateLessThanEquals", json!(noon), json!(noon), true),
         ("DateGreaterThan", json!("2026"), json!(noon), true),
-        (
-            "DateGreaterThan",
-            json!(noon),
-            json!("2026-11-22T11:59:59.999Z"),
-            false,
-        ),
-        (
-            "DateGreaterThanEquals",
-            json!("yesterday"),
-            json!(noon),
-            false,
-        ),
+        ("DateGreaterThan", json!(noon), json!("2026-11-22T11:59:59.999Z"), false),
+        ("DateGreaterThanEquals", json!("yesterday"), json!(noon), false),
     ]);
 }
 
@@ -152,37 +104,12 @@ fn booleans_bytes_and_addresses() {
         ("BinaryEquals", json!("QmluYXJ5"), json!("QmluYXJ5"), true),
         ("BinaryEquals", json!("QmluYXJ5"), json!("AAAA"), false),
         ("BinaryEquals", json!("=="), json!("=="), false),
-        (
-            "IpAddress",
-            json!("203.0.113.0/24"),
-            json!("203.0.113.9"),
-            true,
-        ),
-        (
-            "IpAddress",
-            json!(["10.0.0.0/8", "2001:DB8::/32"]),
-            json!("2001:db8::1"),
-            true,
-        ),
-        (
-            "IpAddress",
-            json!("203.0.113.9"),
-            json!("203.0.113.10"),
-            false,
-        ),
+        ("IpAddress", json!("203.0.113.0/24"), json!("203.0.113.9"), true),
+        ("IpAddress", json!(["10.0.0.0/8", "2001:DB8::/32"]), json!("2001:db8::1"), true),
+        ("IpAddress", json!("203.0.113.9"), json!("203.0.113.10"), false),
         ("IpAddress", json!("0.0.0.0/0"), json!("::1"), false),
-        (
-            "NotIpAddress",
-            json!("203.0.113.0/24"),
-            json!("198.51.100.1"),
-            true,
-        ),
-        (
-            "NotIpAddress",
-            json!("203.0.113.0/24"),
-            json!("203.0.113.1"),
-            false,
-        ),
+        ("NotIpAddress", json!("203.0.113.0/24"), json!("198.51.100.1"), true),
+        ("NotIpAddress", json!("203.0.113.0/24"), json!("203.0.113.1"), false),
         ("NotIpAddress", json!("203.0.113.0/24"), Value::Null, true),
     ]);
 }
@@ -191,22 +118,12 @@ fn booleans_bytes_and_addresses() {
 fn arns() {
     let topic = "arn:aws:sns:eu-central-1:111111111111:t";
     check(&[
-        (
-            "ArnEquals",
-            json!("arn:aws:sns:*:111111111111:*"),
-            json!(topic),
-            true,
-        ),
+        ("ArnEquals", json!("arn:aws:sns:*:111111111111:*"), json!(topic), true),
         ("ArnLike", json!("arn:aws:sns:*:t"), json!(topic), false),
         ("ArnLike", json!("*"), json!(topic), true),
         ("ArnLike", json!("arn:aws:SNS:*:*:*"), json!(topic), false),
         ("ArnEquals", json!("no arn"), json!("no arn"), false),
-        (
-            "ArnNotEquals",
-            json!("arn:aws:sns:*:*:t"),
-            json!(topic),
-            false,
-        ),
+        ("ArnNotEquals", json!("arn:aws:sns:*:*:t"), json!(topic), false),
         ("ArnNotLike", json!("arn:aws:sqs:*:*:t"), json!(topic), true),
         ("ArnNotLike", json!("arn:aws:sqs:*:*:t"), Value::Null, true),
     ]);
@@ -225,25 +142,10 @@ fn absent_keys() {
         ("NumericLessThan", json!("1"), Value::Null, false),
         ("NumericNotEquals", json!("1"), Value::Null, true),
         ("ForAllValues:StringEquals", json!("a"), Value::Null, true),
-        (
-            "ForAllValues:StringNotEquals",
-            json!("a"),
-            Value::Null,
-            true,
-        ),
+        ("ForAllValues:StringNotEquals", json!("a"), Value::Null, true),
         ("ForAnyValue:StringEquals", json!("a"), Value::Null, false),
-        (
-            "ForAnyValue:StringNotEquals",
-            json!("a"),
-            Value::Null,
-            false,
-        ),
-        (
-            "ForAnyValue:StringEqualsIfExists",
-            json!("a"),
-            Value::Null,
-            true,
-        ),
+        ("ForAnyValue:StringNotEquals", json!("a"), Value::Null, false),
+        ("ForAnyValue:StringEqualsIfExists", json!("a"), Value::Null, true),
         ("Null", json!("true"), Value::Null, true),
         ("Null", json!("false"), Value::Null, false),
         ("Null", json!("true"), json!("x"), false),
@@ -256,75 +158,20 @@ fn absent_keys() {
 #[test]
 fn sets() {
     check(&[
-        (
-            "ForAllValues:StringEquals",
-            json!(["a", "b"]),
-            json!(["a", "b"]),
-            true,
-        ),
-        (
-            "ForAllValues:StringEquals",
-            json!(["a", "b"]),
-            json!(["a", "c"]),
-            false,
-        ),
+        ("ForAllValues:StringEquals", json!(["a", "b"]), json!(["a", "b"]), true),
+        ("ForAllValues:StringEquals", json!(["a", "b"]), json!(["a", "c"]), false),
         ("ForAllValues:StringEquals", json!("a"), json!([]), true),
         ("ForAllValues:StringEquals", json!("a"), json!(""), true),
-        (
-            "ForAllValues:StringNotEquals",
-            json!(["a", "b"]),
-            json!(["c", "d"]),
-            true,
-        ),
-        (
-            "ForAllValues:StringNotEquals",
-            json!(["a", "b"]),
-            json!(["c", "a"]),
-            false,
-        ),
-        (
-            "ForAllValues:StringLike",
-            json!("a*"),
-            json!(["ab", "ac"]),
-            true,
-        ),
-        (
-            "ForAllValues:StringEqualsIfExists",
-            json!("a"),
-            json!(["b"]),
-            false,
-        ),
-        (
-            "ForAnyValue:StringEquals",
-            json!(["a", "b"]),
-            json!(["c", "a"]),
-            true,
-        ),
+        ("ForAllValues:StringNotEquals", json!(["a", "b"]), json!(["c", "d"]), true),
+        ("ForAllValues:StringNotEquals", json!(["a", "b"]), json!(["c", "a"]), false),
+        ("ForAllValues:StringLike", json!("a*"), json!(["ab", "ac"]), true),
+        ("ForAllValues:StringEqualsIfExists", json!("a"), json!(["b"]), false),
+        ("ForAnyValue:StringEquals", json!(["a", "b"]), json!(["c", "a"]), true),
         ("ForAnyValue:StringEquals", json!("a"), json!([]), false),
-        (
-            "ForAnyValue:StringNotEquals",
-            json!(["a", "b"]),
-            json!(["a", "c"]),
-            true,
-        ),
-        (
-            "ForAnyValue:StringNotEquals",
-            json!(["a", "b"]),
-            json!(["a", "b"]),
-            false,
-        ),
-        (
-            "ForAnyValue:ArnLike",
-            json!("arn:aws:s3:::b*"),
-            json!(["arn:aws:s3:::c", "arn:aws:s3:::b1"]),
-            true,
-        ),
-        (
-            "ForAllValues:Bool",
-            json!("true"),
-            json!(["true", "false"]),
-            false,
-        ),
+        ("ForAnyValue:StringNotEquals", json!(["a", "b"]), json!(["a", "c"]), true),
+        ("ForAnyValue:StringNotEquals", json!(["a", "b"]), json!(["a", "b"]), false),
+        ("ForAnyValue:ArnLike", json!("arn:aws:s3:::b*"), json!(["arn:aws:s3:::c", "arn:aws:s3:::b1"]), true),
+        ("ForAllValues:Bool", json!("true"), json!(["true", "false"]), false),
         ("StringEquals", json!("a"), json!(["b", "a"]), true),
         ("StringNotEquals", json!("a"), json!(["b", "a"]), false),
     ]);
@@ -334,64 +181,19 @@ fn sets() {
 fn variables() {
     check(&[
         ("StringEquals", json!("${aws:username}"), json!("ana"), true),
-        (
-            "StringEquals",
-            json!("${aws:PrincipalTag/team}"),
-            json!("nlp"),
-            true,
-        ),
-        (
-            "StringEquals",
-            json!("${aws:PrincipalTag/none}"),
-            json!("x"),
-            false,
-        ),
-        (
-            "StringNotEquals",
-            json!("${aws:PrincipalTag/none}"),
-            json!("x"),
-            true,
-        ),
-        (
-            "StringEquals",
-            json!("${aws:PrincipalTag/none, 'x'}"),
-            json!("x"),
-            true,
-        ),
-        (
-            "StringLike",
-            json!("home/${aws:username}/*"),
-            json!("home/ana/f"),
-            true,
-        ),
-        (
-            "StringLike",
-            json!("${aws:PrincipalTag/star}"),
-            json!("ab"),
-            false,
-        ),
-        (
-            "StringLike",
-            json!("${aws:PrincipalTag/star}"),
-            json!("a*"),
-            true,
-        ),
+        ("StringEquals", json!("${aws:PrincipalTag/team}"), json!("nlp"), true),
+        ("StringEquals", json!("${aws:PrincipalTag/none}"), json!("x"), false),
+        ("StringNotEquals", json!("${aws:PrincipalTag/none}"), json!("x"), true),
+        ("StringEquals", json!("${aws:PrincipalTag/none, 'x'}"), json!("x"), true),
+        ("StringLike", json!("home/${aws:username}/*"), json!("home/ana/f"), true),
+        ("StringLike", json!("${aws:PrincipalTag/star}"), json!("ab"), false),
+        ("StringLike", json!("${aws:PrincipalTag/star}"), json!("a*"), true),
         ("StringLike", json!("a${*}*"), json!("a*b"), true),
         ("StringLike", json!("a${?}"), json!("ab"), false),
         ("StringEquals", json!("${$}{x}"), json!("${x}"), true),
         ("Bool", json!("${bw:key}"), json!("true"), true),
-        (
-            "ArnLike",
-            json!("arn:aws:iam::${aws:PrincipalAccount}:role/*"),
-            json!("arn:aws:iam::111111111111:role/r"),
-            true,
-        ),
-        (
-            "ArnEquals",
-            json!("${aws:PrincipalArn}"),
-            json!("arn:aws:iam::111111111111:user/path/ana"),
-            true,
-        ),
+        ("ArnLike", json!("arn:aws:iam::${aws:PrincipalAccount}:role/*"), json!("arn:aws:iam::111111111111:role/r"), true),
+        ("ArnEquals", json!("${aws:PrincipalArn}"), json!("arn:aws:iam::111111111111:user/path/ana"), true),
     ]);
 }
 
@@ -400,9 +202,6 @@ fn blocks_and_keys_are_anded() {
     let both = json!({"StringEquals": {"bw:a": "1", "bw:b": "2"}, "Null": {"bw:c": "true"}});
     assert!(holds(&both, &json!({"bw:a": "1", "bw:b": "2"})));
     assert!(!holds(&both, &json!({"bw:a": "1", "bw:b": "3"})));
-    assert!(!holds(
-        &both,
-        &json!({"bw:a": "1", "bw:b": "2", "bw:c": "x"})
-    ));
+    assert!(!holds(&both, &json!({"bw:a": "1", "bw:b": "2", "bw:c": "x"})));
     assert!(holds(&json!({}), &json!({})));
 }

@@ -14,11 +14,7 @@ const FEDERATED: &str = "arn:aws:sts::111111111111:federated-user/temp";
 const ROOT: &str = "arn:aws:iam::111111111111:root";
 
 fn principal() -> impl Strategy<Value = Value> {
-    let tags = select(vec![
-        json!({}),
-        json!({"Team": "nlp"}),
-        json!({"team": "", "x": "a*"}),
-    ]);
+    let tags = select(vec![json!({}), json!({"Team": "nlp"}), json!({"team": "", "x": "a*"})]);
     let kind = select(vec![
         json!({"kind": "user", "account": ACCOUNTS[0], "arn": USER}),
         json!({"kind": "user", "account": ACCOUNTS[0], "arn": USER, "credential": "session-token"}),
@@ -78,17 +74,7 @@ fn resources() -> impl Strategy<Value = Value> {
 }
 
 fn principals() -> impl Strategy<Value = Value> {
-    let aws = one_or_list(vec![
-        "*",
-        ACCOUNTS[0],
-        ACCOUNTS[1],
-        ROOT,
-        USER,
-        ROLE,
-        SESSION,
-        FEDERATED,
-        "arn:aws:iam::111111111111:user/*",
-    ]);
+    let aws = one_or_list(vec!["*", ACCOUNTS[0], ACCOUNTS[1], ROOT, USER, ROLE, SESSION, FEDERATED, "arn:aws:iam::111111111111:user/*"]);
     prop_oneof![
         2 => Just(json!("*")),
         5 => aws.prop_map(|aws| json!({"AWS": aws})),
@@ -101,78 +87,30 @@ fn principals() -> impl Strategy<Value = Value> {
 fn condition() -> impl Strategy<Value = Value> {
     let rows = vec![
         ("StringEquals", "aws:username", json!("ana")),
-        (
-            "StringNotEquals",
-            "aws:PrincipalTag/team",
-            json!(["nlp", "x"]),
-        ),
-        (
-            "StringLike",
-            "aws:PrincipalArn",
-            json!("arn:aws:iam::*:role/*"),
-        ),
-        (
-            "ArnLike",
-            "aws:PrincipalArn",
-            json!(["arn:aws:iam::*:role/p/*", USER]),
-        ),
+        ("StringNotEquals", "aws:PrincipalTag/team", json!(["nlp", "x"])),
+        ("StringLike", "aws:PrincipalArn", json!("arn:aws:iam::*:role/*")),
+        ("ArnLike", "aws:PrincipalArn", json!(["arn:aws:iam::*:role/p/*", USER])),
         ("ArnNotEquals", "aws:SourceArn", json!("arn:aws:sns:*:*:t")),
         ("Bool", "aws:SecureTransport", json!("false")),
         ("BoolIfExists", "aws:PrincipalIsAWSService", json!(false)),
         ("Null", "aws:TagKeys", json!("true")),
         ("Null", "aws:PrincipalTag/Team", json!(false)),
-        (
-            "ForAllValues:StringEquals",
-            "aws:TagKeys",
-            json!(["env", "cost"]),
-        ),
+        ("ForAllValues:StringEquals", "aws:TagKeys", json!(["env", "cost"])),
         ("ForAnyValue:StringLike", "aws:TagKeys", json!("e*")),
         ("ForAnyValue:StringNotEquals", "aws:TagKeys", json!("env")),
         ("ForAllValues:StringNotLike", "aws:TagKeys", json!("c*")),
         ("NumericLessThan", "s3:max-keys", json!(10)),
         ("NumericLessThanIfExists", "s3:max-keys", json!("10.5")),
-        (
-            "IpAddress",
-            "aws:SourceIp",
-            json!(["10.0.0.0/8", "203.0.113.7"]),
-        ),
+        ("IpAddress", "aws:SourceIp", json!(["10.0.0.0/8", "203.0.113.7"])),
         ("NotIpAddress", "aws:SourceIp", json!("10.0.0.0/8")),
-        (
-            "StringEquals",
-            "aws:RequestTag/env",
-            json!("${aws:PrincipalTag/Team}"),
-        ),
-        (
-            "StringNotEqualsIgnoreCase",
-            "aws:RequestTag/ENV",
-            json!("NLP"),
-        ),
-        (
-            "StringNotEqualsIfExists",
-            "aws:PrincipalOrgID",
-            json!("o-1"),
-        ),
-        (
-            "ForAnyValue:StringLike",
-            "aws:PrincipalOrgPaths",
-            json!("o-1/r-1/*"),
-        ),
-        (
-            "StringEquals",
-            "aws:ResourceAccount",
-            json!("${aws:PrincipalAccount}"),
-        ),
-        (
-            "StringEquals",
-            "aws:PrincipalType",
-            json!(["User", "AssumedRole"]),
-        ),
+        ("StringEquals", "aws:RequestTag/env", json!("${aws:PrincipalTag/Team}")),
+        ("StringNotEqualsIgnoreCase", "aws:RequestTag/ENV", json!("NLP")),
+        ("StringNotEqualsIfExists", "aws:PrincipalOrgID", json!("o-1")),
+        ("ForAnyValue:StringLike", "aws:PrincipalOrgPaths", json!("o-1/r-1/*")),
+        ("StringEquals", "aws:ResourceAccount", json!("${aws:PrincipalAccount}")),
+        ("StringEquals", "aws:PrincipalType", json!(["User", "AssumedRole"])),
         ("StringLike", "aws:PrincipalTag/x", json!("a${*}")),
-        (
-            "StringEquals",
-            "aws:PrincipalOrgPaths",
-            json!("${aws:ResourceOrgPaths}"),
-        ),
+        ("StringEquals", "aws:PrincipalOrgPaths", json!("${aws:ResourceOrgPaths}")),
     ];
     proptest::collection::vec(select(rows), 0..3).prop_map(|rows| {
         let mut condition = Map::new();
@@ -193,20 +131,11 @@ fn statement(with_principal: bool) -> impl Strategy<Value = Value> {
         prop_oneof![Just(json!({})), condition()],
     )
         .prop_map(move |(allow, action, resource, principal, condition)| {
-            let mut statement =
-                json!({"Effect": if allow { "Allow" } else { "Deny" }, "Condition": condition});
+            let mut statement = json!({"Effect": if allow { "Allow" } else { "Deny" }, "Condition": condition});
             statement[if action.1 { "Action" } else { "NotAction" }] = action.0;
-            statement[if resource.1 {
-                "Resource"
-            } else {
-                "NotResource"
-            }] = resource.0;
+            statement[if resource.1 { "Resource" } else { "NotResource" }] = resource.0;
             if with_principal {
-                statement[if principal.1 {
-                    "Principal"
-                } else {
-                    "NotPrincipal"
-                }] = principal.0;
+                statement[if principal.1 { "Principal" } else { "NotPrincipal" }] = principal.0;
             }
             statement
         })
@@ -217,12 +146,7 @@ fn document(with_principal: bool) -> impl Strategy<Value = Value> {
     let count = prop_oneof![8 => 1usize..4, 1 => 7usize..12];
     let version = prop::bool::weighted(0.85);
     (count, version)
-        .prop_flat_map(move |(count, version)| {
-            (
-                proptest::collection::vec(statement(with_principal), count),
-                Just(version),
-            )
-        })
+        .prop_flat_map(move |(count, version)| (proptest::collection::vec(statement(with_principal), count), Just(version)))
         .prop_map(|(statements, version)| {
             let mut document = json!({"Statement": statements});
             if version {
@@ -275,12 +199,7 @@ fn check() -> impl Strategy<Value = Value> {
         json!({"s3:max-keys": "10.25", "aws:SourceArn": "arn:aws:sns:eu:1:t"}),
         json!({"aws:TagKeys": [], "s3:max-keys": "many"}),
     ]);
-    let tags = select(vec![
-        Value::Null,
-        json!({"env": "nlp"}),
-        json!({"env": "x", "cost": "1"}),
-        json!({"Env": ""}),
-    ]);
+    let tags = select(vec![Value::Null, json!({"env": "nlp"}), json!({"env": "x", "cost": "1"}), json!({"Env": ""})]);
     let kind = select(vec!["standard", "standard", "trust", "kms"]);
     (action, arn, select(ACCOUNTS.to_vec()), context, tags, kind, maybe(true)).prop_map(
         |(action, arn, account, context, tags, kind, policy)| {
@@ -304,8 +223,7 @@ fn organization() -> impl Strategy<Value = Value> {
         let anything = document(false).prop_map(|document| json!(["FullAWSAccess", document]));
         prop_oneof![3 => Just(json!(["FullAWSAccess"])), 1 => anything, 1 => document(false).prop_map(|one| json!([one]))]
     };
-    let rcps =
-        prop_oneof![2 => Just(json!([])), 1 => document(true).prop_map(|one| json!([[one], []]))];
+    let rcps = prop_oneof![2 => Just(json!([])), 1 => document(true).prop_map(|one| json!([[one], []]))];
     let org = (level(), level(), rcps).prop_map(|(root, account, rcps)| {
         json!({
             "id": "o-1", "management": ACCOUNTS[2],
@@ -319,12 +237,7 @@ fn organization() -> impl Strategy<Value = Value> {
 }
 
 fn case() -> impl Strategy<Value = Value> {
-    let policies = (
-        proptest::collection::vec(prop_oneof![Just(full()), document(false)], 0..3),
-        maybe(false),
-        maybe(false),
-        maybe(true),
-    );
+    let policies = (proptest::collection::vec(prop_oneof![Just(full()), document(false)], 0..3), maybe(false), maybe(false), maybe(true));
     (principal(), policies, proptest::collection::vec(check(), 1..3), organization()).prop_map(
         |(principal, (identity, boundary, session, endpoint), checks, org)| {
             let mut policies = json!({"identity": identity});
@@ -347,57 +260,31 @@ fn case() -> impl Strategy<Value = Value> {
 }
 
 fn cases_wanted() -> u32 {
-    std::env::var("BAILIWICK_CASES")
-        .ok()
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(3_000)
+    std::env::var("BAILIWICK_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(3_000)
 }
 
 #[test]
 fn engine_and_reference_agree() {
     let mut seen = [0u32; 4];
-    let config = ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(cases_wanted())
-    };
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases_wanted()) };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let counts = std::cell::RefCell::new(&mut seen);
     runner
         .run(&case(), |case| {
             let expected = decide(&case);
-            let verdict: Value =
-                serde_json::from_str(&policy::cases::decide_line(&case.to_string())).unwrap();
-            let names: Vec<&str> = verdict["denied_by"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|name| name.as_str().unwrap())
-                .collect();
+            let verdict: Value = serde_json::from_str(&policy::cases::decide_line(&case.to_string())).unwrap();
+            let names: Vec<&str> = verdict["denied_by"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
             let (kind, agrees) = match &expected {
                 Answer::Allow => (0, verdict["decision"] == "Allow"),
                 Answer::Explicit(types) => (1, verdict["explicit"] == true && *types == names),
                 Answer::Implicit(types) => (2, verdict["explicit"] == false && *types == names),
-                Answer::Limit => (
-                    3,
-                    verdict["decision"] == "Deny" && verdict["explicit"].is_null(),
-                ),
+                Answer::Limit => (3, verdict["decision"] == "Deny" && verdict["explicit"].is_null()),
             };
             counts.borrow_mut()[kind] += 1;
-            prop_assert!(
-                agrees,
-                "expected {:?}, got {} {} {:?}\n{:#}",
-                expected,
-                verdict["decision"],
-                verdict["explicit"],
-                names,
-                case
-            );
+            prop_assert!(agrees, "expected {:?}, got {} {} {:?}\n{:#}", expected, verdict["decision"], verdict["explicit"], names, case);
             Ok(())
         })
         .unwrap();
     // A generator that only ever denies would prove little.
-    assert!(
-        seen.iter().all(|count| *count > cases_wanted() / 200),
-        "{seen:?}"
-    );
+    assert!(seen.iter().all(|count| *count > cases_wanted() / 200), "{seen:?}");
 }

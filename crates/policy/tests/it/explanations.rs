@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use policy::{
-    Attached, Check, MapContext, Policy, PolicyKind, PolicySet, PolicySource, Principal,
-    PrincipalKind, Resource, decide, explain, missing_keys,
+    Attached, Check, MapContext, Policy, PolicyKind, PolicySet, PolicySource, Principal, PrincipalKind, Resource, decide, explain,
+    missing_keys,
 };
 
 const READER: &str = r#"{
@@ -24,36 +24,21 @@ fn attached(id: &str, text: &str, kind: PolicyKind) -> Attached {
 }
 
 fn ana() -> Principal {
-    Principal::new(
-        PrincipalKind::User,
-        "111111111111",
-        "arn:aws:iam::111111111111:user/ana",
-    )
+    Principal::new(PrincipalKind::User, "111111111111", "arn:aws:iam::111111111111:user/ana")
 }
 
 fn policies() -> PolicySet {
     PolicySet {
         identity: vec![
-            attached(
-                "arn:aws:iam::111111111111:policy/reader",
-                READER,
-                PolicyKind::Identity,
-            ),
-            attached(
-                "arn:aws:iam::111111111111:policy/guard",
-                GUARD,
-                PolicyKind::Identity,
-            ),
+            attached("arn:aws:iam::111111111111:policy/reader", READER, PolicyKind::Identity),
+            attached("arn:aws:iam::111111111111:policy/guard", GUARD, PolicyKind::Identity),
         ],
         ..PolicySet::default()
     }
 }
 
 fn get(arn: &str) -> Check {
-    let resource = Resource {
-        arn: arn.to_owned(),
-        ..Resource::default()
-    };
+    let resource = Resource { arn: arn.to_owned(), ..Resource::default() };
     Check::new("s3:GetObject", resource)
 }
 
@@ -69,10 +54,7 @@ fn messages_are_those_of_aws() {
          arn:aws:iam::111111111111:policy/guard"
     );
     let deciding = decision.deciding.unwrap();
-    assert_eq!(
-        (deciding.statement_index, deciding.sid()),
-        (Some(0), Some("NoSecrets"))
-    );
+    assert_eq!((deciding.statement_index, deciding.sid()), (Some(0), Some("NoSecrets")));
     assert_eq!(deciding.span().unwrap().start.line, 2);
     let check = get("arn:aws:s3:::b/ana/x");
     let decision = decide(&ana, &check, &policies(), &context, None);
@@ -86,29 +68,16 @@ fn messages_are_those_of_aws() {
 #[test]
 fn organization_policies_bind_without_facts_about_the_organization() {
     let deny = attached("scp", GUARD, PolicyKind::ServiceControl);
-    let open =
-        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    let open = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
     let policies = PolicySet {
         identity: vec![attached("open", open, PolicyKind::Identity)],
         service_control: Some(vec![vec![deny]]),
         ..PolicySet::default()
     };
     let context = MapContext::new();
-    let decision = decide(
-        &ana(),
-        &get("arn:aws:s3:::b/secret/x"),
-        &policies,
-        &context,
-        None,
-    );
+    let decision = decide(&ana(), &get("arn:aws:s3:::b/secret/x"), &policies, &context, None);
     assert_eq!((decision.allowed, decision.explicit), (false, Some(true)));
-    let decision = decide(
-        &ana(),
-        &get("arn:aws:s3:::b/open/x"),
-        &policies,
-        &context,
-        None,
-    );
+    let decision = decide(&ana(), &get("arn:aws:s3:::b/open/x"), &policies, &context, None);
     assert_eq!((decision.allowed, decision.explicit), (false, Some(false)));
 }
 
@@ -136,19 +105,11 @@ fn simulator_helpers() {
     let check = get("arn:aws:s3:::b/ana/x");
     let context = MapContext::new();
     let mentioned = policies.identity[0].policy.keys_mentioned();
-    assert_eq!(
-        mentioned,
-        ["aws:username", "aws:SourceVpc", "AWS:PrincipalTag/Team"]
-    );
-    assert_eq!(
-        missing_keys(&ana, &check, &policies, &context, None),
-        ["aws:SourceVpc", "AWS:PrincipalTag/Team"]
-    );
+    assert_eq!(mentioned, ["aws:username", "aws:SourceVpc", "AWS:PrincipalTag/Team"]);
+    assert_eq!(missing_keys(&ana, &check, &policies, &context, None), ["aws:SourceVpc", "AWS:PrincipalTag/Team"]);
     let check = get("arn:aws:s3:::b/secret/x");
     let explanation = explain(&ana, &check, &policies, &context, None);
-    let matched: Vec<_> = explanation
-        .matched_statements()
-        .map(|(policy, statement)| (policy.policy_id.as_str(), statement.span.start.column))
-        .collect();
+    let matched: Vec<_> =
+        explanation.matched_statements().map(|(policy, statement)| (policy.policy_id.as_str(), statement.span.start.column)).collect();
     assert_eq!(matched, [("arn:aws:iam::111111111111:policy/guard", 3)]);
 }

@@ -20,13 +20,9 @@ fn decide_with(statement: &Value, action: &str, resource: &str) -> Value {
 #[test]
 fn globs_made_to_explode_do_not() {
     let pattern = "*a".repeat(5_000) + "b";
-    let statement =
-        json!({"Effect": "Deny", "Action": "s3:*", "Resource": format!("arn:aws:s3:::{pattern}")});
+    let statement = json!({"Effect": "Deny", "Action": "s3:*", "Resource": format!("arn:aws:s3:::{pattern}")});
     let resource = format!("arn:aws:s3:::{}", "a".repeat(20_000));
-    assert_eq!(
-        decide_with(&statement, "s3:GetObject", &resource)["decision"],
-        "Allow"
-    );
+    assert_eq!(decide_with(&statement, "s3:GetObject", &resource)["decision"], "Allow");
     let action = format!("s3:{}", "a".repeat(20_000));
     let statement = json!({"Effect": "Deny", "Action": format!("s3:{pattern}"), "Resource": "*"});
     assert_eq!(decide_with(&statement, &action, "*")["decision"], "Allow");
@@ -49,37 +45,21 @@ fn what_cannot_be_read_denies() {
         let verdict = decide_with(&statement, "s3:GetObject", "arn:aws:s3:::b/k");
         assert_eq!(verdict["decision"], "Deny", "{statement}");
         assert_eq!(verdict["explicit"], true, "{statement}");
-        assert_eq!(
-            verdict["denied_by"],
-            json!(["identity-based policy"]),
-            "{statement}"
-        );
+        assert_eq!(verdict["denied_by"], json!(["identity-based policy"]), "{statement}");
     }
     for text in ["", "nothing", "[]", "{}", "{\"Statement\":1}"] {
-        assert!(
-            Policy::parse_stored(text, PolicyKind::Identity)
-                .problem()
-                .is_some(),
-            "{text}"
-        );
+        assert!(Policy::parse_stored(text, PolicyKind::Identity).problem().is_some(), "{text}");
     }
     let twice = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Effect":"Allow","Action":"*","Resource":"*"}]}"#;
-    assert!(
-        Policy::parse_stored(twice, PolicyKind::Identity)
-            .problem()
-            .is_some()
-    );
+    assert!(Policy::parse_stored(twice, PolicyKind::Identity).problem().is_some());
     let deep = "[".repeat(100_000);
-    assert!(
-        Policy::parse_stored(&deep, PolicyKind::Identity)
-            .problem()
-            .is_some()
-    );
+    assert!(Policy::parse_stored(&deep, PolicyKind::Identity).problem().is_some());
 }
 
 #[test]
 fn allow_with_not_principal_allows_nobody() {
-    let text = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","NotPrincipal":{"AWS":"222222222222"},"Action":"*","Resource":"*"}]}"#;
+    let text =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","NotPrincipal":{"AWS":"222222222222"},"Action":"*","Resource":"*"}]}"#;
     let case = json!({
         "principal": {"kind": "anonymous"}, "policies": {},
         "checks": [{"action": "s3:GetObject", "resource": {"arn": "arn:aws:s3:::b/k", "account": "111111111111"},
@@ -92,14 +72,7 @@ fn allow_with_not_principal_allows_nobody() {
 
 #[test]
 fn lines_that_are_no_cases_are_answered() {
-    for line in [
-        "",
-        "{",
-        "1",
-        "{}",
-        "[]",
-        r#"{"id":7,"principal":{"kind":"ghost"},"checks":[]}"#,
-    ] {
+    for line in ["", "{", "1", "{}", "[]", r#"{"id":7,"principal":{"kind":"ghost"},"checks":[]}"#] {
         let answer: Value = serde_json::from_str(&decide_line(line)).unwrap();
         assert!(answer["error"].is_string(), "{line}: {answer}");
         assert_eq!(answer.get("decision"), None);

@@ -106,9 +106,7 @@ fn arn_like(pattern: &[Symbol], arn: &str) -> bool {
     if segments.len() < 6 {
         return false;
     }
-    let patterns: Vec<&[Symbol]> = pattern
-        .splitn(6, |symbol| *symbol == Symbol::Is(':'))
-        .collect();
+    let patterns: Vec<&[Symbol]> = pattern.splitn(6, |symbol| *symbol == Symbol::Is(':')).collect();
     let last = patterns.len() - 1;
     if last < 5 && patterns[last].last() != Some(&Symbol::Many) {
         return false;
@@ -138,9 +136,7 @@ impl World<'_> {
     }
 
     fn account_entry(&self, account: &Value) -> Value {
-        account.as_str().map_or(Value::Null, |number| {
-            self.case["org"]["accounts"][number].clone()
-        })
+        account.as_str().map_or(Value::Null, |number| self.case["org"]["accounts"][number].clone())
     }
 
     fn is_member(&self, account: &Value) -> bool {
@@ -260,15 +256,9 @@ impl World<'_> {
         };
         match family {
             "StringEquals" => literal().as_deref() == Some(actual),
-            "StringEqualsIgnoreCase" => {
-                literal().is_some_and(|text| text.to_lowercase() == actual.to_lowercase())
-            }
-            "StringLike" => self
-                .resolve(wanted, variables)
-                .is_some_and(|pattern| wild_text(&pattern, actual)),
-            "ArnLike" => self
-                .resolve(wanted, variables)
-                .is_some_and(|pattern| arn_like(&pattern, actual)),
+            "StringEqualsIgnoreCase" => literal().is_some_and(|text| text.to_lowercase() == actual.to_lowercase()),
+            "StringLike" => self.resolve(wanted, variables).is_some_and(|pattern| wild_text(&pattern, actual)),
+            "ArnLike" => self.resolve(wanted, variables).is_some_and(|pattern| arn_like(&pattern, actual)),
             "Bool" => {
                 let wanted = literal().unwrap_or_default().to_lowercase();
                 ["true", "false"].contains(&wanted.as_str()) && wanted == actual.to_lowercase()
@@ -277,9 +267,7 @@ impl World<'_> {
                 (Ok(actual), Ok(wanted)) => actual < wanted,
                 _ => false,
             },
-            "IpAddress" => ipv4(actual)
-                .zip(block(wanted))
-                .is_some_and(|(address, (low, high))| (low..=high).contains(&address)),
+            "IpAddress" => ipv4(actual).zip(block(wanted)).is_some_and(|(address, (low, high))| (low..=high).contains(&address)),
             _ => panic!("{family}"),
         }
     }
@@ -288,22 +276,16 @@ impl World<'_> {
         let actual = self.key(key);
         if operator == "Null" {
             let null = strings(&actual).iter().all(String::is_empty);
-            return strings(wanted)
-                .iter()
-                .any(|value| *value == null.to_string());
+            return strings(wanted).iter().any(|value| *value == null.to_string());
         }
         let (set, rest) = operator.split_once(':').unwrap_or(("", operator));
         let base = rest.strip_suffix("IfExists").unwrap_or(rest);
         if actual.is_null() {
-            return base != rest
-                || set == "ForAllValues"
-                || (set.is_empty() && base.contains("Not"));
+            return base != rest || set == "ForAllValues" || (set.is_empty() && base.contains("Not"));
         }
         let family = base.replacen("Not", "", 1).replace("ArnEquals", "ArnLike");
         let matches_one = |value: &String| {
-            let hit = strings(wanted)
-                .iter()
-                .any(|wanted| self.one_value(&family, wanted, value, variables));
+            let hit = strings(wanted).iter().any(|wanted| self.one_value(&family, wanted, value, variables));
             hit != base.contains("Not")
         };
         let values = strings(&actual);
@@ -325,9 +307,7 @@ impl World<'_> {
         let mut best = 0;
         for (name, entries) in element.as_object().unwrap() {
             for entry in strings(entries) {
-                let account = entry
-                    .strip_suffix(":root")
-                    .map_or(entry.as_str(), |arn| arn.rsplit(':').next().unwrap());
+                let account = entry.strip_suffix(":root").map_or(entry.as_str(), |arn| arn.rsplit(':').next().unwrap());
                 let class = match name.as_str() {
                     "AWS" if entry == "*" => {
                         if kind == "web-identity" {
@@ -344,19 +324,14 @@ impl World<'_> {
                     "Federated" if entry == text(principal, "provider") => 3,
                     _ => 0,
                 };
-                best = best.max(if class == 1 && kind == "root" {
-                    3
-                } else {
-                    class
-                });
+                best = best.max(if class == 1 && kind == "root" { 3 } else { class });
             }
         }
         best
     }
 
     fn spared(&self, element: &Value) -> bool {
-        let own_policies =
-            ["user", "role-session", "federated-user", "root"].contains(&self.kind());
+        let own_policies = ["user", "role-session", "federated-user", "root"].contains(&self.kind());
         if own_policies && !self.case["policies"]["boundary"].is_null() {
             return false;
         }
@@ -374,9 +349,7 @@ impl World<'_> {
         let has_account = has(account) || has(&root);
         match self.kind() {
             "user" | "federated-user" => has_account && has(text(principal, "arn")),
-            "role-session" => {
-                has_account && has(text(principal, "arn")) && has(text(principal, "role"))
-            }
+            "role-session" => has_account && has(text(principal, "arn")) && has(text(principal, "role")),
             "root" => has_account,
             _ => self.named(element) == 3,
         }
@@ -384,26 +357,14 @@ impl World<'_> {
 
     /// 0 if the statement does not match, else how it names the caller.
     fn statement(&self, statement: &Value, variables: bool) -> u8 {
-        let listed = |name: &str| {
-            strings(&statement[name])
-                .iter()
-                .any(|pattern| wild_text(&symbols(&pattern.to_lowercase()), &self.action()))
-        };
-        let action = if statement["Action"].is_null() {
-            !listed("NotAction")
-        } else {
-            listed("Action")
-        };
+        let listed =
+            |name: &str| strings(&statement[name]).iter().any(|pattern| wild_text(&symbols(&pattern.to_lowercase()), &self.action()));
+        let action = if statement["Action"].is_null() { !listed("NotAction") } else { listed("Action") };
         let arn = text(&self.check["resource"], "arn");
         let on = |name: &str| {
             strings(&statement[name]).iter().any(|pattern| {
-                let early = variables
-                    && pattern.split("${").next().unwrap().matches(':').count() < 5
-                    && pattern.contains("${");
-                !early
-                    && self
-                        .resolve(pattern, variables)
-                        .is_some_and(|pattern| arn_like(&pattern, arn))
+                let early = variables && pattern.split("${").next().unwrap().matches(':').count() < 5 && pattern.contains("${");
+                !early && self.resolve(pattern, variables).is_some_and(|pattern| arn_like(&pattern, arn))
             })
         };
         let resource = match (&statement["Resource"], &statement["NotResource"]) {
@@ -424,17 +385,10 @@ impl World<'_> {
         };
         let empty = Map::new();
         let conditions = statement["Condition"].as_object().unwrap_or(&empty);
-        let holds = conditions.iter().all(|(operator, keys)| {
-            keys.as_object()
-                .unwrap()
-                .iter()
-                .all(|(key, wanted)| self.condition(operator, key, wanted, variables))
-        });
-        if action && resource && holds {
-            class
-        } else {
-            0
-        }
+        let holds = conditions
+            .iter()
+            .all(|(operator, keys)| keys.as_object().unwrap().iter().all(|(key, wanted)| self.condition(operator, key, wanted, variables)));
+        if action && resource && holds { class } else { 0 }
     }
 
     /// Whether the documents deny, and how closely they allow.
@@ -467,8 +421,7 @@ impl World<'_> {
             "role-session" => action == "sts:getsessiontoken" || action == "sts:getfederationtoken",
             "federated-user" => sts || iam,
             "user" if self.principal()["credential"] == "session-token" => {
-                (sts && !["sts:assumerole", "sts:tagsession", "sts:setsourceidentity"]
-                    .contains(&action.as_str()))
+                (sts && !["sts:assumerole", "sts:tagsession", "sts:setsourceidentity"].contains(&action.as_str()))
                     || (iam && self.key("aws:MultiFactorAuthPresent") != "true")
             }
             _ => false,
@@ -497,10 +450,7 @@ impl World<'_> {
             session = asked(&policies["session"]);
         }
         let levels: Vec<(bool, u8)> = if has_policies && !linked && self.is_member(own) {
-            list(&self.account_entry(own)["scps"])
-                .iter()
-                .map(asked)
-                .collect()
+            list(&self.account_entry(own)["scps"]).iter().map(asked).collect()
         } else {
             vec![]
         };
@@ -509,26 +459,13 @@ impl World<'_> {
             && self.is_member(&owner)
             && ["s3", "kms", "sts", "sqs"].contains(&service)
             && self.check["resource"]["aws_managed_key"] != true;
-        let rcp = rcp_binds
-            && list(&self.account_entry(&owner)["rcps"])
-                .iter()
-                .any(|level| asked(level).0);
+        let rcp = rcp_binds && list(&self.account_entry(&owner)["rcps"]).iter().any(|level| asked(level).0);
         let endpoint = asked(&policies["vpc_endpoint"]);
-        let resource_kind = self.check["resource_policy_kind"]
-            .as_str()
-            .unwrap_or("standard");
+        let resource_kind = self.check["resource_policy_kind"].as_str().unwrap_or("standard");
         let resource_name = if resource_kind == "trust" { TRUST } else { RES };
         let mut resource = asked(&self.check["resource_policy"]);
         let same = *own == owner && has_policies;
-        if kind == "root"
-            && same
-            && [
-                "s3:getbucketpolicy",
-                "s3:putbucketpolicy",
-                "s3:deletebucketpolicy",
-            ]
-            .contains(&action.as_str())
-        {
+        if kind == "root" && same && ["s3:getbucketpolicy", "s3:putbucketpolicy", "s3:deletebucketpolicy"].contains(&action.as_str()) {
             resource.0 = false;
         }
         let denied: Vec<&'static str> = [
@@ -570,37 +507,17 @@ impl World<'_> {
             (strict, !strict, !strict)
         };
         let federated = kind == "federated-user";
-        let root_behind =
-            kind == "root" || (federated && text(self.principal(), "user").ends_with(":root"));
+        let root_behind = kind == "root" || (federated && text(self.principal(), "user").ends_with(":root"));
         need(by_resource, class > 0, resource_name);
-        need(
-            by_identity && !root_behind && action != "sts:getsessiontoken",
-            identity.1 > 0,
-            ID,
-        );
-        need(
-            by_bounds && !policies["boundary"].is_null(),
-            boundary.1 > 0,
-            BOUNDARY,
-        );
-        need(
-            by_bounds && (federated || !policies["session"].is_null()),
-            session.1 > 0,
-            SESSION,
-        );
-        if missing.is_empty() {
-            Answer::Allow
-        } else {
-            Answer::Implicit(missing)
-        }
+        need(by_identity && !root_behind && action != "sts:getsessiontoken", identity.1 > 0, ID);
+        need(by_bounds && !policies["boundary"].is_null(), boundary.1 > 0, BOUNDARY);
+        need(by_bounds && (federated || !policies["session"].is_null()), session.1 > 0, SESSION);
+        if missing.is_empty() { Answer::Allow } else { Answer::Implicit(missing) }
     }
 }
 
 fn ipv4(text: &str) -> Option<u64> {
-    let parts: Vec<u64> = text
-        .split('.')
-        .map(|part| part.parse().ok())
-        .collect::<Option<_>>()?;
+    let parts: Vec<u64> = text.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
     (parts.len() == 4).then(|| parts.iter().fold(0, |sum, part| sum * 256 + part))
 }
 

@@ -168,11 +168,18 @@ impl Plane {
             Ok(id) => id,
             Err(error) => return plain_error(&error),
         };
+        let (request, remainder) = body::lend(request);
         let mut received = Received::new(request, origin);
-        match self.receive(&mut received, &request_id).await {
+        let mut response = match self.receive(&mut received, &request_id).await {
             Ok(response) => response,
             Err(refusal) => self.refuse(&received, *refusal, &request_id).await,
+        };
+        drop(received);
+        // A connection with unread bytes on it cannot carry another request, and the client must know.
+        if !remainder.drain().await {
+            response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
+        response
     }
 
     async fn receive(self: &Arc<Self>, received: &mut Received, request_id: &str) -> Result<Response<Body>, Box<Refusal>> {
@@ -693,14 +700,10 @@ pub fn encode_error(
 }
 
 fn response(encoded: Encoded, streamed: Option<Body>) -> Response<Body> {
-    let streams = streamed.is_some();
     let mut response = Response::new(streamed.unwrap_or_else(|| body::full(encoded.body)));
     *response.status_mut() = http::StatusCode::from_u16(encoded.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in encoded.headers {
         let name: &str = name.as_ref();
-        if streams && name.eq_ignore_ascii_case("content-length") && value == "0" {
-            continue;
-        }
         if let (Ok(name), Ok(value)) = (http::HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value)) {
             response.headers_mut().append(name, value);
         }

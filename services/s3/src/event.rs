@@ -27,7 +27,7 @@ pub(crate) fn request_parameters(call: &Call, input: &Value) -> Json {
             }
             Location::Header => member.wire_name().to_ascii_lowercase(),
             Location::QueryString => member.wire_name().to_owned(),
-            Location::Body => audit::lower_first(member.name),
+            Location::Body => member.name.to_owned(),
             // User metadata is customers' content.
             Location::Headers | Location::StatusCode => continue,
         };
@@ -36,7 +36,7 @@ pub(crate) fn request_parameters(call: &Call, input: &Value) -> Json {
         shown.insert(name, value);
     }
     if let Some(policy) = input.member("Policy").and_then(Value::as_str) {
-        shown.remove("policy");
+        shown.remove("Policy");
         shown.insert("bucketPolicy".to_owned(), serde_json::from_str(policy).unwrap_or_else(|_| Json::String(policy.to_owned())));
     }
     for name in subresources(call.operation.http_uri) {

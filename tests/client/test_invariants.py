@@ -64,6 +64,11 @@ def is_open(service, operation):
     return facts(service)["operations"][operation].get("binding") == "open"
 
 
+def printable(text):
+    """Patterns name halves of surrogate pairs, which no report can carry."""
+    return text.encode("ascii", "backslashreplace").decode()
+
+
 @pytest.fixture
 def furnished(account):
     """The account with a bucket that holds an object, and a key."""
@@ -91,7 +96,7 @@ def test_who_has_no_policy_is_denied_everything_and_every_call_is_recorded(baili
         if recorded[request_id] != 1:
             unseen.append(f"{operation}: {recorded[request_id]} events")
     assert calls or service in {name.split(":")[0] for name in UNREACHED}
-    assert not allowed, f"{len(allowed)} of {len(calls)} not denied:\n" + "\n".join(allowed)
+    assert not allowed, printable(f"{len(allowed)} of {len(calls)} not denied:\n" + "\n".join(allowed))
     assert not unnamed, "the denial does not name the policy type:\n" + "\n".join(unnamed)
     assert not unseen, "\n".join(unseen)
 

@@ -55,7 +55,7 @@ class Walk:
             answer = client._make_api_call(operation, parameters)
         except botocore.exceptions.ClientError as error:
             response = error.response
-            return response["Error"]["Code"], response["Error"].get("Message", ""), response["ResponseMetadata"].get("RequestId")
+            return response["Error"]["Code"], printable(response["Error"].get("Message", "")), response["ResponseMetadata"].get("RequestId")
         return "", "", answer["ResponseMetadata"].get("RequestId")
 
 
@@ -96,7 +96,7 @@ def test_who_has_no_policy_is_denied_everything_and_every_call_is_recorded(baili
         if recorded[request_id] != 1:
             unseen.append(f"{operation}: {recorded[request_id]} events")
     assert calls or service in {name.split(":")[0] for name in UNREACHED}
-    assert not allowed, printable(f"{len(allowed)} of {len(calls)} not denied:\n" + "\n".join(allowed))
+    assert not allowed, f"{len(allowed)} of {len(calls)} not denied:\n" + "\n".join(allowed)
     assert not unnamed, "the denial does not name the policy type:\n" + "\n".join(unnamed)
     assert not unseen, "\n".join(unseen)
 

@@ -90,7 +90,7 @@ fn recorded_only(root: &Path, id: &str) -> Result<Vec<String>, String> {
     if lines.is_empty() || id == "bedrock-runtime" {
         return Ok(Vec::new());
     }
-    Ok(std::iter::once("Recorded only (kept and given back, with no other effect):\n".to_owned()).chain(lines).collect())
+    Ok(std::iter::once("Recorded only:\n".to_owned()).chain(lines).collect())
 }
 
 #[cfg(test)]

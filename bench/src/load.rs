@@ -1,0 +1,132 @@
+//! The load: clients that each keep one connection open and call again as soon as they are answered.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use sigv4::Signer;
+
+use crate::Failure;
+use crate::scenario::Scenario;
+use crate::target::Target;
+
+/// How hard and how long.
+pub(crate) struct Pace {
+    pub clients: usize,
+    pub time: Duration,
+}
+
+/// What came out.
+pub(crate) struct Measured {
+    pub calls_per_second: f64,
+    pub median: Duration,
+    pub p99: Duration,
+    /// Processor time of the server for one call.
+    pub cpu: Duration,
+}
+
+/// Whether something answers an unsigned GET at the address with 200.
+pub(crate) async fn answers(address: SocketAddr, path: &str) -> bool {
+    let Ok(mut sender) = connect(address).await else { return false };
+    let Ok(request) = Request::get(path).header("host", address.to_string()).body(Full::default()) else { return false };
+    sender.send_request(request).await.is_ok_and(|answer| answer.status() == 200)
+}
+
+async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    let stream = tokio::net::TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// One client's connection.
+pub(crate) struct Connection {
+    address: SocketAddr,
+    number: usize,
+    signers: HashMap<&'static str, Signer>,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    pub(crate) async fn open(target: &Target, number: usize) -> Result<Self, Failure> {
+        let signers = ["iam", "kms", "s3"].into_iter().map(|service| (service, target.signer(service))).collect();
+        Ok(Self { address: target.address, number, signers, sender: connect(target.address).await? })
+    }
+
+    /// Calls once; gives the answer's body.
+    pub(crate) async fn call(&mut self, scenario: &Scenario) -> Result<Bytes, Failure> {
+        let path = scenario.path.replace("{n}", &self.number.to_string());
+        self.send(scenario.service, &scenario.method, &path, scenario.headers, scenario.body.bytes()).await
+    }
+
+    pub(crate) async fn send(
+        &mut self,
+        service: &str,
+        method: &Method,
+        path: &str,
+        headers: &[(&'static str, &'static str)],
+        body: Bytes,
+    ) -> Result<Bytes, Failure> {
+        let signer = self.signers.get(service).ok_or("there is no signer for the service")?;
+        let mut all = HeaderMap::new();
+        all.insert("host", HeaderValue::from_str(&self.address.to_string()).map_err(|error| error.to_string())?);
+        all.insert("content-length", HeaderValue::from(body.len()));
+        for (name, value) in headers {
+            all.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let hash = sigv4::sha256_hex(&body);
+        signer.sign(method.as_str(), path, "", &mut all, &hash, jiff::Timestamp::now()).map_err(|error| error.to_string())?;
+        let mut request = Request::builder().method(method).uri(path).body(Full::new(body)).map_err(|error| error.to_string())?;
+        *request.headers_mut() = all;
+        if self.sender.ready().await.is_err() {
+            // A server may end a connection after some requests.
+            self.sender = connect(self.address).await?;
+        }
+        let answer = self.sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+        if status.is_success() { Ok(body) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body))) }
+    }
+}
+
+/// Measures one scenario, after one call of each client that does not count.
+pub(crate) async fn run(target: &Target, scenario: &'static Scenario, pace: &Pace) -> Result<Measured, Failure> {
+    let mut connections = Vec::with_capacity(pace.clients);
+    for number in 0..pace.clients {
+        let mut connection = Connection::open(target, number).await?;
+        connection.call(scenario).await?;
+        connections.push(connection);
+    }
+    let cpu_before = target.cpu()?;
+    let begun = Instant::now();
+    let end = begun + pace.time;
+    let clients: Vec<_> = connections.into_iter().map(|connection| tokio::spawn(client(connection, scenario, end))).collect();
+    let mut times = Vec::new();
+    for client in clients {
+        times.extend(client.await.map_err(|error| error.to_string())??);
+    }
+    let (took, cpu) = (begun.elapsed(), target.cpu()?.saturating_sub(cpu_before));
+    times.sort_unstable();
+    let count = u32::try_from(times.len()).map_err(|error| error.to_string())?;
+    let at = |part: usize| times.get((times.len() * part / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default();
+    Ok(Measured { calls_per_second: f64::from(count) / took.as_secs_f64(), median: at(50), p99: at(99), cpu: cpu / count.max(1) })
+}
+
+async fn client(mut connection: Connection, scenario: &'static Scenario, end: Instant) -> Result<Vec<Duration>, Failure> {
+    let mut times = Vec::new();
+    loop {
+        let begun = Instant::now();
+        if begun >= end {
+            return Ok(times);
+        }
+        connection.call(scenario).await?;
+        times.push(begun.elapsed());
+    }
+}

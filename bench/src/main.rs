@@ -1,0 +1,72 @@
+//! The measurements of `BENCHMARKS.md`: the same signed load against Bailiwick and against moto, and the two hot paths alone.
+//!
+//! `cargo xtask bench` builds what is needed and runs this. It is not a test: it asserts nothing about speed. It does stop at the first
+//! answer that is not a success, because a number for failed calls would be worth nothing.
+
+mod load;
+mod micro;
+mod report;
+mod scenario;
+mod target;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+/// What went wrong, for a person.
+type Failure = String;
+
+#[derive(clap::Parser)]
+struct Arguments {
+    /// The release binary.
+    #[arg(long)]
+    bailiwick: PathBuf,
+    /// `moto_server`; without it Bailiwick is measured alone.
+    #[arg(long)]
+    moto: Option<PathBuf>,
+    /// Connections that call at the same time.
+    #[arg(long, default_value_t = 8)]
+    clients: usize,
+    /// Length of each measurement.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let pace = load::Pace { clients: arguments.clients, time: Duration::from_secs(arguments.seconds) };
+    let size = std::fs::metadata(&arguments.bailiwick).map_err(|error| format!("the binary cannot be read: {error}"))?.len();
+    let mut sections = Vec::new();
+    for kind in [target::Kind::Memory, target::Kind::Redb] {
+        sections.push(measure(target::Target::bailiwick(&arguments.bailiwick, kind).await?, &pace).await?);
+    }
+    if let Some(moto) = &arguments.moto {
+        sections.push(measure(target::Target::moto(moto).await?, &pace).await?);
+    }
+    let text = report::report(&sections, size, &pace, &micro::measure()?);
+    writeln!(std::io::stdout(), "{text}").map_err(|error| error.to_string())
+}
+
+async fn measure(target: target::Target, pace: &load::Pace) -> Result<report::Section, Failure> {
+    let mut section = report::Section { name: target.name, start: target.started_in, idle_kib: target.resident_kib()?, rows: Vec::new() };
+    scenario::furnish(&target).await?;
+    for scenario in scenario::ALL {
+        let measured =
+            load::run(&target, scenario, pace).await.map_err(|error| format!("{} on {}: {error}", scenario.name, target.name))?;
+        section.rows.push((scenario.name, measured));
+    }
+    Ok(section)
+}

@@ -147,7 +147,7 @@ def test_what_cannot_be_decided_is_not_stored(bedrock, change, named):
 
 
 def test_guardrail_names_are_taken_once(bedrock, guardrail):
-    with raises("ConflictException", 409):
+    with raises("ConflictException", 400):
         bedrock.create_guardrail(**definition())
     other = bedrock.create_guardrail(**definition("other"))
     with raises("ConflictException"):

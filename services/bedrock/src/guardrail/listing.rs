@@ -62,20 +62,16 @@ pub(crate) async fn get_guardrail(cx: &mut Call, input: GetGuardrailInput) -> Re
 pub(crate) async fn list_guardrails(cx: &mut Call, input: ListGuardrailsInput) -> Result<ListGuardrailsOutput, ApiError> {
     let (account, region) = (cx.account.clone(), cx.region.clone());
     let identifier = input.guardrail_identifier.filter(|identifier| !identifier.is_empty());
-    let items: Vec<(String, GuardrailSummary)> = match &identifier {
-        Some(identifier) => {
-            let draft = find(cx, identifier).await?;
-            let arn = arn_of(&region, &account, &draft.id);
-            let versions = cx.tx.scan::<Version>(&versions_key(&account, &region, &draft.id), None, SCAN_LIMIT).await?;
-            let numbered =
-                versions.iter().map(|(_, version)| (format!("{:08}", version.number), version_summary(&draft.id, version, &arn)));
-            std::iter::once((String::new(), draft_summary(&draft, &arn))).chain(numbered).collect()
-        }
-        None => {
-            let drafts = cx.tx.scan::<Draft>(&Key::new(&account, &region), None, SCAN_LIMIT).await?;
-            let of = |draft: &Draft| (draft.id.clone(), draft_summary(draft, &arn_of(&region, &account, &draft.id)));
-            drafts.iter().map(|(_, draft)| of(draft)).collect()
-        }
+    let items: Vec<(String, GuardrailSummary)> = if let Some(identifier) = &identifier {
+        let draft = find(cx, identifier).await?;
+        let arn = arn_of(&region, &account, &draft.id);
+        let versions = cx.tx.scan::<Version>(&versions_key(&account, &region, &draft.id), None, SCAN_LIMIT).await?;
+        let numbered = versions.iter().map(|(_, version)| (format!("{:08}", version.number), version_summary(&draft.id, version, &arn)));
+        std::iter::once((String::new(), draft_summary(&draft, &arn))).chain(numbered).collect()
+    } else {
+        let drafts = cx.tx.scan::<Draft>(&Key::new(&account, &region), None, SCAN_LIMIT).await?;
+        let of = |draft: &Draft| (draft.id.clone(), draft_summary(draft, &arn_of(&region, &account, &draft.id)));
+        drafts.iter().map(|(_, draft)| of(draft)).collect()
     };
     let limit = input.max_results.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_LENGTH);
     let filter = identifier.unwrap_or_default();

@@ -181,7 +181,7 @@ fn stop(stop: &Stop) -> (&'static str, Json) {
         Stop::EndTurn | Stop::Guardrail => ("end_turn", Json::Null),
         Stop::ToolUse => ("tool_use", Json::Null),
         Stop::MaxTokens => ("max_tokens", Json::Null),
-        Stop::StopSequence(text) => ("stop_sequence", json!(text)),
+        Stop::Sequence(text) => ("stop_sequence", json!(text)),
         Stop::ContentFiltered => ("refusal", Json::Null),
     }
 }

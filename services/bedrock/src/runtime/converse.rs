@@ -21,6 +21,21 @@ use super::{elapsed_ms, state};
 use crate::refusal::Refusal;
 use crate::upstream::chat::{CalledFunction, ChatFunction, ChatRequest, ChatTool, ChatToolCall};
 
+/// Members of a chat request that the call says elsewhere.
+const OWN: [&str; 11] = [
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "stop",
+    "tools",
+    "tool_choice",
+    "response_format",
+];
+
 /// What `Converse` and `ConverseStream` have in common.
 pub(super) struct Conversation {
     pub(super) messages: Option<Vec<Message>>,
@@ -55,7 +70,7 @@ pub(crate) async fn converse(cx: &mut Call, input: ConverseInput) -> Result<Conv
     let model = state.model(&cx.region, &input.model_id).await?;
     let trace = trace_of(config.trace.as_ref())?;
     let screen = Screen::of_call(cx, config.guardrail_identifier.as_deref(), config.guardrail_version.as_deref(), trace).await?;
-    let prompt = prompt.to_model(model);
+    let prompt = prompt.for_model(model);
     let answer = exchange(&state.upstream, prompt, screen.as_ref()).await?;
     output(answer, elapsed_ms(start))
 }
@@ -105,7 +120,7 @@ pub(super) fn arguments(text: &str) -> Result<Json, ApiError> {
 }
 
 impl Prompt {
-    pub(super) fn to_model(mut self, model: String) -> Self {
+    pub(super) fn for_model(mut self, model: String) -> Self {
         self.request.model = model;
         self
     }
@@ -158,19 +173,6 @@ impl Conversation {
             Some(Json::Object(fields)) => fields.clone(),
             Some(_) => return Err(Refusal::invalid("`additionalModelRequestFields` must be an object.")),
         };
-        const OWN: [&str; 11] = [
-            "model",
-            "messages",
-            "stream",
-            "stream_options",
-            "max_tokens",
-            "temperature",
-            "top_p",
-            "stop",
-            "tools",
-            "tool_choice",
-            "response_format",
-        ];
         if let Some(name) = further.keys().find(|name| OWN.contains(&name.as_str())) {
             return Err(Refusal::invalid(format!(
                 "`additionalModelRequestFields` must not contain `{name}`, which the request says elsewhere."
@@ -371,7 +373,7 @@ mod tests {
         });
         assert!(conversation.request().is_err());
         conversation.tools.as_mut().unwrap().tool_choice = Some(ToolChoice::Any(api_bedrock_runtime::AnyToolChoice::default()));
-        let request = conversation.into_prompt().unwrap().to_model("m".to_owned()).into_request(true);
+        let request = conversation.into_prompt().unwrap().for_model("m".to_owned()).into_request(true);
         let json = serde_json::to_value(&request).unwrap();
         assert_eq!(
             json,

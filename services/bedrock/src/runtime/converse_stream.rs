@@ -41,7 +41,7 @@ pub(crate) async fn converse_stream(cx: &mut Call, input: ConverseStreamInput) -
     let trace = trace_of(config.trace.as_ref())?;
     let screen = Screen::of_call(cx, config.guardrail_identifier.as_deref(), config.guardrail_version.as_deref(), trace).await?;
     let script = Events { start, index: 0, open: Open::Nothing };
-    let body = begin(cx, &state, prompt.to_model(model), screen, script).await?;
+    let body = begin(cx, &state, prompt.for_model(model), screen, script).await?;
     Ok(Streaming { output: ConverseStreamOutput {}, body, status: None })
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum Stop {
     ToolUse,
     MaxTokens,
     /// A stop sequence was met; which one, when the upstream says so.
-    StopSequence(String),
+    Sequence(String),
     ContentFiltered,
     Guardrail,
 }
@@ -28,7 +28,7 @@ impl Stop {
             Some("length") => Self::MaxTokens,
             Some("tool_calls" | "function_call") => Self::ToolUse,
             Some("content_filter") => Self::ContentFiltered,
-            _ => stop_reason.and_then(|reason| reason.as_str()).map_or(Self::EndTurn, |text| Self::StopSequence(text.to_owned())),
+            _ => stop_reason.and_then(|reason| reason.as_str()).map_or(Self::EndTurn, |text| Self::Sequence(text.to_owned())),
         }
     }
 
@@ -37,7 +37,7 @@ impl Stop {
             Self::EndTurn => StopReason::EndTurn,
             Self::ToolUse => StopReason::ToolUse,
             Self::MaxTokens => StopReason::MaxTokens,
-            Self::StopSequence(_) => StopReason::StopSequence,
+            Self::Sequence(_) => StopReason::StopSequence,
             Self::ContentFiltered => StopReason::ContentFiltered,
             Self::Guardrail => StopReason::GuardrailIntervened,
         }
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(Stop::of(Some("stop"), None), Stop::EndTurn);
         assert_eq!(Stop::of(Some("length"), None), Stop::MaxTokens);
         assert_eq!(Stop::of(Some("tool_calls"), None), Stop::ToolUse);
-        assert_eq!(Stop::of(Some("stop"), Some(&json!("END"))), Stop::StopSequence("END".to_owned()));
+        assert_eq!(Stop::of(Some("stop"), Some(&json!("END"))), Stop::Sequence("END".to_owned()));
         assert_eq!(Stop::of(None, None), Stop::EndTurn);
     }
 }

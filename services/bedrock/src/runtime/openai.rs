@@ -67,7 +67,7 @@ fn text_of(part: &Json) -> Result<String, Refusal> {
 
 fn finish_reason(stop: &Stop) -> &'static str {
     match stop {
-        Stop::EndTurn | Stop::StopSequence(_) => "stop",
+        Stop::EndTurn | Stop::Sequence(_) => "stop",
         Stop::ToolUse => "tool_calls",
         Stop::MaxTokens => "length",
         Stop::ContentFiltered | Stop::Guardrail => "content_filter",

@@ -212,9 +212,8 @@ impl Framer {
     fn exception(self, error: &ApiError) -> Option<Bytes> {
         // Inside a stream only these can be told; others are the nearest of them.
         let code = match error.code.as_ref() {
-            "ModelErrorException" | "ModelStreamErrorException" => "ModelStreamErrorException",
             "ModelTimeoutException" if self.knows("ModelTimeoutException") => "ModelTimeoutException",
-            "ModelTimeoutException" => "ModelStreamErrorException",
+            "ModelErrorException" | "ModelStreamErrorException" | "ModelTimeoutException" => "ModelStreamErrorException",
             "ValidationException" => "ValidationException",
             "ThrottlingException" => "ThrottlingException",
             "ServiceUnavailableException" => "ServiceUnavailableException",

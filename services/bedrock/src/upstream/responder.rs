@@ -159,9 +159,8 @@ impl Made {
         }
         events.push(delta(json!({}), json!(self.finish_reason)));
         events.push(chunk(json!([]), self.usage()));
-        let mut stream: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
-        stream.push_str("data: [DONE]\n\n");
-        stream
+        let events = events.iter().map(Json::to_string).chain(["[DONE]".to_owned()]);
+        events.flat_map(|event| ["data: ".to_owned(), event, "\n\n".to_owned()]).collect()
     }
 }
 

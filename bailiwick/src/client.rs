@@ -17,7 +17,7 @@ use wire::{ErrorReply, Value};
 /// Largest answer that is read.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 /// An answer must come within this time.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
+const TIMEOUT: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// Access keys.
 #[derive(Clone)]

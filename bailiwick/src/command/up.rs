@@ -146,10 +146,13 @@ impl Serving {
     pub async fn finish(mut self) {
         let _ = self.stop.send(true);
         let _ = tokio::time::timeout(GRACE, async { while self.listeners.join_next().await.is_some() {} }).await;
-        if let Some(plane) = self.server.plane()
-            && let Err(error) = plane.flush().await
-        {
-            tracing::error!(%error, "the last events could not be written");
+        if let Some(plane) = self.server.plane() {
+            if let Err(error) = crate::server::jobs::flush_key_use(plane).await {
+                tracing::warn!(%error, "the last use of access keys could not be written");
+            }
+            if let Err(error) = plane.flush().await {
+                tracing::error!(%error, "the last events could not be written");
+            }
         }
         Running::remove(&self.data_dir);
     }

@@ -116,10 +116,6 @@ impl Stage {
         self.chapter == 6 && self.proofs.iter().all(|proof| proof.proved)
     }
 
-    pub fn broke_off(&self, failure: &Failure) {
-        tracing::error!(message = %failure.message, "the demo broke off");
-    }
-
     pub fn table(&self) -> Result<(), Failure> {
         output::line("")?;
         let rows: Vec<Vec<String>> = self

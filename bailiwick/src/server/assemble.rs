@@ -100,7 +100,7 @@ async fn open_store(config: &Config, mode: Mode, region: &str, folder: &Path) ->
     let failed = |cause: &dyn std::fmt::Display| StartError::Store { region: region.to_owned(), cause: cause.to_string() };
     match &config.store {
         StoreSetting::Postgres(url) if !mode.ephemeral => {
-            let settings = PostgresConfig::new(url, &format!("bailiwick_{}", region.replace('-', "_"))).map_err(|error| failed(&error))?;
+            let settings = PostgresConfig::new(url, format!("bailiwick_{}", region.replace('-', "_"))).map_err(|error| failed(&error))?;
             let store = PostgresStore::connect(settings).await.map_err(|error| failed(&error))?;
             Ok(OpenStore { store: Arc::new(store), memory: None })
         }
@@ -168,6 +168,7 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         let states = process.memories.iter().map(|memory| memory.clone_state()).collect();
         let _ = process.bootstrap.set(states);
     }
+    super::jobs::start(&plane);
     Ok(Assembly { plane, root_keys })
 }
 

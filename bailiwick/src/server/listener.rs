@@ -128,7 +128,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(65_536)
-        .keep_alive_interval(Duration::from_secs(60));
+        .keep_alive_interval(Duration::from_mins(1));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {

@@ -52,20 +52,17 @@ pub fn prepare(data_dir: &Path, keyring: &Keyring, addresses: &[IpAddr], regions
     let key_path = data_dir.join("authority.key.sealed");
     let certificate_path = data_dir.join("authority.pem");
     let domain = Domain::new("authority-key", "", "");
-    let (authority_pem, authority_key) = match (std::fs::read(&key_path), std::fs::read_to_string(&certificate_path)) {
-        (Ok(sealed), Ok(pem)) => {
-            let plain = keyring.open_record(&domain, b"authority", &sealed).map_err(|error| TlsError::Authority(error.to_string()))?;
-            let key = KeyPair::try_from(plain.as_slice())?;
-            (pem, key)
-        }
-        _ => {
-            let (pem, key) = make_authority(now_ms)?;
-            let sealed =
-                keyring.seal(&domain, b"authority", &key.serialize_der()).map_err(|error| TlsError::Authority(error.to_string()))?;
-            std::fs::write(&key_path, sealed)?;
-            std::fs::write(&certificate_path, &pem)?;
-            (pem, key)
-        }
+    let (authority_pem, authority_key) = if let (Ok(sealed), Ok(pem)) =
+        (std::fs::read(&key_path), std::fs::read_to_string(&certificate_path))
+    {
+        let plain = keyring.open_record(&domain, b"authority", &sealed).map_err(|error| TlsError::Authority(error.to_string()))?;
+        (pem, KeyPair::try_from(plain.as_slice())?)
+    } else {
+        let (pem, key) = make_authority(now_ms)?;
+        let sealed = keyring.seal(&domain, b"authority", &key.serialize_der()).map_err(|error| TlsError::Authority(error.to_string()))?;
+        std::fs::write(&key_path, sealed)?;
+        std::fs::write(&certificate_path, &pem)?;
+        (pem, key)
     };
     let issuer = Issuer::new(authority_params(), authority_key);
     let leaf_key = KeyPair::generate()?;

@@ -206,7 +206,6 @@ fn redact(service: &'static ServiceFacts, id: ShapeId, value: &Value, depth: usi
         return Some(Json::String(HIDDEN.to_owned()));
     }
     match (value, &shape.kind) {
-        (Value::Null | Value::Bytes(_), _) => None,
         (Value::Bool(value), _) => Some(json!(value)),
         (Value::Int(value), _) => Some(json!(value)),
         (Value::Float(value), _) => Some(json!(value)),
@@ -231,6 +230,7 @@ fn redact(service: &'static ServiceFacts, id: ShapeId, value: &Value, depth: usi
             }
             Some(Json::Object(shown))
         }
+        // Bytes are dropped; a value of another form than its shape shows nothing.
         _ => None,
     }
 }

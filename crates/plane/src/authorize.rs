@@ -79,12 +79,37 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
         let verdict = decide(call, &question, &access, &owner);
         if let Some(refusal) = verdict.refusal {
             let error = denied(call, &question.target, &refusal, &owner, &verdict.note)?;
-            call.decision = Some(verdict.note);
+            call.decision = Some(if owner == call.account { verdict.note } else { without_foreign_policies(verdict.note) });
+            if owner != call.account {
+                // Who owns the resource, and whether it exists, is not the caller's to know.
+                call.audit.resources.retain(|resource| resource.account_id.as_deref() == Some(&call.account));
+            }
             return Err(error);
         }
         call.decision.get_or_insert(verdict.note);
     }
     Ok(())
+}
+
+/// A refusal as the caller's account may see it when the resource is another's: its policies, and which of them decided, are left out.
+fn without_foreign_policies(mut note: serde_json::Value) -> serde_json::Value {
+    let is_foreign = |policy_type: Option<&serde_json::Value>| {
+        policy_type
+            .and_then(serde_json::Value::as_str)
+            .is_some_and(|name| matches!(name, "resource-based policy" | "role trust policy" | "resource control policy"))
+    };
+    if is_foreign(note.pointer("/deciding/policyType"))
+        && let Some(deciding) = note.get_mut("deciding")
+    {
+        *deciding = serde_json::Value::Null;
+    }
+    if let Some(policies) = note.pointer_mut("/explanation/policies").and_then(serde_json::Value::as_array_mut) {
+        policies.retain(|policy| !is_foreign(policy.get("policy_type")));
+    }
+    if let Some(summary) = note.pointer_mut("/explanation/summary") {
+        *summary = serde_json::Value::Null;
+    }
+    note
 }
 
 /// Whether the caller may also do something else: for answers that depend on it (a missing key is 404 to those who may list, 403 to

@@ -75,7 +75,7 @@ pub fn identify(
     hints: &Hints,
     form: Option<&[u8]>,
     is_region: impl Fn(&str) -> bool,
-) -> Result<Identified, Box<Unidentified>> {
+) -> Result<Identified, Unidentified> {
     let host = host.map(|host| host_facts(host, is_region)).unwrap_or_default();
     let region = hints.region.clone().or_else(|| host.region.clone());
     let found = Found { host_label: None, region };
@@ -111,7 +111,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn rpc_v2(rest: &str, found: Found) -> Result<Identified, Box<Unidentified>> {
+fn rpc_v2(rest: &str, found: Found) -> Result<Identified, Unidentified> {
     let (name, operation) = rest.split_once("/operation/").unwrap_or((rest, ""));
     let service = catalog()
         .heads()
@@ -124,7 +124,7 @@ fn rpc_v2(rest: &str, found: Found) -> Result<Identified, Box<Unidentified>> {
     }
 }
 
-fn json_target(target: &str, parts: &RequestParts<'_>, hints: &Hints, found: Found) -> Result<Identified, Box<Unidentified>> {
+fn json_target(target: &str, parts: &RequestParts<'_>, hints: &Hints, found: Found) -> Result<Identified, Unidentified> {
     let (prefix, name) = target.rsplit_once('.').unwrap_or((target, ""));
     let by_target = catalog().by_target_prefix(prefix);
     // One target prefix may serve several signing names; the signature decides.
@@ -140,13 +140,7 @@ fn json_target(target: &str, parts: &RequestParts<'_>, hints: &Hints, found: Fou
     }
 }
 
-fn query(
-    action: &str,
-    version: Option<&str>,
-    hints: &Hints,
-    host: &HostFacts,
-    found: &Found,
-) -> Option<Result<Identified, Box<Unidentified>>> {
+fn query(action: &str, version: Option<&str>, hints: &Hints, host: &HostFacts, found: &Found) -> Option<Result<Identified, Unidentified>> {
     let is_query =
         |head: &&'static ServiceHead| head.protocols.iter().any(|protocol| matches!(protocol, Protocol::Query | Protocol::Ec2Query));
     let heads: Vec<&'static ServiceHead> = catalog().heads().iter().filter(is_query).collect();
@@ -169,7 +163,7 @@ fn query(
     })
 }
 
-fn rest(parts: &RequestParts<'_>, hints: &Hints, host: &HostFacts, mut found: Found) -> Result<Identified, Box<Unidentified>> {
+fn rest(parts: &RequestParts<'_>, hints: &Hints, host: &HostFacts, mut found: Found) -> Result<Identified, Unidentified> {
     // Our own paths need no scope to be known: no bucket's name begins with an underscore.
     let own = parts.path.starts_with("/_bailiwick/").then_some("bailiwick");
     let name = hints
@@ -243,10 +237,10 @@ fn unknown(
     status: u16,
     operation: &str,
     region: Option<String>,
-) -> Box<Unidentified> {
+) -> Unidentified {
     // Foreign text goes into the audit event as a name: short and plain.
     let operation: String = operation.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-    Box::new(Unidentified { service, protocol, code, message, status, region, operation })
+    Unidentified { service, protocol, code, message, status, region, operation }
 }
 
 /// First value of a form parameter, percent-decoded.

@@ -642,8 +642,7 @@ impl Refusal {
         Box::new(Self { protocol: Protocol::RestXml, service: None, operation: None, region: None, principal: None, error })
     }
 
-    #[expect(clippy::boxed_local, reason = "it comes boxed")]
-    fn unidentified(cause: Box<Unidentified>) -> Box<Self> {
+    fn unidentified(cause: Unidentified) -> Box<Self> {
         let error = ApiError::new(cause.code, cause.message).with_status(cause.status);
         Box::new(Self { protocol: cause.protocol, service: cause.service, operation: None, region: cause.region, principal: None, error })
     }

@@ -23,9 +23,13 @@ def facts(service):
 
 def text_for(pattern, minimum=0, maximum=None):
     """A text that matches the Java pattern, with at least `minimum` characters where the pattern allows."""
-    for repeats in (0, 1, 2, 4, 8, 12, 16, 20, 32, 36, 40, 64, 128, 256, 512, 1024):
-        text = _text(parser.parse(_as_python(pattern)), repeats)
-        fits = len(text) >= minimum and (maximum is None or len(text) <= maximum)
+    try:
+        tree = parser.parse(_as_python(pattern))
+    except re.error:
+        return None
+    for repeats in (*range(50), 64, 128, 256, 512, 1024):
+        text = _text(tree, repeats)
+        fits = text.isprintable() and len(text) >= minimum and (maximum is None or len(text) <= maximum)
         if fits and re.fullmatch(_as_python(pattern), text, re.DOTALL):
             return text
     return None
@@ -47,9 +51,16 @@ def _as_python(pattern):
         "\\p{P}": "!-#%-*,-/:;?@_{}",
         "\\p{IsLatin}": "a-zA-Z",
         "\\p{Nd}": "0-9",
+        "\\p{Pc}": "_",
+        "\\p{Pd}": "\\-",
+        "\\p{C}": "\\x00-\\x1f",
         "\\P{C}": " -~",
     }.items():
         pattern = pattern.replace(name, characters)
+    # In Java a class inside brackets is no end of a range.
+    pattern = re.sub(r"(\\[swd])-(?=[^\]])", r"\1\\-", pattern)
+    # Java writes characters beyond the first plane as halves.
+    pattern = pattern.replace("\\uD800\\uDC00-\\uDBFF\\uDFFF", "\U00010000-\U0010ffff")
     pattern = re.sub(r"\\u\{?([0-9A-Fa-f]{4,6})\}?", lambda found: re.escape(chr(int(found[1], 16))), pattern)
     return pattern.replace("\\z", "\\Z").replace("\\h", " ")
 

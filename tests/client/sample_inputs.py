@@ -23,35 +23,63 @@ def facts(service):
 
 def text_for(pattern, minimum=0, maximum=None):
     """A text that matches the Java pattern, with at least `minimum` characters where the pattern allows."""
-    for repeats in (0, 1, 2, 4, 8, 12, 16, 20, 32, 36, 40, 64, 128, 256, 512, 1024):
-        text = _text(parser.parse(_as_python(pattern)), repeats)
-        fits = len(text) >= minimum and (maximum is None or len(text) <= maximum)
+    try:
+        tree = parser.parse(_as_python(pattern))
+    except re.error:
+        return None
+    for repeats in (*range(50), 64, 128, 256, 512, 1024):
+        text = _text(tree, repeats)
+        fits = text.isprintable() and len(text) >= minimum and (maximum is None or len(text) <= maximum)
         if fits and re.fullmatch(_as_python(pattern), text, re.DOTALL):
             return text
     return None
 
 
+# Properties of characters that Python's patterns do not have, as what stands inside brackets.
+PROPERTIES = {
+    "Alnum": "a-zA-Z0-9",
+    "Alpha": "a-zA-Z",
+    "ASCII": " -~",
+    "C": "\\x00-\\x1f",
+    "Graph": "!-~",
+    "IsLatin": "a-zA-Z",
+    "L": "a-zA-Z",
+    "M": "\u0300-\u036f",
+    "N": "0-9",
+    "Nd": "0-9",
+    "P": "!-#%-*,-/:;?@_{}",
+    "Pc": "_",
+    "Pd": "\\-",
+    "Print": " -~",
+    "S": "$+<=>^`|~",
+    "Z": " ",
+    "Zs": " ",
+}
+
+
 def _as_python(pattern):
-    for name, characters in {
-        "\\p{Alnum}": "a-zA-Z0-9",
-        "\\p{Alpha}": "a-zA-Z",
-        "\\p{Graph}": "!-~",
-        "\\p{Print}": " -~",
-        "\\p{ASCII}": " -~",
-        "\\p{L}": "a-zA-Z",
-        "\\p{M}": "\u0300-\u036f",
-        "\\p{N}": "0-9",
-        "\\p{Z}": " ",
-        "\\p{Zs}": " ",
-        "\\p{S}": "$+<=>^`|~",
-        "\\p{P}": "!-#%-*,-/:;?@_{}",
-        "\\p{IsLatin}": "a-zA-Z",
-        "\\p{Nd}": "0-9",
-        "\\P{C}": " -~",
-    }.items():
-        pattern = pattern.replace(name, characters)
+    # In Java a class inside brackets is no end of a range.
+    pattern = re.sub(r"(\\[swd])-(?=[^\]])", r"\1\\-", pattern)
+    # Java writes characters beyond the first plane as halves.
+    pattern = pattern.replace("\\uD800\\uDC00-\\uDBFF\\uDFFF", "\U00010000-\U0010ffff")
     pattern = re.sub(r"\\u\{?([0-9A-Fa-f]{4,6})\}?", lambda found: re.escape(chr(int(found[1], 16))), pattern)
-    return pattern.replace("\\z", "\\Z").replace("\\h", " ")
+    return _with_properties(pattern.replace("\\P{C}", "\\p{Print}")).replace("\\z", "\\Z").replace("\\h", " ")
+
+
+def _with_properties(pattern):
+    out, at, inside = "", 0, False
+    while at < len(pattern):
+        found = re.match(r"\\p\{(\w+)\}", pattern[at:])
+        if found and found[1] in PROPERTIES:
+            characters = PROPERTIES[found[1]]
+            out += characters if inside else f"[{characters}]"
+            at += found.end()
+            continue
+        step = 2 if pattern[at] == "\\" else 1
+        inside = (inside or pattern[at] == "[") and not (inside and pattern[at] == "]")
+        out += pattern[at : at + step]
+        at += step
+    return out
 
 
 def _text(tree, repeats):
@@ -112,19 +140,30 @@ def _matches(code, kind, value):
 
 
 class Inputs:
-    """Makes inputs of one service. `known` gives values for members by name, for what must exist."""
+    """Makes inputs of one service. `known` gives values for members by name, for what must exist; ARNs are of the account."""
 
-    def __init__(self, known):
+    def __init__(self, service, account_id, known):
+        self.shapes = facts(service)["shapes"]
+        self.account_id = account_id
         self.known = known
 
     def of(self, operation_model):
         shape = operation_model.input_shape
-        return {} if shape is None else self._structure(shape, DEPTH)
+        if shape is None:
+            return {}
+        return {name: self._member(name, shape.members[name], DEPTH) for name in self._required(shape)}
+
+    def _required(self, shape):
+        # Our overlays require members that the service requires and its model does not.
+        required = {*shape.required_members, *self.shapes.get(shape.name, {}).get("required", ())}
+        return [name for name in shape.members if name in required]
 
     def _structure(self, shape, depth):
-        names = list(shape.required_members)
-        if getattr(shape, "is_tagged_union", False) and not names:
-            names = [next(iter(shape.members))]
+        names = self._required(shape)
+        if not names:
+            # An empty structure does not travel in the query protocols.
+            scalars = [name for name, member in shape.members.items() if member.type_name not in ("structure", "list", "map")]
+            names = [*scalars, *shape.members][:1]
         return {name: self._member(name, shape.members[name], depth) for name in names}
 
     def _member(self, name, shape, depth):
@@ -153,13 +192,12 @@ class Inputs:
         number = min(number, float(meta.get("max", number)))
         return int(number) if kind in ("integer", "long") else number
 
-    @staticmethod
-    def _string(shape, meta):
+    def _string(self, shape, meta):
         if shape.enum:
             return shape.enum[0]
         minimum = int(meta.get("min", 1))
         if meta.get("pattern"):
             text = text_for(meta["pattern"], minimum, meta.get("max"))
             if text is not None:
-                return text
+                return text.replace("1" * 12, self.account_id)
         return "a" * max(minimum, 1)

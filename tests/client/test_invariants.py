@@ -27,26 +27,45 @@ UNREACHED = {
 }
 
 
+# What an operation needs beyond its required members before it is a call at all.
+MORE = {"kms:RetireGrant": {"GrantToken": "a"}}
+
+
 class Walk:
     """Calls every operation that the facts list for a service, and says how each ended."""
 
     def __init__(self, account, session, bucket, key_id):
         self.account = account
         self.session = session
-        self.inputs = Inputs({"Bucket": bucket, "KeyId": key_id, "AccountId": account.id, "Key": "key"})
+        key_arn = f"arn:aws:kms:us-east-1:{account.id}:key/{key_id}"
+        self.known = {
+            "AccountId": account.id,
+            "Bucket": bucket,
+            "Key": "key",
+            "KeyId": key_arn,
+            "RoleArn": f"arn:aws:iam::{account.id}:role/none",
+            "TargetKeyId": key_id,
+        }
 
     def client(self, service):
-        config = botocore.config.Config(parameter_validation=False, inject_host_prefix=False, signature_version=None)
-        return self.session.client(service, config=config, region_name="us-east-1")
+        config = botocore.config.Config(parameter_validation=False, inject_host_prefix=False)
+        client = self.session.client(service, config=config, region_name="us-east-1")
+        client.meta.events.register_first("before-sign", self.without_account)
+        return client
+
+    def without_account(self, request, **_):
+        """S3 Control puts the account before any host, also before an address."""
+        request.url = request.url.replace(f"//{self.account.id}.", "//")
 
     def service(self, service):
         """`(operation, code, message, request id)` for each."""
         client = self.client(service)
         model = client.meta.service_model
+        inputs = Inputs(service, self.account.id, self.known)
         for operation in facts(service)["operations"]:
             if f"{service}:{operation}" in UNREACHED:
                 continue
-            parameters = self.inputs.of(model.operation_model(operation))
+            parameters = inputs.of(model.operation_model(operation)) | MORE.get(f"{service}:{operation}", {})
             yield (operation, *self.call(client, operation, parameters))
 
     @staticmethod
@@ -60,8 +79,9 @@ class Walk:
 
 
 def is_open(service, operation):
-    """No permission is needed for it."""
-    return facts(service)["operations"][operation].get("binding") == "open"
+    """No permission is needed for it, or it is made without credentials."""
+    of = facts(service)["operations"][operation]
+    return of.get("binding") == "open" or of.get("unsigned", False)
 
 
 def printable(text):
@@ -198,7 +218,7 @@ def test_nothing_secret_is_on_disk_in_the_clear(start_server):
         canaries[name] = f"canary-{name}-{uuid.uuid4().hex}"
         return canaries[name]
 
-    s3, kms, iam = home.client("s3"), home.client("kms"), home.client("iam")
+    s3, kms = home.client("s3"), home.client("kms")
     s3.create_bucket(Bucket="canaries")
     key = kms.create_key(Description=canary("description"))["KeyMetadata"]["Arn"]
     s3.put_object(Bucket="canaries", Key="small", Body=canary("object"), Metadata={"note": canary("metadata")}, Tagging=f"t={canary('tag')}")
@@ -211,7 +231,6 @@ def test_nothing_secret_is_on_disk_in_the_clear(start_server):
     user = home.user(name="canary", policy=allow("s3:GetObject", f"arn:aws:s3:::{canary('policy')}"))
     canaries["access key"] = user.credentials.secret_access_key
     canaries["root access key"] = server.root.secret_access_key
-    iam.create_login_profile(UserName="canary", Password=canary("password") + "A1!")
     role = home.role(policy=allow("*"))
     session = home.assume(role)
     canaries["session key"] = session.credentials.secret_access_key
@@ -258,6 +277,9 @@ def test_what_was_acknowledged_is_there_after_a_kill(start_server):
                     acknowledged[name] = answer["ResponseMetadata"]["RequestId"]
                 except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError):
                     return
+                except botocore.exceptions.ClientError as error:
+                    # Too many conflicts with the other workers: nothing was done, and nothing is owed.
+                    assert error.response["Error"]["Code"] == "ThrottlingException", error
                 if stop.is_set():
                     return
 

@@ -14,6 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 pub const INTERVAL: Duration = Duration::from_millis(100);
 /// Events that may wait for the writer.
 const QUEUE_LENGTH: usize = 65_536;
+/// Events that could not be written are tried again after this time.
+const RETRY: Duration = Duration::from_millis(200);
 /// Events in one commit.
 const BATCH_LENGTH: usize = 4_096;
 
@@ -70,7 +72,7 @@ async fn write(store: Arc<dyn Store>, mut inbox: mpsc::Receiver<Message>, failur
     let mut messages = Vec::new();
     // Entries that could not be written stay here and go first next time: nothing is lost while the process lives.
     let mut entries: Vec<Bytes> = Vec::new();
-    while inbox.recv_many(&mut messages, BATCH_LENGTH).await > 0 {
+    while receive(&mut inbox, &mut messages, !entries.is_empty()).await {
         let mut waiting = Vec::new();
         for message in messages.drain(..) {
             match message {
@@ -91,6 +93,15 @@ async fn write(store: Arc<dyn Store>, mut inbox: mpsc::Receiver<Message>, failur
     if let Err(error) = commit(store.as_ref(), &mut entries).await {
         tracing::error!(%error, lost = entries.len(), "audit events could not be written at shutdown");
     }
+}
+
+/// Waits for messages; while events wait for another try, not longer than [`RETRY`]. `false`: there are no senders any more.
+async fn receive(inbox: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>, has_waiting: bool) -> bool {
+    if !has_waiting {
+        return inbox.recv_many(messages, BATCH_LENGTH).await > 0;
+    }
+    // Time is up: the events that wait are tried again.
+    tokio::time::timeout(RETRY, inbox.recv_many(messages, BATCH_LENGTH)).await.map_or(true, |received| received > 0)
 }
 
 /// Collects more entries until the interval ends, a batch is full or somebody wants a flush.

@@ -520,8 +520,12 @@ fn seal(sealer: &dyn Sealer, event: &PendingEvent) -> Result<(usize, Bytes), Api
     Ok((event.region, entry))
 }
 
-/// The operation's input has a streaming blob: the handler reads the body itself.
+/// The operation's input has a streaming blob: the handler reads the body itself. Only S3 has it: elsewhere the signature covers the hash of
+/// the body, which no header tells beforehand.
 fn streaming_input(service: &'static ServiceFacts, operation: &'static Operation) -> bool {
+    if service.head.signing_name != "s3" {
+        return false;
+    }
     let Some(input) = operation.input else { return false };
     service.members(input).iter().any(|member| matches!(service.shape(member.shape).kind, ShapeKind::Blob { streaming: true }))
 }

@@ -226,6 +226,11 @@ impl Plane {
         );
         // Handlers see the body of a call that does not stream, too: S3 declares digests of it in headers.
         call.body = stream.or_else(|| body.clone().map(body::full));
+        // Who may not call without a signature learns nothing of what is wrong with the call. S3's resource policies may allow anybody.
+        if call.principal.is_anonymous() && !call.operation.unsigned && call.service.head.signing_name != "s3" {
+            let error = crate::authorize::anonymous(&call);
+            return Ok(self.finish_failed(call, Json::Null, error, position).await);
+        }
         let decoded = {
             let parts = head.parts(identified.host_label.as_deref());
             wire::decode_input(

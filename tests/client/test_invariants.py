@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import threading
 import uuid
 
@@ -23,18 +24,18 @@ UNREACHED = {
     "s3:CreateSession": "boto3 refuses it for buckets that are not directory buckets",
     "s3:SelectObjectContent": "boto3 needs an expression before it signs",
     "s3:WriteGetObjectResponse": "its host is not the endpoint",
+    "s3control:DeleteAccessPointScope": "boto3 signs it for the service of directory buckets",
+    "s3control:GetAccessPointScope": "the same",
+    "s3control:ListAccessPointsForDirectoryBuckets": "the same",
+    "s3control:PutAccessPointScope": "the same",
     "lambda:InvokeWithResponseStream": "boto3 has no streaming client for it",
 }
-
-
-# What an operation needs beyond its required members before it is a call at all.
-MORE = {"kms:RetireGrant": {"GrantToken": "a"}}
 
 
 class Walk:
     """Calls every operation that the facts list for a service, and says how each ended."""
 
-    def __init__(self, account, session, bucket, key_id):
+    def __init__(self, account, session, bucket, key_id, ciphertext):
         self.account = account
         self.session = session
         key_arn = f"arn:aws:kms:us-east-1:{account.id}:key/{key_id}"
@@ -45,6 +46,12 @@ class Walk:
             "KeyId": key_arn,
             "RoleArn": f"arn:aws:iam::{account.id}:role/none",
             "TargetKeyId": key_id,
+        }
+        # What an operation needs beyond its required members before it is a call at all.
+        self.more = {
+            "kms:Decrypt": {"CiphertextBlob": ciphertext},
+            "kms:ReEncrypt": {"CiphertextBlob": ciphertext},
+            "kms:RetireGrant": {"KeyId": key_arn, "GrantId": "a" * 64},
         }
 
     def client(self, service):
@@ -65,7 +72,7 @@ class Walk:
         for operation in facts(service)["operations"]:
             if f"{service}:{operation}" in UNREACHED:
                 continue
-            parameters = inputs.of(model.operation_model(operation)) | MORE.get(f"{service}:{operation}", {})
+            parameters = inputs.of(model.operation_model(operation)) | self.more.get(f"{service}:{operation}", {})
             yield (operation, *self.call(client, operation, parameters))
 
     @staticmethod
@@ -95,8 +102,9 @@ def furnished(account):
     bucket = f"walk-{account.id}"
     account.client("s3").create_bucket(Bucket=bucket)
     account.client("s3").put_object(Bucket=bucket, Key="key", Body=b"x")
-    key = account.client("kms").create_key()["KeyMetadata"]["KeyId"]
-    return bucket, key
+    kms = account.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    return bucket, key, kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
 
 
 @pytest.mark.parametrize("service", services())
@@ -108,7 +116,7 @@ def test_who_has_no_policy_is_denied_everything_and_every_call_is_recorded(baili
     for operation, code, message, request_id in calls:
         if code not in DENIED and not is_open(service, operation):
             allowed.append(f"{operation}: {code or 'answered'}: {message}")
-        elif code in DENIED and code != "403" and "because no identity-based policy allows" not in message:
+        elif code in DENIED and code != "403" and not re.search("because no (identity-based policy|role trust policy) allows", message):
             unnamed.append(f"{operation}: {message}")
     recorded = collections.Counter(event["requestID"] for event in account.events())
     recorded.subtract(before)
@@ -244,7 +252,8 @@ def test_nothing_secret_is_on_disk_in_the_clear(start_server):
     canaries["answer"] = answer["output"]["message"]["content"][0]["text"]
     server.flush()
     events = json.dumps(home.events())
-    shown = {"description", "policy", "encryption-context"}
+    # AWS's events show these as well.
+    shown = {"description", "policy", "encryption-context", "tag"}
     leaked = [name for name, secret in canaries.items() if isinstance(secret, str) and secret in events and name not in shown]
     assert leaked == [], "in the events"
     # What runs and what has stopped: nothing is written late.

@@ -350,7 +350,7 @@ fn denied_status(protocol: Protocol) -> u16 {
 }
 
 /// A call without credentials to an operation that has no resource policy to allow it.
-fn anonymous(call: &Call) -> ApiError {
+pub(crate) fn anonymous(call: &Call) -> ApiError {
     crate::authenticate::reply(&sigv4::SignatureError::MissingToken, call.service, call.protocol)
 }
 

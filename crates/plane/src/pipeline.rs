@@ -226,6 +226,11 @@ impl Plane {
         );
         // Handlers see the body of a call that does not stream, too: S3 declares digests of it in headers.
         call.body = stream.or_else(|| body.clone().map(body::full));
+        // Who may not call without a signature learns nothing of what is wrong with the call. S3's resource policies may allow anybody.
+        if call.principal.is_anonymous() && !call.operation.unsigned && call.service.head.signing_name != "s3" {
+            let error = crate::authorize::anonymous(&call);
+            return Ok(self.finish_failed(call, Json::Null, error, position).await);
+        }
         let decoded = {
             let parts = head.parts(identified.host_label.as_deref());
             wire::decode_input(
@@ -520,8 +525,12 @@ fn seal(sealer: &dyn Sealer, event: &PendingEvent) -> Result<(usize, Bytes), Api
     Ok((event.region, entry))
 }
 
-/// The operation's input has a streaming blob: the handler reads the body itself.
+/// The operation's input has a streaming blob: the handler reads the body itself. Only S3 has it: elsewhere the signature covers the hash of
+/// the body, which no header tells beforehand.
 fn streaming_input(service: &'static ServiceFacts, operation: &'static Operation) -> bool {
+    if service.head.signing_name != "s3" {
+        return false;
+    }
     let Some(input) = operation.input else { return false };
     service.members(input).iter().any(|member| matches!(service.shape(member.shape).kind, ShapeKind::Blob { streaming: true }))
 }

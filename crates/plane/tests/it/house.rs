@@ -1,0 +1,175 @@
+//! A plane on a memory store, with a directory of one user who has no policy.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use facts::{Operation, Protocol, Service};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::BodyExt as _;
+use keyring::{Keyring, SystemRandomness};
+use objects::{LocalBackend, ObjectVault};
+use plane::body::{self, Body};
+use plane::pipeline::AuditReads;
+use plane::{
+    ApiError, Clock as _, Credential, Directory, ManualClock, Origin, Plane, PlaneSettings, Principal, PrincipalAccess, PrincipalKind,
+    RegionState, Regions, Transaction,
+};
+use sigv4::{Secret, Signer};
+use store::{MemoryStore, Store, Table};
+use trail::{Entry, Filter, Recorder, lookup};
+use wire::{ErrorReply, Value};
+
+pub(crate) const ACCOUNT: &str = "111122223333";
+pub(crate) const USER: &str = "arn:aws:iam::111122223333:user/nobody";
+const HOME_ACCOUNT: &str = "123456789012";
+const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+/// One user, no policies.
+struct OneUser;
+
+#[async_trait]
+impl Directory for OneUser {
+    async fn credential(&self, _tx: &mut Transaction, access_key_id: &str) -> Result<Option<Credential>, ApiError> {
+        let principal = Principal {
+            kind: PrincipalKind::User { name: "nobody".to_owned(), id: "AIDACKCEVSQ6C2EXAMPLE".to_owned() },
+            account: ACCOUNT.to_owned(),
+            arn: USER.to_owned(),
+            principal_id: "AIDACKCEVSQ6C2EXAMPLE".to_owned(),
+            access_key_id: Some(KEY_ID.to_owned()),
+            session: None,
+        };
+        let credential = Credential { secret: SECRET.to_owned().into(), principal: Arc::new(principal) };
+        Ok((access_key_id == KEY_ID).then_some(credential))
+    }
+
+    async fn access(&self, _tx: &mut Transaction, _principal: &Principal) -> Result<PrincipalAccess, ApiError> {
+        Ok(PrincipalAccess::default())
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &[]
+    }
+
+    fn used(&self, _principal: &Principal, _service: &'static str, _region: &str, _now_ms: i64) {}
+}
+
+/// How a request proves who sends it.
+#[derive(Clone, Copy)]
+pub(crate) enum Proof {
+    None,
+    Signature,
+    WrongSecret,
+    UnknownKey,
+}
+
+/// An error as the caller gets it.
+pub(crate) struct Answer {
+    pub status: u16,
+    pub error: ErrorReply,
+    pub request_id: String,
+}
+
+pub(crate) struct House {
+    plane: Arc<Plane>,
+    clock: Arc<ManualClock>,
+    store: Arc<dyn Store>,
+    origin: Arc<Origin>,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let clock = Arc::new(ManualClock::default());
+        let vault = ObjectVault::new(Arc::new(LocalBackend::open(folder.path().join("objects")).unwrap()));
+        let region = RegionState {
+            name: "us-east-1".to_owned(),
+            store: Arc::clone(&store),
+            vault: Arc::new(vault),
+            recorder: Recorder::start(Arc::clone(&store)),
+        };
+        let plane = Plane::new(
+            PlaneSettings { home_account: HOME_ACCOUNT.to_owned(), audit_reads: AuditReads::Interval },
+            Arc::new(Regions::new(vec![region]).unwrap()),
+            Arc::new(Keyring::ephemeral(Arc::new(SystemRandomness)).unwrap()),
+            Arc::clone(&clock) as Arc<dyn plane::Clock>,
+            Arc::new(SystemRandomness),
+            Arc::new(OneUser),
+            Vec::new(),
+        );
+        let address = "127.0.0.1:4566".parse().unwrap();
+        let origin = Origin { source: address, listener: address, tls: None, vpc_endpoint: None };
+        Self { plane: Arc::new(plane), clock, store, origin: Arc::new(origin), _folder: folder }
+    }
+
+    /// Calls an operation in a protocol of its service.
+    pub(crate) async fn call(
+        &self,
+        service: &'static Service,
+        protocol: Protocol,
+        operation: &'static Operation,
+        input: &Value,
+        proof: Proof,
+    ) -> Answer {
+        let encoded = wire::encode_input(protocol, service, operation, input);
+        let mut headers = HeaderMap::new();
+        for (name, value) in &encoded.headers {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        let host = format!("{}.us-east-1.localhost", service.head.endpoint_prefix);
+        headers.insert("host", HeaderValue::from_str(&host).unwrap());
+        if let Some(signer) = signer(service, proof) {
+            let now = jiff::Timestamp::from_millisecond(self.clock.now_ms()).unwrap();
+            let hash = sigv4::sha256_hex(&encoded.body);
+            signer.sign(encoded.method, &encoded.path, &encoded.query, &mut headers, &hash, now).unwrap();
+        }
+        let target = if encoded.query.is_empty() { encoded.path } else { format!("{}?{}", encoded.path, encoded.query) };
+        let mut request = Request::builder().method(encoded.method).uri(target).body(body::full(encoded.body)).unwrap();
+        *request.headers_mut() = headers;
+        answer(protocol, service, self.plane.answer(request, Arc::clone(&self.origin)).await).await
+    }
+
+    /// Everything that was recorded for the account, in any order.
+    pub(crate) async fn entries(&self, account: &str) -> Vec<Entry> {
+        self.plane.flush().await.unwrap();
+        let filter = Filter { account: account.to_owned(), ..Filter::default() };
+        lookup(self.store.as_ref(), &self.plane.sealer(), &filter, None, usize::MAX).await.unwrap().entries
+    }
+
+    /// Everything that was recorded, for whomever.
+    pub(crate) async fn all_entries(&self) -> Vec<Entry> {
+        let mut entries = self.entries(ACCOUNT).await;
+        entries.extend(self.entries(HOME_ACCOUNT).await);
+        entries
+    }
+}
+
+fn signer(service: &Service, proof: Proof) -> Option<Signer> {
+    let (access_key_id, secret) = match proof {
+        Proof::None => return None,
+        Proof::Signature => (KEY_ID, SECRET),
+        Proof::WrongSecret => (KEY_ID, "another secret"),
+        Proof::UnknownKey => ("AKIAI44QH8DHBEXAMPLE", SECRET),
+    };
+    Some(Signer {
+        access_key_id: access_key_id.to_owned(),
+        secret: Secret::new(secret),
+        session_token: None,
+        region: "us-east-1".to_owned(),
+        service: service.head.signing_name.to_owned(),
+    })
+}
+
+async fn answer(protocol: Protocol, service: &'static Service, response: Response<Body>) -> Answer {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let id =
+        ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|name| head.headers.get(*name)).expect("every answer has a request id");
+    Answer {
+        status: head.status.as_u16(),
+        error: wire::decode_error(protocol, service, head.status.as_u16(), &head.headers, &body),
+        request_id: id.to_str().unwrap().to_owned(),
+    }
+}

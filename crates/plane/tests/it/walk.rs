@@ -1,0 +1,153 @@
+//! Invariants 1 to 3 for every operation of every service, in every protocol that the service speaks.
+
+use std::collections::{BTreeMap, HashMap};
+
+use facts::{Binding, Operation, Protocol, Service, catalog};
+
+use crate::house::{ACCOUNT, Answer, House, Proof, USER};
+use crate::sample;
+
+/// Part of the walk that must reach the decision with our simple inputs, percent. It may only grow.
+const DECIDED_PERCENT: usize = 60;
+
+type Case = (&'static Service, Protocol, &'static Operation);
+
+fn operations() -> impl Iterator<Item = Case> {
+    let services = catalog().heads().iter().map(|head| catalog().service(head.id).expect(head.id));
+    services.flat_map(|service| {
+        service
+            .head
+            .protocols
+            .iter()
+            .flat_map(move |protocol| service.operations.iter().map(move |operation| (service, *protocol, operation)))
+    })
+}
+
+fn name((service, protocol, operation): Case) -> String {
+    format!("{} {} ({protocol:?})", service.head.id, operation.name)
+}
+
+/// Calls every operation and gives what it answered.
+async fn walk(house: &House, proof: Proof) -> Vec<(Case, Answer)> {
+    let mut answers = Vec::new();
+    for (service, protocol, operation) in operations() {
+        let input = sample::input(service, operation);
+        answers.push(((service, protocol, operation), house.call(service, protocol, operation, &input, proof).await));
+    }
+    answers
+}
+
+/// Each call is recorded once, under its own name, as not successful.
+async fn assert_recorded(house: &House, answers: &[(Case, Answer)]) {
+    let mut recorded: HashMap<String, Vec<trail::Event>> = HashMap::new();
+    for entry in house.all_entries().await {
+        recorded.entry(entry.record.request_id.clone()).or_default().push(entry.record);
+    }
+    assert_eq!(recorded.values().map(Vec::len).sum::<usize>(), answers.len(), "events and calls");
+    for (case, answer) in answers {
+        let events = recorded.get(&answer.request_id).unwrap_or_else(|| panic!("{} left no event", name(*case)));
+        let [event] = events.as_slice() else { panic!("{} left {} events", name(*case), events.len()) };
+        assert_eq!((event.event_name.as_str(), event.event_source.as_str()), (case.2.name, case.0.head.event_source));
+        assert!(event.error_code.is_some(), "{} is recorded as done", name(*case));
+    }
+}
+
+fn assert_none(problems: &BTreeMap<String, String>, of: usize) {
+    assert!(problems.is_empty(), "{} of {of}:\n{problems:#?}", problems.len());
+}
+
+fn missing_token(protocol: Protocol, service: &Service) -> (&'static str, u16) {
+    match protocol {
+        _ if service.head.signing_name == "s3" => ("AccessDenied", 403),
+        Protocol::Query | Protocol::Ec2Query | Protocol::RestXml => ("MissingAuthenticationToken", 403),
+        Protocol::RestJson => ("MissingAuthenticationTokenException", 403),
+        Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => ("MissingAuthenticationTokenException", 400),
+    }
+}
+
+#[tokio::test]
+async fn without_a_signature_nothing_is_done() {
+    let house = House::new();
+    let answers = walk(&house, Proof::None).await;
+    let mut problems = BTreeMap::new();
+    for (case, answer) in &answers {
+        let (service, protocol, operation) = *case;
+        let got = (answer.error.code.as_str(), answer.status);
+        // S3 says what is wrong with the form of a request to anybody: a bucket may be open to all.
+        let form = service.head.signing_name == "s3" && answer.status == 400;
+        let head = operation.http_method == "HEAD" && answer.status == 403;
+        if !operation.unsigned && !form && !head && got != missing_token(protocol, service) {
+            problems.insert(name(*case), format!("{got:?}: {}", answer.error.message));
+        }
+        if operation.unsigned && answer.status < 400 {
+            problems.insert(name(*case), "answered".to_owned());
+        }
+    }
+    assert_none(&problems, answers.len());
+    assert_recorded(&house, &answers).await;
+}
+
+#[tokio::test]
+async fn a_wrong_signature_or_an_unknown_key_is_refused() {
+    for proof in [Proof::WrongSecret, Proof::UnknownKey] {
+        let house = House::new();
+        let answers = walk(&house, proof).await;
+        let mut problems = BTreeMap::new();
+        for (case, answer) in &answers {
+            let known = [
+                "SignatureDoesNotMatch",
+                "InvalidSignatureException",
+                "AuthFailure",
+                "InvalidClientTokenId",
+                "UnrecognizedClientException",
+                "InvalidAccessKeyId",
+            ];
+            let head = case.2.http_method == "HEAD" && answer.status == 403;
+            if !known.contains(&answer.error.code.as_str()) && !head {
+                problems.insert(name(*case), format!("{} {}: {}", answer.status, answer.error.code, answer.error.message));
+            }
+        }
+        assert_none(&problems, answers.len());
+        assert_recorded(&house, &answers).await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_policy_is_denied_and_told_by_which_type() {
+    let house = House::new();
+    let answers = walk(&house, Proof::Signature).await;
+    let (mut problems, mut decided) = (BTreeMap::new(), 0);
+    for (case, answer) in &answers {
+        let (_, _, operation) = *case;
+        let (code, message) = (answer.error.code.as_str(), answer.error.message.as_str());
+        let is_denied = code.starts_with("AccessDenied")
+            || code == "UnauthorizedOperation"
+            || (answer.status == 403 && operation.http_method == "HEAD");
+        match operation.binding {
+            // Nothing is asked of a policy; there is no handler behind it in this house.
+            Binding::Open => {
+                let fine = code == "NotImplemented" || answer.status == 400;
+                if !fine {
+                    problems.insert(name(*case), format!("{code}: {message}"));
+                }
+            }
+            Binding::Unmapped if is_denied => decided += 1,
+            Binding::Mapped | Binding::Service if is_denied => {
+                decided += 1;
+                let told = message.contains(USER) && message.contains("because no ") && message.contains(" allows the ");
+                if !told && !message.is_empty() && message != "Access Denied" {
+                    problems.insert(name(*case), format!("the denial does not say why: {message}"));
+                }
+            }
+            // The simple input did not meet a constraint: refused before anything is decided.
+            _ if answer.status == 400 || answer.status == 404 => {}
+            _ => {
+                problems.insert(name(*case), format!("{} {code}: {message}", answer.status));
+            }
+        }
+    }
+    assert_none(&problems, answers.len());
+    assert!(decided * 100 >= answers.len() * DECIDED_PERCENT, "only {decided} of {} calls reached the decision", answers.len());
+    assert_recorded(&house, &answers).await;
+    assert_eq!(house.entries(ACCOUNT).await.len(), answers.len(), "all events belong to the caller's account");
+}

@@ -195,9 +195,9 @@ class Inputs:
     def _string(self, shape, meta):
         if shape.enum:
             return shape.enum[0]
-        minimum = int(meta.get("min", 1))
+        minimum = max(int(meta.get("min", 1)), 1)
         if meta.get("pattern"):
             text = text_for(meta["pattern"], minimum, meta.get("max"))
             if text is not None:
                 return text.replace("1" * 12, self.account_id)
-        return "a" * max(minimum, 1)
+        return "a" * minimum

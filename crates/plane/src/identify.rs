@@ -64,8 +64,14 @@ pub fn host_facts(host: &str, is_region: impl Fn(&str) -> bool) -> HostFacts {
             let bucket = labels.get(..at).map(|labels| labels.join("."));
             HostFacts { bucket, endpoint_prefix: Some("s3".to_owned()), region }
         }
-        None => HostFacts { bucket: None, endpoint_prefix: labels.first().map(|label| (*label).to_owned()), region },
+        None => HostFacts { bucket: None, endpoint_prefix: endpoint_prefix(&labels), region },
     }
+}
+
+/// The first label, or the first two of services whose names have two (`runtime.sagemaker`).
+fn endpoint_prefix(labels: &[&str]) -> Option<String> {
+    let two = labels.get(..2).map(|two| two.join(".")).filter(|two| catalog().by_endpoint_prefix(two).is_some());
+    two.or_else(|| labels.first().map(|label| (*label).to_owned()))
 }
 
 /// Gives the request its meaning. `form` is the body of a form-encoded request (query protocols).
@@ -287,6 +293,7 @@ mod tests {
             facts("kms.eu-central-1.localhost:4566"),
             HostFacts { bucket: None, endpoint_prefix: Some("kms".to_owned()), region: Some("eu-central-1".to_owned()) }
         );
+        assert_eq!(facts("runtime.sagemaker.eu-central-1.localhost").endpoint_prefix.as_deref(), Some("runtime.sagemaker"));
         assert_eq!(facts("127.0.0.1:4566").bucket, None);
     }
 

@@ -10,6 +10,15 @@ use crate::sample;
 /// Part of the walk that must reach the decision with our simple inputs, percent. It may only grow.
 const DECIDED_PERCENT: usize = 60;
 
+/// Operations of S3 whose requests are those of another: the old form of a configuration, the buckets of another endpoint.
+const TWINS: [(&str, &str); 5] = [
+    ("GetBucketLifecycle", "GetBucketLifecycleConfiguration"),
+    ("GetBucketNotification", "GetBucketNotificationConfiguration"),
+    ("ListDirectoryBuckets", "ListBuckets"),
+    ("PutBucketLifecycle", "PutBucketLifecycleConfiguration"),
+    ("PutBucketNotification", "PutBucketNotificationConfiguration"),
+];
+
 type Case = (&'static Service, Protocol, &'static Operation);
 
 fn operations() -> impl Iterator<Item = Case> {
@@ -47,7 +56,9 @@ async fn assert_recorded(house: &House, answers: &[(Case, Answer)]) {
     for (case, answer) in answers {
         let events = recorded.get(&answer.request_id).unwrap_or_else(|| panic!("{} left no event", name(*case)));
         let [event] = events.as_slice() else { panic!("{} left {} events", name(*case), events.len()) };
-        assert_eq!((event.event_name.as_str(), event.event_source.as_str()), (case.2.name, case.0.head.event_source));
+        let is_named = event.event_name == case.2.name || TWINS.contains(&(case.2.name, &event.event_name));
+        assert!(is_named, "{} is recorded as {}", name(*case), event.event_name);
+        assert_eq!(event.event_source, case.0.head.event_source);
         assert!(event.error_code.is_some(), "{} is recorded as done", name(*case));
     }
 }

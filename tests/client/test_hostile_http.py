@@ -85,6 +85,7 @@ def test_nonsense_instead_of_http(plain):
         assert status(answer) in (400, 431, None), answer
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_an_old_tls_version_is_refused(bailiwick):
     context = bailiwick.tls_context()
     try:

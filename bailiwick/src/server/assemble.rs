@@ -242,3 +242,38 @@ impl Host for Process {
         crate::command::backup::write(plane, &self.data_dir, Path::new(&directory)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::config::Layer;
+
+    /// The facts say which operations work, the tables which handlers there are. Neither may promise what the other does not have.
+    #[test]
+    fn every_implemented_operation_has_a_handler_and_no_other_has() {
+        let config = Config::resolve(Layer::default(), Layer::default(), Layer::default()).unwrap();
+        let process = Process {
+            plane: OnceCell::new(),
+            ephemeral: true,
+            clock: None,
+            memories: Vec::new(),
+            bootstrap: OnceCell::new(),
+            data_dir: PathBuf::new(),
+        };
+        let mut handled: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for service in services(&config, Arc::new(process), Arc::new(iam::Directory::new())) {
+            let names: BTreeSet<&str> = service.handlers().iter().map(|handler| handler.operation).collect();
+            assert_eq!(names.len(), service.handlers().len(), "`{}` has two handlers for one operation", service.id());
+            handled.insert(service.id(), names);
+        }
+        for head in facts::catalog().heads() {
+            let service = facts::catalog().service(head.id).unwrap();
+            let implemented: BTreeSet<&str> =
+                service.operations.iter().filter(|operation| operation.implemented).map(|operation| operation.name).collect();
+            assert_eq!(implemented, handled.remove(head.id).unwrap_or_default(), "implemented and handled operations of `{}`", head.id);
+        }
+        assert_eq!(handled, BTreeMap::new(), "services that the facts do not know");
+    }
+}

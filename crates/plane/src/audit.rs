@@ -242,11 +242,21 @@ pub fn lower_first(name: &str) -> String {
 }
 
 fn limited(json: Json) -> Json {
-    let size = json.to_string().len();
+    let size = size(&json);
     if size <= PARAMETERS_LIMIT {
         return json;
     }
     json!({ "omitted": true, "originalSize": size, "reason": "the element is larger than the limit of an event" })
+}
+
+/// About as many bytes as the element has in an event; counted, not written.
+fn size(json: &Json) -> usize {
+    match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 8,
+        Json::String(text) => text.len() + 2,
+        Json::Array(items) => items.iter().map(|item| size(item) + 1).sum::<usize>() + 2,
+        Json::Object(members) => members.iter().map(|(name, value)| name.len() + size(value) + 4).sum::<usize>() + 2,
+    }
 }
 
 fn cut(text: &str) -> String {

@@ -29,8 +29,10 @@ use crate::region::Regions;
 use crate::service::{Handler, Reply, Service};
 use crate::transaction::{Abort, Transaction};
 
-/// Runs of a handler before a conflict becomes the caller's problem.
-const ATTEMPTS: u32 = 12;
+/// Runs of a handler before a conflict becomes the caller's problem. Of many callers that change one row, one gets through per commit.
+const ATTEMPTS: u32 = 64;
+/// Longest step of the back-off between runs grows no further than this attempt's.
+const BACKOFF_ATTEMPTS: u32 = 12;
 /// Each part of a request body must arrive within this time.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest body of a control-plane call; model calls may be larger.
@@ -725,8 +727,9 @@ fn plain_error(error: &ApiError) -> Response<Body> {
     response
 }
 
-/// Grows with the attempts, with jitter, so that two callers do not meet again and again.
+/// Grows with the attempts, up to a bound, with jitter, so that two callers do not meet again and again.
 fn backoff(attempt: u32, randomness: &dyn Randomness) -> Duration {
+    let attempt = attempt.min(BACKOFF_ATTEMPTS);
     let mut jitter = [0_u8; 1];
     // Without randomness there is no jitter, which is only slower.
     let _ = randomness.fill(&mut jitter);

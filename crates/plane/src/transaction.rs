@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use keyring::{Domain, Keyring};
 use store::{Batch, CommitError, Expect, KeyRange, Snapshot, Table, Write};
+use zeroize::Zeroizing;
 
 use crate::error::ApiError;
 use crate::record::{Key, Record, Scope, decode, encode};
@@ -29,6 +30,8 @@ pub struct Transaction {
     snapshots: BTreeMap<usize, Box<dyn Snapshot>>,
     expect: Vec<(usize, Expect)>,
     writes: BTreeMap<Place, Buffered>,
+    /// Records that were read by key, opened: the resolver, the decision and the handler of a call often ask for the same ones.
+    opened: BTreeMap<Place, Option<Zeroizing<Vec<u8>>>>,
 }
 
 /// Why a transaction did not commit.
@@ -47,7 +50,7 @@ impl From<ApiError> for Abort {
 
 impl Transaction {
     pub fn new(regions: Arc<Regions>, keyring: Arc<Keyring>, region: usize) -> Self {
-        Self { regions, keyring, region, snapshots: BTreeMap::new(), expect: Vec::new(), writes: BTreeMap::new() }
+        Self { regions, keyring, region, snapshots: BTreeMap::new(), expect: Vec::new(), writes: BTreeMap::new(), opened: BTreeMap::new() }
     }
 
     /// A fresh transaction over the same places.
@@ -81,10 +84,17 @@ impl Transaction {
         if let Some(buffered) = self.writes.get(&(place, R::TABLE, bytes.clone())) {
             return buffered.as_ref().map(|(plain, _)| decode(plain)).transpose();
         }
-        let row = self.snapshot(place).await?.get(R::TABLE, &bytes).await?;
+        let at = (place, R::TABLE, bytes);
+        if let Some(plain) = self.opened.get(&at) {
+            return plain.as_ref().map(|plain| decode(plain)).transpose();
+        }
+        let row = self.snapshot(place).await?.get(R::TABLE, &at.2).await?;
         let version = row.as_ref().map(|row| row.version);
-        self.expect.push((place, Expect::Version { table: R::TABLE, key: bytes.clone(), version }));
-        row.map(|row| open::<R>(&self.keyring, key.account(), &bytes, &row.value)).transpose()
+        self.expect.push((place, Expect::Version { table: R::TABLE, key: at.2.clone(), version }));
+        let plain = row.map(|row| unseal(&self.keyring, R::TABLE, key.account(), &at.2, &row.value)).transpose()?;
+        let record = plain.as_ref().map(|plain| decode(plain)).transpose();
+        self.opened.insert(at, plain);
+        record
     }
 
     /// Writes a record, new or not.
@@ -208,7 +218,9 @@ fn seal(keyring: &Keyring, table: Table, account: &str, key: &[u8], plain: &[u8]
 }
 
 fn open<R: Record>(keyring: &Keyring, account: &str, key: &[u8], sealed: &[u8]) -> Result<R, ApiError> {
-    let plain =
-        keyring.open_record(&domain(account), &associated_data(R::TABLE, key), sealed).map_err(|error| ApiError::internal(&error))?;
-    decode(&plain)
+    decode(&unseal(keyring, R::TABLE, account, key, sealed)?)
+}
+
+fn unseal(keyring: &Keyring, table: Table, account: &str, key: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    keyring.open_record(&domain(account), &associated_data(table, key), sealed).map_err(|error| ApiError::internal(&error))
 }

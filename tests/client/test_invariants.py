@@ -14,7 +14,7 @@ import botocore.config
 import botocore.exceptions
 import pytest
 
-from bailiwick_server import DENIED, Account, allow, document, raises
+from bailiwick_server import DENIED, Account, allow, document, raises, request_id
 from sample_inputs import Inputs, facts, services
 
 KILLS = int(os.environ.get("BAILIWICK_KILLS", "3"))
@@ -341,6 +341,24 @@ def test_objects_survive_a_kill(start_server):
     s3 = Account.home(server).client("s3")
     for key, body in bodies.items():
         assert s3.get_object(Bucket="kept", Key=key)["Body"].read() == body
+
+
+def test_events_of_reads_and_refusals_can_be_durable_before_the_reply(start_server):
+    arguments = ("--store", "redb", "--audit-reads", "before-reply")
+    server = start_server(*arguments)
+    root = server.root
+    home = Account.home(server)
+    reader = home.user()
+    read = request_id(home.client("iam").list_users())
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        reader.client("iam").list_users()
+    server.kill()
+    server.launch(*arguments)
+    server.root = root
+    home = Account.home(server)
+    assert [event["eventName"] for event in home.events_of(read)] == ["ListUsers"]
+    denied = home.events_of(refused.value.response["ResponseMetadata"]["RequestId"])
+    assert [event["errorCode"] for event in denied] == ["AccessDenied"]
 
 
 # Crossing accounts

@@ -1,23 +1,19 @@
 //! Pagination tokens: sealed, bound to caller and filter, so that a token is neither forged nor carried to another list.
 
 use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keyring::{Domain, Keyring};
+use keyring::Keyring;
 
 use crate::call::Call;
 
 /// A token is good for a day.
-const LIFETIME_MS: i64 = 24 * 3600 * 1000;
+const LIFETIME_S: u64 = 24 * 3600;
+/// What the keyring seals these tokens for.
+const PURPOSE: &str = "page";
 
 /// The token is not one that this list gave to this caller.
 #[derive(Debug, thiserror::Error)]
 #[error("the pagination token is invalid or has expired")]
 pub struct InvalidToken;
-
-fn domain() -> Domain<'static> {
-    Domain::new("page-token", "", "")
-}
 
 /// What a token is bound to: operation, caller's account and the filter of the list.
 fn binding(call: &Call, filter: &str) -> Vec<u8> {
@@ -31,22 +27,19 @@ fn binding(call: &Call, filter: &str) -> Vec<u8> {
 
 /// Token for the place where the next page begins.
 pub fn seal(call: &Call, keyring: &Keyring, filter: &str, place: &[u8]) -> Result<String, crate::ApiError> {
-    let mut plain = (call.now.0.saturating_add(LIFETIME_MS)).to_be_bytes().to_vec();
-    plain.extend_from_slice(place);
-    let sealed = keyring.seal(&domain(), &binding(call, filter), &plain).map_err(|error| crate::ApiError::internal(&error))?;
-    Ok(URL_SAFE_NO_PAD.encode(sealed))
+    keyring
+        .seal_token(PURPOSE, &binding(call, filter), place, now_s(call).saturating_add(LIFETIME_S))
+        .map_err(|error| crate::ApiError::internal(&error))
 }
 
 /// The place that a token names.
 pub fn open(call: &Call, keyring: &Keyring, filter: &str, token: &str) -> Result<Vec<u8>, InvalidToken> {
-    let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| InvalidToken)?;
-    let plain = keyring.open_record(&domain(), &binding(call, filter), &sealed).map_err(|_| InvalidToken)?;
-    let (expires, place) = plain.split_at_checked(8).ok_or(InvalidToken)?;
-    let expires = <[u8; 8]>::try_from(expires).map(i64::from_be_bytes).map_err(|_| InvalidToken)?;
-    if call.now.0 > expires {
-        return Err(InvalidToken);
-    }
+    let place = keyring.open_token(PURPOSE, &binding(call, filter), token, now_s(call)).map_err(|_| InvalidToken)?;
     Ok(place.to_vec())
+}
+
+fn now_s(call: &Call) -> u64 {
+    u64::try_from(call.now.0 / 1000).unwrap_or_default()
 }
 
 /// A page of a list that is already in order: `key` names an item's place, `limit` cuts.

@@ -116,8 +116,10 @@ def test_malformed_form(send):
         b"nonsense",
         b"<!DOCTYPE a [<!ENTITY b 'c'>]><CreateBucketConfiguration><LocationConstraint>&b;</LocationConstraint></CreateBucketConfiguration>",
         b"<a>" * 50_000,
+        b"<Other/>",
+        b"<Other><LocationConstraint>us-east-1</LocationConstraint></Other>",
     ],
-    ids=range(5),
+    ids=range(7),
 )
 def test_malformed_xml(send, account, body):
     is_error(send("s3", "PUT", f"/malformed-{account.id}", body=body), 400, "MalformedXML")

@@ -4,6 +4,9 @@ import base64
 import hashlib
 import json
 
+import botocore
+import botocore.config
+
 from bailiwick_server import allow, assert_denied, deny, document, raises
 from s3_scenario import anonymous, arn, bucket, read, s3, unblock_public
 
@@ -58,6 +61,24 @@ def test_an_explicit_deny_wins(account, s3, bucket):
     assert_denied(lambda: s3.get_object(Bucket=bucket, Key="k"), "s3:GetObject", by="resource", explicit=True)
     s3.delete_bucket_policy(Bucket=bucket)
     assert read(s3, bucket, "k") == b"x"
+
+
+def test_what_anyone_uploads_is_taken_out_of_its_chunks(account, s3, bucket, bailiwick):
+    unblock_public(s3, bucket)
+    s3.put_bucket_policy(Bucket=bucket, Policy=document(allow("s3:PutObject", arn(bucket, "*"), Principal="*")))
+    anyone = account.client("s3", config=botocore.config.Config(signature_version=botocore.UNSIGNED))
+    anyone.put_object(Bucket=bucket, Key="k", Body=b"from nobody", ChecksumAlgorithm="SHA256")
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"from nobody"
+    chunks = b"4\r\nbody\r\n0\r\n\r\n"
+    headers = {"x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "x-amz-decoded-content-length": "4"}
+    assert anonymous(bailiwick, "PUT", f"/{bucket}/raw", headers, chunks)[0] == 200
+    assert s3.get_object(Bucket=bucket, Key="raw")["Body"].read() == b"body"
+    assert anonymous(bailiwick, "PUT", f"/{bucket}/raw", headers, chunks[:-4])[0] == 400
+    assert anonymous(bailiwick, "PUT", f"/{bucket}/raw", headers | {"x-amz-decoded-content-length": "5"}, chunks)[0] == 400
+    headers["x-amz-content-sha256"] = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+    status, body = anonymous(bailiwick, "PUT", f"/{bucket}/raw", headers, chunks)
+    assert (status, b"InvalidRequest" in body) == (400, True)
+    assert s3.get_object(Bucket=bucket, Key="raw")["Body"].read() == b"body"
 
 
 def test_public_policies_are_blocked_until_unblocked(s3, bucket, bailiwick):

@@ -107,8 +107,18 @@ pub(crate) async fn authenticate(
     let claim = match claim {
         Ok(claim) => claim,
         Err(SignatureError::MissingToken) => {
-            let stream = if collected.is_none() { body.take() } else { None };
-            let request = head.facts("anonymous", None);
+            let check = anonymous_check(head, identified).map_err(|error| Failure { error, principal: None })?;
+            let stream = match (collected.as_mut(), check) {
+                (Some(whole), Check::Chunked(Some(decoder))) => {
+                    unchunk(*decoder, whole).map_err(|error| Failure { error, principal: None })?;
+                    None
+                }
+                (Some(_), _) => None,
+                (None, check) => body.take().map(|body| checked(body, check, head)),
+            };
+            let (stream, trailers) = stream.map_or((None, Trailers::default()), |(stream, trailers)| (Some(stream), trailers));
+            let mut request = head.facts("anonymous", None);
+            request.trailers = trailers;
             return Ok(Authenticated { principal: Arc::new(Principal::anonymous()), access_key_id: None, request, stream });
         }
         Err(error) => return Err(refuse(&error, None)),
@@ -138,7 +148,7 @@ pub(crate) async fn authenticate(
             })?;
             None
         }
-        None => body.take().map(|body| checked(body, &claim, &key, head)),
+        None => body.take().map(|body| checked(body, signed_check(&claim, &key), head)),
     };
     let authentication_type = match claim.form {
         Form::Header => "REST-HEADER",
@@ -260,11 +270,7 @@ fn check_whole(claim: &Claim<'_>, key: &SigningKey, whole: &mut Bytes) -> Result
             claim.check_payload(&computed).map_err(WholeError::Signature)
         }
         Payload::Chunked(form) => {
-            let mut decoder = ChunkedDecoder::new(form, claim.chunk_seed(key), ChunkLimits::default());
-            let mut decoded = Vec::with_capacity(whole.len());
-            decoder.push(whole, &mut decoded).and_then(|()| decoder.finish()).map_err(|error| WholeError::Chunk(chunk_error(&error)))?;
-            *whole = decoded.into();
-            Ok(())
+            unchunk(ChunkedDecoder::new(form, claim.chunk_seed(key), ChunkLimits::default()), whole).map_err(WholeError::Chunk)
         }
         Payload::Undeclared | Payload::Unsigned => Ok(()),
     }
@@ -275,14 +281,38 @@ fn chunk_error(error: &sigv4::ChunkError) -> ApiError {
     ApiError::new(reply.code, reply.message).with_status(reply.status)
 }
 
-/// A streaming body that is checked against its signature while it is read.
-fn checked(body: Body, claim: &Claim<'_>, key: &SigningKey, head: &Head) -> (Body, Trailers) {
-    let trailers = Trailers::default();
-    let check = match claim.payload {
+/// Takes a body that was read whole out of its chunks.
+fn unchunk(mut decoder: ChunkedDecoder, whole: &mut Bytes) -> Result<(), ApiError> {
+    let mut decoded = Vec::with_capacity(whole.len());
+    decoder.push(whole, &mut decoded).and_then(|()| decoder.finish()).map_err(|error| chunk_error(&error))?;
+    *whole = decoded.into();
+    Ok(())
+}
+
+fn signed_check(claim: &Claim<'_>, key: &SigningKey) -> Check {
+    match claim.payload {
         Payload::Digest(declared) => Check::Digest { declared, context: Box::new(digest::Context::new(&digest::SHA256)) },
         Payload::Chunked(form) => Check::Chunked(Some(Box::new(ChunkedDecoder::new(form, claim.chunk_seed(key), ChunkLimits::default())))),
         Payload::Undeclared | Payload::Unsigned => Check::None,
-    };
+    }
+}
+
+/// How an unsigned request's body travels. Only S3 takes chunks from anonymous callers, and only those that no signature chains.
+fn anonymous_check(head: &Head, identified: &Identified) -> Result<Check, ApiError> {
+    match head.header("x-amz-content-sha256") {
+        Some("STREAMING-UNSIGNED-PAYLOAD-TRAILER") if identified.service.head.signing_name == "s3" => {
+            Ok(Check::Chunked(Some(Box::new(ChunkedDecoder::unsigned(ChunkLimits::default())))))
+        }
+        Some(form) if form.starts_with("STREAMING-") => {
+            Err(ApiError::new("InvalidRequest", format!("an unsigned request cannot have a body of the form `{form}`")).with_status(400))
+        }
+        _ => Ok(Check::None),
+    }
+}
+
+/// A streaming body that is checked against its signature while it is read.
+fn checked(body: Body, check: Check, head: &Head) -> (Body, Trailers) {
+    let trailers = Trailers::default();
     let promised =
         head.header("x-amz-decoded-content-length").and_then(|length| length.parse().ok()).filter(|_| matches!(check, Check::Chunked(_)));
     let body = CheckedBody { inner: body, check, promised, seen: 0, trailers: trailers.clone(), done: false };

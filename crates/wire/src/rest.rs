@@ -40,7 +40,7 @@ pub(crate) fn decode_input(
         return Ok(Value::Struct(Struct::new()));
     };
     let shape = service.shape(input);
-    let mut fields = decode_body(service, input, kind, body, false)?;
+    let mut fields = decode_body(service, input, kind, body, Some(operation))?;
     let query = form::parameters(parts.query)?;
     for member in members_of(shape) {
         let value = match member.location {
@@ -71,8 +71,15 @@ fn payload_of(shape: &'static Shape) -> Option<&'static Member> {
     }
 }
 
-/// The members that travel in the body. `streams`: also the bytes of a streaming payload.
-fn decode_body(service: &'static Service, id: ShapeId, kind: Body, body: &[u8], streams: bool) -> Result<Struct, DecodeError> {
+/// The members that travel in the body: of an operation's input, or of any message with also the bytes of a streaming payload. An input in XML
+/// must have the root element that the model names.
+fn decode_body(
+    service: &'static Service,
+    id: ShapeId,
+    kind: Body,
+    body: &[u8],
+    input_of: Option<&'static Operation>,
+) -> Result<Struct, DecodeError> {
     let shape = service.shape(id);
     let Some(payload) = payload_of(shape) else {
         if !members_of(shape).iter().any(|member| member.location == Location::Body) {
@@ -81,7 +88,13 @@ fn decode_body(service: &'static Service, id: ShapeId, kind: Body, body: &[u8], 
         let value = match kind {
             Body::Json => json::decode(service, id, body)?,
             Body::Xml if body.trim_ascii().is_empty() => Value::Struct(Struct::new()),
-            Body::Xml => xml_shape::decode(service, id, &xml::parse(body)?)?,
+            Body::Xml => {
+                let root = xml::parse(body)?;
+                if let Some(operation) = input_of {
+                    expect_root(&root, operation.input_root.or(shape.location_name).unwrap_or(shape.name))?;
+                }
+                xml_shape::decode(service, id, &root)?
+            }
         };
         return Ok(match value {
             Value::Struct(fields) => fields,
@@ -91,13 +104,19 @@ fn decode_body(service: &'static Service, id: ShapeId, kind: Body, body: &[u8], 
     let mut fields = Struct::new();
     let value = match &service.shape(payload.shape).kind {
         ShapeKind::Structure { event_stream: true, .. } => None,
-        ShapeKind::Blob { streaming } if *streaming && !streams => None,
+        ShapeKind::Blob { streaming } if *streaming && input_of.is_some() => None,
         _ if body.is_empty() => None,
         ShapeKind::Blob { .. } => Some(Value::Bytes(Bytes::copy_from_slice(body))),
         ShapeKind::String => Some(Value::Str(String::from_utf8(body.to_vec()).map_err(|_| wrong(payload, "the text is not UTF-8"))?)),
         _ => match kind {
             Body::Json => Some(json::decode(service, payload.shape, body)?),
-            Body::Xml => Some(xml_shape::decode(service, payload.shape, &xml::parse(body)?)?),
+            Body::Xml => {
+                let root = xml::parse(body)?;
+                if input_of.is_some() {
+                    expect_root(&root, payload_root(service, payload))?;
+                }
+                Some(xml_shape::decode(service, payload.shape, &root)?)
+            }
         },
     };
     // botocore sends `{}` for a JSON payload that is absent.
@@ -110,6 +129,20 @@ fn decode_body(service: &'static Service, id: ShapeId, kind: Body, body: &[u8], 
         fields.set(payload.name, value);
     }
     Ok(fields)
+}
+
+/// Name of the element that holds a payload member.
+fn payload_root(service: &'static Service, member: &Member) -> &'static str {
+    let shape = service.shape(member.shape);
+    member.location_name.or(shape.location_name).unwrap_or(shape.name)
+}
+
+fn expect_root(root: &xml::Element, name: &str) -> Result<(), DecodeError> {
+    if root.name == name {
+        return Ok(());
+    }
+    let reason = format!("the root element is not `{name}`");
+    Err(DecodeError::Syntax { format: Format::Xml, reason })
 }
 
 fn label(service: &'static Service, member: &Member, labels: &Labels) -> Result<Option<Value>, DecodeError> {
@@ -273,7 +306,7 @@ pub(crate) fn decode_message(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Value, DecodeError> {
-    let mut fields = decode_body(service, id, kind, body, true)?;
+    let mut fields = decode_body(service, id, kind, body, None)?;
     for member in service.members(id) {
         let value = match member.location {
             Location::Header => from_header(service, member, headers)?,
@@ -354,7 +387,7 @@ fn encode_payload(
             Body::Json => json::encode(body, service, member.shape, value),
             Body::Xml => {
                 let mut writer = Writer::document();
-                let name = member.location_name.or(shape.location_name).unwrap_or(shape.name);
+                let name = payload_root(service, member);
                 let namespace = member.xml_namespace.or(shape.xml_namespace).or(service.xml_namespace);
                 Encoder { service, direction, writer: &mut writer }.root(member.shape, name, namespace, value);
                 *body = writer.finish();

@@ -17,6 +17,7 @@ pub(crate) type Problem = String;
 
 pub(crate) struct Compiled {
     pub(crate) id: Option<Box<str>>,
+    pub(crate) variables: bool,
     pub(crate) statements: Box<[Statement]>,
 }
 
@@ -34,7 +35,7 @@ pub(crate) fn compile(root: &Node, kind: PolicyKind) -> Result<Compiled, Problem
         return Err(format!("more than {STATEMENTS_MAX} statements"));
     }
     let statements = list.iter().map(|node| statement(node, kind, variables)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Compiled { id: root.get("Id").and_then(Node::as_str).map(Into::into), statements: statements.into() })
+    Ok(Compiled { id: root.get("Id").and_then(Node::as_str).map(Into::into), variables, statements: statements.into() })
 }
 
 /// Whether the version of the policy language has variables.
@@ -160,8 +161,9 @@ fn conditions(element: Option<&Node>, variables: bool) -> Result<Box<[Condition]
         let keys = keys.as_object().ok_or_else(|| format!("`{operator_name}` is not an object"))?;
         for (key, values) in keys {
             let operator = Operator::parse(operator_name).ok_or_else(|| format!("unknown condition operator `{operator_name}`"))?;
+            let span = values.span;
             let values = condition_values(values)?;
-            conditions.push(Condition::new(operator_name, operator, key, values, variables));
+            conditions.push(Condition::new(operator_name, operator, key, values, variables, span));
         }
     }
     Ok(conditions.into())

@@ -13,51 +13,76 @@ use base64::Engine as _;
 use crate::arn::{ArnPattern, ArnText};
 use crate::context::Values;
 use crate::glob::{Glob, push_pattern};
+use crate::json::Span;
 use crate::request::{Key, Request, equal_ignoring_case};
 use crate::template::Template;
 use crate::value::{Cidr, Decimal, parse_date};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SetOperator {
+/// The qualifier before an operator that says how the values of a multi-valued key count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SetOperator {
+    /// Every value of the request must pass; true if there is none.
     ForAllValues,
+    /// At least one value of the request must pass; false if there is none.
     ForAnyValue,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Comparison {
+/// What a number or date of the request must be to the one of the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    /// The same.
     Equal,
+    /// Less, or earlier.
     Less,
+    /// Not greater, or not later.
     LessOrEqual,
+    /// Greater, or later.
     Greater,
+    /// Not less, or not earlier.
     GreaterOrEqual,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
+/// What an operator compares, without its negation, prefix and suffix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OperatorFamily {
+    /// Texts, with case.
     StringEquals,
+    /// Texts, without case.
     StringEqualsIgnoreCase,
+    /// Texts with wildcards, with case.
     StringLike,
+    /// Numbers, by value.
     Numeric(Comparison),
+    /// Dates.
     Date(Comparison),
+    /// Booleans.
     Bool,
+    /// Bytes, written in base64.
     Binary,
+    /// Addresses within blocks.
     IpAddress,
+    /// ARNs with wildcards, segment by segment; `ArnEquals` and `ArnLike` are the same.
     Arn,
+    /// Whether the key is absent.
     Null,
 }
 
 /// An operator with its prefix and suffix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Operator {
-    pub(crate) family: Family,
-    pub(crate) negated: bool,
-    pub(crate) set: Option<SetOperator>,
-    pub(crate) if_exists: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Operator {
+    /// What it compares.
+    pub family: OperatorFamily,
+    /// Whether it is the `Not` form.
+    pub negated: bool,
+    /// `ForAllValues:` or `ForAnyValue:`.
+    pub set: Option<SetOperator>,
+    /// `IfExists`: an absent key satisfies it.
+    pub if_exists: bool,
 }
 
 impl Operator {
-    /// Reads an operator name such as `ForAllValues:StringNotLikeIfExists`.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
+    /// Reads an operator name such as `ForAllValues:StringNotLikeIfExists`; `None` if there is no such operator.
+    pub fn parse(name: &str) -> Option<Self> {
         let (set, rest) = match name.split_once(':') {
             Some(("ForAllValues", rest)) => (Some(SetOperator::ForAllValues), rest),
             Some(("ForAnyValue", rest)) => (Some(SetOperator::ForAnyValue), rest),
@@ -69,34 +94,34 @@ impl Operator {
             None => (rest, false),
         };
         let (family, negated) = family(base)?;
-        if family == Family::Null && if_exists {
+        if family == OperatorFamily::Null && if_exists {
             return None;
         }
         Some(Self { family, negated, set, if_exists })
     }
 }
 
-fn family(name: &str) -> Option<(Family, bool)> {
+fn family(name: &str) -> Option<(OperatorFamily, bool)> {
     if let Some(comparison) = name.strip_prefix("Numeric") {
-        return comparison_of(comparison).map(|(kind, negated)| (Family::Numeric(kind), negated));
+        return comparison_of(comparison).map(|(kind, negated)| (OperatorFamily::Numeric(kind), negated));
     }
     if let Some(comparison) = name.strip_prefix("Date") {
-        return comparison_of(comparison).map(|(kind, negated)| (Family::Date(kind), negated));
+        return comparison_of(comparison).map(|(kind, negated)| (OperatorFamily::Date(kind), negated));
     }
     Some(match name {
-        "StringEquals" => (Family::StringEquals, false),
-        "StringNotEquals" => (Family::StringEquals, true),
-        "StringEqualsIgnoreCase" => (Family::StringEqualsIgnoreCase, false),
-        "StringNotEqualsIgnoreCase" => (Family::StringEqualsIgnoreCase, true),
-        "StringLike" => (Family::StringLike, false),
-        "StringNotLike" => (Family::StringLike, true),
-        "Bool" => (Family::Bool, false),
-        "BinaryEquals" => (Family::Binary, false),
-        "IpAddress" => (Family::IpAddress, false),
-        "NotIpAddress" => (Family::IpAddress, true),
-        "ArnEquals" | "ArnLike" => (Family::Arn, false),
-        "ArnNotEquals" | "ArnNotLike" => (Family::Arn, true),
-        "Null" => (Family::Null, false),
+        "StringEquals" => (OperatorFamily::StringEquals, false),
+        "StringNotEquals" => (OperatorFamily::StringEquals, true),
+        "StringEqualsIgnoreCase" => (OperatorFamily::StringEqualsIgnoreCase, false),
+        "StringNotEqualsIgnoreCase" => (OperatorFamily::StringEqualsIgnoreCase, true),
+        "StringLike" => (OperatorFamily::StringLike, false),
+        "StringNotLike" => (OperatorFamily::StringLike, true),
+        "Bool" => (OperatorFamily::Bool, false),
+        "BinaryEquals" => (OperatorFamily::Binary, false),
+        "IpAddress" => (OperatorFamily::IpAddress, false),
+        "NotIpAddress" => (OperatorFamily::IpAddress, true),
+        "ArnEquals" | "ArnLike" => (OperatorFamily::Arn, false),
+        "ArnNotEquals" | "ArnNotLike" => (OperatorFamily::Arn, true),
+        "Null" => (OperatorFamily::Null, false),
         _ => return None,
     })
 }
@@ -141,9 +166,9 @@ enum Expected {
     Nothing,
 }
 
-/// One key under one operator.
+/// One key under one operator. All conditions of a statement must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Condition {
+pub struct Condition {
     /// The operator as it is written.
     pub(crate) operator_name: Box<str>,
     pub(crate) operator: Operator,
@@ -151,17 +176,50 @@ pub(crate) struct Condition {
     /// The values as they are written.
     pub(crate) written: Box<[Box<str>]>,
     expected: Box<[Expected]>,
+    pub(crate) span: Span,
 }
 
 impl Condition {
-    pub(crate) fn new(operator_name: &str, operator: Operator, key: &str, values: Vec<String>, variables: bool) -> Self {
+    pub(crate) fn new(operator_name: &str, operator: Operator, key: &str, values: Vec<String>, variables: bool, span: Span) -> Self {
         Self {
+            span,
             operator_name: operator_name.into(),
             operator,
             key: Key::new(key),
             expected: values.iter().map(|value| Expected::new(operator.family, value, variables)).collect(),
             written: values.into_iter().map(Into::into).collect(),
         }
+    }
+
+    /// The operator.
+    pub fn operator(&self) -> Operator {
+        self.operator
+    }
+
+    /// The operator as it is written, with prefix and suffix.
+    pub fn operator_name(&self) -> &str {
+        &self.operator_name
+    }
+
+    /// The condition key as it is written.
+    pub fn key(&self) -> &str {
+        &self.key.name
+    }
+
+    /// The condition key in lower case: keys compare without case.
+    pub fn key_lower(&self) -> &str {
+        &self.key.lower
+    }
+
+    /// The values as they are written; they are ORed (NORed for a negated operator). Whether `${…}` in them is a
+    /// variable says [`crate::Policy::has_variables`]; read them with [`crate::pattern_parts`].
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.written.iter().map(|value| &**value)
+    }
+
+    /// Where the values stand in the document.
+    pub fn span(&self) -> Span {
+        self.span
     }
 
     /// Keys that the values name as variables.
@@ -189,7 +247,7 @@ impl Condition {
 
     pub(crate) fn matches_values(&self, actual: Option<&Values<'_>>, request: &Request<'_>) -> bool {
         let operator = self.operator;
-        if operator.family == Family::Null {
+        if operator.family == OperatorFamily::Null {
             let null = actual.is_none_or(Values::is_null);
             return self.expected.contains(&Expected::Bool(null));
         }
@@ -210,12 +268,14 @@ impl Condition {
 }
 
 impl Expected {
-    fn new(family: Family, value: &str, variables: bool) -> Self {
+    fn new(family: OperatorFamily, value: &str, variables: bool) -> Self {
         let template = || variables.then(|| Template::parse(value)).flatten();
         match family {
-            Family::StringEquals | Family::StringEqualsIgnoreCase => template().map_or_else(|| Self::Text(value.into()), Self::Template),
-            Family::StringLike => template().map_or_else(|| Self::Glob(Glob::new(value)), Self::Template),
-            Family::Arn => template().map_or_else(
+            OperatorFamily::StringEquals | OperatorFamily::StringEqualsIgnoreCase => {
+                template().map_or_else(|| Self::Text(value.into()), Self::Template)
+            }
+            OperatorFamily::StringLike => template().map_or_else(|| Self::Glob(Glob::new(value)), Self::Template),
+            OperatorFamily::Arn => template().map_or_else(
                 || {
                     let mut tokens = Vec::new();
                     push_pattern(&mut tokens, value);
@@ -223,15 +283,15 @@ impl Expected {
                 },
                 Self::Template,
             ),
-            Family::Bool => template().map_or_else(|| Self::boolean(value), Self::Template),
-            Family::Null => Self::boolean(value),
-            Family::Numeric(_) => match Decimal::parse(value) {
+            OperatorFamily::Bool => template().map_or_else(|| Self::boolean(value), Self::Template),
+            OperatorFamily::Null => Self::boolean(value),
+            OperatorFamily::Numeric(_) => match Decimal::parse(value) {
                 Some(_) => Self::Number(value.into()),
                 None => Self::Nothing,
             },
-            Family::Date(_) => parse_date(value).map_or(Self::Nothing, Self::Date),
-            Family::Binary => decode(value).map_or(Self::Nothing, |bytes| Self::Binary(bytes.into())),
-            Family::IpAddress => Cidr::parse(value).map_or(Self::Nothing, Self::Cidr),
+            OperatorFamily::Date(_) => parse_date(value).map_or(Self::Nothing, Self::Date),
+            OperatorFamily::Binary => decode(value).map_or(Self::Nothing, |bytes| Self::Binary(bytes.into())),
+            OperatorFamily::IpAddress => Cidr::parse(value).map_or(Self::Nothing, Self::Cidr),
         }
     }
 
@@ -239,10 +299,10 @@ impl Expected {
         parse_bool(value).map_or(Self::Nothing, Self::Bool)
     }
 
-    fn matches(&self, family: Family, actual: &str, request: &Request<'_>) -> bool {
+    fn matches(&self, family: OperatorFamily, actual: &str, request: &Request<'_>) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Text(text) if family == Family::StringEquals => **text == *actual,
+            Self::Text(text) if family == OperatorFamily::StringEquals => **text == *actual,
             Self::Text(text) => equal_ignoring_case(text, actual),
             Self::Glob(glob) => glob.matches(actual),
             Self::Arn(pattern) => pattern.matches(&ArnText::new(actual)),
@@ -250,12 +310,12 @@ impl Expected {
             Self::Number(text) => {
                 let order = Decimal::parse(actual).zip(Decimal::parse(text)).map(|(actual, expected)| actual.cmp(&expected));
                 match (family, order) {
-                    (Family::Numeric(comparison), Some(order)) => comparison.holds(order),
+                    (OperatorFamily::Numeric(comparison), Some(order)) => comparison.holds(order),
                     _ => false,
                 }
             }
             Self::Date(expected) => match (family, parse_date(actual)) {
-                (Family::Date(comparison), Some(actual)) => comparison.holds(actual.cmp(expected)),
+                (OperatorFamily::Date(comparison), Some(actual)) => comparison.holds(actual.cmp(expected)),
                 _ => false,
             },
             Self::Bool(expected) => parse_bool(actual) == Some(*expected),
@@ -265,15 +325,17 @@ impl Expected {
     }
 }
 
-fn matches_template(template: &Template, family: Family, actual: &str, request: &Request<'_>) -> bool {
+fn matches_template(template: &Template, family: OperatorFamily, actual: &str, request: &Request<'_>) -> bool {
     match family {
-        Family::StringEquals => template.text(request).is_some_and(|text| text == actual),
-        Family::StringEqualsIgnoreCase => template.text(request).is_some_and(|text| equal_ignoring_case(&text, actual)),
-        Family::Bool => {
+        OperatorFamily::StringEquals => template.text(request).is_some_and(|text| text == actual),
+        OperatorFamily::StringEqualsIgnoreCase => template.text(request).is_some_and(|text| equal_ignoring_case(&text, actual)),
+        OperatorFamily::Bool => {
             template.text(request).and_then(|text| parse_bool(&text)).is_some_and(|expected| parse_bool(actual) == Some(expected))
         }
-        Family::StringLike => template.tokens(request).is_some_and(|tokens| Glob::from_tokens(&tokens).matches(actual)),
-        Family::Arn => template.tokens(request).is_some_and(|tokens| ArnPattern::from_tokens(&tokens).matches(&ArnText::new(actual))),
+        OperatorFamily::StringLike => template.tokens(request).is_some_and(|tokens| Glob::from_tokens(&tokens).matches(actual)),
+        OperatorFamily::Arn => {
+            template.tokens(request).is_some_and(|tokens| ArnPattern::from_tokens(&tokens).matches(&ArnText::new(actual)))
+        }
         _ => false,
     }
 }

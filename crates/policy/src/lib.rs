@@ -47,6 +47,7 @@ mod validate;
 mod value;
 
 pub use arn::{account_of, resource_of};
+pub use condition::{Comparison, Condition, Operator, OperatorFamily, SetOperator};
 pub use context::{Context, MapContext, Values};
 pub use decision::{Decision, RCP_SERVICES, StatementRef, decide, supports_resource_control};
 pub use explain::{ConditionTrace, Element, Explanation, PolicyOutcome, PolicyTrace, StatementTrace, explain, missing_keys};
@@ -55,7 +56,8 @@ pub use json::{DOCUMENT_BYTES_MAX, Position, Span};
 pub use kms_grant::KmsGrant;
 pub use policy::{Policy, PolicyKind, ResourceKind};
 pub use policy_set::{Attached, PolicySet, PolicySource, PolicyType, ResourcePolicy};
-pub use principal::{Credential, GrantClass, Principal, PrincipalKind};
+pub use principal::{Credential, GrantClass, Principal, PrincipalElement, PrincipalEntry, PrincipalKind};
 pub use request::{Check, Organization, Resource, key_values};
 pub use statement::{Effect, Statement};
+pub use template::{PatternPart, pattern_parts};
 pub use validate::{Malformation, MalformedPolicy, SizeLimit, characters_without_white_space};

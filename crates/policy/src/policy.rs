@@ -58,6 +58,7 @@ impl PolicyKind {
 pub struct Policy {
     kind: PolicyKind,
     id: Option<Box<str>>,
+    variables: bool,
     statements: Box<[Statement]>,
     index: Option<ActionIndex>,
     /// Set for a stored text that could not be read: the policy then denies everything.
@@ -94,13 +95,13 @@ impl Policy {
         let compiled = json::parse(text).map_err(|error| error.to_string()).and_then(|root| compile(&root, kind));
         match compiled {
             Ok(compiled) => Self::new(kind, compiled),
-            Err(problem) => Self { kind, id: None, statements: Box::default(), index: None, problem: Some(problem) },
+            Err(problem) => Self { kind, id: None, variables: false, statements: Box::default(), index: None, problem: Some(problem) },
         }
     }
 
     fn new(kind: PolicyKind, compiled: Compiled) -> Self {
-        let Compiled { id, statements } = compiled;
-        Self { kind, id, index: ActionIndex::new(&statements), statements, problem: None }
+        let Compiled { id, variables, statements } = compiled;
+        Self { kind, id, variables, index: ActionIndex::new(&statements), statements, problem: None }
     }
 
     /// What the policy is attached to.
@@ -111,6 +112,11 @@ impl Policy {
     /// The `Id` element.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+
+    /// Whether `${…}` is a variable in this policy: whether its version is 2012-10-17.
+    pub fn has_variables(&self) -> bool {
+        self.variables
     }
 
     /// The statements in the order of the document.

@@ -124,19 +124,24 @@ pub enum GrantClass {
     Direct,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PrincipalEntry {
+/// One entry of a `Principal` or `NotPrincipal` element.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PrincipalEntry {
     /// `"*"` as the whole element: everybody.
     Everybody,
     /// `"AWS": "*"`: everybody but federated callers, which only `Federated` names.
     AnyAws,
     /// A 12-digit account, or its root ARN: all of the account.
     Account(Box<str>),
+    /// `AWS`: the ARN of a user, role, role session or federated user.
     Arn(Box<str>),
     /// `AIDA…`, `AROA…`: what a stored policy holds in place of an ARN.
     UniqueId(Box<str>),
+    /// `Service`: the name of a service principal.
     Service(Box<str>),
+    /// `Federated`: a web identity or SAML provider.
     Federated(Box<str>),
+    /// `CanonicalUser`: the canonical user id of an account.
     CanonicalUser(Box<str>),
 }
 
@@ -157,7 +162,8 @@ impl PrincipalEntry {
         Self::UniqueId(text.into())
     }
 
-    pub(crate) fn is_wildcard(&self) -> bool {
+    /// Whether the entry is a `*`.
+    pub fn is_wildcard(&self) -> bool {
         matches!(self, Self::Everybody | Self::AnyAws)
     }
 
@@ -215,10 +221,12 @@ fn unique_id_class(id: &str, principal: &Principal) -> Option<GrantClass> {
 
 /// The compiled `Principal` or `NotPrincipal` element of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PrincipalElement {
+pub enum PrincipalElement {
     /// The element is missing: identity-based policies and SCPs, where the caller is whom the policy is attached to.
     Implied,
+    /// `Principal`. Empty for an Allow with `NotPrincipal`, which allows nobody.
     Only(Box<[PrincipalEntry]>),
+    /// `NotPrincipal` of a Deny: everybody but those whose whole chain is listed.
     Except(Box<[PrincipalEntry]>),
 }
 

@@ -3,7 +3,7 @@
 //! Source: S3 User Guide, "Blocking public access to your Amazon S3 storage", section "The meaning of public": a
 //! policy is public unless every Allow names fixed principals, or limits everybody to fixed values of certain keys.
 
-use crate::condition::{Condition, Family, SetOperator};
+use crate::condition::{Condition, OperatorFamily, SetOperator};
 use crate::policy::Policy;
 use crate::principal::{PrincipalElement, PrincipalEntry};
 use crate::statement::{Effect, Statement};
@@ -54,8 +54,8 @@ fn limits(condition: &Condition) -> bool {
         return false;
     }
     match operator.family {
-        Family::IpAddress => *condition.key.lower == *"aws:sourceip" && !covers_all(condition),
-        Family::StringEquals | Family::StringEqualsIgnoreCase | Family::StringLike | Family::Arn => {
+        OperatorFamily::IpAddress => *condition.key.lower == *"aws:sourceip" && !covers_all(condition),
+        OperatorFamily::StringEquals | OperatorFamily::StringEqualsIgnoreCase | OperatorFamily::StringLike | OperatorFamily::Arn => {
             LIMITING_KEYS.contains(&&*condition.key.lower) && condition.has_fixed_values()
         }
         _ => false,

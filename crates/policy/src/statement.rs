@@ -58,6 +58,22 @@ impl Statement {
         (negated, patterns.iter().map(|pattern| &*pattern.written))
     }
 
+    /// Whether the statement has neither `Resource` nor `NotResource`: it speaks about whatever the policy is
+    /// attached to.
+    pub fn implies_resource(&self) -> bool {
+        matches!(self.resources, ResourceElement::Implied)
+    }
+
+    /// `Principal` or `NotPrincipal`.
+    pub fn principals(&self) -> &PrincipalElement {
+        &self.principal
+    }
+
+    /// The conditions in the order of the document; all must hold.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
     /// How closely the statement names the caller if it matches the request, else `None`.
     pub(crate) fn matches(&self, request: &Request<'_>) -> Option<GrantClass> {
         if !self.actions.matches(request.check.action_lower()) {

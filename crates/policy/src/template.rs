@@ -105,6 +105,64 @@ pub(crate) fn has_variable_before_resource(text: &str) -> bool {
     !matches!(inside, "*" | "?" | "$") && before.matches(':').count() < 5
 }
 
+/// A part of a pattern as its author wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PatternPart {
+    /// Text that stands for itself, `${*}`, `${?}` and `${$}` already replaced.
+    Literal(String),
+    /// `?`: exactly one character.
+    One,
+    /// `*`: any run of characters.
+    Many,
+    /// `${key}` or `${key, 'default'}`; what it stands for is never a wildcard.
+    Variable {
+        /// The key as it is written.
+        key: String,
+        /// What stands in if the key has no value.
+        default: Option<String>,
+    },
+}
+
+/// Reads a pattern of a policy (an action, a resource, a condition value) into its parts, for those who reason
+/// about patterns. `variables` is [`crate::Policy::has_variables`] for resources and condition values, and false for
+/// actions, which have none. Operators without wildcards take `*` and `?` literally: that is for the caller to know.
+pub fn pattern_parts(text: &str, variables: bool) -> Vec<PatternPart> {
+    let template = variables.then(|| Template::parse(text)).flatten();
+    let mut parts = Vec::new();
+    match template {
+        None => push_parts(&mut parts, text),
+        Some(template) => {
+            for part in &template.parts {
+                match part {
+                    Part::Text(text) => push_parts(&mut parts, text),
+                    Part::Literal(character) => push_literal_part(&mut parts, *character),
+                    Part::Variable { key, default } => {
+                        parts.push(PatternPart::Variable { key: key.name.to_string(), default: default.as_deref().map(str::to_owned) });
+                    }
+                }
+            }
+        }
+    }
+    parts
+}
+
+fn push_parts(parts: &mut Vec<PatternPart>, text: &str) {
+    for character in text.chars() {
+        match character {
+            '*' => parts.push(PatternPart::Many),
+            '?' => parts.push(PatternPart::One),
+            other => push_literal_part(parts, other),
+        }
+    }
+}
+
+fn push_literal_part(parts: &mut Vec<PatternPart>, character: char) {
+    match parts.last_mut() {
+        Some(PatternPart::Literal(text)) => text.push(character),
+        _ => parts.push(PatternPart::Literal(character.to_string())),
+    }
+}
+
 impl Part {
     fn new(inside: &str) -> Self {
         match inside {
@@ -171,6 +229,15 @@ mod tests {
         let glob = Glob::from_tokens(&tokens);
         assert!(glob.matches("a*b/k"));
         assert!(!glob.matches("axb/k"));
+    }
+
+    #[test]
+    fn parts_of_patterns() {
+        let literal = |text: &str| PatternPart::Literal(text.to_owned());
+        let variable = PatternPart::Variable { key: "aws:username".to_owned(), default: Some("x".to_owned()) };
+        assert_eq!(pattern_parts("a${*}b*?${aws:username, 'x'}", true), [literal("a*b"), PatternPart::Many, PatternPart::One, variable]);
+        assert_eq!(pattern_parts("${a}*", false), [literal("${a}"), PatternPart::Many]);
+        assert_eq!(pattern_parts("", true), []);
     }
 
     #[test]

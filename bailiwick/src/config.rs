@@ -37,6 +37,9 @@ pub enum ConfigError {
     Value { setting: &'static str, value: String, reason: String },
 }
 
+/// Seconds between two rounds of background work, unless configured.
+const BACKGROUND_INTERVAL_S: u64 = 60;
+
 /// The settings that the server runs with.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -48,6 +51,8 @@ pub struct Config {
     pub store: StoreSetting,
     pub seal: SealSetting,
     pub audit_reads: plane::pipeline::AuditReads,
+    /// Between two rounds of background work: delivery of trails, rotation, deletion.
+    pub background_interval_s: u64,
     /// OpenAI-compatible base URL; `None`: the embedded deterministic responder.
     pub upstream: Option<String>,
     /// Upstream hosts that may resolve to internal addresses.
@@ -94,6 +99,7 @@ pub struct Layer {
     pub store: Option<String>,
     pub seal: Option<String>,
     pub audit_reads: Option<String>,
+    pub background_interval_s: Option<u64>,
     pub upstream: Option<String>,
     pub allow_internal: Option<Vec<String>>,
 }
@@ -110,6 +116,8 @@ pub fn environment() -> Layer {
         store: text("BAILIWICK_STORE"),
         seal: text("BAILIWICK_SEAL"),
         audit_reads: text("BAILIWICK_AUDIT_READS"),
+        // What is not a number is refused below, like every number out of bounds.
+        background_interval_s: text("BAILIWICK_BACKGROUND_INTERVAL_S").map(|value| value.parse().unwrap_or(0)),
         upstream: text("BAILIWICK_UPSTREAM"),
         allow_internal: list("BAILIWICK_ALLOW_INTERNAL"),
     }
@@ -151,6 +159,7 @@ impl Config {
         let store = layers.pick("store", |layer| layer.store.clone(), "redb".to_owned());
         let seal = layers.pick("seal", |layer| layer.seal.clone(), "key-file".to_owned());
         let audit_reads = layers.pick("audit_reads", |layer| layer.audit_reads.clone(), "interval".to_owned());
+        let background_interval_s = layers.pick("background_interval_s", |layer| layer.background_interval_s, BACKGROUND_INTERVAL_S);
         let upstream = layers.pick("upstream", |layer| layer.upstream.clone().map(Some), None);
         let allow_internal = layers.pick("allow_internal", |layer| layer.allow_internal.clone(), Vec::new());
         let mut origins = layers.origins;
@@ -166,6 +175,7 @@ impl Config {
             store: parse_store(store)?,
             seal: parse_seal(seal)?,
             audit_reads: parse_audit_reads(audit_reads)?,
+            background_interval_s: check_background_interval(background_interval_s)?,
             upstream,
             allow_internal,
             origins,
@@ -232,6 +242,13 @@ fn parse_seal(text: String) -> Result<SealSetting, ConfigError> {
         "environment" => Ok(SealSetting::Environment),
         _ => Err(invalid("seal", &text, "use `key-file`, `passphrase` or `environment`")),
     }
+}
+
+fn check_background_interval(seconds: u64) -> Result<u64, ConfigError> {
+    if (1..=3600).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(invalid("background_interval_s", &seconds.to_string(), "use a number of seconds from 1 to 3600"))
 }
 
 fn parse_audit_reads(text: String) -> Result<plane::pipeline::AuditReads, ConfigError> {

@@ -89,6 +89,9 @@ pub struct Settings {
     /// When events of reads are durable: `before-reply` or `interval` (100 ms).
     #[arg(long, value_name = "WHEN")]
     pub audit_reads: Option<String>,
+    /// Seconds between two rounds of background work, such as the delivery of trails.
+    #[arg(long = "background-interval", value_name = "SECONDS")]
+    pub background_interval_s: Option<u64>,
     /// OpenAI-compatible model server, for example `http://127.0.0.1:11434/v1`.
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,
@@ -108,6 +111,7 @@ impl Settings {
             store: self.store.clone(),
             seal: self.seal.clone(),
             audit_reads: self.audit_reads.clone(),
+            background_interval_s: self.background_interval_s,
             upstream: self.upstream.clone(),
             allow_internal: list(&self.allow_internal),
         }

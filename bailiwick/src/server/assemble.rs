@@ -168,7 +168,7 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         let states = process.memories.iter().map(|memory| memory.clone_state()).collect();
         let _ = process.bootstrap.set(states);
     }
-    super::jobs::start(&plane);
+    super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s));
     Ok(Assembly { plane, root_keys })
 }
 
@@ -218,6 +218,14 @@ impl Host for Process {
             access_key_id: keys.access_key_id,
             secret_access_key: zeroize::Zeroizing::new(keys.secret_access_key.to_string()),
         })
+    }
+
+    async fn deliver_trails(&self) -> Result<(), ApiError> {
+        let plane = self.plane()?;
+        for position in 0..plane.regions.iter().count() {
+            cloudtrail::deliver(plane, position, true).await?;
+        }
+        Ok(())
     }
 
     async fn reset(&self) -> Result<(), ApiError> {

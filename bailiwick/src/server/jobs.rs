@@ -1,4 +1,4 @@
-//! Background work: key rotation and deletion that have come due, object bytes that nothing names any more, last-used times.
+//! Background work: delivery of trails, key rotation and deletion that have come due, object bytes that nothing names any more, last-used times.
 //!
 //! Of all nodes on one store one at a time does it, by a lease. Each piece is a transaction of its own and does nothing when it is done
 //! twice, so a lease that changes hands half way does no harm.
@@ -7,20 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plane::{ApiError, Plane};
-use store::jobs::Jobs;
+use store::jobs::{Jobs, Lease};
 
-/// Between two rounds.
-const PERIOD: Duration = Duration::from_mins(1);
 /// A node that does not come back is followed by another after this time, in milliseconds.
 const LEASE_MS: u64 = 5 * 60 * 1000;
-/// Name of the lease.
+/// Delivery goes on soon after a node is gone. Two nodes that deliver at once do no harm: what one has put, the other finds done.
+const DELIVERY_LEASE_MS: u64 = 10_000;
+/// Names of the leases.
 const MAINTENANCE: &str = "maintenance";
+const DELIVERY: &str = "trail-delivery";
 
 /// Works until the plane is gone.
-pub fn start(plane: &Arc<Plane>) {
+pub fn start(plane: &Arc<Plane>, period: Duration) {
     let plane = Arc::downgrade(plane);
     tokio::spawn(async move {
-        let mut rounds = tokio::time::interval(PERIOD);
+        let mut rounds = tokio::time::interval(period);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first tick comes at once; a start is busy enough.
         rounds.tick().await;
@@ -37,19 +38,36 @@ pub fn start(plane: &Arc<Plane>) {
 }
 
 async fn round(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
-    let region = plane.regions.at(position)?;
+    if let Some((jobs, lease)) = acquire(plane, position, DELIVERY, DELIVERY_LEASE_MS).await? {
+        let done = cloudtrail::deliver(plane, position, false).await;
+        release(&jobs, lease).await;
+        done?;
+    }
+    if let Some((jobs, lease)) = acquire(plane, position, MAINTENANCE, LEASE_MS).await? {
+        let done = work(plane, position).await;
+        release(&jobs, lease).await;
+        done?;
+    }
+    Ok(())
+}
+
+/// The lease, when no other node has it.
+async fn acquire(plane: &Arc<Plane>, position: usize, name: &str, duration_ms: u64) -> Result<Option<(Jobs, Lease)>, ApiError> {
     let holder = format!("{}-{}", std::process::id(), plane.random_uuid()?);
-    let jobs = Jobs::new(Arc::clone(&region.store), holder, LEASE_MS);
+    let jobs = Jobs::new(Arc::clone(&plane.regions.at(position)?.store), holder, duration_ms);
     let now_ms = u64::try_from(plane.now().0).unwrap_or_default();
-    let Some(lease) = jobs.acquire(MAINTENANCE, now_ms).await.map_err(|error| ApiError::internal(&error))? else { return Ok(()) };
-    let done = work(plane, position, &region.name).await;
+    let lease = jobs.acquire(name, now_ms).await.map_err(|error| ApiError::internal(&error))?;
+    Ok(lease.map(|lease| (jobs, lease)))
+}
+
+async fn release(jobs: &Jobs, lease: Lease) {
     if let Err(error) = jobs.release(lease).await {
         tracing::debug!(%error, "a lease was not given back; it ends by itself");
     }
-    done
 }
 
-async fn work(plane: &Arc<Plane>, position: usize, region: &str) -> Result<(), ApiError> {
+async fn work(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
+    let region = &plane.regions.at(position)?.name;
     let rotated = kms::rotate_due(plane, region).await?;
     let deleted = kms::delete_due(plane, region).await?;
     let swept = s3::sweep_orphans(plane, position).await?;

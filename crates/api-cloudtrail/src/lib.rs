@@ -21,4 +21,22 @@ pub use types::*;
 pub const SERVICE: &str = "cloudtrail";
 
 /// Every operation that has types here, sorted.
-pub const OPERATIONS: &[&str] = &["DescribeTrails", "ListTrails", "LookupEvents"];
+pub const OPERATIONS: &[&str] = &[
+    "AddTags",
+    "CreateTrail",
+    "DeleteTrail",
+    "DescribeTrails",
+    "GetEventSelectors",
+    "GetInsightSelectors",
+    "GetTrail",
+    "GetTrailStatus",
+    "ListPublicKeys",
+    "ListTags",
+    "ListTrails",
+    "LookupEvents",
+    "PutEventSelectors",
+    "RemoveTags",
+    "StartLogging",
+    "StopLogging",
+    "UpdateTrail",
+];

@@ -5,6 +5,73 @@ use wire::{Timestamp, operation, shape};
 use crate::types::*;
 
 shape! {
+    struct AddTagsInput {
+        resource_id: String = "ResourceId",
+        tags_list: Vec<Tag> = "TagsList",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AddTagsOutput {}
+}
+
+operation!("cloudtrail", "AddTags", AddTagsInput, AddTagsOutput);
+
+shape! {
+    struct CreateTrailInput {
+        name: String = "Name",
+        s3_bucket_name: String = "S3BucketName",
+        s3_key_prefix: Option<String> = "S3KeyPrefix",
+        sns_topic_name: Option<String> = "SnsTopicName",
+        include_global_service_events: Option<bool> = "IncludeGlobalServiceEvents",
+        is_multi_region_trail: Option<bool> = "IsMultiRegionTrail",
+        enable_log_file_validation: Option<bool> = "EnableLogFileValidation",
+        cloud_watch_logs_log_group_arn: Option<String> = "CloudWatchLogsLogGroupArn",
+        cloud_watch_logs_role_arn: Option<String> = "CloudWatchLogsRoleArn",
+        kms_key_id: Option<String> = "KmsKeyId",
+        is_organization_trail: Option<bool> = "IsOrganizationTrail",
+        tags_list: Option<Vec<Tag>> = "TagsList",
+        recursive_logging: Option<bool> = "RecursiveLogging",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateTrailOutput {
+        name: Option<String> = "Name",
+        s3_bucket_name: Option<String> = "S3BucketName",
+        s3_key_prefix: Option<String> = "S3KeyPrefix",
+        sns_topic_name: Option<String> = "SnsTopicName",
+        sns_topic_arn: Option<String> = "SnsTopicARN",
+        include_global_service_events: Option<bool> = "IncludeGlobalServiceEvents",
+        is_multi_region_trail: Option<bool> = "IsMultiRegionTrail",
+        trail_arn: Option<String> = "TrailARN",
+        log_file_validation_enabled: Option<bool> = "LogFileValidationEnabled",
+        cloud_watch_logs_log_group_arn: Option<String> = "CloudWatchLogsLogGroupArn",
+        cloud_watch_logs_role_arn: Option<String> = "CloudWatchLogsRoleArn",
+        kms_key_id: Option<String> = "KmsKeyId",
+        is_organization_trail: Option<bool> = "IsOrganizationTrail",
+        recursive_logging: Option<bool> = "RecursiveLogging",
+    }
+}
+
+operation!("cloudtrail", "CreateTrail", CreateTrailInput, CreateTrailOutput);
+
+shape! {
+    struct DeleteTrailInput {
+        name: String = "Name",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteTrailOutput {}
+}
+
+operation!("cloudtrail", "DeleteTrail", DeleteTrailInput, DeleteTrailOutput);
+
+shape! {
     #[derive(Default)]
     struct DescribeTrailsInput {
         trail_name_list: Option<Vec<String>> = "trailNameList",
@@ -20,6 +87,125 @@ shape! {
 }
 
 operation!("cloudtrail", "DescribeTrails", DescribeTrailsInput, DescribeTrailsOutput);
+
+shape! {
+    struct GetEventSelectorsInput {
+        trail_name: String = "TrailName",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetEventSelectorsOutput {
+        trail_arn: Option<String> = "TrailARN",
+        event_selectors: Option<Vec<EventSelector>> = "EventSelectors",
+        advanced_event_selectors: Option<Vec<AdvancedEventSelector>> = "AdvancedEventSelectors",
+    }
+}
+
+operation!("cloudtrail", "GetEventSelectors", GetEventSelectorsInput, GetEventSelectorsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct GetInsightSelectorsInput {
+        trail_name: Option<String> = "TrailName",
+        event_data_store: Option<String> = "EventDataStore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetInsightSelectorsOutput {
+        trail_arn: Option<String> = "TrailARN",
+        insight_selectors: Option<Vec<InsightSelector>> = "InsightSelectors",
+        event_data_store_arn: Option<String> = "EventDataStoreArn",
+        insights_destination: Option<String> = "InsightsDestination",
+    }
+}
+
+operation!("cloudtrail", "GetInsightSelectors", GetInsightSelectorsInput, GetInsightSelectorsOutput);
+
+shape! {
+    struct GetTrailInput {
+        name: String = "Name",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetTrailOutput {
+        trail: Option<Trail> = "Trail",
+    }
+}
+
+operation!("cloudtrail", "GetTrail", GetTrailInput, GetTrailOutput);
+
+shape! {
+    struct GetTrailStatusInput {
+        name: String = "Name",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetTrailStatusOutput {
+        is_logging: Option<bool> = "IsLogging",
+        latest_delivery_error: Option<String> = "LatestDeliveryError",
+        latest_notification_error: Option<String> = "LatestNotificationError",
+        latest_delivery_time: Option<Timestamp> = "LatestDeliveryTime",
+        latest_notification_time: Option<Timestamp> = "LatestNotificationTime",
+        start_logging_time: Option<Timestamp> = "StartLoggingTime",
+        stop_logging_time: Option<Timestamp> = "StopLoggingTime",
+        latest_cloud_watch_logs_delivery_error: Option<String> = "LatestCloudWatchLogsDeliveryError",
+        latest_cloud_watch_logs_delivery_time: Option<Timestamp> = "LatestCloudWatchLogsDeliveryTime",
+        latest_digest_delivery_time: Option<Timestamp> = "LatestDigestDeliveryTime",
+        latest_digest_delivery_error: Option<String> = "LatestDigestDeliveryError",
+        latest_delivery_attempt_time: Option<String> = "LatestDeliveryAttemptTime",
+        latest_notification_attempt_time: Option<String> = "LatestNotificationAttemptTime",
+        latest_notification_attempt_succeeded: Option<String> = "LatestNotificationAttemptSucceeded",
+        latest_delivery_attempt_succeeded: Option<String> = "LatestDeliveryAttemptSucceeded",
+        time_logging_started: Option<String> = "TimeLoggingStarted",
+        time_logging_stopped: Option<String> = "TimeLoggingStopped",
+    }
+}
+
+operation!("cloudtrail", "GetTrailStatus", GetTrailStatusInput, GetTrailStatusOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListPublicKeysInput {
+        start_time: Option<Timestamp> = "StartTime",
+        end_time: Option<Timestamp> = "EndTime",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListPublicKeysOutput {
+        public_key_list: Option<Vec<PublicKey>> = "PublicKeyList",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListPublicKeys", ListPublicKeysInput, ListPublicKeysOutput);
+
+shape! {
+    struct ListTagsInput {
+        resource_id_list: Vec<String> = "ResourceIdList",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListTagsOutput {
+        resource_tag_list: Option<Vec<ResourceTag>> = "ResourceTagList",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListTags", ListTagsInput, ListTagsOutput);
 
 shape! {
     #[derive(Default)]
@@ -59,3 +245,101 @@ shape! {
 }
 
 operation!("cloudtrail", "LookupEvents", LookupEventsInput, LookupEventsOutput);
+
+shape! {
+    struct PutEventSelectorsInput {
+        trail_name: String = "TrailName",
+        event_selectors: Option<Vec<EventSelector>> = "EventSelectors",
+        advanced_event_selectors: Option<Vec<AdvancedEventSelector>> = "AdvancedEventSelectors",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutEventSelectorsOutput {
+        trail_arn: Option<String> = "TrailARN",
+        event_selectors: Option<Vec<EventSelector>> = "EventSelectors",
+        advanced_event_selectors: Option<Vec<AdvancedEventSelector>> = "AdvancedEventSelectors",
+    }
+}
+
+operation!("cloudtrail", "PutEventSelectors", PutEventSelectorsInput, PutEventSelectorsOutput);
+
+shape! {
+    struct RemoveTagsInput {
+        resource_id: String = "ResourceId",
+        tags_list: Vec<Tag> = "TagsList",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct RemoveTagsOutput {}
+}
+
+operation!("cloudtrail", "RemoveTags", RemoveTagsInput, RemoveTagsOutput);
+
+shape! {
+    struct StartLoggingInput {
+        name: String = "Name",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StartLoggingOutput {}
+}
+
+operation!("cloudtrail", "StartLogging", StartLoggingInput, StartLoggingOutput);
+
+shape! {
+    struct StopLoggingInput {
+        name: String = "Name",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StopLoggingOutput {}
+}
+
+operation!("cloudtrail", "StopLogging", StopLoggingInput, StopLoggingOutput);
+
+shape! {
+    struct UpdateTrailInput {
+        name: String = "Name",
+        s3_bucket_name: Option<String> = "S3BucketName",
+        s3_key_prefix: Option<String> = "S3KeyPrefix",
+        sns_topic_name: Option<String> = "SnsTopicName",
+        include_global_service_events: Option<bool> = "IncludeGlobalServiceEvents",
+        is_multi_region_trail: Option<bool> = "IsMultiRegionTrail",
+        enable_log_file_validation: Option<bool> = "EnableLogFileValidation",
+        cloud_watch_logs_log_group_arn: Option<String> = "CloudWatchLogsLogGroupArn",
+        cloud_watch_logs_role_arn: Option<String> = "CloudWatchLogsRoleArn",
+        kms_key_id: Option<String> = "KmsKeyId",
+        is_organization_trail: Option<bool> = "IsOrganizationTrail",
+        recursive_logging: Option<bool> = "RecursiveLogging",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateTrailOutput {
+        name: Option<String> = "Name",
+        s3_bucket_name: Option<String> = "S3BucketName",
+        s3_key_prefix: Option<String> = "S3KeyPrefix",
+        sns_topic_name: Option<String> = "SnsTopicName",
+        sns_topic_arn: Option<String> = "SnsTopicARN",
+        include_global_service_events: Option<bool> = "IncludeGlobalServiceEvents",
+        is_multi_region_trail: Option<bool> = "IsMultiRegionTrail",
+        trail_arn: Option<String> = "TrailARN",
+        log_file_validation_enabled: Option<bool> = "LogFileValidationEnabled",
+        cloud_watch_logs_log_group_arn: Option<String> = "CloudWatchLogsLogGroupArn",
+        cloud_watch_logs_role_arn: Option<String> = "CloudWatchLogsRoleArn",
+        kms_key_id: Option<String> = "KmsKeyId",
+        is_organization_trail: Option<bool> = "IsOrganizationTrail",
+        recursive_logging: Option<bool> = "RecursiveLogging",
+    }
+}
+
+operation!("cloudtrail", "UpdateTrail", UpdateTrailInput, UpdateTrailOutput);

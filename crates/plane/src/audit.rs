@@ -88,17 +88,18 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
             (None, None, call.audit.response_elements.clone().unwrap_or_else(|| elements(call.service, call.operation.output, output)))
         }
     };
-    let direct = call.via.last();
+    // Who stands between the principal and this call: the service that forwards it, or the service that calls for itself.
+    let direct = call.via.last().map(String::as_str).or(call.caller.as_ref().map(|caller| caller.service));
     let request = &call.request;
     Event {
         event_version: EVENT_VERSION.to_owned(),
-        user_identity: identity(&call.principal, direct.map(String::as_str)),
+        user_identity: identity(&call.principal, direct),
         event_time: iso8601_s(call.now.0),
         event_source: call.service.head.event_source.to_owned(),
         event_name: call.operation.name.to_owned(),
         aws_region: call.region.clone(),
-        source_ip_address: direct.cloned().unwrap_or_else(|| request.origin.source_ip().to_string()),
-        user_agent: direct.cloned().unwrap_or_else(|| cut(&request.user_agent)),
+        source_ip_address: direct.map_or_else(|| request.origin.source_ip().to_string(), str::to_owned),
+        user_agent: direct.map_or_else(|| cut(&request.user_agent), str::to_owned),
         error_code,
         error_message,
         request_parameters: limited(parameters),
@@ -133,7 +134,9 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
         PrincipalKind::FederatedUser { user_arn, user_name, user_id, .. } => {
             ("FederatedUser", None, Some(issuer("IAMUser", user_id, user_arn, &principal.account, user_name)))
         }
-        PrincipalKind::Service { .. } => ("AWSService", None, None),
+        PrincipalKind::Service { name } => {
+            return UserIdentity { identity_type: "AWSService".to_owned(), invoked_by: Some(name.clone()), ..UserIdentity::default() };
+        }
         PrincipalKind::Anonymous => {
             return UserIdentity {
                 identity_type: "Unknown".to_owned(),

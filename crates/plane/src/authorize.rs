@@ -321,7 +321,7 @@ pub fn policy_principal(principal: &Principal, access: &PrincipalAccess) -> poli
         PrincipalKind::User { .. } => Kind::User,
         PrincipalKind::AssumedRole { role_arn, .. } => Kind::RoleSession { role_arn: role_arn.clone() },
         PrincipalKind::FederatedUser { user_arn, .. } => Kind::FederatedUser { user_arn: user_arn.clone() },
-        PrincipalKind::Service { name } => Kind::Service { name: name.clone() },
+        PrincipalKind::Service { name } => return policy::Principal::unaccounted(Kind::Service { name: name.clone() }),
         PrincipalKind::Anonymous => return policy::Principal::anonymous(),
     };
     let mut made = policy::Principal::new(kind, principal.account.clone(), principal.arn.clone());

@@ -15,6 +15,7 @@ use crate::error::ApiError;
 use crate::origin::Origin;
 use crate::pipeline::Plane;
 use crate::principal::Principal;
+use crate::service_call::ServiceCaller;
 use crate::transaction::Transaction;
 
 /// Facts of the HTTP request that a call came by; forwarded calls share their parent's.
@@ -62,6 +63,8 @@ pub struct Call {
     pub request: Arc<RequestFacts>,
     /// Services that pass the call on for the caller, first to last (`s3.amazonaws.com`); empty for a direct call.
     pub via: Vec<String>,
+    /// Set when one of our services calls for itself.
+    pub(crate) caller: Option<Arc<ServiceCaller>>,
     pub tx: Transaction,
     pub audit: AuditNotes,
     /// What was decided, for the entry and for `explain`.
@@ -99,6 +102,7 @@ impl Call {
             now,
             request,
             via: Vec::new(),
+            caller: None,
             tx,
             audit: AuditNotes::default(),
             decision: None,
@@ -107,6 +111,13 @@ impl Call {
             kept: 0,
             memory: HashMap::new(),
         }
+    }
+
+    /// Forgets what a run did that met a conflict; the next one begins on the newest state.
+    pub(crate) fn begin_again(&mut self) {
+        self.tx = self.tx.renew();
+        self.pending.truncate(self.kept);
+        self.audit = AuditNotes::default();
     }
 
     /// The request body of an operation that streams; can be taken once.

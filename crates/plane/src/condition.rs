@@ -50,6 +50,8 @@ impl<'a> RequestContext<'a> {
                 .and_then(|session| session.mfa_authenticated_ms)
                 .map(|proved_ms| (call.now.0.saturating_sub(proved_ms) / 1000).to_string()),
             "sourceidentity" => session.and_then(|session| session.source_identity.clone()),
+            "sourcearn" => call.caller.as_ref().map(|caller| caller.source_arn.clone()),
+            "sourceaccount" => call.caller.as_ref().map(|caller| caller.source_account.clone()),
             "federatedprovider" => match &call.principal.kind {
                 PrincipalKind::FederatedUser { .. } => Some(call.principal.account.clone()),
                 _ => None,

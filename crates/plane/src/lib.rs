@@ -34,6 +34,7 @@ pub mod principal;
 pub mod record;
 pub mod region;
 pub mod service;
+pub mod service_call;
 pub mod session;
 pub mod tag;
 pub mod transaction;
@@ -47,6 +48,7 @@ pub use principal::{Credential, Directory, Principal, PrincipalAccess, Principal
 pub use record::{Key, Record, Scope};
 pub use region::{RegionState, Regions};
 pub use service::{Handler, HandlerFuture, Reply, Service, Target};
+pub use service_call::ServiceCaller;
 pub use transaction::Transaction;
 
 /// The one partition that we serve.

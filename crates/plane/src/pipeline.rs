@@ -323,9 +323,7 @@ impl Plane {
                 Err(Abort::Failed(error)) => return self.finish_failed(call, parameters, error, region).await,
                 Err(Abort::Conflict) => {
                     self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
-                    call.tx = call.tx.renew();
-                    call.pending.truncate(call.kept);
-                    call.audit = crate::call::AuditNotes::default();
+                    call.begin_again();
                     tokio::time::sleep(backoff(attempt, self.randomness.as_ref())).await;
                 }
             }
@@ -369,7 +367,7 @@ impl Plane {
         Ok(response(encoded, reply.body))
     }
 
-    async fn handle(self: &Arc<Self>, call: &mut Call, input: &Value) -> Result<Reply, ApiError> {
+    pub(crate) async fn handle(self: &Arc<Self>, call: &mut Call, input: &Value) -> Result<Reply, ApiError> {
         let Some(handler) = self.handlers.get(&(call.service.head.id, call.operation.name)) else {
             return Err(ApiError::not_implemented(call.service, call.operation));
         };
@@ -377,7 +375,7 @@ impl Plane {
     }
 
     /// Commits the call's writes with its events; a call without writes hands its events to the recorder.
-    async fn commit(&self, call: &mut Call, tx: Transaction) -> Result<(), Abort> {
+    pub(crate) async fn commit(&self, call: &mut Call, tx: Transaction) -> Result<(), Abort> {
         if tx.has_writes() {
             let sealer = self.sealer();
             let entries = call.pending.iter().map(|event| seal(&sealer, event)).collect::<Result<Vec<_>, _>>()?;
@@ -390,7 +388,7 @@ impl Plane {
     }
 
     /// Records events that are not part of a commit. When they cannot be recorded, the call is refused.
-    async fn record(&self, pending: Vec<PendingEvent>) -> Result<(), ApiError> {
+    pub(crate) async fn record(&self, pending: Vec<PendingEvent>) -> Result<(), ApiError> {
         let sealer = self.sealer();
         let mut touched = Vec::new();
         for event in &pending {
@@ -467,7 +465,7 @@ impl Plane {
         encode_error(refusal.protocol, Some(service), None, &error, request_id, head_only)
     }
 
-    fn parameters(&self, call: &Call, input: &Value) -> Json {
+    pub(crate) fn parameters(&self, call: &Call, input: &Value) -> Json {
         self.service(call.service.head.id)
             .and_then(|service| service.request_parameters(call, input))
             .unwrap_or_else(|| audit::elements(call.service, call.operation.input, input))
@@ -501,6 +499,7 @@ impl Plane {
             tx,
         );
         call.via.clone_from(&parent.via);
+        call.caller.clone_from(&parent.caller);
         call.via.push(parent.service.head.event_source.to_owned());
         let parameters = self.parameters(&call, &input);
         let result = match crate::authorize::authorize(&mut call, &input).await {

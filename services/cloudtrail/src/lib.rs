@@ -1,17 +1,52 @@
-//! CloudTrail: the trail that the plane keeps, as its API shows it.
+//! CloudTrail: the trail that the plane keeps, as its API shows it, and its delivery into customers' buckets.
 //!
-//! So far `LookupEvents`, and trail listings that truthfully say that no trail is configured; delivery, digests and Lake follow.
+//! `LookupEvents`; trails with selectors, delivery to S3 in AWS's layout as the principal `cloudtrail.amazonaws.com`, and signed digest files
+//! that the aws CLI validates. Lake, insights, channels and organization trails answer `NotImplemented` or a typed refusal.
 //!
 //! Beyond AWS: `LookupEvents` gives data events too. On AWS they are found only where a trail delivers them; here there is one record of
 //! everything, and hiding half of it would help nobody.
 //!
-//! Invariant: nothing here writes events.
+//! Invariants:
+//! 1. Nothing here writes events.
+//! 2. An event that a trail selects is delivered at least once: the log is read from where the last delivered file ended, and a file that
+//!    cannot be put stays due.
+//! 3. A log file is in exactly one digest, and every digest names the one before it, across restarts.
+//!
+//! ## Not as AWS does
+//! * Files are delivered about once a minute instead of five, and at once when the control API asks.
+//! * The chain of digests goes on after a stop and a start of logging; AWS begins a new one.
+//! * A trail's bucket may be in another region than the trail only when that region is configured here.
 
+pub mod delivery;
+mod destination;
+mod digest;
+mod error;
 mod lookup;
-mod trail_listing;
+mod path;
+mod selector;
+mod selector_operations;
+mod signing_key;
+mod tag;
+mod trail;
+mod trail_name;
+mod trail_operations;
+mod trail_status;
 
 use async_trait::async_trait;
-use plane::{Handler, Service, handler};
+use plane::page::PageError;
+use plane::{ApiError, Handler, Service, handler};
+
+pub use delivery::deliver;
+
+/// The principal that delivers.
+pub(crate) const SERVICE_PRINCIPAL: &str = "cloudtrail.amazonaws.com";
+
+pub(crate) fn of_page(error: PageError) -> ApiError {
+    match error {
+        PageError::Token(_) => error::TrailError::Token.into(),
+        PageError::Failed(error) => error,
+    }
+}
 
 /// The service.
 pub struct CloudTrail;
@@ -24,9 +59,23 @@ impl Service for CloudTrail {
 
     fn handlers(&self) -> &'static [Handler] {
         &[
-            handler!("DescribeTrails", trail_listing::describe_trails),
-            handler!("ListTrails", trail_listing::list_trails),
+            handler!("AddTags", tag::add_tags),
+            handler!("CreateTrail", trail_operations::create_trail),
+            handler!("DeleteTrail", trail_operations::delete_trail),
+            handler!("DescribeTrails", trail_operations::describe_trails),
+            handler!("GetEventSelectors", selector_operations::get_event_selectors),
+            handler!("GetInsightSelectors", selector_operations::get_insight_selectors),
+            handler!("GetTrail", trail_operations::get_trail),
+            handler!("GetTrailStatus", trail_status::get_trail_status),
+            handler!("ListPublicKeys", signing_key::list_public_keys),
+            handler!("ListTags", tag::list_tags),
+            handler!("ListTrails", trail_operations::list_trails),
             handler!("LookupEvents", lookup::lookup_events),
+            handler!("PutEventSelectors", selector_operations::put_event_selectors),
+            handler!("RemoveTags", tag::remove_tags),
+            handler!("StartLogging", trail_operations::start_logging),
+            handler!("StopLogging", trail_operations::stop_logging),
+            handler!("UpdateTrail", trail_operations::update_trail),
         ]
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! Source: CloudTrail API reference, `LookupEvents`.
 
+use ::trail::lookup::resource_name;
+use ::trail::{Entry, Filter, lookup};
 use api_cloudtrail::{Event, LookupAttribute, LookupEventsInput, LookupEventsOutput, Resource};
 use plane::{ApiError, Call, page};
-use trail::lookup::resource_name;
-use trail::{Entry, Filter, lookup};
 use wire::Timestamp;
 
 /// Events of one page, when the caller does not say.

@@ -18,6 +18,8 @@ pub trait Host: Send + Sync + 'static {
     fn advance_clock(&self, by_ms: i64) -> Option<i64>;
     /// Makes a further account with generated root keys.
     async fn create_account(&self, account_id: String) -> Result<AccountKeys, ApiError>;
+    /// Delivers what the log holds to every trail's bucket, with a digest where a trail has them.
+    async fn deliver_trails(&self) -> Result<(), ApiError>;
     /// Sets everything back to the state after the bootstrap, with the same root keys.
     async fn reset(&self) -> Result<(), ApiError>;
     /// Writes a consistent copy of all stores and the sealed keyring below `directory`, which must not exist. Gives the home store's revision.

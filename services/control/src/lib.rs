@@ -116,6 +116,7 @@ async fn create_backup(cx: &mut Call, input: Value) -> Result<Reply, ApiError> {
 
 async fn flush_trail(cx: &mut Call, _input: Value) -> Result<Reply, ApiError> {
     cx.plane.flush().await?;
+    host(cx)?.deliver_trails().await?;
     Ok(reply([]))
 }
 

@@ -71,29 +71,55 @@ fn attached(bucket: &Bucket, text: &str) -> ResourcePolicy {
 pub(crate) fn targets(call: &Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
     match call.operation.name {
         "CopyObject" | "UploadPartCopy" => copy_targets(input).map(Some),
+        "PutObject" | "CreateMultipartUpload" => Ok(Some(write_targets(input))),
         "DeleteObjects" => Ok(Some(Vec::new())),
         _ => Ok(None),
     }
 }
 
+fn text<'a>(input: &'a Value, name: &str) -> &'a str {
+    input.member(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// What the source of a copy needs, then what writing needs.
 fn copy_targets(input: &Value) -> Result<Vec<Target>, ApiError> {
-    let text = |name: &str| input.member(name).and_then(Value::as_str);
-    let source = CopySource::parse(text("CopySource").unwrap_or_default())?;
-    let target = |action: &str, bucket: &str, key: &str| Target {
-        action: format!("s3:{action}"),
-        resource_arn: format!("{ARN_PREFIX}{bucket}/{key}"),
-    };
-    let (bucket, key) = (text("Bucket").unwrap_or_default(), text("Key").unwrap_or_default());
-    let read = if source.version_id.is_some() { "GetObjectVersion" } else { "GetObject" };
-    let mut targets = vec![target(read, &source.bucket, &source.key), target("PutObject", bucket, key)];
-    let has = |name: &str| input.member(name).is_some_and(|value| *value != Value::Null);
-    if ["ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP"].into_iter().any(has) {
-        targets.push(target("PutObjectAcl", bucket, key));
-    }
-    if has("Tagging") {
-        targets.push(target("PutObjectTagging", bucket, key));
-    }
+    let source = CopySource::parse(text(input, "CopySource"))?;
+    let read = if source.version_id.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
+    let resource_arn = format!("{ARN_PREFIX}{}/{}", source.bucket, source.key);
+    let mut targets = vec![Target { action: read.to_owned(), resource_arn }];
+    targets.extend(write_targets(input));
     Ok(targets)
+}
+
+/// Members of a write that need an action of their own.
+const WRITE_ACTIONS: [(&str, &str); 9] = [
+    ("ACL", "s3:PutObjectAcl"),
+    ("GrantFullControl", "s3:PutObjectAcl"),
+    ("GrantRead", "s3:PutObjectAcl"),
+    ("GrantReadACP", "s3:PutObjectAcl"),
+    ("GrantWriteACP", "s3:PutObjectAcl"),
+    ("Tagging", "s3:PutObjectTagging"),
+    ("ObjectLockMode", "s3:PutObjectRetention"),
+    ("ObjectLockRetainUntilDate", "s3:PutObjectRetention"),
+    ("ObjectLockLegalHoldStatus", "s3:PutObjectLegalHold"),
+];
+
+/// What writing an object needs. To leave the owner of the bucket full control grants nothing to anybody else: the policies that AWS gives for
+/// log delivery and for uploads by other accounts allow `s3:PutObject` with that ACL and nothing more.
+///
+/// Source: S3 User Guide, "Required permissions for Amazon S3 API operations" and "Bucket policy examples".
+fn write_targets(input: &Value) -> Vec<Target> {
+    let resource_arn = format!("{ARN_PREFIX}{}/{}", text(input, "Bucket"), text(input, "Key"));
+    let target = |action: &str| Target { action: action.to_owned(), resource_arn: resource_arn.clone() };
+    let mut targets = vec![target("s3:PutObject")];
+    for (member, action) in WRITE_ACTIONS {
+        let given = input.member(member).is_some_and(|value| *value != Value::Null);
+        let harmless = member == "ACL" && text(input, member) == "bucket-owner-full-control";
+        if given && !harmless && !targets.iter().any(|target| target.action == action) {
+            targets.push(target(action));
+        }
+    }
+    targets
 }
 
 /// Input members whose value is a condition key as it stands.

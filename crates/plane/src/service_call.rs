@@ -1,0 +1,171 @@
+//! Calls that one of our services makes for itself: a trail delivers its files, a log is written into somebody's bucket.
+//!
+//! They go the way of every call: authorized against the resource's policies with the service as principal (`aws:SourceArn` and
+//! `aws:SourceAccount` name what it works for), recorded, committed. There is no identity that skips the decision.
+//!
+//! Source: IAM User Guide, "AWS services that work with IAM" and "The confused deputy problem".
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use facts::{Protocol, catalog};
+use http::HeaderMap;
+use policy::MapContext;
+use serde_json::Value as Json;
+use wire::{ApiInput, Value};
+
+use crate::audit::{self, Outcome};
+use crate::authenticate::Trailers;
+use crate::authorize;
+use crate::body;
+use crate::call::{Call, RequestFacts};
+use crate::error::ApiError;
+use crate::origin::Origin;
+use crate::pipeline::Plane;
+use crate::principal::{Principal, PrincipalKind};
+use crate::transaction::Abort;
+
+/// Runs before a conflict is the service's problem.
+const ATTEMPTS: u32 = 16;
+
+/// Which service calls, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceCaller {
+    /// `cloudtrail.amazonaws.com`.
+    pub service: &'static str,
+    /// The resource that the service works for, for example the trail.
+    pub source_arn: String,
+    /// The account that owns it.
+    pub source_account: String,
+}
+
+impl ServiceCaller {
+    fn principal(&self) -> Arc<Principal> {
+        Arc::new(Principal {
+            kind: PrincipalKind::Service { name: self.service.to_owned() },
+            account: self.source_account.clone(),
+            arn: String::new(),
+            principal_id: self.service.to_owned(),
+            access_key_id: None,
+            session: None,
+        })
+    }
+
+    fn request(&self, body: Option<&Bytes>) -> RequestFacts {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let mut headers = HeaderMap::new();
+        if let Some(body) = body {
+            headers.insert(http::header::CONTENT_LENGTH, body.len().into());
+        }
+        RequestFacts {
+            origin: Arc::new(Origin {
+                source: nowhere,
+                listener: nowhere,
+                // Nothing leaves the process, so nobody can listen: as safe as a TLS session.
+                tls: Some(crate::origin::TlsFacts { version: "TLSv1.3", cipher_suite: "in process".to_owned() }),
+                vpc_endpoint: None,
+            }),
+            method: "POST".to_owned(),
+            host: None,
+            headers,
+            user_agent: self.service.to_owned(),
+            authentication_type: "REST-HEADER",
+            signed_ms: None,
+            content_sha256: None,
+            trailers: Trailers::default(),
+        }
+    }
+}
+
+impl Plane {
+    /// Calls an operation as a service, in a transaction of its own.
+    pub async fn call_as_service<I: ApiInput>(
+        self: &Arc<Self>,
+        caller: &ServiceCaller,
+        region: &str,
+        input: I,
+        body: Option<Bytes>,
+    ) -> Result<I::Output, ApiError> {
+        let input = input.into_value();
+        let mut call = self.service_call(caller, region, I::SERVICE, I::OPERATION, body.as_ref())?;
+        let position = self.regions.position(region).unwrap_or_default();
+        let parameters = self.parameters(&call, &input);
+        for _ in 0..ATTEMPTS {
+            call.body = body.clone().map(body::full);
+            match self.attempt_as_service(&mut call, &input, &parameters, position).await {
+                Ok(output) => return crate::service::typed(output),
+                Err(Abort::Conflict) => call.begin_again(),
+                Err(Abort::Failed(error)) => {
+                    let events = audit::events(&call, position, parameters, &Outcome::Failed(&error))?;
+                    call.pending.extend(events);
+                    self.record(std::mem::take(&mut call.pending)).await?;
+                    return Err(error);
+                }
+            }
+        }
+        Err(ApiError::new("ThrottlingException", "Rate exceeded"))
+    }
+
+    /// Whether a service may do something: asked when a setting that needs it is made, so that the caller learns of it at once. It is part of
+    /// the caller's call and leaves no event of its own.
+    pub async fn is_service_allowed(
+        self: &Arc<Self>,
+        caller: &ServiceCaller,
+        region: &str,
+        operation: (&str, &str),
+        target: (&str, &str),
+        keys: &MapContext,
+    ) -> Result<bool, ApiError> {
+        let (action, arn) = target;
+        let mut call = self.service_call(caller, region, operation.0, operation.1, None)?;
+        let access = authorize::resource_access(&mut call, action, arn).await?;
+        authorize::allowed_under(&mut call, action, arn, &access, keys).await
+    }
+
+    fn service_call(
+        self: &Arc<Self>,
+        caller: &ServiceCaller,
+        region: &str,
+        service: &str,
+        operation: &str,
+        body: Option<&Bytes>,
+    ) -> Result<Call, ApiError> {
+        let unknown = || ApiError::internal(&format!("the operation `{service}:{operation}` is not known"));
+        let service = catalog().service(service).ok_or_else(unknown)?;
+        let operation = service.operation(operation).ok_or_else(unknown)?;
+        let position = self.regions.position(region).ok_or_else(unknown)?;
+        let protocol = service.head.protocols.first().copied().unwrap_or(Protocol::Json11);
+        let mut call = Call::new(
+            Arc::clone(self),
+            service,
+            operation,
+            protocol,
+            self.random_uuid()?,
+            caller.principal(),
+            region.to_owned(),
+            self.now(),
+            Arc::new(caller.request(body)),
+            self.transaction(position),
+        );
+        call.caller = Some(Arc::new(caller.clone()));
+        Ok(call)
+    }
+
+    async fn attempt_as_service(
+        self: &Arc<Self>,
+        call: &mut Call,
+        input: &Value,
+        parameters: &Json,
+        position: usize,
+    ) -> Result<Value, Abort> {
+        authorize::authorize(call, input).await?;
+        let reply = self.handle(call, input).await?;
+        let events = audit::events(call, position, parameters.clone(), &Outcome::Done(&reply.value))?;
+        call.pending.extend(events);
+        let fresh = call.tx.renew();
+        let tx = std::mem::replace(&mut call.tx, fresh);
+        self.commit(call, tx).await?;
+        Ok(reply.value)
+    }
+}

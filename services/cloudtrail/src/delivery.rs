@@ -1,0 +1,391 @@
+//! Delivery: events of the log become files in the trail's bucket.
+//!
+//! A file's extent and name are committed before it is put, and what was put is committed after: a crash between the two puts the same
+//! bytes under the same name again. What the bucket refuses stays in the log and is tried again, later and later; nothing is lost meanwhile.
+//!
+//! Source: CloudTrail User Guide, "CloudTrail log file examples" (names and folders) and "Finding your CloudTrail log files".
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::sync::Arc;
+
+use ::trail::{Entry, Event};
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use plane::transaction::{Abort, SCAN_LIMIT};
+use plane::{ApiError, Key, Plane, Record, Scope, Transaction};
+use serde::{Deserialize, Serialize};
+use store::{Revision, Table};
+use wire::{FromValue as _, Struct, Value};
+
+use crate::digest::DigestChain;
+use crate::path;
+use crate::trail::{self, Trail};
+
+/// Log rows read at a time.
+const ROWS: u32 = 256;
+/// A file ends when its events are this large, or this many.
+const FILE_BYTES: usize = 4 * 1024 * 1024;
+const FILE_EVENTS: usize = 10_000;
+/// The place in the log is written down after so many rows without an event for the trail.
+const IDLE_ROWS: u64 = 1_000;
+/// Wait after the first failure; doubled with each further one, up to the longest wait.
+const RETRY_MS: i64 = 30_000;
+const RETRY_MAX_MS: i64 = 3_600_000;
+/// Files of one trail in one round; the rest waits for the next.
+const ROUND_FILES: usize = 64;
+
+/// How far a trail's delivery in one region has come.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Delivery {
+    /// Everything in the log up to here is delivered, or not the trail's.
+    pub cursor: u64,
+    #[serde(default)]
+    pub in_flight: Option<InFlight>,
+    #[serde(default)]
+    pub attempt_ms: Option<i64>,
+    #[serde(default)]
+    pub delivered_ms: Option<i64>,
+    /// Error code of the last attempt, when it failed.
+    #[serde(default)]
+    pub error: Option<String>,
+    #[serde(default)]
+    pub failures: u32,
+    /// Not tried again before.
+    #[serde(default)]
+    pub retry_ms: i64,
+    #[serde(default)]
+    pub digests: DigestChain,
+}
+
+/// A file that is being put.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct InFlight {
+    /// Last log row that belongs to it.
+    pub to: u64,
+    pub key: String,
+}
+
+impl Record for Delivery {
+    const TABLE: Table = Table("cloudtrail-delivery");
+    const SCOPE: Scope = Scope::Region;
+}
+
+impl Delivery {
+    pub(crate) fn key(region: &str, trail_id: &str) -> Key {
+        Key::new("", region).last(trail_id)
+    }
+
+    fn failed(&mut self, now_ms: i64, error: &ApiError) {
+        self.attempt_ms = Some(now_ms);
+        self.error = Some(error.code.to_string());
+        let wait = RETRY_MS.saturating_mul(1_i64.checked_shl(self.failures.min(16)).unwrap_or(1)).min(RETRY_MAX_MS);
+        self.retry_ms = now_ms.saturating_add(wait);
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    fn succeeded(&mut self, now_ms: i64) {
+        self.attempt_ms = Some(now_ms);
+        self.delivered_ms = Some(now_ms);
+        self.error = None;
+        self.failures = 0;
+        self.retry_ms = 0;
+    }
+}
+
+/// One trail in one region, while it is being delivered.
+pub(crate) struct Course<'a> {
+    pub plane: &'a Arc<Plane>,
+    pub position: usize,
+    pub region: &'a str,
+    pub trail: &'a Trail,
+    /// Asked for by the operator: waits are cut short and a digest is written now.
+    pub now_please: bool,
+}
+
+/// Delivers what is due in a region. `now_please`: also what would wait for its hour or for another try.
+pub async fn deliver(plane: &Arc<Plane>, position: usize, now_please: bool) -> Result<(), ApiError> {
+    plane.regions.at(position)?.recorder.flush().await.map_err(|error| ApiError::unrecordable(&error))?;
+    let region = plane.regions.at(position)?.name.clone();
+    let mut tx = plane.transaction(position);
+    let trails = trail::all(&mut tx).await?;
+    forget_deleted(plane, position, &region, &trails).await?;
+    for trail in trails.iter().filter(|trail| trail.covers(&region) && !trail.periods.is_empty()) {
+        let course = Course { plane, position, region: &region, trail, now_please };
+        if let Err(error) = course.run().await {
+            // One trail's trouble is not another's.
+            tracing::warn!(%error, trail = trail.arn(), "a trail's delivery will be tried again");
+        }
+    }
+    Ok(())
+}
+
+/// Takes away what was kept for trails that are gone.
+async fn forget_deleted(plane: &Arc<Plane>, position: usize, region: &str, trails: &[Trail]) -> Result<(), ApiError> {
+    let living: BTreeSet<&[u8]> = trails.iter().map(|trail| trail.id.as_bytes()).collect();
+    let mut tx = plane.transaction(position);
+    let kept = tx.scan::<Delivery>(&Key::new("", region), None, SCAN_LIMIT).await?;
+    for (id, _) in kept.iter().filter(|(id, _)| !living.contains(id.as_ref())) {
+        tx.delete::<Delivery>(&Key::new("", region).last(id));
+    }
+    settle(tx).await.map(|_| ())
+}
+
+/// Commits what no call asked for. `false`: somebody else was faster.
+pub(crate) async fn settle(tx: Transaction) -> Result<bool, ApiError> {
+    if !tx.has_writes() {
+        return Ok(true);
+    }
+    match tx.commit(Vec::new()).await {
+        Ok(()) => Ok(true),
+        Err(Abort::Conflict) => Ok(false),
+        Err(Abort::Failed(error)) => Err(error),
+    }
+}
+
+impl Course<'_> {
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.plane.clock.now_ms()
+    }
+
+    fn key(&self) -> Key {
+        Delivery::key(self.region, &self.trail.id)
+    }
+
+    /// The state as it is now, in a transaction that writes it.
+    pub(crate) async fn open(&self) -> Result<(Transaction, Delivery), ApiError> {
+        let mut tx = self.plane.transaction(self.position);
+        let found = tx.get::<Delivery>(&self.key()).await?;
+        let delivery = match found {
+            Some(delivery) => delivery,
+            None => Delivery { cursor: self.first_row().await?, ..Delivery::default() },
+        };
+        Ok((tx, delivery))
+    }
+
+    pub(crate) async fn close(&self, mut tx: Transaction, delivery: &Delivery) -> Result<bool, ApiError> {
+        tx.put(&self.key(), delivery)?;
+        settle(tx).await
+    }
+
+    /// The last log row before logging was first on.
+    async fn first_row(&self) -> Result<u64, ApiError> {
+        let start_ms = self.trail.periods.first().map_or(i64::MAX, |period| period.start_ms);
+        let store = Arc::clone(&self.plane.regions.at(self.position)?.store);
+        let mut before = None;
+        loop {
+            let rows = store.log_before(before, ROWS).await?;
+            let Some(last) = rows.last() else { return Ok(0) };
+            before = Some(last.revision);
+            for row in &rows {
+                let older = row.entries.first().is_some_and(|entry| Entry::header(entry).is_ok_and(|header| header.time_ms < start_ms));
+                if older {
+                    return Ok(row.revision.0);
+                }
+            }
+        }
+    }
+
+    async fn run(&self) -> Result<(), ApiError> {
+        for _ in 0..ROUND_FILES {
+            if !self.deliver_file().await? {
+                break;
+            }
+        }
+        if self.trail.log_file_validation { self.deliver_digests().await } else { Ok(()) }
+    }
+
+    /// Delivers the next file. `false`: there is none, or it must wait.
+    async fn deliver_file(&self) -> Result<bool, ApiError> {
+        let (tx, mut delivery) = self.open().await?;
+        if delivery.retry_ms > self.now_ms() && !self.now_please {
+            return Ok(false);
+        }
+        let content = self.collect(delivery.cursor, delivery.in_flight.as_ref().map(|file| file.to)).await?;
+        if content.is_empty() && delivery.in_flight.is_none() {
+            if content.to.saturating_sub(delivery.cursor) >= IDLE_ROWS {
+                delivery.cursor = content.to;
+                self.close(tx, &delivery).await?;
+            }
+            return Ok(false);
+        }
+        let in_flight = if let Some(in_flight) = delivery.in_flight.clone() {
+            in_flight
+        } else {
+            let in_flight = InFlight { to: content.to, key: path::log_file(self.plane, self.trail, self.region, self.now_ms())? };
+            delivery.in_flight = Some(in_flight.clone());
+            if !self.close(tx, &delivery).await? {
+                return Ok(true);
+            }
+            in_flight
+        };
+        let plain = content.json();
+        let result = self.put(&in_flight.key, gzip(&plain)?, BTreeMap::new()).await;
+        let (tx, mut delivery) = self.open().await?;
+        if delivery.in_flight.as_ref().is_none_or(|current| current.key != in_flight.key) {
+            // Another node has finished it.
+            return Ok(true);
+        }
+        let delivered = match result {
+            Ok(()) => {
+                delivery.succeeded(self.now_ms());
+                delivery.cursor = in_flight.to;
+                delivery.in_flight = None;
+                if self.trail.log_file_validation {
+                    delivery.digests.add(content.delivered(self.trail, in_flight.key, &plain));
+                }
+                true
+            }
+            Err(error) => {
+                delivery.failed(self.now_ms(), &error);
+                false
+            }
+        };
+        self.close(tx, &delivery).await?;
+        Ok(delivered)
+    }
+
+    /// Events for the trail in the log rows after `after`: up to `to`, or as many as a file holds.
+    async fn collect(&self, after: u64, to: Option<u64>) -> Result<Content, ApiError> {
+        let store = Arc::clone(&self.plane.regions.at(self.position)?.store);
+        let end = to.unwrap_or_else(|| store.head().borrow().0);
+        let sealer = self.plane.sealer();
+        let mut content = Content { to: after, ..Content::default() };
+        while content.to < end {
+            let rows = store.log_after(Revision(content.to), ROWS).await?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in rows {
+                let full = to.is_none() && (content.bytes >= FILE_BYTES || content.events.len() >= FILE_EVENTS);
+                if row.revision.0 > end || full {
+                    return Ok(content);
+                }
+                for bytes in &row.entries {
+                    let header = Entry::header(bytes).map_err(|error| ApiError::internal(&error))?;
+                    if header.account != self.trail.account || !self.trail.logged_at(header.time_ms) {
+                        continue;
+                    }
+                    let entry = Entry::open(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
+                    if self.is_for_trail(&entry.record) {
+                        content.add(&entry.record, header.time_ms)?;
+                    }
+                }
+                content.to = row.revision.0;
+            }
+        }
+        Ok(content)
+    }
+
+    fn is_for_trail(&self, event: &Event) -> bool {
+        let global = || facts::catalog().heads().iter().any(|head| head.global && head.event_source == event.event_source);
+        self.trail.selectors.select(event) && (self.trail.global_service_events || !global())
+    }
+
+    /// Puts an object into the trail's bucket, as CloudTrail.
+    pub(crate) async fn put(&self, key: &str, body: Bytes, metadata: BTreeMap<String, String>) -> Result<(), ApiError> {
+        let mut input = Struct::new();
+        let mut set = |name: &'static str, value: &str| input.set(name, Value::Str(value.to_owned()));
+        set("Bucket", &self.trail.bucket);
+        set("Key", key);
+        set("ACL", "bucket-owner-full-control");
+        set("ContentType", "application/json");
+        set("ContentEncoding", "gzip");
+        if let Some(arn) = &self.trail.kms_key_arn {
+            let context = serde_json::json!({ "aws:cloudtrail:arn": self.trail.arn() }).to_string();
+            set("ServerSideEncryption", "aws:kms");
+            set("SSEKMSKeyId", arn);
+            set("SSEKMSEncryptionContext", &base64::Engine::encode(&base64::engine::general_purpose::STANDARD, context));
+        }
+        if !metadata.is_empty() {
+            input.set("Metadata", Value::Map(metadata.into_iter().map(|(name, value)| (name, Value::Str(value))).collect()));
+        }
+        let input = api_s3::PutObjectInput::from_value(Value::Struct(input)).map_err(|error| ApiError::internal(&error))?;
+        let caller = crate::destination::caller(&self.trail.arn(), &self.trail.account);
+        self.plane.call_as_service(&caller, &self.trail.bucket_region, input, Some(body)).await.map(|_| ())
+    }
+}
+
+/// What goes into one file.
+#[derive(Default)]
+struct Content {
+    /// Last log row looked at.
+    to: u64,
+    events: Vec<String>,
+    bytes: usize,
+    oldest_ms: Option<i64>,
+    newest_ms: Option<i64>,
+}
+
+impl Content {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    fn add(&mut self, event: &Event, time_ms: i64) -> Result<(), ApiError> {
+        let json = serde_json::to_string(event)?;
+        self.bytes += json.len();
+        self.events.push(json);
+        self.oldest_ms = Some(self.oldest_ms.map_or(time_ms, |oldest| oldest.min(time_ms)));
+        self.newest_ms = Some(self.newest_ms.map_or(time_ms, |newest| newest.max(time_ms)));
+        Ok(())
+    }
+
+    fn json(&self) -> Vec<u8> {
+        format!("{{\"Records\":[{}]}}", self.events.join(",")).into_bytes()
+    }
+
+    fn delivered(&self, trail: &Trail, key: String, plain: &[u8]) -> DeliveredFile {
+        DeliveredFile {
+            bucket: trail.bucket.clone(),
+            key,
+            hash: sha256_hex(plain),
+            oldest_ms: self.oldest_ms.unwrap_or_default(),
+            newest_ms: self.newest_ms.unwrap_or_default(),
+        }
+    }
+}
+
+/// A file that waits for the digest that vouches for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeliveredFile {
+    pub bucket: String,
+    pub key: String,
+    /// SHA-256 of the uncompressed content, hexadecimal.
+    pub hash: String,
+    pub oldest_ms: i64,
+    pub newest_ms: i64,
+}
+
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(digest(&SHA256, bytes))
+}
+
+pub(crate) fn gzip(plain: &[u8]) -> Result<Bytes, ApiError> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::default());
+    encoder.write_all(plain).and_then(|()| encoder.finish()).map(Bytes::from).map_err(|error| ApiError::internal(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_end() {
+        let mut delivery = Delivery::default();
+        let error = ApiError::new("AccessDenied", "no");
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            delivery.failed(1_000, &error);
+            waits.push(delivery.retry_ms - 1_000);
+        }
+        assert_eq!(waits.first(), Some(&RETRY_MS));
+        assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]));
+        assert_eq!(waits.last(), Some(&RETRY_MAX_MS));
+        assert_eq!(delivery.error.as_deref(), Some("AccessDenied"));
+        delivery.succeeded(5_000);
+        assert_eq!((delivery.error, delivery.failures, delivery.retry_ms), (None, 0, 0));
+    }
+}

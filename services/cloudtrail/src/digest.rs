@@ -1,0 +1,159 @@
+//! Digest files: each vouches for the log files of one hour, and for the digest before it, under an RSA signature.
+//!
+//! Source: CloudTrail User Guide, "CloudTrail digest file structure".
+
+use std::collections::BTreeMap;
+
+use plane::ApiError;
+use plane::clock::iso8601_s;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use crate::delivery::{Course, DeliveredFile, gzip, sha256_hex};
+use crate::{path, signing_key};
+
+/// Between two digests.
+const PERIOD_MS: i64 = 3_600_000;
+/// Digests in one round, when the server was down for a while.
+const ROUND_DIGESTS: usize = 200;
+const SECOND_MS: i64 = 1000;
+
+/// What the next digest will say.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct DigestChain {
+    /// Beginning of the hour that the next digest covers; `None`: the chain rests since logging was stopped.
+    #[serde(default)]
+    pub start_ms: Option<i64>,
+    #[serde(default)]
+    pub files: Vec<DeliveredFile>,
+    #[serde(default)]
+    pub previous: Option<PreviousDigest>,
+    #[serde(default)]
+    pub delivered_ms: Option<i64>,
+    #[serde(default)]
+    pub error: Option<String>,
+    /// The stop of logging that the last digest was the final one of.
+    #[serde(default)]
+    pub ended_ms: Option<i64>,
+}
+
+/// The digest that the next one names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PreviousDigest {
+    pub bucket: String,
+    pub key: String,
+    pub hash: String,
+    pub signature: String,
+}
+
+impl DigestChain {
+    pub(crate) fn add(&mut self, file: DeliveredFile) {
+        self.files.push(file);
+    }
+}
+
+impl Course<'_> {
+    /// Writes the digests that are due: one for each full hour, one when logging was stopped, one when the operator asks.
+    pub(crate) async fn deliver_digests(&self) -> Result<(), ApiError> {
+        for _ in 0..ROUND_DIGESTS {
+            if !self.deliver_digest().await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Until when the next digest reaches. `None`: it is not due.
+    fn due(&self, start_ms: i64, ended_ms: Option<i64>, retrying: bool) -> Option<i64> {
+        let now_ms = self.now_ms();
+        let hour_ms = start_ms.saturating_add(PERIOD_MS);
+        if retrying {
+            // Files wait in the log: a digest of this hour would leave them out.
+            return None;
+        }
+        let stop_ms = self.trail.periods.last().and_then(|period| period.stop_ms).filter(|stop_ms| ended_ms != Some(*stop_ms));
+        if now_ms >= hour_ms && stop_ms.is_none_or(|stop_ms| hour_ms <= stop_ms) {
+            return Some(hour_ms);
+        }
+        // A stop in this very second still needs an end behind the start.
+        let least_ms = start_ms.saturating_add(SECOND_MS);
+        if let Some(stop_ms) = stop_ms {
+            return Some(stop_ms.max(least_ms));
+        }
+        (self.now_please && now_ms >= least_ms).then_some(now_ms)
+    }
+
+    /// Writes the next digest. `false`: none is due.
+    async fn deliver_digest(&self) -> Result<bool, ApiError> {
+        let (mut tx, mut delivery) = self.open().await?;
+        let chain = &mut delivery.digests;
+        let period = self.trail.periods.last().copied();
+        let rests = period.is_none_or(|period| period.stop_ms.is_some() && period.stop_ms == chain.ended_ms);
+        if rests && chain.files.is_empty() {
+            return Ok(false);
+        }
+        let start_ms = chain.start_ms.or_else(|| period.map(|period| period.start_ms)).unwrap_or_default() / SECOND_MS * SECOND_MS;
+        let Some(end_ms) = self.due(start_ms, chain.ended_ms, delivery.error.is_some()).map(|end_ms| end_ms / SECOND_MS * SECOND_MS) else {
+            return Ok(false);
+        };
+        let signing = signing_key::current(&mut tx, self.region, self.now_ms()).await?;
+        let key = path::digest(self.trail, self.region, end_ms)?;
+        let text = self.digest_json(&delivery.digests, &signing.fingerprint, &key, (start_ms, end_ms)).to_string();
+        let hash = sha256_hex(text.as_bytes());
+        let previous = delivery.digests.previous.as_ref().map_or("null", |previous| previous.signature.as_str());
+        let signature = signing.sign(&format!("{}\n{}/{key}\n{hash}\n{previous}", iso8601_s(end_ms), self.trail.bucket))?;
+        let metadata =
+            BTreeMap::from([("signature".to_owned(), signature.clone()), ("signature-algorithm".to_owned(), "SHA256withRSA".to_owned())]);
+        // Put before the commit: a crash between writes the same digest again, with the same name and content.
+        let result = self.put(&key, gzip(text.as_bytes())?, metadata).await;
+        let chain = &mut delivery.digests;
+        let delivered = match result {
+            Ok(()) => {
+                let stopped_ms = period.and_then(|period| period.stop_ms).filter(|stop_ms| end_ms >= stop_ms / SECOND_MS * SECOND_MS);
+                chain.files.clear();
+                chain.previous = Some(PreviousDigest { bucket: self.trail.bucket.clone(), key, hash, signature });
+                chain.delivered_ms = Some(self.now_ms());
+                chain.error = None;
+                chain.start_ms = if stopped_ms.is_some() { None } else { Some(end_ms) };
+                chain.ended_ms = stopped_ms.or(chain.ended_ms);
+                true
+            }
+            Err(error) => {
+                chain.error = Some(error.code.to_string());
+                false
+            }
+        };
+        Ok(self.close(tx, &delivery).await? && delivered)
+    }
+
+    fn digest_json(&self, chain: &DigestChain, fingerprint: &str, key: &str, (start_ms, end_ms): (i64, i64)) -> Json {
+        let previous = chain.previous.as_ref();
+        let files = chain.files.iter().map(|file| {
+            json!({
+                "s3Bucket": file.bucket,
+                "s3Object": file.key,
+                "hashValue": file.hash,
+                "hashAlgorithm": "SHA-256",
+                "newestEventTime": iso8601_s(file.newest_ms),
+                "oldestEventTime": iso8601_s(file.oldest_ms),
+            })
+        });
+        json!({
+            "awsAccountId": self.trail.account,
+            "digestStartTime": iso8601_s(start_ms),
+            "digestEndTime": iso8601_s(end_ms),
+            "digestS3Bucket": self.trail.bucket,
+            "digestS3Object": key,
+            "digestPublicKeyFingerprint": fingerprint,
+            "digestSignatureAlgorithm": "SHA256withRSA",
+            "newestEventTime": chain.files.iter().map(|file| file.newest_ms).max().map(iso8601_s),
+            "oldestEventTime": chain.files.iter().map(|file| file.oldest_ms).min().map(iso8601_s),
+            "previousDigestS3Bucket": previous.map(|previous| &previous.bucket),
+            "previousDigestS3Object": previous.map(|previous| &previous.key),
+            "previousDigestHashValue": previous.map(|previous| &previous.hash),
+            "previousDigestHashAlgorithm": previous.map(|_| "SHA-256"),
+            "previousDigestSignature": previous.map(|previous| &previous.signature),
+            "logFiles": files.collect::<Vec<_>>(),
+        })
+    }
+}

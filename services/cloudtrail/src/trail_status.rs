@@ -1,0 +1,36 @@
+//! `GetTrailStatus`: what delivery in this region has come to.
+
+use api_cloudtrail::{GetTrailStatusInput, GetTrailStatusOutput};
+use plane::clock::iso8601_s;
+use plane::{ApiError, Call};
+use wire::Timestamp;
+
+use crate::delivery::Delivery;
+use crate::trail;
+
+pub(crate) async fn get_trail_status(cx: &mut Call, input: GetTrailStatusInput) -> Result<GetTrailStatusOutput, ApiError> {
+    let trail = trail::find(cx, &input.name).await?;
+    let region = cx.region.clone();
+    let delivery = cx.tx.get::<Delivery>(&Delivery::key(&region, &trail.id)).await?.unwrap_or_default();
+    let last = trail.periods.last();
+    let started_ms = last.map(|period| period.start_ms);
+    // The latest stop, also of an earlier period.
+    let stopped_ms = trail.periods.iter().rev().find_map(|period| period.stop_ms);
+    let text = |time_ms: Option<i64>| time_ms.map(iso8601_s).unwrap_or_default();
+    Ok(GetTrailStatusOutput {
+        is_logging: Some(trail.is_logging()),
+        latest_delivery_error: delivery.error.clone(),
+        latest_delivery_time: delivery.delivered_ms.map(Timestamp),
+        start_logging_time: started_ms.map(Timestamp),
+        stop_logging_time: stopped_ms.map(Timestamp),
+        latest_digest_delivery_time: delivery.digests.delivered_ms.map(Timestamp),
+        latest_digest_delivery_error: delivery.digests.error.clone(),
+        latest_delivery_attempt_time: Some(text(delivery.attempt_ms)),
+        latest_delivery_attempt_succeeded: Some(text(delivery.delivered_ms)),
+        latest_notification_attempt_time: Some(String::new()),
+        latest_notification_attempt_succeeded: Some(String::new()),
+        time_logging_started: Some(text(started_ms)),
+        time_logging_stopped: Some(text(stopped_ms)),
+        ..GetTrailStatusOutput::default()
+    })
+}

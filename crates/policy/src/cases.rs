@@ -54,10 +54,10 @@ struct CasePrincipal {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct CasePolicies {
-    #[serde(default, deserialize_with = "null_is_default")]
-    identity: Vec<Value>,
+    #[serde(default)]
+    identity: OneOrMany,
     boundary: Option<Value>,
-    session: Option<Vec<Value>>,
+    session: Option<OneOrMany>,
     vpc_endpoint: Option<Value>,
 }
 
@@ -100,9 +100,23 @@ struct CaseOrganization {
 struct CaseAccount {
     #[serde(default, deserialize_with = "null_is_default")]
     path: String,
-    scps: Option<Vec<Vec<Value>>>,
+    scps: Option<Vec<OneOrMany>>,
     #[serde(default, deserialize_with = "null_is_default")]
-    rcps: Vec<Vec<Value>>,
+    rcps: Vec<OneOrMany>,
+}
+
+/// A list of policies; one policy stands for a list of one, null for an empty one.
+#[derive(Debug, Clone, Default)]
+struct OneOrMany(Vec<Value>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match Value::deserialize(deserializer)? {
+            Value::Null => Vec::new(),
+            Value::Array(list) => list,
+            one => vec![one],
+        }))
+    }
 }
 
 /// A member that is null counts as a member that is missing.
@@ -337,11 +351,11 @@ fn attach(id: String, document: &Value, kind: PolicyKind) -> Attached {
     Attached::new(id, PolicySource::None, Arc::new(Policy::parse_stored(&text, kind)))
 }
 
-fn attach_all(name: &str, documents: &[Value], kind: PolicyKind) -> Vec<Attached> {
-    documents.iter().enumerate().map(|(at, document)| attach(format!("{name}[{at}]"), document, kind)).collect()
+fn attach_all(name: &str, documents: &OneOrMany, kind: PolicyKind) -> Vec<Attached> {
+    documents.0.iter().enumerate().map(|(at, document)| attach(format!("{name}[{at}]"), document, kind)).collect()
 }
 
-fn attach_levels(name: &str, levels: &[Vec<Value>], kind: PolicyKind) -> Vec<Vec<Attached>> {
+fn attach_levels(name: &str, levels: &[OneOrMany], kind: PolicyKind) -> Vec<Vec<Attached>> {
     levels.iter().enumerate().map(|(level, documents)| attach_all(&format!("{name}[{level}]"), documents, kind)).collect()
 }
 

@@ -251,7 +251,8 @@ impl Condition {
             let null = actual.is_none_or(Values::is_null);
             return self.expected.contains(&Expected::Bool(null));
         }
-        let Some(actual) = actual else {
+        // A multi-valued key without members is a key that the request does not have.
+        let Some(actual) = actual.filter(|values| !values.is_empty()) else {
             return match (operator.if_exists, operator.set) {
                 (true, _) | (_, Some(SetOperator::ForAllValues)) => true,
                 (_, Some(SetOperator::ForAnyValue)) => false,

@@ -7,11 +7,12 @@ use std::fmt;
 
 use crate::condition::Condition;
 use crate::context::Context;
-use crate::decision::{Decision, Scope, decide};
+use crate::decision::{Decision, decide};
 use crate::json::Span;
 use crate::policy_set::{Attached, PolicySet, PolicySource, PolicyType};
 use crate::principal::{GrantClass, Principal};
 use crate::request::{Check, Key, Organization, Request};
+use crate::scope::Scope;
 use crate::statement::{Effect, Statement};
 
 /// A decision with its reasons.

@@ -241,6 +241,11 @@ impl Condition {
         !self.written.is_empty() && self.written.iter().all(|value| fixed(value))
     }
 
+    /// Whether one of the policy's values is met by a value of the request, the operator's negation aside.
+    pub(crate) fn lists(&self, value: &str, request: &Request<'_>) -> bool {
+        self.expected.iter().any(|expected| expected.matches(self.operator.family, value, request))
+    }
+
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
         self.matches_values(request.values(&self.key).as_ref(), request)
     }
@@ -259,7 +264,7 @@ impl Condition {
                 (_, None) => operator.negated,
             };
         };
-        let one = |value: &str| self.expected.iter().any(|expected| expected.matches(operator.family, value, request));
+        let one = |value: &str| self.lists(value, request);
         match operator.set {
             Some(SetOperator::ForAllValues) => actual.is_null() || actual.iter().all(|value| one(value) != operator.negated),
             Some(SetOperator::ForAnyValue) => actual.iter().any(|value| one(value) != operator.negated),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use crate::change::{Change, NoChange, smallest_change};
 use crate::context::MapContext;
 use crate::decision::{Decision, decide};
 use crate::explain::{Explanation, explain};
@@ -54,10 +55,10 @@ struct CasePrincipal {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct CasePolicies {
-    #[serde(default, deserialize_with = "null_is_default")]
-    identity: Vec<Value>,
+    #[serde(default)]
+    identity: OneOrMany,
     boundary: Option<Value>,
-    session: Option<Vec<Value>>,
+    session: Option<OneOrMany>,
     vpc_endpoint: Option<Value>,
 }
 
@@ -100,9 +101,23 @@ struct CaseOrganization {
 struct CaseAccount {
     #[serde(default, deserialize_with = "null_is_default")]
     path: String,
-    scps: Option<Vec<Vec<Value>>>,
+    scps: Option<Vec<OneOrMany>>,
     #[serde(default, deserialize_with = "null_is_default")]
-    rcps: Vec<Vec<Value>>,
+    rcps: Vec<OneOrMany>,
+}
+
+/// A list of policies; one policy stands for a list of one, null for an empty one.
+#[derive(Debug, Clone, Default)]
+struct OneOrMany(Vec<Value>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match Value::deserialize(deserializer)? {
+            Value::Null => Vec::new(),
+            Value::Array(list) => list,
+            one => vec![one],
+        }))
+    }
 }
 
 /// A member that is null counts as a member that is missing.
@@ -129,6 +144,11 @@ pub struct Verdict {
     pub message: Option<String>,
     /// One explanation for each check that was decided, the deciding one last.
     pub explanation: Vec<Explanation>,
+    /// The smallest change of policies that would let the refused check pass; null if allowed, or if there is none.
+    pub smallest_change: Option<Change>,
+    /// Why there is no such change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_change: Option<String>,
 }
 
 /// What a line that is no case is answered with.
@@ -168,41 +188,100 @@ pub fn parse(text: &str) -> Result<Vec<Case>, serde_json::Error> {
     serde_json::Deserializer::from_str(text).into_iter::<Case>().collect()
 }
 
-impl Case {
-    /// Decides the checks in order; the first that fails decides the case.
-    pub fn decide(&self) -> Result<Verdict, String> {
-        let principal = self.principal.build()?;
-        let organization = self.org.as_ref().map(CaseOrganization::build);
-        let mut explanation = Vec::new();
-        for case_check in &self.checks {
-            let check = case_check.build();
-            let policies = self.policy_set(case_check, &check, &principal)?;
-            let context = context(&case_check.context);
-            let organization = organization.as_ref();
-            let decision = decide(&principal, &check, &policies, &context, organization);
-            explanation.push(explain(&principal, &check, &policies, &context, organization));
-            if !decision.allowed {
-                return Ok(self.denied(&principal, &check, decision, explanation));
-            }
-        }
-        Ok(Verdict { id: self.id.clone(), decision: "Allow", explicit: None, denied_by: Vec::new(), message: None, explanation })
+/// What each check of a case is decided with.
+struct Question<'a> {
+    principal: &'a Principal,
+    check: Check,
+    policies: PolicySet,
+    context: MapContext,
+    organization: Option<&'a Organization>,
+}
+
+impl Question<'_> {
+    fn decide(&self) -> Decision {
+        decide(self.principal, &self.check, &self.policies, &self.context, self.organization)
     }
 
-    fn denied(&self, principal: &Principal, check: &Check, decision: Decision, explanation: Vec<Explanation>) -> Verdict {
-        let name = match &principal.kind {
+    fn explain(&self) -> Explanation {
+        explain(self.principal, &self.check, &self.policies, &self.context, self.organization)
+    }
+
+    fn smallest_change(&self) -> Result<Change, NoChange> {
+        smallest_change(self.principal, &self.check, &self.policies, &self.context, self.organization)
+    }
+
+    fn message(&self, decision: &Decision) -> String {
+        let name = match &self.principal.kind {
             PrincipalKind::Service { name } => name,
             PrincipalKind::WebIdentity { provider } | PrincipalKind::Saml { provider } => provider,
             PrincipalKind::Anonymous => "anonymous",
-            _ => &principal.arn,
+            _ => &self.principal.arn,
         };
-        Verdict {
+        decision.message(name, self.check.action(), &self.check.resource.arn)
+    }
+}
+
+impl Case {
+    /// Decides the checks in order; the first that fails decides the case.
+    pub fn decide(&self) -> Result<Verdict, String> {
+        let mut explanation = Vec::new();
+        let refused = self.first_refusal(
+            |question| explanation.push(question.explain()),
+            |question, decision| (question.message(&decision), question.smallest_change(), decision),
+        )?;
+        let Some((message, change, decision)) = refused else {
+            let denied_by = Vec::new();
+            return Ok(Verdict {
+                id: self.id.clone(),
+                decision: "Allow",
+                explicit: None,
+                denied_by,
+                message: None,
+                explanation,
+                smallest_change: None,
+                no_change: None,
+            });
+        };
+        Ok(Verdict {
             id: self.id.clone(),
             decision: "Deny",
             explicit: decision.explicit,
-            message: Some(decision.message(name, check.action(), &check.resource.arn)),
             denied_by: decision.denied_by,
+            message: Some(message),
             explanation,
+            no_change: change.as_ref().err().map(ToString::to_string),
+            smallest_change: change.ok(),
+        })
+    }
+
+    /// As [`Case::decide`], with the decision of the first refused check alone; `None` if all checks pass.
+    pub fn refusal(&self) -> Result<Option<Decision>, String> {
+        self.first_refusal(|_| (), |_, decision| decision)
+    }
+
+    fn first_refusal<T>(
+        &self,
+        mut each: impl FnMut(&Question<'_>),
+        refused: impl FnOnce(&Question<'_>, Decision) -> T,
+    ) -> Result<Option<T>, String> {
+        let principal = self.principal.build()?;
+        let organization = self.org.as_ref().map(CaseOrganization::build);
+        for case_check in &self.checks {
+            let check = case_check.build();
+            let question = Question {
+                principal: &principal,
+                policies: self.policy_set(case_check, &check, &principal)?,
+                check,
+                context: context(&case_check.context),
+                organization: organization.as_ref(),
+            };
+            each(&question);
+            let decision = question.decide();
+            if !decision.allowed {
+                return Ok(Some(refused(&question, decision)));
+            }
         }
+        Ok(None)
     }
 
     fn policy_set(&self, case_check: &CaseCheck, check: &Check, principal: &Principal) -> Result<PolicySet, String> {
@@ -337,11 +416,11 @@ fn attach(id: String, document: &Value, kind: PolicyKind) -> Attached {
     Attached::new(id, PolicySource::None, Arc::new(Policy::parse_stored(&text, kind)))
 }
 
-fn attach_all(name: &str, documents: &[Value], kind: PolicyKind) -> Vec<Attached> {
-    documents.iter().enumerate().map(|(at, document)| attach(format!("{name}[{at}]"), document, kind)).collect()
+fn attach_all(name: &str, documents: &OneOrMany, kind: PolicyKind) -> Vec<Attached> {
+    documents.0.iter().enumerate().map(|(at, document)| attach(format!("{name}[{at}]"), document, kind)).collect()
 }
 
-fn attach_levels(name: &str, levels: &[Vec<Value>], kind: PolicyKind) -> Vec<Vec<Attached>> {
+fn attach_levels(name: &str, levels: &[OneOrMany], kind: PolicyKind) -> Vec<Vec<Attached>> {
     levels.iter().enumerate().map(|(level, documents)| attach_all(&format!("{name}[{level}]"), documents, kind)).collect()
 }
 

@@ -18,6 +18,7 @@ pub(crate) type Problem = String;
 pub(crate) struct Compiled {
     pub(crate) id: Option<Box<str>>,
     pub(crate) variables: bool,
+    pub(crate) single_statement: bool,
     pub(crate) statements: Box<[Statement]>,
 }
 
@@ -30,12 +31,13 @@ pub(crate) fn compile(root: &Node, kind: PolicyKind) -> Result<Compiled, Problem
     }
     let variables = has_variables(root.get("Version"))?;
     let list = root.get("Statement").ok_or("`Statement` is missing")?;
+    let single_statement = list.as_object().is_some();
     let list = list.one_or_many();
     if list.len() > STATEMENTS_MAX {
         return Err(format!("more than {STATEMENTS_MAX} statements"));
     }
     let statements = list.iter().map(|node| statement(node, kind, variables)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Compiled { id: root.get("Id").and_then(Node::as_str).map(Into::into), variables, statements: statements.into() })
+    Ok(Compiled { id: root.get("Id").and_then(Node::as_str).map(Into::into), variables, single_statement, statements: statements.into() })
 }
 
 /// Whether the version of the policy language has variables.

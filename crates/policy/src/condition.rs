@@ -241,6 +241,11 @@ impl Condition {
         !self.written.is_empty() && self.written.iter().all(|value| fixed(value))
     }
 
+    /// Whether one of the policy's values is met by a value of the request, the operator's negation aside.
+    pub(crate) fn lists(&self, value: &str, request: &Request<'_>) -> bool {
+        self.expected.iter().any(|expected| expected.matches(self.operator.family, value, request))
+    }
+
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
         self.matches_values(request.values(&self.key).as_ref(), request)
     }
@@ -251,14 +256,15 @@ impl Condition {
             let null = actual.is_none_or(Values::is_null);
             return self.expected.contains(&Expected::Bool(null));
         }
-        let Some(actual) = actual else {
+        // A multi-valued key without members is a key that the request does not have.
+        let Some(actual) = actual.filter(|values| !values.is_empty()) else {
             return match (operator.if_exists, operator.set) {
                 (true, _) | (_, Some(SetOperator::ForAllValues)) => true,
                 (_, Some(SetOperator::ForAnyValue)) => false,
                 (_, None) => operator.negated,
             };
         };
-        let one = |value: &str| self.expected.iter().any(|expected| expected.matches(operator.family, value, request));
+        let one = |value: &str| self.lists(value, request);
         match operator.set {
             Some(SetOperator::ForAllValues) => actual.is_null() || actual.iter().all(|value| one(value) != operator.negated),
             Some(SetOperator::ForAnyValue) => actual.iter().any(|value| one(value) != operator.negated),

@@ -7,11 +7,12 @@ use std::fmt;
 
 use crate::condition::Condition;
 use crate::context::Context;
-use crate::decision::{Decision, Scope, decide};
+use crate::decision::{Decision, decide};
 use crate::json::Span;
 use crate::policy_set::{Attached, PolicySet, PolicySource, PolicyType};
 use crate::principal::{GrantClass, Principal};
 use crate::request::{Check, Key, Organization, Request};
+use crate::scope::Scope;
 use crate::statement::{Effect, Statement};
 
 /// A decision with its reasons.
@@ -29,8 +30,41 @@ pub struct Explanation {
     pub resource: String,
     /// One sentence.
     pub summary: String,
+    /// Name of the [`crate::Rule`] that decided; `None` if all rules passed and so the request is allowed.
+    pub rule: Option<&'static str>,
+    /// The statement that denied, or one that allowed.
+    pub deciding: Option<DecidingStatement>,
     /// Every policy that was considered, in the order in which denials are named.
     pub policies: Vec<PolicyTrace>,
+}
+
+/// The statement that decided, with its place.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct DecidingStatement {
+    /// Type of the policy.
+    pub policy_type: PolicyType,
+    /// ARN or name of the policy.
+    pub policy_id: String,
+    /// Index from 0; `None` if the policy as a whole denies because it cannot be read.
+    pub statement_index: Option<usize>,
+    /// `Sid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// Where it stands in its document.
+    pub span: Option<Span>,
+}
+
+impl DecidingStatement {
+    fn of(decision: &Decision) -> Option<Self> {
+        let deciding = decision.deciding.as_ref()?;
+        Some(Self {
+            policy_type: deciding.policy_type,
+            policy_id: deciding.policy_id.to_string(),
+            statement_index: deciding.statement_index,
+            sid: deciding.sid().map(str::to_owned),
+            span: deciding.span(),
+        })
+    }
 }
 
 /// What one policy said.
@@ -137,6 +171,8 @@ pub fn explain(
         allowed: decision.allowed,
         explicit: decision.explicit,
         summary: summary(&decision, check, policies),
+        rule: decision.rule,
+        deciding: DecidingStatement::of(&decision),
         denied_by: decision.denied_by,
         action: check.action().to_owned(),
         resource: check.resource.arn.clone(),

@@ -27,30 +27,42 @@
 //! * [`decide`] and [`explain`] follow the same code: an explanation cannot tell another story than the decision.
 
 mod arn;
+mod candidate;
 pub mod cases;
+mod change;
 mod compile;
 mod condition;
 mod context;
 mod decision;
+mod document;
 mod explain;
 mod glob;
 mod json;
 mod kms_grant;
+mod opinion;
+mod place;
 mod policy;
 mod policy_set;
 mod principal;
+mod probe;
 mod public_access;
 mod request;
+mod rule;
+mod scope;
 mod statement;
 mod template;
 mod validate;
 mod value;
 
 pub use arn::{account_of, resource_of};
+pub use change::{Change, Edit, EditKind, NoChange, smallest_change};
 pub use condition::{Comparison, Condition, Operator, OperatorFamily, SetOperator};
 pub use context::{Context, MapContext, Values};
-pub use decision::{Decision, RCP_SERVICES, StatementRef, decide, supports_resource_control};
-pub use explain::{ConditionTrace, Element, Explanation, PolicyOutcome, PolicyTrace, StatementTrace, explain, missing_keys};
+pub use decision::{Decision, StatementRef, decide};
+pub use document::{ConditionDocument, PolicyDocument, StatementDocument, Values as DocumentValues};
+pub use explain::{
+    ConditionTrace, DecidingStatement, Element, Explanation, PolicyOutcome, PolicyTrace, StatementTrace, explain, missing_keys,
+};
 pub use glob::Glob;
 pub use json::{DOCUMENT_BYTES_MAX, Position, Span};
 pub use kms_grant::KmsGrant;
@@ -58,6 +70,8 @@ pub use policy::{Policy, PolicyKind, ResourceKind};
 pub use policy_set::{Attached, PolicySet, PolicySource, PolicyType, ResourcePolicy};
 pub use principal::{Credential, GrantClass, Principal, PrincipalElement, PrincipalEntry, PrincipalKind};
 pub use request::{Check, Organization, Resource, key_values};
+pub use rule::{RULES, Rule, SIDES, Sides, Standing};
+pub use scope::{RCP_SERVICES, supports_resource_control};
 pub use statement::{Effect, Statement};
 pub use template::{PatternPart, pattern_parts};
 pub use validate::{Malformation, MalformedPolicy, SizeLimit, characters_without_white_space};

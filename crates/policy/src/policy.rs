@@ -59,6 +59,7 @@ pub struct Policy {
     kind: PolicyKind,
     id: Option<Box<str>>,
     variables: bool,
+    single_statement: bool,
     statements: Box<[Statement]>,
     index: Option<ActionIndex>,
     /// Set for a stored text that could not be read: the policy then denies everything.
@@ -95,13 +96,21 @@ impl Policy {
         let compiled = json::parse(text).map_err(|error| error.to_string()).and_then(|root| compile(&root, kind));
         match compiled {
             Ok(compiled) => Self::new(kind, compiled),
-            Err(problem) => Self { kind, id: None, variables: false, statements: Box::default(), index: None, problem: Some(problem) },
+            Err(problem) => Self {
+                kind,
+                id: None,
+                variables: false,
+                single_statement: false,
+                statements: Box::default(),
+                index: None,
+                problem: Some(problem),
+            },
         }
     }
 
     fn new(kind: PolicyKind, compiled: Compiled) -> Self {
-        let Compiled { id, variables, statements } = compiled;
-        Self { kind, id, variables, index: ActionIndex::new(&statements), statements, problem: None }
+        let Compiled { id, variables, single_statement, statements } = compiled;
+        Self { kind, id, variables, single_statement, index: ActionIndex::new(&statements), statements, problem: None }
     }
 
     /// What the policy is attached to.
@@ -117,6 +126,19 @@ impl Policy {
     /// Whether `${…}` is a variable in this policy: whether its version is 2012-10-17.
     pub fn has_variables(&self) -> bool {
         self.variables
+    }
+
+    /// Whether `Statement` is a single statement in place of a list.
+    pub(crate) fn has_single_statement(&self) -> bool {
+        self.single_statement
+    }
+
+    /// How many statements deny the request; an unreadable policy counts as one.
+    pub(crate) fn denying_statements(&self, request: &Request<'_>) -> usize {
+        if self.problem.is_some() {
+            return 1;
+        }
+        self.statements.iter().filter(|statement| statement.effect == Effect::Deny && statement.matches(request).is_some()).count()
     }
 
     /// The statements in the order of the document.

@@ -49,6 +49,12 @@ impl Check {
         }
     }
 
+    /// The same question about another action or resource.
+    pub(crate) fn neighbour(&self, action: &str, arn: &str) -> Self {
+        let resource = Resource { arn: arn.to_owned(), ..self.resource.clone() };
+        Self { action: action.to_owned(), action_lower: action.to_lowercase(), resource, ..self.clone() }
+    }
+
     /// The action as it was given.
     pub fn action(&self) -> &str {
         &self.action

@@ -236,7 +236,7 @@ fn organization() -> impl Strategy<Value = Value> {
     prop_oneof![2 => Just(Value::Null), 1 => org]
 }
 
-fn case() -> impl Strategy<Value = Value> {
+pub(crate) fn case() -> impl Strategy<Value = Value> {
     let policies = (proptest::collection::vec(prop_oneof![Just(full()), document(false)], 0..3), maybe(false), maybe(false), maybe(true));
     (principal(), policies, proptest::collection::vec(check(), 1..3), organization()).prop_map(
         |(principal, (identity, boundary, session, endpoint), checks, org)| {
@@ -259,7 +259,7 @@ fn case() -> impl Strategy<Value = Value> {
     )
 }
 
-fn cases_wanted() -> u32 {
+pub(crate) fn cases_wanted() -> u32 {
     std::env::var("BAILIWICK_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(3_000)
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod cases;
+mod changes;
 mod conditions;
 mod differential;
 mod explanations;

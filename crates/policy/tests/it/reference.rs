@@ -280,7 +280,7 @@ impl World<'_> {
         }
         let (set, rest) = operator.split_once(':').unwrap_or(("", operator));
         let base = rest.strip_suffix("IfExists").unwrap_or(rest);
-        if actual.is_null() {
+        if actual.is_null() || actual == json!([]) {
             return base != rest || set == "ForAllValues" || (set.is_empty() && base.contains("Not"));
         }
         let family = base.replacen("Not", "", 1).replace("ArnEquals", "ArnLike");
@@ -417,10 +417,10 @@ impl World<'_> {
         let sts = action.starts_with("sts:");
         let iam = action.starts_with("iam:");
         match self.kind() {
-            "root" => action == "sts:assumerole" || action == "sts:assumeroot",
             "role-session" => action == "sts:getsessiontoken" || action == "sts:getfederationtoken",
             "federated-user" => sts || iam,
-            "user" if self.principal()["credential"] == "session-token" => {
+            "root" if action == "sts:assumerole" || action == "sts:assumeroot" => true,
+            "user" | "root" if self.principal()["credential"] == "session-token" => {
                 (sts && !["sts:assumerole", "sts:tagsession", "sts:setsourceidentity"].contains(&action.as_str()))
                     || (iam && self.key("aws:MultiFactorAuthPresent") != "true")
             }

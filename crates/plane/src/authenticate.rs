@@ -204,8 +204,7 @@ pub(crate) async fn credential(
     if !KEY_ID_LENGTH.contains(&access_key_id.len()) {
         return Err(unknown());
     }
-    let home = plane.regions.at(0)?;
-    let at = plane.identities.refresh(home.store.as_ref(), plane.directory.tables()).await.map_err(ApiError::from)?;
+    let at = plane.refresh_identities().await?;
     if let Some(token) = session_token {
         // The token is the cache's key: another token with the same key id is opened on its own.
         let credential = match plane.identities.credential(token) {

@@ -14,6 +14,7 @@ use crate::call::Call;
 use crate::clock::iso8601_s;
 use crate::condition::RequestContext;
 use crate::error::ApiError;
+use crate::organization::ControlPolicies;
 use crate::principal::{Principal, PrincipalAccess, PrincipalKind};
 use crate::service::{ResourceAccess, Target};
 
@@ -44,6 +45,7 @@ pub fn compiled(kind: PolicyKind, text: &str) -> Arc<Policy> {
 
 /// Passes when everything that the call needs is allowed; else gives the error that the caller gets.
 pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiError> {
+    refuse_suspended(call).await?;
     match call.operation.binding {
         Binding::Open => {
             call.decision = Some(json!({ "allowed": true, "reason": "the operation needs no permission" }));
@@ -76,7 +78,8 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
         }
         let owner = owner(call, &question.target.resource_arn, &question.found);
         note_resource(call, &question, &owner);
-        let verdict = decide(call, &question, &access, &owner);
+        let control = call.plane.control_policies(&call.account, &owner).await?;
+        let verdict = decide(call, &question, &access, &owner, &control);
         if let Some(refusal) = verdict.refusal {
             let error = denied(call, &question.target, &refusal, &owner, &verdict.note)?;
             call.decision = Some(if owner == call.account { verdict.note } else { without_foreign_policies(verdict.note) });
@@ -89,6 +92,17 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
         call.decision.get_or_insert(verdict.note);
     }
     Ok(())
+}
+
+/// The principals of a closed account can do nothing, whatever allows it.
+async fn refuse_suspended(call: &mut Call) -> Result<(), ApiError> {
+    let view = call.plane.organization(&call.account).await?;
+    if !view.is_some_and(|view| view.suspended.contains(&call.account)) {
+        return Ok(());
+    }
+    let message = format!("the account `{}` is suspended: its credentials open nothing", call.account);
+    call.decision = Some(json!({ "allowed": false, "reason": message }));
+    Err(ApiError::new(denied_code(call.protocol), message).with_status(denied_status(call.protocol)))
 }
 
 /// A refusal as the caller's account may see it when the resource is another's: its policies, and which of them decided, are left out.
@@ -147,7 +161,8 @@ pub async fn allowed_under(
 async fn ask(call: &mut Call, question: Question) -> Result<Option<ApiError>, ApiError> {
     let access = access(call).await?;
     let owner = owner(call, &question.target.resource_arn, &question.found);
-    let verdict = decide(call, &question, &access, &owner);
+    let control = call.plane.control_policies(&call.account, &owner).await?;
+    let verdict = decide(call, &question, &access, &owner, &control);
     verdict.refusal.map(|refusal| denied(call, &question.target, &refusal, &owner, &verdict.note)).transpose()
 }
 
@@ -177,7 +192,7 @@ fn request_tags(call: &Call, input: &Value) -> Option<Vec<(String, String)>> {
 async fn access(call: &mut Call) -> Result<Arc<PrincipalAccess>, ApiError> {
     let plane = Arc::clone(&call.plane);
     let key = call.principal.access_key_id.clone();
-    let at = plane.identities.refresh(plane.regions.at(0)?.store.as_ref(), plane.directory.tables()).await?;
+    let at = plane.refresh_identities().await?;
     if let Some(access) = key.as_deref().and_then(|key| plane.identities.access(key)) {
         return Ok(access);
     }
@@ -210,7 +225,7 @@ struct Verdict {
     note: serde_json::Value,
 }
 
-fn decide(call: &Call, question: &Question, access: &PrincipalAccess, owner: &str) -> Verdict {
+fn decide(call: &Call, question: &Question, access: &PrincipalAccess, owner: &str, control: &ControlPolicies) -> Verdict {
     let Question { target, found, .. } = question;
     let mut keys = question.keys.clone();
     for (name, values) in &found.context {
@@ -232,6 +247,8 @@ fn decide(call: &Call, question: &Question, access: &PrincipalAccess, owner: &st
         identity: access.identity.clone(),
         boundary: access.boundary.clone(),
         session: access.session.clone(),
+        service_control: control.service_control.clone(),
+        resource_control: control.resource_control.clone(),
         resource: resource_policy(&found.policy, &target.action),
         kms_grants: found.grants.clone(),
         s3_restrict_public_buckets: found.restrict_public_buckets,
@@ -239,7 +256,8 @@ fn decide(call: &Call, question: &Question, access: &PrincipalAccess, owner: &st
     };
     let principal = policy_principal(&call.principal, access);
     let context = RequestContext::new(call, &keys);
-    let decision = policy::decide(&principal, &check, &policies, &context, None);
+    let organization = control.organization.as_deref();
+    let decision = policy::decide(&principal, &check, &policies, &context, organization);
     if decision.allowed {
         let note = json!({ "allowed": true, "action": target.action, "resource": target.resource_arn, "deciding": statement(&decision) });
         return Verdict { refusal: None, note };
@@ -253,7 +271,7 @@ fn decide(call: &Call, question: &Question, access: &PrincipalAccess, owner: &st
         "deniedBy": decision.denied_by,
         "deciding": statement(&decision),
         "credentialLimit": decision.credential_limit,
-        "explanation": policy::explain(&principal, &check, &policies, &context, None),
+        "explanation": policy::explain(&principal, &check, &policies, &context, organization),
     });
     Verdict { refusal: Some(decision), note }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use store::{Revision, Store, StoreError, Table};
 
+use crate::organization::OrganizationView;
 use crate::principal::{Credential, PrincipalAccess};
 
 /// Entries kept; at the limit everything is dropped (a refill costs a few reads each).
@@ -20,6 +21,8 @@ struct State {
     seen: Revision,
     credentials: HashMap<String, Arc<Credential>>,
     access: HashMap<String, Arc<PrincipalAccess>>,
+    /// By account; `None` where it is in no organization.
+    organizations: HashMap<String, Option<Arc<OrganizationView>>>,
 }
 
 /// Keyed by access key id: each long-term key and each session has its own.
@@ -34,7 +37,7 @@ impl IdentityCache {
     }
 
     /// Catches up with the store. Gives the revision that later insertions must name.
-    pub(crate) async fn refresh(&self, store: &dyn Store, tables: &[Table]) -> Result<Revision, StoreError> {
+    pub(crate) async fn refresh(&self, store: &dyn Store, tables: &[&[Table]]) -> Result<Revision, StoreError> {
         let head = *store.head().borrow();
         let mut seen = self.state().seen;
         if head == seen {
@@ -49,13 +52,14 @@ impl IdentityCache {
         while seen < head {
             let rows = store.log_after(seen, ROWS).await?;
             let Some(last) = rows.last() else { break };
-            stale |= rows.iter().any(|row| row.changed.iter().any(|(table, _)| tables.iter().any(|watched| watched.0 == table)));
+            stale |= rows.iter().any(|row| row.changed.iter().any(|(table, _)| tables.iter().copied().flatten().any(|watched| watched.0 == table)));
             seen = last.revision;
         }
         let mut state = self.state();
         if stale {
             state.credentials.clear();
             state.access.clear();
+            state.organizations.clear();
         }
         if seen > state.seen || stale {
             state.seen = seen;
@@ -73,6 +77,22 @@ impl IdentityCache {
 
     pub(crate) fn access(&self, access_key_id: &str) -> Option<Arc<PrincipalAccess>> {
         self.state().access.get(access_key_id).cloned()
+    }
+
+    #[expect(clippy::option_option, reason = "known to be in none is not the same as not known")]
+    pub(crate) fn organization(&self, account: &str) -> Option<Option<Arc<OrganizationView>>> {
+        self.state().organizations.get(account).cloned()
+    }
+
+    pub(crate) fn keep_organization(&self, at: Revision, account: &str, view: Option<&Arc<OrganizationView>>) {
+        let mut state = self.state();
+        if state.seen != at {
+            return;
+        }
+        if state.organizations.len() >= LIMIT {
+            state.organizations.clear();
+        }
+        state.organizations.insert(account.to_owned(), view.cloned());
     }
 
     /// Keeps what was read at revision `at`; dropped when the cache has moved on meanwhile.

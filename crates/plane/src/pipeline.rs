@@ -9,6 +9,7 @@ use bytes::Bytes;
 use facts::{Operation, Protocol, Service as ServiceFacts, ShapeKind, catalog};
 use http::{HeaderValue, Response};
 use keyring::{Keyring, Randomness};
+use store::Revision;
 use serde_json::Value as Json;
 use trail::Sealer;
 use wire::{Encoded, ErrorReply, RequestParts, Timestamp, Value};
@@ -22,6 +23,7 @@ use crate::clock::Clock;
 use crate::error::{ApiError, status_of};
 use crate::idempotency;
 use crate::identify::{self, Identified, Unidentified};
+use crate::organization::{ControlPolicies, NoOrganizations, OrganizationView, Organizations};
 use crate::origin::Origin;
 use crate::post_form;
 use crate::principal::{Directory, Principal};
@@ -77,6 +79,7 @@ pub struct Plane {
     pub randomness: Arc<dyn Randomness>,
     pub counters: Counters,
     pub(crate) directory: Arc<dyn Directory>,
+    organizations: Arc<dyn Organizations>,
     pub(crate) identities: IdentityCache,
     pub(crate) signing_keys: sigv4::KeyCache,
     services: HashMap<&'static str, Arc<dyn Service>>,
@@ -108,11 +111,47 @@ impl Plane {
             randomness,
             counters: Counters::default(),
             directory,
+            organizations: Arc::new(NoOrganizations),
             identities: IdentityCache::default(),
             signing_keys: sigv4::KeyCache::new(SIGNING_KEYS),
             services: services.into_iter().map(|service| (service.id(), service)).collect(),
             handlers,
         }
+    }
+
+    /// The same plane with organizations.
+    #[must_use]
+    pub fn with_organizations(mut self, organizations: Arc<dyn Organizations>) -> Self {
+        self.organizations = organizations;
+        self
+    }
+
+    /// Catches the caches up with the store; gives the revision that they are at.
+    pub(crate) async fn refresh_identities(&self) -> Result<Revision, ApiError> {
+        let tables = [self.directory.tables(), self.organizations.tables()];
+        Ok(self.identities.refresh(self.regions.at(0)?.store.as_ref(), &tables).await?)
+    }
+
+    /// The organization of an account as it is now.
+    pub async fn organization(&self, account: &str) -> Result<Option<Arc<OrganizationView>>, ApiError> {
+        if account.is_empty() {
+            return Ok(None);
+        }
+        let at = self.refresh_identities().await?;
+        if let Some(known) = self.identities.organization(account) {
+            return Ok(known);
+        }
+        // Read apart from the call's transaction: what binds a call does not conflict with what it does.
+        let view = self.organizations.view(&mut self.transaction(0), account).await?.map(Arc::new);
+        self.identities.keep_organization(at, account, view.as_ref());
+        Ok(view)
+    }
+
+    /// What organizations say of a caller of one account and a resource of another, or of the same.
+    pub async fn control_policies(&self, caller: &str, owner: &str) -> Result<ControlPolicies, ApiError> {
+        let caller_view = self.organization(caller).await?;
+        let owner_view = if owner == caller { caller_view.clone() } else { self.organization(owner).await? };
+        Ok(ControlPolicies::join((caller, caller_view.as_deref()), (owner, owner_view.as_deref())))
     }
 
     pub fn home_account(&self) -> &str {

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::arn::{ArnText, resource_of};
 use crate::context::{Context, Values};
@@ -79,12 +80,23 @@ pub struct Organization {
     pub management_account: String,
     /// Path of each account, such as `o-exampleorgid/r-ab12/ou-ab12-11111111/`, by account.
     pub paths: HashMap<String, String>,
+    /// The organization of the resource's owner, where it is another than the caller's.
+    pub foreign: Option<Arc<Organization>>,
 }
 
 impl Organization {
     /// Whether the account is a member that organization policies bind.
     pub fn binds(&self, account: &str) -> bool {
-        account != self.management_account && self.paths.contains_key(account)
+        let own = account != self.management_account && self.paths.contains_key(account);
+        own || self.foreign.as_ref().is_some_and(|foreign| foreign.binds(account))
+    }
+
+    /// The organization, of the two, that the account is a member of, and its path there.
+    fn membership(&self, account: &str) -> Option<(&Organization, &str)> {
+        match self.paths.get(account) {
+            Some(path) => Some((self, path)),
+            None => self.foreign.as_ref()?.membership(account),
+        }
     }
 }
 
@@ -160,17 +172,12 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn path(&self, account: Option<&str>) -> Option<&'a str> {
-        self.organization?.paths.get(account?).map(String::as_str)
-    }
-
     fn organization_id(&self, account: Option<&str>) -> Option<Values<'a>> {
-        self.path(account)?;
-        self.organization.map(|organization| Values::one(&organization.id))
+        self.organization?.membership(account?).map(|(organization, _)| Values::one(&organization.id))
     }
 
     fn organization_paths(&self, account: Option<&str>) -> Option<Values<'a>> {
-        self.path(account).map(|path| Values::Many(vec![Cow::Borrowed(path)]))
+        self.organization?.membership(account?).map(|(_, path)| Values::Many(vec![Cow::Borrowed(path)]))
     }
 }
 
@@ -346,6 +353,7 @@ mod tests {
             id: "o-1".to_owned(),
             management_account: "100000000001".to_owned(),
             paths: HashMap::from([("111111111111".to_owned(), "o-1/r-1/ou-1/".to_owned())]),
+            foreign: None,
         };
         key_values(name, principal, check, &context, Some(&organization)).map(|values| values.iter().map(str::to_owned).collect())
     }

@@ -67,23 +67,26 @@ pub(crate) async fn explain_access(cx: &mut Call, input: Value) -> Result<Reply,
     let owner = plane::authorize::owner(cx, &resource_arn, &found);
     let check = Check::new(
         &action,
-        Resource { arn: resource_arn.clone(), account: Some(owner), tags: found.tags.clone(), aws_managed_key: found.aws_managed_key },
+        Resource { arn: resource_arn.clone(), account: Some(owner.clone()), tags: found.tags.clone(), aws_managed_key: found.aws_managed_key },
     );
     let mut context = MapContext::new();
     for (name, values) in &found.context {
         context.set_many(name, values.iter().cloned());
     }
+    let control = plane.control_policies(&principal.account, &owner).await?;
     let policies = PolicySet {
         identity: access.identity.clone(),
         boundary: access.boundary.clone(),
         session: access.session.clone(),
+        service_control: control.service_control,
+        resource_control: control.resource_control,
         resource: found.policy.clone(),
         kms_grants: found.grants.clone(),
         s3_restrict_public_buckets: found.restrict_public_buckets,
         ..PolicySet::default()
     };
     let principal = plane::authorize::policy_principal(&principal, &access);
-    let explanation = policy::explain(&principal, &check, &policies, &context, None);
+    let explanation = policy::explain(&principal, &check, &policies, &context, control.organization.as_deref());
     let smallest = (!explanation.allowed && explanation.explicit == Some(false)).then(|| smallest_change(&action, &resource_arn));
     Ok(reply([(
         "Decision",

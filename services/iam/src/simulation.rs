@@ -113,6 +113,7 @@ impl Simulation {
             id: "o-simulation".to_owned(),
             management_account: String::new(),
             paths: HashMap::from([(principal.account.clone().unwrap_or_default(), "o-simulation/".to_owned())]),
+            ..Organization::default()
         });
         Ok(Self {
             resource_account: owner(request.resource_owner, &cx.account)?,

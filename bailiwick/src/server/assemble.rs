@@ -149,7 +149,7 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
     });
     let settings = PlaneSettings { home_account: config.account_id.clone(), audit_reads: config.audit_reads };
     let directory = Arc::new(iam::Directory::new());
-    let plane = Arc::new(Plane::new(
+    let plane = Plane::new(
         settings,
         Arc::new(Regions::new(regions)?),
         Arc::new(keyring),
@@ -157,7 +157,8 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         Arc::new(SystemRandomness),
         Arc::clone(&directory) as Arc<dyn plane::Directory>,
         services(config, Arc::clone(&process) as Arc<dyn Host>, Arc::clone(&directory)),
-    ));
+    );
+    let plane = Arc::new(plane.with_organizations(Arc::new(organizations::View)));
     let _ = process.plane.set(Arc::clone(&plane));
     let root_keys = if iam::account_exists(&plane, &config.account_id).await? {
         None
@@ -182,6 +183,7 @@ fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>
         Arc::new(bedrock::Bedrock),
         Arc::new(bedrock::BedrockRuntime::new(crate::upstream::upstream(config))),
         Arc::new(cloudtrail::CloudTrail),
+        Arc::new(organizations::OrganizationsService),
         Arc::new(control::Control::new(host)),
     ]
 }

@@ -52,7 +52,9 @@ impl IdentityCache {
         while seen < head {
             let rows = store.log_after(seen, ROWS).await?;
             let Some(last) = rows.last() else { break };
-            stale |= rows.iter().any(|row| row.changed.iter().any(|(table, _)| tables.iter().copied().flatten().any(|watched| watched.0 == table)));
+            stale |= rows
+                .iter()
+                .any(|row| row.changed.iter().any(|(table, _)| tables.iter().copied().flatten().any(|watched| watched.0 == table)));
             seen = last.revision;
         }
         let mut state = self.state();

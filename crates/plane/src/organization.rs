@@ -66,10 +66,7 @@ pub struct ControlPolicies {
 
 impl ControlPolicies {
     /// Joins the organization of the caller with that of the resource's owner.
-    pub fn join(
-        (caller, caller_view): (&str, Option<&OrganizationView>),
-        (owner, owner_view): (&str, Option<&OrganizationView>),
-    ) -> Self {
+    pub fn join((caller, caller_view): (&str, Option<&OrganizationView>), (owner, owner_view): (&str, Option<&OrganizationView>)) -> Self {
         let service_control = caller_view.and_then(|view| view.members.get(caller)).and_then(|member| member.service_control.clone());
         let resource_control =
             owner_view.and_then(|view| view.members.get(owner)).map(|member| member.resource_control.clone()).unwrap_or_default();

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use facts::{Operation, Protocol, Service as ServiceFacts, ShapeKind, catalog};
 use http::{HeaderValue, Response};
 use keyring::{Keyring, Randomness};
-use store::Revision;
 use serde_json::Value as Json;
+use store::Revision;
 use trail::Sealer;
 use wire::{Encoded, ErrorReply, RequestParts, Timestamp, Value};
 

@@ -105,6 +105,14 @@ async fn attach<E: Entity>(cx: &mut Call, name: &str, policy_arn: &str) -> Resul
     entity::save(&mut cx.tx, &cx.account, &entity)
 }
 
+/// Saves a new role with the managed policy `AdministratorAccess`.
+pub(crate) fn attach_administrator(tx: &mut Transaction, account: &str, mut role: RoleRecord) -> Result<(), ApiError> {
+    let arn = format!("arn:{}:iam::aws:policy/AdministratorAccess", plane::PARTITION);
+    index(tx, account, &arn, Usage::Permissions, &role.head.id, EntityKind::Role)?;
+    role.policies.attached.push(arn);
+    entity::save(tx, account, &role)
+}
+
 async fn detach<E: Entity>(cx: &mut Call, name: &str, policy_arn: &str) -> Result<(), ApiError> {
     let mut entity = entity::load::<E>(&mut cx.tx, &cx.account, name).await?;
     if IamArn::parse(policy_arn).is_none_or(|arn| arn.resource_type != "policy") {

@@ -32,6 +32,7 @@ mod inline_policy;
 mod instance_profile;
 mod key_use;
 pub mod managed_policy;
+pub mod member_account;
 mod page;
 pub mod role;
 mod service;

@@ -455,7 +455,9 @@ def test_the_aws_cli_notices_tampering(validated, tampering):
         s3.delete_object(Bucket=bucket, Key=path)
     else:
         found = s3.get_object(Bucket=bucket, Key=path)
-        text = gzip.decompress(found["Body"].read()).replace(b"user-1", b"user-9").replace(b'"awsAccountId"', b'"awsaccountid"')
+        original = gzip.decompress(found["Body"].read())
+        text = original.replace(b'"eventName"', b'"eventname"').replace(b'"awsAccountId"', b'"awsaccountid"')
+        assert text != original
         s3.put_object(Bucket=bucket, Key=path, Body=gzip.compress(text), Metadata=found["Metadata"])
     code, text = validate(server, account, arn, start)
     assert code == 1 and "INVALID" in text, text

@@ -203,7 +203,7 @@ UNHANDLED = [
     ("sagemaker", "list_notebook_instances", {}, "sagemaker:ListNotebookInstances"),
     ("sagemaker", "delete_endpoint", {"EndpointName": "prod"}, "sagemaker:DeleteEndpoint"),
     ("ec2", "describe_instances", {}, "ec2:DescribeInstances"),
-    ("organizations", "list_accounts", {}, "organizations:ListAccounts"),
+    ("securityhub", "get_findings", {}, "securityhub:GetFindings"),
     ("macie2", "get_macie_session", {}, "macie2:GetMacieSession"),
     ("config", "describe_config_rules", {}, "config:DescribeConfigRules"),
     ("glue", "get_databases", {}, "glue:GetDatabases"),

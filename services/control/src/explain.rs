@@ -67,7 +67,12 @@ pub(crate) async fn explain_access(cx: &mut Call, input: Value) -> Result<Reply,
     let owner = plane::authorize::owner(cx, &resource_arn, &found);
     let check = Check::new(
         &action,
-        Resource { arn: resource_arn.clone(), account: Some(owner.clone()), tags: found.tags.clone(), aws_managed_key: found.aws_managed_key },
+        Resource {
+            arn: resource_arn.clone(),
+            account: Some(owner.clone()),
+            tags: found.tags.clone(),
+            aws_managed_key: found.aws_managed_key,
+        },
     );
     let mut context = MapContext::new();
     for (name, values) in &found.context {

@@ -183,6 +183,7 @@ fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>
         Arc::new(bedrock::Bedrock),
         Arc::new(bedrock::BedrockRuntime::new(crate::upstream::upstream(config))),
         Arc::new(cloudtrail::CloudTrail),
+        Arc::new(cloudtrail::CloudTrailData::new()),
         Arc::new(organizations::OrganizationsService),
         Arc::new(control::Control::new(host)),
     ]

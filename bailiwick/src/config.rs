@@ -57,6 +57,8 @@ pub struct Config {
     pub upstream: Option<String>,
     /// Upstream hosts that may resolve to internal addresses.
     pub allow_internal: Vec<String>,
+    /// Where the trail is sent as OpenTelemetry logs, for example `http://collector:4318/v1/logs`.
+    pub otlp_logs_url: Option<String>,
     pub origins: BTreeMap<&'static str, (String, OriginOfSetting)>,
 }
 
@@ -102,6 +104,7 @@ pub struct Layer {
     pub background_interval_s: Option<u64>,
     pub upstream: Option<String>,
     pub allow_internal: Option<Vec<String>>,
+    pub otlp_logs_url: Option<String>,
 }
 
 /// The layer of the environment.
@@ -120,6 +123,7 @@ pub fn environment() -> Layer {
         background_interval_s: text("BAILIWICK_BACKGROUND_INTERVAL_S").map(|value| value.parse().unwrap_or(0)),
         upstream: text("BAILIWICK_UPSTREAM"),
         allow_internal: list("BAILIWICK_ALLOW_INTERNAL"),
+        otlp_logs_url: text("BAILIWICK_OTLP_LOGS_URL"),
     }
 }
 
@@ -162,6 +166,7 @@ impl Config {
         let background_interval_s = layers.pick("background_interval_s", |layer| layer.background_interval_s, BACKGROUND_INTERVAL_S);
         let upstream = layers.pick("upstream", |layer| layer.upstream.clone().map(Some), None);
         let allow_internal = layers.pick("allow_internal", |layer| layer.allow_internal.clone(), Vec::new());
+        let otlp_logs_url = layers.pick("otlp_logs_url", |layer| layer.otlp_logs_url.clone().map(Some), None);
         let mut origins = layers.origins;
         // A connection string may hold a password.
         if let Some((shown, _)) = origins.get_mut("store").filter(|(shown, _)| shown.contains("postgres")) {
@@ -178,6 +183,7 @@ impl Config {
             background_interval_s: check_background_interval(background_interval_s)?,
             upstream,
             allow_internal,
+            otlp_logs_url: otlp_logs_url.map(check_otlp).transpose()?,
             origins,
         })
     }
@@ -241,6 +247,15 @@ fn parse_seal(text: String) -> Result<SealSetting, ConfigError> {
         "passphrase" => Ok(SealSetting::Passphrase),
         "environment" => Ok(SealSetting::Environment),
         _ => Err(invalid("seal", &text, "use `key-file`, `passphrase` or `environment`")),
+    }
+}
+
+fn check_otlp(url: String) -> Result<String, ConfigError> {
+    let is_url = url.parse::<http::Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+    if is_url {
+        Ok(url)
+    } else {
+        Err(invalid("otlp_logs_url", &url, "use the URL of a collector, such as `http://127.0.0.1:4318/v1/logs`"))
     }
 }
 

@@ -8,6 +8,8 @@ pub mod explain;
 pub mod output;
 mod policy;
 mod running;
+mod trail;
+mod trail_export;
 pub mod up;
 mod wait;
 
@@ -41,6 +43,8 @@ enum Command {
     Credentials(credentials::Credentials),
     /// Explain a decision: of a recorded request, of the last denial, or of a call that was not made.
     Explain(explain::Explain),
+    /// Read the audit trail: list, follow, export, query.
+    Trail(Box<trail::Trail>),
     /// Decide authorization cases without a server.
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -98,6 +102,9 @@ pub struct Settings {
     /// Host of an upstream that may have an internal address; repeatable.
     #[arg(long = "allow-internal", value_name = "HOST")]
     pub allow_internal: Vec<String>,
+    /// Collector that takes the trail as OpenTelemetry logs, for example `http://127.0.0.1:4318/v1/logs`.
+    #[arg(long, value_name = "URL")]
+    pub otlp_logs_url: Option<String>,
 }
 
 impl Settings {
@@ -114,6 +121,7 @@ impl Settings {
             background_interval_s: self.background_interval_s,
             upstream: self.upstream.clone(),
             allow_internal: list(&self.allow_internal),
+            otlp_logs_url: self.otlp_logs_url.clone(),
         }
     }
 
@@ -203,6 +211,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Env(command) => command.run(),
         Command::Credentials(command) => command.run(),
         Command::Explain(command) => command.run().await,
+        Command::Trail(command) => command.run().await,
         Command::Policy(command) => command.run(),
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,

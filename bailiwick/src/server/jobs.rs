@@ -9,6 +9,8 @@ use std::time::Duration;
 use plane::{ApiError, Plane};
 use store::jobs::{Jobs, Lease};
 
+use super::log_export::LogExport;
+
 /// A node that does not come back is followed by another after this time, in milliseconds.
 const LEASE_MS: u64 = 5 * 60 * 1000;
 /// Delivery goes on soon after a node is gone. Two nodes that deliver at once do no harm: what one has put, the other finds done.
@@ -18,7 +20,7 @@ const MAINTENANCE: &str = "maintenance";
 const DELIVERY: &str = "trail-delivery";
 
 /// Works until the plane is gone.
-pub fn start(plane: &Arc<Plane>, period: Duration) {
+pub fn start(plane: &Arc<Plane>, period: Duration, export: Option<Arc<LogExport>>) {
     let plane = Arc::downgrade(plane);
     tokio::spawn(async move {
         let mut rounds = tokio::time::interval(period);
@@ -29,7 +31,7 @@ pub fn start(plane: &Arc<Plane>, period: Duration) {
             rounds.tick().await;
             let Some(plane) = plane.upgrade() else { return };
             for position in 0..plane.regions.iter().count() {
-                if let Err(error) = round(&plane, position).await {
+                if let Err(error) = round(&plane, position, export.as_deref()).await {
                     tracing::warn!(%error, position, "background work will be tried again");
                 }
             }
@@ -37,9 +39,14 @@ pub fn start(plane: &Arc<Plane>, period: Duration) {
     });
 }
 
-async fn round(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
+async fn round(plane: &Arc<Plane>, position: usize, export: Option<&LogExport>) -> Result<(), ApiError> {
     if let Some((jobs, lease)) = acquire(plane, position, DELIVERY, DELIVERY_LEASE_MS).await? {
         let done = cloudtrail::deliver(plane, position, false).await;
+        if let Some(export) = export
+            && let Err(error) = export.round(plane, position).await
+        {
+            tracing::warn!(%error, position, "the export of the trail will be tried again");
+        }
         release(&jobs, lease).await;
         done?;
     }

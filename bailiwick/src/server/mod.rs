@@ -3,6 +3,7 @@
 pub mod assemble;
 pub mod jobs;
 pub mod listener;
+mod log_export;
 pub mod tls;
 
 use std::fmt::Write as _;

@@ -69,7 +69,12 @@ pub(crate) async fn deliver(plane: &Arc<Plane>, query: &Query, target: Target, r
 }
 
 /// Name and hash of each file that was put.
-async fn files(plane: &Arc<Plane>, query: &Query, target: &Target, rows: &[Vec<Option<String>>]) -> Result<Vec<(String, String)>, ApiError> {
+async fn files(
+    plane: &Arc<Plane>,
+    query: &Query,
+    target: &Target,
+    rows: &[Vec<Option<String>>],
+) -> Result<Vec<(String, String)>, ApiError> {
     let mut parts: Vec<&[Vec<Option<String>>]> = rows.chunks(FILE_ROWS).collect();
     if parts.is_empty() {
         parts.push(&[]);
@@ -106,7 +111,8 @@ async fn sign(plane: &Arc<Plane>, query: &Query, target: &Target, files: Vec<(St
 }
 
 async fn write(plane: &Arc<Plane>, query: &Query, target: &Target, name: &str, body: Bytes, content_type: &str) -> Result<(), ApiError> {
-    let day = jiff::Timestamp::from_millisecond(query.created_ms).map_err(|error| ApiError::internal(&error))?.strftime("%Y/%m/%d").to_string();
+    let day =
+        jiff::Timestamp::from_millisecond(query.created_ms).map_err(|error| ApiError::internal(&error))?.strftime("%Y/%m/%d").to_string();
     let key = format!("{}AWSLogs/{}/CloudTrail-Lake/Query/{day}/{}/{name}", target.prefix, query.account, query.id);
     let mut input = Struct::new();
     let members: BTreeMap<&'static str, &str> = [("Bucket", target.bucket.as_str()), ("Key", &key), ("ContentType", content_type)].into();

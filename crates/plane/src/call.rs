@@ -24,7 +24,7 @@ pub struct RequestFacts {
     pub origin: Arc<Origin>,
     pub method: String,
     pub host: Option<String>,
-    pub headers: HeaderMap,
+    pub headers: Arc<HeaderMap>,
     pub user_agent: String,
     /// `REST-HEADER`, `REST-QUERY-STRING`, `POST` (as `s3:authType` names them), `anonymous`.
     pub authentication_type: &'static str,

@@ -68,7 +68,7 @@ impl ServiceCaller {
             }),
             method: "POST".to_owned(),
             host: None,
-            headers,
+            headers: Arc::new(headers),
             user_agent: self.service.to_owned(),
             authentication_type: "REST-HEADER",
             signed_ms: None,

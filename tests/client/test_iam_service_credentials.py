@@ -1,6 +1,7 @@
 """Service-specific credentials, and Bedrock's bearer keys made of them and of signatures."""
 
 import base64
+import contextlib
 import datetime
 import json
 
@@ -10,7 +11,7 @@ import botocore.credentials
 import botocore.exceptions
 import pytest
 
-from bailiwick_server import Account, Session, allow, deny, raises, request_id
+from bailiwick_server import Account, Credentials, Session, allow, deny, raises, request_id
 from iam_scenario import UNCHECKED, iam, name  # noqa: F401
 
 BEDROCK = "bedrock.amazonaws.com"
@@ -23,16 +24,34 @@ def create(iam, user, service=BEDROCK, **more):  # noqa: F811
     return iam.create_service_specific_credential(UserName=user, ServiceName=service, **more)["ServiceSpecificCredential"]
 
 
+class Bearing:
+    """A client without other credentials that bears a key. boto3 looks for the key in the environment at each call."""
+
+    def __init__(self, monkeypatch, token, server, service, region):
+        self._monkeypatch, self._token = monkeypatch, token
+        with self._bearing():
+            self._client = Session(server, Credentials(None, None, None), region).client(service)
+
+    @contextlib.contextmanager
+    def _bearing(self):
+        with self._monkeypatch.context() as patch:
+            patch.setenv("AWS_BEARER_TOKEN_BEDROCK", self._token)
+            yield
+
+    def __getattr__(self, operation):
+        def call(**parameters):
+            with self._bearing():
+                return getattr(self._client, operation)(**parameters)
+
+        return call
+
+
 @pytest.fixture
 def bearing(account, monkeypatch):
     """Makes clients of the account's server that bear a key."""
 
     def client(token, service="bedrock", server=None, region=None):
-        monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", token)
-        server = server or account.server
-        made = Session(server, server.root, region).client(service)
-        monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK")
-        return made
+        return Bearing(monkeypatch, token, server or account.server, service, region)
 
     return client
 

@@ -177,7 +177,7 @@ async fn by_bearer(
     collected: bool,
 ) -> Result<Authenticated, Failure> {
     let home = plane.regions.at(0).map(|region| region.name.clone()).map_err(|error| Failure { error, principal: None })?;
-    let region = identified.region.as_deref().unwrap_or(&home);
+    let region = identified.region.as_deref().filter(|region| plane.regions.position(region).is_some()).unwrap_or(&home);
     let bearer = bearer::authenticate(plane, token, region)
         .await
         .map_err(|failure| Failure { error: failure.error, principal: failure.principal })?;

@@ -16,6 +16,7 @@ use wire::{Encoded, ErrorReply, RequestParts, Timestamp, Value};
 
 use crate::audit::{self, Outcome, PendingEvent, TrailSealer};
 use crate::authenticate::{self, Authenticated};
+use crate::bearer;
 use crate::body::{self, Body, BodyError};
 use crate::cache::IdentityCache;
 use crate::call::{Call, RequestFacts};
@@ -265,12 +266,7 @@ impl Plane {
         }
         let form = form(head, incoming).await.map_err(|error| Refusal::before(body_error(&error)))?;
         let claim = authenticate::claim(head);
-        let hints = claim.as_ref().ok().map(authenticate::hints).unwrap_or_default();
-        let identified = {
-            let parts = head.parts(None);
-            let is_region = |name: &str| self.regions.position(name).is_some();
-            identify::identify(&parts, head.host.as_deref(), &hints, form.as_deref(), is_region).map_err(Refusal::unidentified)?
-        };
+        let identified = self.identify(head, &claim, form.as_deref()).map_err(Refusal::unidentified)?;
         let region = self.region_of(&identified).map_err(|error| Refusal::identified(&identified, error, None))?;
         let known = |error: ApiError| Refusal::identified(&identified, error, None);
         let streams = streaming_input(identified.service, identified.operation);
@@ -328,6 +324,27 @@ impl Plane {
                 Ok(self.finish_failed(call, Json::Null, error, position).await)
             }
         }
+    }
+
+    /// What the request means. A bearer key has no scope that could say it: its services' paths do.
+    fn identify(
+        &self,
+        head: &Head,
+        claim: &Result<sigv4::Claim<'_>, sigv4::SignatureError>,
+        form: Option<&[u8]>,
+    ) -> Result<Identified, Unidentified> {
+        let parts = head.parts(None);
+        let is_region = |name: &str| self.regions.position(name).is_some();
+        if let Some(token) = bearer::token(&head.headers) {
+            let in_host = head.host.as_deref().and_then(|host| identify::host_facts(host, is_region).region);
+            let region = in_host.or_else(|| bearer::region_of(token));
+            let hints = identify::Hints { signing_name: Some(bearer::SIGNING_NAME.to_owned()), region };
+            if let Ok(identified) = identify::identify(&parts, head.host.as_deref(), &hints, form, is_region) {
+                return Ok(identified);
+            }
+        }
+        let hints = claim.as_ref().ok().map(authenticate::hints).unwrap_or_default();
+        identify::identify(&parts, head.host.as_deref(), &hints, form, is_region)
     }
 
     /// A browser's form upload: it becomes a `PutObject` that goes the way of every call.
@@ -701,6 +718,7 @@ impl Head {
             authentication_type,
             signed_ms,
             content_sha256: self.header("x-amz-content-sha256").map(str::to_owned),
+            bearer: None,
             trailers: authenticate::Trailers::default(),
         }
     }

@@ -73,6 +73,7 @@ impl ServiceCaller {
             authentication_type: "REST-HEADER",
             signed_ms: None,
             content_sha256: None,
+            bearer: None,
             trailers: Trailers::default(),
         }
     }

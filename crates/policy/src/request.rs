@@ -91,6 +91,16 @@ impl Organization {
         own || self.foreign.as_ref().is_some_and(|foreign| foreign.binds(account))
     }
 
+    /// Id of the organization that the account belongs to.
+    pub fn id_of(&self, account: &str) -> Option<&str> {
+        self.of(account).map(|organization| &*organization.id)
+    }
+
+    /// Path of the account in its organization.
+    pub fn path_of(&self, account: &str) -> Option<&str> {
+        self.of(account)?.paths.get(account).map(String::as_str)
+    }
+
     /// The organization, of the two, that the account belongs to.
     fn of(&self, account: &str) -> Option<&Organization> {
         if account == self.management_account || self.paths.contains_key(account) {
@@ -176,13 +186,11 @@ impl<'a> Request<'a> {
     }
 
     fn organization_id(&self, account: Option<&str>) -> Option<Values<'a>> {
-        self.organization?.of(account?).map(|organization| Values::one(&organization.id))
+        self.organization?.id_of(account?).map(Values::one)
     }
 
     fn organization_paths(&self, account: Option<&str>) -> Option<Values<'a>> {
-        let account = account?;
-        let path = self.organization?.of(account)?.paths.get(account)?;
-        Some(Values::Many(vec![Cow::Borrowed(path)]))
+        self.organization?.path_of(account?).map(|path| Values::Many(vec![Cow::Borrowed(path)]))
     }
 }
 

@@ -315,14 +315,9 @@ pub(crate) fn cases_wanted(usual: u32) -> u32 {
 }
 
 /// Runs a property over so many generated values; a value that fails is made as small as it gets.
-pub(crate) fn run<T: std::fmt::Debug>(cases: u32, strategy: &impl Strategy<Value = T>, holds: impl Fn(&T) -> bool) {
+pub(crate) fn run<T: std::fmt::Debug>(cases: u32, strategy: &impl Strategy<Value = T>, check: impl Fn(&T) -> Result<(), String>) {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
-    proptest::test_runner::TestRunner::new(config)
-        .run(strategy, |value| {
-            prop_assert!(holds(&value), "disagreement");
-            Ok(())
-        })
-        .unwrap();
+    proptest::test_runner::TestRunner::new(config).run(strategy, |value| check(&value).map_err(TestCaseError::fail)).unwrap();
 }
 
 fn answer_of(decision: Option<&policy::Decision>) -> Answer {
@@ -348,7 +343,7 @@ fn compare(worlds: u32) {
     let callers = callers();
     run(worlds, &case(), |world| {
         let mut compiled = policy::cases::Compiled::default();
-        callers.iter().all(|caller| {
+        callers.iter().try_for_each(|caller| {
             let case = asked_by(world, caller);
             let (expected, found) = answers(&case, &mut compiled);
             let kind = match &expected {
@@ -358,10 +353,7 @@ fn compare(worlds: u32) {
                 Answer::Limit => 3,
             };
             seen.borrow_mut()[kind] += 1;
-            if expected != found {
-                eprintln!("expected {expected:?}, found {found:?}: {case}");
-            }
-            expected == found
+            if expected == found { Ok(()) } else { Err(format!("expected {expected:?}, found {found:?}: {case}")) }
         })
     });
     // A generator that only ever denies would prove little.

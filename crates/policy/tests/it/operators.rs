@@ -122,8 +122,7 @@ const ARNS: [&str; 16] = [
 
 fn pool(base: &str) -> Vec<&'static str> {
     match base {
-        "Null" => BOOLEANS.to_vec(),
-        "Bool" => BOOLEANS.to_vec(),
+        "Null" | "Bool" => BOOLEANS.to_vec(),
         "BinaryEquals" => BINARIES.to_vec(),
         _ if base.starts_with("String") => TEXTS.to_vec(),
         _ if base.starts_with("Numeric") => NUMBERS.to_vec(),
@@ -313,7 +312,7 @@ fn within(block: &str, address: &str) -> bool {
 fn bytes(text: &str) -> Option<String> {
     // The pool has only padded base64 of ASCII; equal texts are equal bytes.
     let good = |character: char| character.is_ascii_alphanumeric() || matches!(character, '+' | '/' | '=');
-    (text.len() % 4 == 0 && text.chars().all(good)).then(|| text.to_owned())
+    (text.len().is_multiple_of(4) && text.chars().all(good)).then(|| text.to_owned())
 }
 
 fn compared(base: &str, order: Option<Ordering>) -> bool {
@@ -409,7 +408,8 @@ fn compare(cases: u32) {
         let expected = holds(question);
         let counter = &seen[usize::from(expected)];
         counter.set(counter.get() + 1);
-        expected == decided(question)
+        let found = decided(question);
+        if found == expected { Ok(()) } else { Err(format!("expected {expected}, found {found}")) }
     });
     assert!(seen.iter().all(|count| count.get() > cases / 10), "{seen:?}");
 }

@@ -101,6 +101,9 @@ impl Context for RequestContext<'_> {
         if let Some(values) = self.service.key(lower_name) {
             return Some(values);
         }
+        if lower_name == "bedrock:bearertokentype" {
+            return self.call.request.bearer.map(|bearer| Values::One(Cow::Borrowed(bearer.name())));
+        }
         let Some(name) = lower_name.strip_prefix("aws:") else {
             return condition_member::values(self.call, self.input, lower_name);
         };

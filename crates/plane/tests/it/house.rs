@@ -90,7 +90,7 @@ impl Directory for Users {
             access_key_id: Some(access_key_id.to_owned()),
             session: None,
         };
-        let credential = Credential { secret: SECRET.to_owned().into(), principal: Arc::new(principal) };
+        let credential = Credential { secret: SECRET.to_owned().into(), principal: Arc::new(principal), expires_ms: None };
         Ok((access_key_id == KEY_ID || access_key_id.starts_with("AKIAWALK")).then_some(credential))
     }
 

@@ -15,6 +15,7 @@
 
 mod binding;
 mod cache;
+mod condition_member;
 mod post_form;
 
 pub mod audit;

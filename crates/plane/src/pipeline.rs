@@ -11,7 +11,7 @@ use http::{HeaderValue, Response};
 use keyring::{Keyring, Randomness};
 use serde_json::Value as Json;
 use store::Revision;
-use trail::Sealer;
+use trail::{Ledger, Sealer};
 use wire::{Encoded, ErrorReply, RequestParts, Timestamp, Value};
 
 use crate::audit::{self, Outcome, PendingEvent, TrailSealer};
@@ -82,6 +82,8 @@ pub struct Plane {
     organizations: Arc<dyn Organizations>,
     pub(crate) identities: IdentityCache,
     pub(crate) signing_keys: sigv4::KeyCache,
+    /// One per region, in the regions' order.
+    ledgers: Vec<Arc<Ledger>>,
     services: HashMap<&'static str, Arc<dyn Service>>,
     handlers: HashMap<(&'static str, &'static str), Handler>,
 }
@@ -103,6 +105,13 @@ impl Plane {
             .iter()
             .flat_map(|service| service.handlers().iter().map(|handler| ((service.id(), handler.operation), *handler)))
             .collect();
+        let ledgers = regions
+            .iter()
+            .map(|region| {
+                let origin = format!("bailiwick/{}/{}", keyring.id(), region.name);
+                Arc::new(Ledger::new(Arc::clone(&region.store), Arc::new(TrailSealer(Arc::clone(&keyring))), origin))
+            })
+            .collect();
         Self {
             settings,
             regions,
@@ -114,6 +123,7 @@ impl Plane {
             organizations: Arc::new(NoOrganizations),
             identities: IdentityCache::default(),
             signing_keys: sigv4::KeyCache::new(SIGNING_KEYS),
+            ledgers,
             services: services.into_iter().map(|service| (service.id(), service)).collect(),
             handlers,
         }
@@ -190,6 +200,12 @@ impl Plane {
     pub fn forget(&self) {
         self.identities.clear();
         self.signing_keys.clear();
+        self.ledgers.iter().for_each(|ledger| ledger.forget());
+    }
+
+    /// The ledger of a region's trail. Positions come from [`Regions::position`].
+    pub fn ledger(&self, position: usize) -> Result<&Arc<Ledger>, ApiError> {
+        self.ledgers.get(position).ok_or_else(|| ApiError::internal(&"a region position is out of range"))
     }
 
     /// Seals and opens audit entries.

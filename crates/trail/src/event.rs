@@ -31,22 +31,38 @@ pub struct Event {
     pub response_elements: Json,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub additional_event_data: Option<Json>,
-    #[serde(rename = "requestID")]
+    /// Empty, and then absent, where no request stands behind the event.
+    #[serde(rename = "requestID", default, skip_serializing_if = "String::is_empty")]
     pub request_id: String,
     #[serde(rename = "eventID")]
     pub event_id: String,
     pub read_only: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<EventResource>,
+    /// `AwsApiCall`, `AwsServiceEvent`, `AwsVpceEvent`, `AwsCloudTrailInsight`.
     pub event_type: String,
+    /// Version of the API, where it has dated ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
     pub management_event: bool,
     pub recipient_account_id: String,
+    /// What a service event tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_event_details: Option<Json>,
     #[serde(rename = "sharedEventID", default, skip_serializing_if = "Option::is_none")]
     pub shared_event_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vpc_endpoint_id: Option<String>,
-    /// `Management` or `Data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc_endpoint_account_id: Option<String>,
+    /// `Management`, `Data`, `NetworkActivity` or `Insight`.
     pub event_category: String,
+    /// Context keys, where a trail's account has configured them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_context: Option<Json>,
+    /// What an insight tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insight_details: Option<Json>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_details: Option<TlsDetails>,
 }
@@ -85,6 +101,9 @@ pub struct UserIdentity {
     /// The service that made the call for the caller, for example `s3.amazonaws.com`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invoked_by: Option<String>,
+    /// ARN of the provider that vouched for a `WebIdentityUser` or `SAMLUser`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_provider: Option<String>,
 }
 
 /// Set for temporary credentials.
@@ -96,6 +115,9 @@ pub struct SessionContext {
     pub attributes: SessionAttributes,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_identity: Option<String>,
+    /// The provider behind a web identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_id_federation_data: Option<Json>,
 }
 
 /// The role or user behind a session.

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::Arc;
 
-use ::trail::{Entry, Event};
-use aws_lc_rs::digest::{SHA256, digest};
+use ::trail::statement::subject;
+use ::trail::{Entry, Event, Statement, StatementKind};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -18,6 +18,7 @@ use plane::transaction::{Abort, SCAN_LIMIT};
 use plane::{ApiError, Key, Plane, Record, Scope, Transaction};
 use serde::{Deserialize, Serialize};
 use store::{Revision, Table};
+use transparency::merkle::sha256;
 use wire::{FromValue as _, Struct, Value};
 
 use crate::digest::DigestChain;
@@ -135,10 +136,14 @@ async fn forget_deleted(plane: &Arc<Plane>, position: usize, region: &str, trail
 
 /// Commits what no call asked for. `false`: somebody else was faster.
 pub(crate) async fn settle(tx: Transaction) -> Result<bool, ApiError> {
+    settle_with(tx, Vec::new()).await
+}
+
+async fn settle_with(tx: Transaction, entries: Vec<(usize, Bytes)>) -> Result<bool, ApiError> {
     if !tx.has_writes() {
         return Ok(true);
     }
-    match tx.commit(Vec::new()).await {
+    match tx.commit(entries).await {
         Ok(()) => Ok(true),
         Err(Abort::Conflict) => Ok(false),
         Err(Abort::Failed(error)) => Err(error),
@@ -165,9 +170,15 @@ impl Course<'_> {
         Ok((tx, delivery))
     }
 
-    pub(crate) async fn close(&self, mut tx: Transaction, delivery: &Delivery) -> Result<bool, ApiError> {
+    pub(crate) async fn close(&self, tx: Transaction, delivery: &Delivery) -> Result<bool, ApiError> {
+        self.close_with(tx, delivery, &[]).await
+    }
+
+    /// As [`Self::close`], with statements for the log in the same commit: a file counts as delivered exactly when the log says so.
+    pub(crate) async fn close_with(&self, mut tx: Transaction, delivery: &Delivery, statements: &[Statement]) -> Result<bool, ApiError> {
         tx.put(&self.key(), delivery)?;
-        settle(tx).await
+        let entries = statements.iter().map(|statement| (self.position, statement.to_bytes())).collect();
+        settle_with(tx, entries).await
     }
 
     /// The last log row before logging was first on.
@@ -228,8 +239,11 @@ impl Course<'_> {
             // Another node has finished it.
             return Ok(true);
         }
+        let mut statements = Vec::new();
         let delivered = match result {
             Ok(()) => {
+                let name = format!("{}/{}", self.trail.bucket, in_flight.key);
+                statements.push(Statement::new(StatementKind::LogFile, self.now_ms(), subject(&self.trail.arn()), &name, sha256(&plain)));
                 delivery.succeeded(self.now_ms());
                 delivery.cursor = in_flight.to;
                 delivery.in_flight = None;
@@ -243,7 +257,7 @@ impl Course<'_> {
                 false
             }
         };
-        self.close(tx, &delivery).await?;
+        self.close_with(tx, &delivery, &statements).await?;
         Ok(delivered)
     }
 
@@ -268,9 +282,9 @@ impl Course<'_> {
                     if header.account != self.trail.account || !self.trail.logged_at(header.time_ms) {
                         continue;
                     }
-                    let entry = Entry::open(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
-                    if self.is_for_trail(&entry.record) {
-                        content.add(&entry.record, header.time_ms)?;
+                    let open = Entry::open_whole(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
+                    if self.is_for_trail(&open.entry.record) {
+                        content.add(open.record_json, header.time_ms);
                     }
                 }
                 content.to = row.revision.0;
@@ -324,13 +338,12 @@ impl Content {
         self.events.is_empty()
     }
 
-    fn add(&mut self, event: &Event, time_ms: i64) -> Result<(), ApiError> {
-        let json = serde_json::to_string(event)?;
+    /// `json` is the record as the log's tree has hashed it.
+    fn add(&mut self, json: String, time_ms: i64) {
         self.bytes += json.len();
         self.events.push(json);
         self.oldest_ms = Some(self.oldest_ms.map_or(time_ms, |oldest| oldest.min(time_ms)));
         self.newest_ms = Some(self.newest_ms.map_or(time_ms, |newest| newest.max(time_ms)));
-        Ok(())
     }
 
     fn json(&self) -> Vec<u8> {
@@ -360,7 +373,7 @@ pub(crate) struct DeliveredFile {
 }
 
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(digest(&SHA256, bytes))
+    hex::encode(sha256(bytes))
 }
 
 pub(crate) fn gzip(plain: &[u8]) -> Result<Bytes, ApiError> {

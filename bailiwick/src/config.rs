@@ -57,7 +57,16 @@ pub struct Config {
     pub upstream: Option<String>,
     /// Upstream hosts that may resolve to internal addresses.
     pub allow_internal: Vec<String>,
+    /// Who cosigns the trail's checkpoints.
+    pub witnesses: Vec<WitnessSetting>,
     pub origins: BTreeMap<&'static str, (String, OriginOfSetting)>,
+}
+
+/// A witness: where it is, and the key that its cosignatures must hold under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessSetting {
+    pub url: String,
+    pub key: transparency::VerifierKey,
 }
 
 /// Where to listen.
@@ -102,6 +111,7 @@ pub struct Layer {
     pub background_interval_s: Option<u64>,
     pub upstream: Option<String>,
     pub allow_internal: Option<Vec<String>>,
+    pub witnesses: Option<Vec<String>>,
 }
 
 /// The layer of the environment.
@@ -120,6 +130,7 @@ pub fn environment() -> Layer {
         background_interval_s: text("BAILIWICK_BACKGROUND_INTERVAL_S").map(|value| value.parse().unwrap_or(0)),
         upstream: text("BAILIWICK_UPSTREAM"),
         allow_internal: list("BAILIWICK_ALLOW_INTERNAL"),
+        witnesses: list("BAILIWICK_WITNESSES"),
     }
 }
 
@@ -162,6 +173,7 @@ impl Config {
         let background_interval_s = layers.pick("background_interval_s", |layer| layer.background_interval_s, BACKGROUND_INTERVAL_S);
         let upstream = layers.pick("upstream", |layer| layer.upstream.clone().map(Some), None);
         let allow_internal = layers.pick("allow_internal", |layer| layer.allow_internal.clone(), Vec::new());
+        let witnesses = layers.pick("witnesses", |layer| layer.witnesses.clone(), Vec::new());
         let mut origins = layers.origins;
         // A connection string may hold a password.
         if let Some((shown, _)) = origins.get_mut("store").filter(|(shown, _)| shown.contains("postgres")) {
@@ -178,6 +190,7 @@ impl Config {
             background_interval_s: check_background_interval(background_interval_s)?,
             upstream,
             allow_internal,
+            witnesses: witnesses.iter().map(|text| parse_witness(text)).collect::<Result<_, _>>()?,
             origins,
         })
     }
@@ -242,6 +255,15 @@ fn parse_seal(text: String) -> Result<SealSetting, ConfigError> {
         "environment" => Ok(SealSetting::Environment),
         _ => Err(invalid("seal", &text, "use `key-file`, `passphrase` or `environment`")),
     }
+}
+
+fn parse_witness(text: &str) -> Result<WitnessSetting, ConfigError> {
+    let (key, url) = text.rsplit_once('@').ok_or_else(|| invalid("witnesses", text, "use `NAME+ID+KEY@URL`"))?;
+    let key = transparency::VerifierKey::parse(key).map_err(|error| invalid("witnesses", text, &error.to_string()))?;
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        return Err(invalid("witnesses", text, "the URL begins with `https://` or `http://`"));
+    }
+    Ok(WitnessSetting { url: url.to_owned(), key })
 }
 
 fn check_background_interval(seconds: u64) -> Result<u64, ConfigError> {

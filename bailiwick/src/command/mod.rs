@@ -8,8 +8,10 @@ pub mod explain;
 pub mod output;
 mod policy;
 mod running;
+mod trail_verify;
 pub mod up;
 mod wait;
+mod witness;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -50,6 +52,11 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data folder from a backup.
     Restore(backup::Restore),
+    /// Look into the audit trail.
+    #[command(subcommand)]
+    Trail(Box<trail_verify::Trail>),
+    /// Cosign the checkpoints of logs that run elsewhere.
+    Witness(witness::Witness),
     /// Wait until the server is ready.
     Wait(wait::Wait),
     /// Give a sealed server its passphrase (read from standard input).
@@ -98,6 +105,9 @@ pub struct Settings {
     /// Host of an upstream that may have an internal address; repeatable.
     #[arg(long = "allow-internal", value_name = "HOST")]
     pub allow_internal: Vec<String>,
+    /// A witness that cosigns the trail's checkpoints, `NAME+ID+KEY@URL` (see `bailiwick witness`); repeatable.
+    #[arg(long = "witness", value_name = "WITNESS")]
+    pub witnesses: Vec<String>,
 }
 
 impl Settings {
@@ -114,6 +124,7 @@ impl Settings {
             background_interval_s: self.background_interval_s,
             upstream: self.upstream.clone(),
             allow_internal: list(&self.allow_internal),
+            witnesses: list(&self.witnesses),
         }
     }
 
@@ -207,6 +218,8 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,
         Command::Restore(command) => command.run(),
+        Command::Trail(command) => command.run().await,
+        Command::Witness(command) => command.run().await,
         Command::Wait(command) => command.run().await,
         Command::Unseal(command) => command.run().await,
         Command::Config(command) => command.run(),

@@ -169,7 +169,8 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         let states = process.memories.iter().map(|memory| memory.clone_state()).collect();
         let _ = process.bootstrap.set(states);
     }
-    super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s));
+    let witnesses = super::ledgers::Witnesses::new(config.witnesses.clone(), &config.allow_internal);
+    super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s), witnesses);
     Ok(Assembly { plane, root_keys })
 }
 

@@ -235,39 +235,44 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
 pub struct ServiceEvent {
     /// `kms.amazonaws.com`.
     pub source: &'static str,
+    /// Who acts, in AWS's words.
+    pub actor: &'static str,
     pub name: &'static str,
     pub account: String,
     pub region: String,
+    /// Milliseconds since 1970.
+    pub now_ms: i64,
+    /// `additionalEventData`.
+    pub additional: Option<Json>,
     /// `serviceEventDetails`.
-    pub details: Json,
+    pub details: Option<Json>,
     pub resources: Vec<EventResource>,
 }
 
 impl crate::pipeline::Plane {
     /// The log entry of a service event, for the commit of what was done. Source: CloudTrail User Guide, "AWS service events".
     pub fn service_event(&self, event: ServiceEvent) -> Result<(usize, bytes::Bytes), ApiError> {
-        let now_ms = self.clock.now_ms();
         let position = self.regions.position(&event.region).unwrap_or_default();
         let record = Event {
             event_version: EVENT_VERSION.to_owned(),
             user_identity: UserIdentity {
                 identity_type: "AWSService".to_owned(),
                 account_id: Some(event.account.clone()),
-                invoked_by: Some(event.source.to_owned()),
+                invoked_by: Some(event.actor.to_owned()),
                 ..UserIdentity::default()
             },
-            event_time: iso8601_s(now_ms),
+            event_time: iso8601_s(event.now_ms),
             event_source: event.source.to_owned(),
             event_name: event.name.to_owned(),
             aws_region: event.region,
-            source_ip_address: event.source.to_owned(),
-            user_agent: event.source.to_owned(),
+            source_ip_address: event.actor.to_owned(),
+            user_agent: event.actor.to_owned(),
             error_code: None,
             error_message: None,
             request_parameters: Json::Null,
             response_elements: Json::Null,
-            additional_event_data: None,
-            request_id: String::new(),
+            additional_event_data: event.additional.map(|data| bounded(data, "additionalEventData", ADDITIONAL_LIMIT)),
+            request_id: self.random_uuid()?,
             event_id: self.random_uuid()?,
             read_only: false,
             resources: event.resources,
@@ -275,7 +280,7 @@ impl crate::pipeline::Plane {
             api_version: None,
             management_event: true,
             recipient_account_id: event.account,
-            service_event_details: Some(bounded(event.details, "serviceEventDetails", PARAMETERS_LIMIT)),
+            service_event_details: event.details.map(|details| bounded(details, "serviceEventDetails", PARAMETERS_LIMIT)),
             shared_event_id: None,
             vpc_endpoint_id: None,
             vpc_endpoint_account_id: None,
@@ -285,7 +290,7 @@ impl crate::pipeline::Plane {
             tls_details: None,
         };
         let entry = Entry { record, decision: None };
-        let bytes = entry.to_bytes(&self.sealer(), now_ms).map_err(|error| ApiError::internal(&error))?;
+        let bytes = entry.to_bytes(&self.sealer(), event.now_ms).map_err(|error| ApiError::internal(&error))?;
         Ok((position, bytes))
     }
 }

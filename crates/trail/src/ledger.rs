@@ -369,8 +369,11 @@ impl Ledger {
         let snapshot = self.store.snapshot().await?;
         let mut tiles = Tiles::new();
         loop {
-            let find = |level, number| tiles.get(&(level, number)).cloned();
-            match compute(&mut TileSubtrees { tile: &find }) {
+            let result = {
+                let find = |level, number| tiles.get(&(level, number)).cloned();
+                compute(&mut TileSubtrees { tile: &find })
+            };
+            match result {
                 Err(TileGap::Missing(level, number)) if !tiles.contains_key(&(level, number)) => {
                     let hashes = self.tile(state, snapshot.as_ref(), level, number).await?;
                     tiles.insert((level, number), hashes);

@@ -123,7 +123,7 @@ pub fn split_tile(tile: &[u8]) -> Result<Vec<Hash>, TileError> {
 /// Tiles at hand; a subtree that needs another one says which.
 pub struct TileSubtrees<'a> {
     /// Hashes of a tile by level and number; `None`: not at hand.
-    pub tile: &'a dyn Fn(u8, u64) -> Option<std::sync::Arc<Vec<Hash>>>,
+    pub tile: &'a (dyn Fn(u8, u64) -> Option<std::sync::Arc<Vec<Hash>>> + Sync),
 }
 
 /// Why a subtree of tiles has no root.

@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from bailiwick_server import Account, Server, raises
+from bailiwick_server import Account, Server
 from test_cloudtrail_trails import log_bucket, next_second, objects
 
 REGION = "us-east-1"
@@ -97,6 +97,9 @@ class Scene:
         trails.start_logging(Name="kept")
         for number in range(DIGESTS):
             self.account.client("iam").create_user(UserName=f"user-{number}")
+            if number == DIGESTS - 1:
+                # The final digest: nothing is delivered any more while the copies are made.
+                trails.stop_logging(Name="kept")
             next_second()
             self.server.flush()
         keys = trails.list_public_keys()["PublicKeyList"]
@@ -227,7 +230,6 @@ def test_an_edited_file_is_named(copy, kind):
     assert changed != text
     path.write_bytes(gzip.compress(changed))
     report = copy.verify()
-    assert {"finding": "file-changed", "file": copy.name(path), "leaf": report["findings"][-1].get("leaf", 0)} or True
     changed_files = [finding["file"] for finding in report["findings"] if finding["finding"] == "file-changed"]
     assert changed_files == [copy.name(path)]
     assert ("record-unknown" if kind == "CloudTrail" else "digest-signature") in kinds(report)
@@ -236,7 +238,9 @@ def test_an_edited_file_is_named(copy, kind):
 @pytest.mark.parametrize("how_many", [1, 3, DIGESTS], ids=["last", "last three", "all"])
 def test_truncations_that_the_aws_cli_misses(copy, how_many):
     """The newest digests deleted together with the logs that only they name."""
-    digests, logs = copy.paths("CloudTrail-Digest")[-how_many:], copy.paths("CloudTrail")[-how_many:]
+    digests = copy.paths("CloudTrail-Digest")[-how_many:]
+    named = [file["s3Object"] for path in digests for file in json.loads(gzip.decompress(path.read_bytes()))["logFiles"]]
+    logs = [copy.folder / "bucket" / key for key in named]
     gone = sorted(copy.name(path) for path in digests)
     for path in digests + logs:
         path.unlink()
@@ -255,11 +259,10 @@ def test_a_file_that_was_put_in_is_named(copy):
 
 
 def test_a_replaced_key_is_found(copy):
-    from cryptography.hazmat.primitives.asymmetric import rsa
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    der = rsa.generate_private_key(65537, 2048).public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
-    copy.keys[0] = {"Fingerprint": hashlib.md5(der).hexdigest(), "Value": base64.b64encode(der).decode()}
+    # Another key, well-formed: the modulus of the trail's own with its last byte changed.
+    der = bytearray(base64.b64decode(copy.keys[0]["Value"]))
+    der[-6] ^= 2
+    copy.keys[0] = {"Fingerprint": hashlib.md5(bytes(der)).hexdigest(), "Value": base64.b64encode(bytes(der)).decode()}
     found = kinds(copy.verify())
     assert found == ["digest-key-unknown"] * DIGESTS + ["key-missing", "key-unknown"]
 
@@ -362,7 +365,7 @@ def test_the_cosigned_checkpoint_is_served(scene):
 def test_prompts_and_answers_are_in_no_file_and_no_event(scene):
     secret = "canary-prompt-7f3a9"
     bedrock = scene.account.client("bedrock-runtime")
-    with raises("ResourceNotFoundException") if False else _allowed():
+    with _allowed():
         bedrock.converse(modelId="embedded.echo-v1:0", messages=[{"role": "user", "content": [{"text": secret}]}])
     scene.server.flush()
     for content in objects(scene.account, scene.bucket).values():

@@ -12,6 +12,7 @@ use trail::tag::TagKey;
 use trail::{Entry, EntryError, Event, EventResource, Sealer, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
 use wire::Value;
 
+use crate::bearer;
 use crate::call::Call;
 use crate::clock::iso8601_s;
 use crate::error::ApiError;
@@ -102,6 +103,9 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
     let request = &call.request;
     let mut additional = if call.service.head.id == "s3" { transfer(call, outcome) } else { Map::new() };
     additional.extend(call.audit.additional.clone());
+    if request.bearer.is_some() && call.via.is_empty() {
+        additional.insert("callWithBearerToken".to_owned(), Json::Bool(true));
+    }
     Event {
         event_version: EVENT_VERSION.to_owned(),
         user_identity: call.audit.identity.clone().unwrap_or_else(|| identity(&call.principal, direct)),
@@ -185,6 +189,10 @@ fn transfer(call: &Call, outcome: &Outcome<'_>) -> Map<String, Json> {
 
 /// `userIdentity` in all its forms. Source: CloudTrail User Guide, "CloudTrail userIdentity element".
 pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserIdentity {
+    // A bearer key's id is not an access key's, and has a member of its own.
+    let key_id = principal.access_key_id.clone();
+    let (credential_id, access_key_id) =
+        if key_id.as_deref().is_some_and(bearer::is_credential_id) { (key_id, None) } else { (None, key_id) };
     let (identity_type, user_name, issuer) = match &principal.kind {
         PrincipalKind::Root => ("Root", None, None),
         PrincipalKind::User { name, .. } => ("IAMUser", Some(name.clone()), None),
@@ -202,7 +210,8 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
                 identity_type: "Unknown".to_owned(),
                 principal_id: Some(String::new()),
                 account_id: Some("anonymous".to_owned()),
-                access_key_id: principal.access_key_id.clone(),
+                access_key_id,
+                credential_id,
                 invoked_by: invoked_by.map(str::to_owned),
                 ..UserIdentity::default()
             };
@@ -222,7 +231,8 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
         principal_id: Some(principal.principal_id.clone()),
         arn: (!principal.arn.is_empty()).then(|| principal.arn.clone()),
         account_id: Some(principal.account.clone()),
-        access_key_id: principal.access_key_id.clone(),
+        access_key_id,
+        credential_id,
         user_name,
         session_context,
         invoked_by: invoked_by.map(str::to_owned),

@@ -51,6 +51,7 @@ pub struct Config {
     pub store: StoreSetting,
     pub seal: SealSetting,
     pub audit_reads: plane::pipeline::AuditReads,
+    pub audit_failure: plane::pipeline::AuditFailure,
     /// Between two rounds of background work: delivery of trails, rotation, deletion.
     pub background_interval_s: u64,
     /// OpenAI-compatible base URL; `None`: the embedded deterministic responder.
@@ -108,6 +109,7 @@ pub struct Layer {
     pub store: Option<String>,
     pub seal: Option<String>,
     pub audit_reads: Option<String>,
+    pub audit_failure: Option<String>,
     pub background_interval_s: Option<u64>,
     pub upstream: Option<String>,
     pub allow_internal: Option<Vec<String>>,
@@ -126,6 +128,7 @@ pub fn environment() -> Layer {
         store: text("BAILIWICK_STORE"),
         seal: text("BAILIWICK_SEAL"),
         audit_reads: text("BAILIWICK_AUDIT_READS"),
+        audit_failure: text("BAILIWICK_AUDIT_FAILURE"),
         // What is not a number is refused below, like every number out of bounds.
         background_interval_s: text("BAILIWICK_BACKGROUND_INTERVAL_S").map(|value| value.parse().unwrap_or(0)),
         upstream: text("BAILIWICK_UPSTREAM"),
@@ -170,6 +173,7 @@ impl Config {
         let store = layers.pick("store", |layer| layer.store.clone(), "redb".to_owned());
         let seal = layers.pick("seal", |layer| layer.seal.clone(), "key-file".to_owned());
         let audit_reads = layers.pick("audit_reads", |layer| layer.audit_reads.clone(), "interval".to_owned());
+        let audit_failure = layers.pick("audit_failure", |layer| layer.audit_failure.clone(), "refuse".to_owned());
         let background_interval_s = layers.pick("background_interval_s", |layer| layer.background_interval_s, BACKGROUND_INTERVAL_S);
         let upstream = layers.pick("upstream", |layer| layer.upstream.clone().map(Some), None);
         let allow_internal = layers.pick("allow_internal", |layer| layer.allow_internal.clone(), Vec::new());
@@ -187,6 +191,7 @@ impl Config {
             store: parse_store(store)?,
             seal: parse_seal(seal)?,
             audit_reads: parse_audit_reads(audit_reads)?,
+            audit_failure: parse_audit_failure(&audit_failure)?,
             background_interval_s: check_background_interval(background_interval_s)?,
             upstream,
             allow_internal,
@@ -278,6 +283,14 @@ fn parse_audit_reads(text: String) -> Result<plane::pipeline::AuditReads, Config
         "before-reply" => Ok(plane::pipeline::AuditReads::BeforeReply),
         "interval" => Ok(plane::pipeline::AuditReads::Interval),
         _ => Err(invalid("audit_reads", &text, "use `before-reply` or `interval`")),
+    }
+}
+
+fn parse_audit_failure(text: &str) -> Result<plane::pipeline::AuditFailure, ConfigError> {
+    match text {
+        "refuse" => Ok(plane::pipeline::AuditFailure::Refuse),
+        "continue" => Ok(plane::pipeline::AuditFailure::Continue),
+        _ => Err(invalid("audit_failure", text, "use `refuse` or `continue`")),
     }
 }
 

@@ -96,6 +96,9 @@ pub struct Settings {
     /// When events of reads are durable: `before-reply` or `interval` (100 ms).
     #[arg(long, value_name = "WHEN")]
     pub audit_reads: Option<String>,
+    /// Whether calls are refused while the audit store takes no events: `refuse` or `continue` (which is recorded).
+    #[arg(long, value_name = "WHAT")]
+    pub audit_failure: Option<String>,
     /// Seconds between two rounds of background work, such as the delivery of trails.
     #[arg(long = "background-interval", value_name = "SECONDS")]
     pub background_interval_s: Option<u64>,
@@ -121,6 +124,7 @@ impl Settings {
             store: self.store.clone(),
             seal: self.seal.clone(),
             audit_reads: self.audit_reads.clone(),
+            audit_failure: self.audit_failure.clone(),
             background_interval_s: self.background_interval_s,
             upstream: self.upstream.clone(),
             allow_internal: list(&self.allow_internal),

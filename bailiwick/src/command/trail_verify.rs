@@ -145,9 +145,9 @@ impl Verify {
     }
 
     /// Folders of the trail's files in the bucket.
-    fn folders(&self, prefix: &str, region: &str) -> [String; 2] {
+    fn folders(&self, prefix: &str, region: &str) -> [String; 3] {
         let account = self.trail_arn.split(':').nth(4).unwrap_or_default();
-        ["CloudTrail", "CloudTrail-Digest"].map(|kind| format!("{prefix}AWSLogs/{account}/{kind}/{region}/"))
+        ["CloudTrail", "CloudTrail-Digest", "CloudTrail-Insight"].map(|kind| format!("{prefix}AWSLogs/{account}/{kind}/{region}/"))
     }
 
     fn copied(&self, folder: &Path, prefix: &str, region: &str) -> Result<Vec<StoredFile>, Failure> {

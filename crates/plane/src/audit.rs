@@ -259,9 +259,52 @@ pub struct ServiceEvent {
     pub resources: Vec<EventResource>,
 }
 
+/// An insight: what CloudTrail found in an account's calls.
+#[derive(Clone, Debug)]
+pub struct InsightEvent {
+    pub account: String,
+    pub region: String,
+    pub now_ms: i64,
+    /// The same in the event that starts an insight and the one that ends it.
+    pub shared_event_id: String,
+    /// `insightDetails`.
+    pub details: Json,
+}
+
 impl crate::pipeline::Plane {
+    /// The log entry of an insight, for the commit of what it was found in.
+    pub fn insight_event(&self, insight: InsightEvent) -> Result<(usize, bytes::Bytes), ApiError> {
+        let (position, mut entry) = self.service_entry(ServiceEvent {
+            source: "",
+            actor: "",
+            name: "",
+            account: insight.account,
+            region: insight.region,
+            now_ms: insight.now_ms,
+            additional: None,
+            details: None,
+            resources: Vec::new(),
+        })?;
+        let record = &mut entry.record;
+        record.user_identity = UserIdentity::default();
+        record.request_id = String::new();
+        "AwsCloudTrailInsight".clone_into(&mut record.event_type);
+        "Insight".clone_into(&mut record.event_category);
+        record.shared_event_id = Some(insight.shared_event_id);
+        record.insight_details = Some(insight.details);
+        let bytes = entry.to_bytes(&self.sealer(), insight.now_ms).map_err(|error| ApiError::internal(&error))?;
+        Ok((position, bytes))
+    }
+
     /// The log entry of a service event, for the commit of what was done. Source: CloudTrail User Guide, "AWS service events".
     pub fn service_event(&self, event: ServiceEvent) -> Result<(usize, bytes::Bytes), ApiError> {
+        let now_ms = event.now_ms;
+        let (position, entry) = self.service_entry(event)?;
+        let bytes = entry.to_bytes(&self.sealer(), now_ms).map_err(|error| ApiError::internal(&error))?;
+        Ok((position, bytes))
+    }
+
+    fn service_entry(&self, event: ServiceEvent) -> Result<(usize, Entry), ApiError> {
         let position = self.regions.position(&event.region).unwrap_or_default();
         let record = Event {
             event_version: EVENT_VERSION.to_owned(),
@@ -299,9 +342,7 @@ impl crate::pipeline::Plane {
             insight_details: None,
             tls_details: None,
         };
-        let entry = Entry { record, decision: None };
-        let bytes = entry.to_bytes(&self.sealer(), event.now_ms).map_err(|error| ApiError::internal(&error))?;
-        Ok((position, bytes))
+        Ok((position, Entry { record, decision: None }))
     }
 }
 

@@ -53,12 +53,24 @@ pub enum AuditReads {
     Interval,
 }
 
+/// What becomes of a call whose event the audit store does not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuditFailure {
+    /// It is refused: no record, no effect.
+    #[default]
+    Refuse,
+    /// A call that changed nothing is answered; its event waits in memory and is lost with the process. A change is refused all the same, because
+    /// its event stands in its own commit.
+    Continue,
+}
+
 /// Settings of the plane.
 #[derive(Clone, Debug)]
 pub struct PlaneSettings {
     /// Account that calls without a known caller are recorded in.
     pub home_account: String,
     pub audit_reads: AuditReads,
+    pub audit_failure: AuditFailure,
 }
 
 /// Counters for the metrics page.
@@ -495,10 +507,16 @@ impl Plane {
         let mut touched = Vec::new();
         for event in &pending {
             let (region, entry) = seal(&sealer, event)?;
-            self.regions.at(region)?.recorder.record(entry).await.map_err(|error| ApiError::unrecordable(&error))?;
+            let recorder = &self.regions.at(region)?.recorder;
+            if let Err(error) = recorder.record(entry.clone()).await {
+                if self.settings.audit_failure == AuditFailure::Refuse {
+                    return Err(ApiError::unrecordable(&error));
+                }
+                recorder.keep(entry).await.map_err(|error| ApiError::unrecordable(&error))?;
+            }
             touched.push(region);
         }
-        if self.settings.audit_reads == AuditReads::BeforeReply {
+        if self.settings.audit_reads == AuditReads::BeforeReply && self.settings.audit_failure == AuditFailure::Refuse {
             touched.sort_unstable();
             touched.dedup();
             for region in touched {

@@ -84,7 +84,7 @@ impl Entry {
         }
         let mut plaintext = Vec::with_capacity(2048);
         plaintext.extend_from_slice(RECORD_PREFIX);
-        serde_json::to_writer(&mut plaintext, &self.record).map_err(|_| EntryError::Malformed)?;
+        plaintext.extend_from_slice(self.record.to_json().map_err(|_| EntryError::Malformed)?.as_bytes());
         let hash = sha256(plaintext.get(RECORD_PREFIX.len()..).unwrap_or_default());
         if let Some(decision) = &self.decision {
             plaintext.extend_from_slice(b",\"decision\":");

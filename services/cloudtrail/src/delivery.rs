@@ -102,6 +102,10 @@ pub(crate) struct Course<'a> {
     pub position: usize,
     pub region: &'a str,
     pub trail: &'a Trail,
+    /// Whose events: the trail's own account, or a member of its organization.
+    pub account: &'a str,
+    /// Insights, which have files of their own, instead of calls.
+    pub insights: bool,
     /// Asked for by the operator: waits are cut short and a digest is written now.
     pub now_please: bool,
 }
@@ -112,15 +116,34 @@ pub async fn deliver(plane: &Arc<Plane>, position: usize, now_please: bool) -> R
     let region = plane.regions.at(position)?.name.clone();
     let mut tx = plane.transaction(position);
     let trails = trail::all(&mut tx).await?;
+    if let Err(error) = crate::insight::observe(plane, position, &trails).await {
+        tracing::warn!(%error, region, "insights will be looked for again");
+    }
     forget_deleted(plane, position, &region, &trails).await?;
     for trail in trails.iter().filter(|trail| trail.covers(&region) && !trail.periods.is_empty()) {
-        let course = Course { plane, position, region: &region, trail, now_please };
-        if let Err(error) = course.run().await {
-            // One trail's trouble is not another's.
-            tracing::warn!(%error, trail = trail.arn(), "a trail's delivery will be tried again");
+        for account in accounts(plane, trail).await? {
+            for insights in [false, true] {
+                let course = Course { plane, position, region: &region, trail, account: &account, insights, now_please };
+                if let Err(error) = course.run().await {
+                    // One trail's trouble is not another's.
+                    tracing::warn!(%error, trail = trail.arn(), "a trail's delivery will be tried again");
+                }
+            }
         }
     }
     Ok(())
+}
+
+/// The accounts whose events a trail delivers, each in files of its own.
+async fn accounts(plane: &Arc<Plane>, trail: &Trail) -> Result<Vec<String>, ApiError> {
+    let mut accounts = vec![trail.account.clone()];
+    if let Some(id) = &trail.organization {
+        let view = plane.organization(&trail.account).await?.filter(|view| view.organization.id == *id);
+        let mut members: Vec<String> = view.map(|view| view.members.keys().cloned().collect()).unwrap_or_default();
+        members.sort_unstable();
+        accounts.extend(members);
+    }
+    Ok(accounts)
 }
 
 /// Takes away what was kept for trails that are gone.
@@ -128,7 +151,7 @@ async fn forget_deleted(plane: &Arc<Plane>, position: usize, region: &str, trail
     let living: BTreeSet<&[u8]> = trails.iter().map(|trail| trail.id.as_bytes()).collect();
     let mut tx = plane.transaction(position);
     let kept = tx.scan::<Delivery>(&Key::new("", region), None, SCAN_LIMIT).await?;
-    for (id, _) in kept.iter().filter(|(id, _)| !living.contains(id.as_ref())) {
+    for (id, _) in kept.iter().filter(|(id, _)| !living.contains(id.split(|byte| *byte == b'/').next().unwrap_or_default())) {
         tx.delete::<Delivery>(&Key::new("", region).last(id));
     }
     settle(tx).await.map(|_| ())
@@ -156,7 +179,12 @@ impl Course<'_> {
     }
 
     fn key(&self) -> Key {
-        Delivery::key(self.region, &self.trail.id)
+        let id = &self.trail.id;
+        match (self.account == self.trail.account, self.insights) {
+            (true, false) => Delivery::key(self.region, id),
+            (false, false) => Delivery::key(self.region, &format!("{id}/{}", self.account)),
+            (_, true) => Delivery::key(self.region, &format!("{id}/{}/insight", self.account)),
+        }
     }
 
     /// The state as it is now, in a transaction that writes it.
@@ -200,12 +228,15 @@ impl Course<'_> {
     }
 
     async fn run(&self) -> Result<(), ApiError> {
+        if self.insights && self.trail.insights.is_empty() {
+            return Ok(());
+        }
         for _ in 0..ROUND_FILES {
             if !self.deliver_file().await? {
                 break;
             }
         }
-        if self.trail.log_file_validation { self.deliver_digests().await } else { Ok(()) }
+        if self.trail.log_file_validation && !self.insights { self.deliver_digests().await } else { Ok(()) }
     }
 
     /// Delivers the next file. `false`: there is none, or it must wait.
@@ -225,7 +256,10 @@ impl Course<'_> {
         let in_flight = if let Some(in_flight) = delivery.in_flight.clone() {
             in_flight
         } else {
-            let in_flight = InFlight { to: content.to, key: path::log_file(self.plane, self.trail, self.region, self.now_ms())? };
+            let in_flight = InFlight {
+                to: content.to,
+                key: path::log_file(self.plane, self.trail, (self.account, self.region), self.insights, self.now_ms())?,
+            };
             delivery.in_flight = Some(in_flight.clone());
             if !self.close(tx, &delivery).await? {
                 return Ok(true);
@@ -247,7 +281,7 @@ impl Course<'_> {
                 delivery.succeeded(self.now_ms());
                 delivery.cursor = in_flight.to;
                 delivery.in_flight = None;
-                if self.trail.log_file_validation {
+                if self.trail.log_file_validation && !self.insights {
                     delivery.digests.add(content.delivered(self.trail, in_flight.key, &plain));
                 }
                 true
@@ -279,7 +313,7 @@ impl Course<'_> {
                 }
                 for bytes in &row.entries {
                     let header = Entry::header(bytes).map_err(|error| ApiError::internal(&error))?;
-                    if header.account != self.trail.account || !self.trail.logged_at(header.time_ms) {
+                    if header.account != self.account || !self.trail.logged_at(header.time_ms) {
                         continue;
                     }
                     let open = Entry::open_whole(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
@@ -294,6 +328,13 @@ impl Course<'_> {
     }
 
     fn is_for_trail(&self, event: &Event) -> bool {
+        if (event.event_category == "Insight") != self.insights {
+            return false;
+        }
+        if self.insights {
+            let kind = event.insight_details.as_ref().and_then(|details| details.get("insightType")?.as_str());
+            return self.trail.insights.iter().any(|selector| Some(selector.kind.name()) == kind);
+        }
         let global = || facts::catalog().heads().iter().any(|head| head.global && head.event_source == event.event_source);
         self.trail.selectors.select(event) && (self.trail.global_service_events || !global())
     }

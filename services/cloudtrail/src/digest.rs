@@ -104,7 +104,7 @@ impl Course<'_> {
         if is_new {
             statements.push(signing.statement()?);
         }
-        let key = path::digest(self.trail, self.region, end_ms)?;
+        let key = path::digest(self.trail, (self.account, self.region), end_ms)?;
         let text = self.digest_json(&delivery.digests, &signing.fingerprint, &key, (start_ms, end_ms)).to_string();
         let hash = sha256_hex(text.as_bytes());
         let previous = delivery.digests.previous.as_ref().map_or("null", |previous| previous.signature.as_str());
@@ -154,7 +154,7 @@ impl Course<'_> {
             })
         });
         json!({
-            "awsAccountId": self.trail.account,
+            "awsAccountId": self.account,
             "digestStartTime": iso8601_s(start_ms),
             "digestEndTime": iso8601_s(end_ms),
             "digestS3Bucket": self.trail.bucket,

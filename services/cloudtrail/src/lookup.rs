@@ -70,7 +70,7 @@ fn position(place: &[u8]) -> Option<u64> {
     place.try_into().ok().map(u64::from_be_bytes)
 }
 
-fn event(entry: &Entry) -> Result<Event, ApiError> {
+pub(crate) fn event(entry: &Entry) -> Result<Event, ApiError> {
     let record = &entry.record;
     let time: Option<Timestamp> = plane::clock::parse_iso8601(&record.event_time).map(Timestamp);
     let resources = record.resources.iter().map(|resource| Resource {
@@ -86,6 +86,6 @@ fn event(entry: &Entry) -> Result<Event, ApiError> {
         event_source: Some(record.event_source.clone()),
         username: record.user_name().map(str::to_owned),
         resources: Some(resources.collect()),
-        cloud_trail_event: Some(serde_json::to_string(record)?),
+        cloud_trail_event: Some(record.to_json()?),
     })
 }

@@ -8,8 +8,10 @@ pub mod explain;
 pub mod output;
 mod policy;
 mod running;
+mod trail_verify;
 pub mod up;
 mod wait;
+mod witness;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -50,6 +52,11 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data folder from a backup.
     Restore(backup::Restore),
+    /// Look into the audit trail.
+    #[command(subcommand)]
+    Trail(Box<trail_verify::Trail>),
+    /// Cosign the checkpoints of logs that run elsewhere.
+    Witness(witness::Witness),
     /// Wait until the server is ready.
     Wait(wait::Wait),
     /// Give a sealed server its passphrase (read from standard input).
@@ -89,6 +96,9 @@ pub struct Settings {
     /// When events of reads are durable: `before-reply` or `interval` (100 ms).
     #[arg(long, value_name = "WHEN")]
     pub audit_reads: Option<String>,
+    /// Whether calls are refused while the audit store takes no events: `refuse` or `continue` (which is recorded).
+    #[arg(long, value_name = "WHAT")]
+    pub audit_failure: Option<String>,
     /// Seconds between two rounds of background work, such as the delivery of trails.
     #[arg(long = "background-interval", value_name = "SECONDS")]
     pub background_interval_s: Option<u64>,
@@ -98,6 +108,9 @@ pub struct Settings {
     /// Host of an upstream that may have an internal address; repeatable.
     #[arg(long = "allow-internal", value_name = "HOST")]
     pub allow_internal: Vec<String>,
+    /// A witness that cosigns the trail's checkpoints, `NAME+ID+KEY@URL` (see `bailiwick witness`); repeatable.
+    #[arg(long = "witness", value_name = "WITNESS")]
+    pub witnesses: Vec<String>,
 }
 
 impl Settings {
@@ -111,9 +124,11 @@ impl Settings {
             store: self.store.clone(),
             seal: self.seal.clone(),
             audit_reads: self.audit_reads.clone(),
+            audit_failure: self.audit_failure.clone(),
             background_interval_s: self.background_interval_s,
             upstream: self.upstream.clone(),
             allow_internal: list(&self.allow_internal),
+            witnesses: list(&self.witnesses),
         }
     }
 
@@ -207,6 +222,8 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,
         Command::Restore(command) => command.run(),
+        Command::Trail(command) => command.run().await,
+        Command::Witness(command) => command.run().await,
         Command::Wait(command) => command.run().await,
         Command::Unseal(command) => command.run().await,
         Command::Config(command) => command.run(),

@@ -147,7 +147,8 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         bootstrap: OnceCell::new(),
         data_dir: config.data_dir.clone(),
     });
-    let settings = PlaneSettings { home_account: config.account_id.clone(), audit_reads: config.audit_reads };
+    let settings =
+        PlaneSettings { home_account: config.account_id.clone(), audit_reads: config.audit_reads, audit_failure: config.audit_failure };
     let directory = Arc::new(iam::Directory::new());
     let plane = Plane::new(
         settings,
@@ -169,8 +170,31 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         let states = process.memories.iter().map(|memory| memory.clone_state()).collect();
         let _ = process.bootstrap.set(states);
     }
-    super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s));
+    if config.audit_failure == plane::pipeline::AuditFailure::Continue {
+        record_audit_failure(&plane).await?;
+    }
+    let witnesses = super::ledgers::Witnesses::new(config.witnesses.clone(), &config.allow_internal);
+    super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s), witnesses);
     Ok(Assembly { plane, root_keys })
+}
+
+/// A server that goes on without its audit store says so in the trail, each time that it starts.
+async fn record_audit_failure(plane: &Arc<Plane>) -> Result<(), StartError> {
+    let region = plane.regions.at(0)?.name.clone();
+    let (position, entry) = plane.service_event(plane::audit::ServiceEvent {
+        source: "bailiwick.internal",
+        actor: "bailiwick.internal",
+        name: "SetAuditFailure",
+        account: plane.home_account().to_owned(),
+        region,
+        now_ms: plane.now().0,
+        additional: None,
+        details: Some(serde_json::json!({ "auditFailure": "continue" })),
+        resources: Vec::new(),
+    })?;
+    let recorder = &plane.regions.at(position)?.recorder;
+    recorder.record(entry).await.map_err(|error| ApiError::unrecordable(&error))?;
+    Ok(recorder.flush().await.map_err(|error| ApiError::unrecordable(&error))?)
 }
 
 /// Every service with handlers.

@@ -9,6 +9,8 @@ use std::time::Duration;
 use plane::{ApiError, Plane};
 use store::jobs::{Jobs, Lease};
 
+use super::ledgers::Witnesses;
+
 /// A node that does not come back is followed by another after this time, in milliseconds.
 const LEASE_MS: u64 = 5 * 60 * 1000;
 /// Delivery goes on soon after a node is gone. Two nodes that deliver at once do no harm: what one has put, the other finds done.
@@ -18,7 +20,8 @@ const MAINTENANCE: &str = "maintenance";
 const DELIVERY: &str = "trail-delivery";
 
 /// Works until the plane is gone.
-pub fn start(plane: &Arc<Plane>, period: Duration) {
+pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses) {
+    super::ledgers::start(plane);
     let plane = Arc::downgrade(plane);
     tokio::spawn(async move {
         let mut rounds = tokio::time::interval(period);
@@ -31,6 +34,9 @@ pub fn start(plane: &Arc<Plane>, period: Duration) {
             for position in 0..plane.regions.iter().count() {
                 if let Err(error) = round(&plane, position).await {
                     tracing::warn!(%error, position, "background work will be tried again");
+                }
+                if let Err(error) = witnesses.ask(&plane, position).await {
+                    tracing::warn!(error, position, "the witnesses will be asked again");
                 }
             }
         }

@@ -46,6 +46,8 @@ pub struct AuditNotes {
     pub additional: serde_json::Map<String, serde_json::Value>,
     /// Replaces the response elements (services that show less than they answer).
     pub response_elements: Option<serde_json::Value>,
+    /// Replaces who called, where the credentials do not tell (a web identity that asks for a session).
+    pub identity: Option<trail::UserIdentity>,
     /// Other accounts that get a copy of the event (owner of the resource).
     pub other_accounts: Vec<String>,
 }

@@ -11,7 +11,7 @@ use http::{HeaderValue, Response};
 use keyring::{Keyring, Randomness};
 use serde_json::Value as Json;
 use store::Revision;
-use trail::Sealer;
+use trail::{Ledger, Sealer};
 use wire::{Encoded, ErrorReply, RequestParts, Timestamp, Value};
 
 use crate::audit::{self, Outcome, PendingEvent, TrailSealer};
@@ -53,12 +53,24 @@ pub enum AuditReads {
     Interval,
 }
 
+/// What becomes of a call whose event the audit store does not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuditFailure {
+    /// It is refused: no record, no effect.
+    #[default]
+    Refuse,
+    /// A call that changed nothing is answered; its event waits in memory and is lost with the process. A change is refused all the same, because
+    /// its event stands in its own commit.
+    Continue,
+}
+
 /// Settings of the plane.
 #[derive(Clone, Debug)]
 pub struct PlaneSettings {
     /// Account that calls without a known caller are recorded in.
     pub home_account: String,
     pub audit_reads: AuditReads,
+    pub audit_failure: AuditFailure,
 }
 
 /// Counters for the metrics page.
@@ -83,6 +95,8 @@ pub struct Plane {
     organizations: Arc<dyn Organizations>,
     pub(crate) identities: IdentityCache,
     pub(crate) signing_keys: sigv4::KeyCache,
+    /// One per region, in the regions' order.
+    ledgers: Vec<Arc<Ledger>>,
     /// Random bytes for identifiers, drawn many at a time: each call needs two and asking the generator costs more than the bytes.
     identifier_bytes: Mutex<Vec<u8>>,
     services: HashMap<&'static str, Arc<dyn Service>>,
@@ -111,6 +125,13 @@ impl Plane {
             .iter()
             .flat_map(|service| service.handlers().iter().map(|handler| ((service.id(), handler.operation), *handler)))
             .collect();
+        let ledgers = regions
+            .iter()
+            .map(|region| {
+                let origin = format!("bailiwick/{}/{}", keyring.id(), region.name);
+                Arc::new(Ledger::new(Arc::clone(&region.store), Arc::new(TrailSealer(Arc::clone(&keyring))), origin))
+            })
+            .collect();
         let mut by_prefix: HashMap<_, Vec<_>> = HashMap::new();
         for service in &services {
             if let Some(head) = catalog().head(service.id()) {
@@ -129,6 +150,7 @@ impl Plane {
             identifier_bytes: Mutex::default(),
             identities: IdentityCache::default(),
             signing_keys: sigv4::KeyCache::new(SIGNING_KEYS),
+            ledgers,
             services: services.into_iter().map(|service| (service.id(), service)).collect(),
             by_prefix,
             handlers,
@@ -221,6 +243,12 @@ impl Plane {
     pub fn forget(&self) {
         self.identities.clear();
         self.signing_keys.clear();
+        self.ledgers.iter().for_each(|ledger| ledger.forget());
+    }
+
+    /// The ledger of a region's trail. Positions come from [`Regions::position`].
+    pub fn ledger(&self, position: usize) -> Result<&Arc<Ledger>, ApiError> {
+        self.ledgers.get(position).ok_or_else(|| ApiError::internal(&"a region position is out of range"))
     }
 
     /// Seals and opens audit entries.
@@ -479,10 +507,16 @@ impl Plane {
         let mut touched = Vec::new();
         for event in &pending {
             let (region, entry) = seal(&sealer, event)?;
-            self.regions.at(region)?.recorder.record(entry).await.map_err(|error| ApiError::unrecordable(&error))?;
+            let recorder = &self.regions.at(region)?.recorder;
+            if let Err(error) = recorder.record(entry.clone()).await {
+                if self.settings.audit_failure == AuditFailure::Refuse {
+                    return Err(ApiError::unrecordable(&error));
+                }
+                recorder.keep(entry).await.map_err(|error| ApiError::unrecordable(&error))?;
+            }
             touched.push(region);
         }
-        if self.settings.audit_reads == AuditReads::BeforeReply {
+        if self.settings.audit_reads == AuditReads::BeforeReply && self.settings.audit_failure == AuditFailure::Refuse {
             touched.sort_unstable();
             touched.dedup();
             for region in touched {

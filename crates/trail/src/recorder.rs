@@ -119,6 +119,11 @@ impl Recorder {
         }
     }
 
+    /// As [`Recorder::record`], while the store fails: the event waits in memory until it recovers, with as many others as the queue holds.
+    pub async fn keep(&self, entry: Bytes) -> Result<(), RecorderError> {
+        self.queue.send(Message::Event(entry)).await.map_err(|_| stopped())
+    }
+
     /// Returns when everything handed over before is durable.
     pub async fn flush(&self) -> Result<(), RecorderError> {
         let (done, wait) = oneshot::channel();

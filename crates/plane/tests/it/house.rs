@@ -10,7 +10,7 @@ use keyring::{Keyring, SystemRandomness};
 use objects::{LocalBackend, ObjectVault};
 use plane::body::{self, Body};
 use plane::organization::MemberPolicies;
-use plane::pipeline::AuditReads;
+use plane::pipeline::{AuditFailure, AuditReads};
 use plane::{
     ApiError, Clock as _, Credential, Directory, ManualClock, OrganizationView, Organizations, Origin, Plane, PlaneSettings, Principal,
     PrincipalAccess, PrincipalKind, RegionState, Regions, Transaction,
@@ -154,7 +154,7 @@ impl House {
             recorder: Recorder::start(Arc::clone(&store)),
         };
         let plane = Plane::new(
-            PlaneSettings { home_account: HOME_ACCOUNT.to_owned(), audit_reads: AuditReads::Interval },
+            PlaneSettings { home_account: HOME_ACCOUNT.to_owned(), audit_reads: AuditReads::Interval, audit_failure: AuditFailure::Refuse },
             Arc::new(Regions::new(vec![region]).unwrap()),
             Arc::new(Keyring::ephemeral(Arc::new(SystemRandomness)).unwrap()),
             Arc::clone(&clock) as Arc<dyn plane::Clock>,

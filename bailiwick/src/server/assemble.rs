@@ -177,7 +177,7 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
 fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>) -> Vec<Arc<dyn Service>> {
     vec![
         Arc::new(iam::Iam::new(directory)),
-        Arc::new(sts::Sts),
+        Arc::new(sts::Sts::new(sts::ProviderKeys::new(crate::upstream::reachable(config)))),
         Arc::new(kms::Kms),
         Arc::new(s3::S3),
         Arc::new(bedrock::Bedrock),

@@ -3,10 +3,10 @@
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::CertificateError;
 use crate::name::Name;
 use crate::pem;
 use crate::public_key::PublicKey;
-use crate::CertificateError;
 
 /// Bytes of one certificate.
 const DER_LIMIT: usize = 32 * 1024;
@@ -79,7 +79,9 @@ impl Certificate {
             not_before_ms: parsed.validity().not_before.timestamp().saturating_mul(1000),
             not_after_ms: parsed.validity().not_after.timestamp().saturating_mul(1000),
             public_key,
-            alternative_names: alternative.map(|names| names.value.general_names.iter().filter_map(alternative_name).collect()).unwrap_or_default(),
+            alternative_names: alternative
+                .map(|names| names.value.general_names.iter().filter_map(alternative_name).collect())
+                .unwrap_or_default(),
             is_v3: parsed.version().0 == 2,
             is_authority: basic.as_ref().is_some_and(|basic| basic.value.ca),
             path_length: basic.as_ref().and_then(|basic| basic.value.path_len_constraint),

@@ -19,7 +19,7 @@ mod revocation;
 
 pub use certificate::{AlternativeName, Certificate};
 pub use chain::{ChainError, verify_chain};
-pub use key_pair::key_pair_matches;
+pub use key_pair::{PrivateKey, key_pair_matches};
 pub use name::Name;
 pub use pem::{PemBlock, blocks as pem_blocks, encode as pem_encode};
 pub use public_key::{Digest, PublicKey};

@@ -37,16 +37,11 @@ impl RevocationList {
         if der.len() > DER_LIMIT {
             return Err(CertificateError::RevocationList("it is too large".to_owned()));
         }
-        let (_, parsed) =
-            CertificateRevocationList::from_der(der).map_err(|error| CertificateError::RevocationList(error.to_string()))?;
+        let (_, parsed) = CertificateRevocationList::from_der(der).map_err(|error| CertificateError::RevocationList(error.to_string()))?;
         let serial = |raw: &[u8]| raw.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
         let mut serials: Vec<Vec<u8>> = parsed.iter_revoked_certificates().map(|revoked| serial(revoked.raw_serial())).collect();
         serials.sort_unstable();
-        Ok(Self {
-            der: der.to_vec(),
-            issuer_der: parsed.issuer().as_raw().to_vec(),
-            serials,
-        })
+        Ok(Self { der: der.to_vec(), issuer_der: parsed.issuer().as_raw().to_vec(), serials })
     }
 
     /// Whether the issuer made this list. A list that is older than it should be still revokes what it names.

@@ -78,10 +78,7 @@ impl Jwt {
             "ES384" => Algorithm::Es384,
             _ => return Err(JwtError::Algorithm),
         };
-        let claims = match serde_json::from_slice(&decode(claims)?) {
-            Ok(Json::Object(claims)) => claims,
-            _ => return Err(JwtError::Malformed),
-        };
+        let Ok(Json::Object(claims)) = serde_json::from_slice(&decode(claims)?) else { return Err(JwtError::Malformed) };
         Ok(Self { algorithm, key_id: header.kid, signed: signed.to_owned(), signature: decode(signature)?, claims })
     }
 

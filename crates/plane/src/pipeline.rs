@@ -313,7 +313,7 @@ impl Plane {
                 return Ok(identified);
             }
         }
-        let hints = claim.as_ref().ok().map(authenticate::hints).unwrap_or_default();
+        let hints = claim.as_ref().ok().map(authenticate::hints).or_else(|| authenticate::certificate_hints(head)).unwrap_or_default();
         identify::identify(&parts, head.host.as_deref(), &hints, form, is_region)
     }
 
@@ -682,6 +682,8 @@ impl Head {
         RequestFacts {
             origin: Arc::clone(&self.origin),
             method: self.method.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
             host: self.host.clone(),
             headers: self.headers.clone(),
             user_agent: self.header("user-agent").unwrap_or_default().to_owned(),

@@ -139,7 +139,7 @@ async fn policies_of<E: Entity>(cx: &mut Call, entity: &E) -> Result<Vec<Named>,
             entity_type: None,
             entity_name: None,
         };
-        found.push(Named { granting, text: text.to_string() });
+        found.push(Named { granting, text });
     }
     Ok(found)
 }
@@ -203,7 +203,7 @@ async fn policy_subject(cx: &mut Call, arn: &str) -> Result<Subject, ApiError> {
     let mut entities: Vec<EntityUse> = users.iter().filter(user_has).map(|user| entity_use(&account, user)).collect();
     let roles = entity::all::<RoleRecord>(&mut cx.tx, &account).await?;
     entities.extend(roles.iter().filter(|role| has(&role.policies)).map(|role| entity_use(&account, role)));
-    Ok(Subject { entities, policies: vec![Named { granting, text: text.to_string() }] })
+    Ok(Subject { entities, policies: vec![Named { granting, text }] })
 }
 
 /// Namespaces and names of the services that we know.
@@ -230,7 +230,9 @@ fn grants(text: &str, namespace: &str) -> bool {
         };
         let actions = statement.get("Action").map(one_or_more).unwrap_or_default();
         let excluded = statement.get("NotAction").map(one_or_more);
-        let all_excluded = |actions: Vec<Json>| actions.iter().filter_map(Json::as_str).any(|action| action.eq_ignore_ascii_case(&format!("{namespace}:*")));
+        let all_excluded = |actions: Vec<Json>| {
+            actions.iter().filter_map(Json::as_str).any(|action| action.eq_ignore_ascii_case(&format!("{namespace}:*")))
+        };
         actions.iter().any(named) || excluded.is_some_and(|excluded| !all_excluded(excluded))
     })
 }
@@ -463,9 +465,19 @@ mod tests {
             at_ms: None,
             region: String::new(),
         };
-        let call = |id: &str, at_ms| Seen { entity_id: id.to_owned(), namespace: "s3", action: "GetObject".to_owned(), at_ms, region: "r".to_owned() };
-        let found = use_of("s3", "S3", &[entity("a"), entity("b"), entity("c")], &[call("a", 5), call("b", 9), call("a", 3), call("x", 99)]);
-        assert_eq!(found.entities.iter().map(|entity| (entity.id.as_str(), entity.at_ms)).collect::<Vec<_>>(), [("b", Some(9)), ("a", Some(5))]);
+        let call = |id: &str, at_ms| Seen {
+            entity_id: id.to_owned(),
+            namespace: "s3",
+            action: "GetObject".to_owned(),
+            at_ms,
+            region: "r".to_owned(),
+        };
+        let found =
+            use_of("s3", "S3", &[entity("a"), entity("b"), entity("c")], &[call("a", 5), call("b", 9), call("a", 3), call("x", 99)]);
+        assert_eq!(
+            found.entities.iter().map(|entity| (entity.id.as_str(), entity.at_ms)).collect::<Vec<_>>(),
+            [("b", Some(9)), ("a", Some(5))]
+        );
         assert_eq!(found.actions["GetObject"].entity_arn, "arn:b");
         assert_eq!(found.considered.len(), 3);
     }

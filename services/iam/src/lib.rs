@@ -9,12 +9,19 @@
 //! 4. A secret leaves the store to verify signatures, and once when its key is made.
 //!
 //! ## Recorded only
-//! Descriptions, paths (but in ARNs), account aliases.
+//! Descriptions, paths (but in ARNs), account aliases; thumbprints of OpenID Connect providers (their certificates are checked against the
+//! machine's trust store); SSH public keys, signing and server certificates (checked when they come in; no service here uses them);
+//! service-specific credentials of CodeCommit and Keyspaces; that a password must be reset or has expired (nothing here signs in with one,
+//! but a hard expiry refuses its change).
 //!
 //! ## Not as AWS does
 //! * Trust policies may name accounts that this server does not have; users and roles must exist.
 //! * Of the policies that AWS manages, only those of [`aws_managed`] exist; their texts are our own.
-//! * A credential report is complete at once.
+//! * A credential report and a last-accessed job are complete at once; last-accessed data follows every action, not only those that AWS
+//!   tracks.
+//! * Service-linked roles have no permissions policy: services act for themselves through the plane.
+//! * MFA devices are virtual ones. The root user has access keys and devices, but no password.
+//! * There are no delegation requests, no role templates and no outbound federation: what names one is not found, or the feature is off.
 
 pub mod access_key;
 pub mod account;

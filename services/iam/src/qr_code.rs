@@ -39,7 +39,7 @@ pub(crate) fn png(text: &str) -> Result<Vec<u8>, ApiError> {
     // Bit depth 1, greyscale, the only methods there are.
     let header = [&side[..], &side[..], &[1, 0, 0, 0, 0]].concat();
     let mut file = SIGNATURE.to_vec();
-    for (name, data) in [(b"IHDR", header.as_slice()), (b"IDAT", &packed), (b"IEND", &[])] {
+    for (name, data) in [(*b"IHDR", header.as_slice()), (*b"IDAT", &packed), (*b"IEND", &[])] {
         chunk(&mut file, name, data);
     }
     Ok(file)
@@ -47,12 +47,12 @@ pub(crate) fn png(text: &str) -> Result<Vec<u8>, ApiError> {
 
 const BORDER_I32: i32 = 4;
 
-fn chunk(file: &mut Vec<u8>, name: &[u8; 4], data: &[u8]) {
+fn chunk(file: &mut Vec<u8>, name: [u8; 4], data: &[u8]) {
     let mut checksum = crc32fast::Hasher::new();
-    checksum.update(name);
+    checksum.update(&name);
     checksum.update(data);
     file.extend_from_slice(&u32::try_from(data.len()).unwrap_or_default().to_be_bytes());
-    file.extend_from_slice(name);
+    file.extend_from_slice(&name);
     file.extend_from_slice(data);
     file.extend_from_slice(&checksum.finalize().to_be_bytes());
 }

@@ -21,7 +21,7 @@ use crate::service_specific_credential::user_of;
 use crate::ssh_public_key::status_of;
 
 /// Of one user. Source: IAM User Guide, "IAM and AWS STS quotas".
-const PER_USER: usize = 2;
+pub(crate) const PER_USER: usize = 2;
 const ID_LENGTH: usize = 32;
 
 /// A certificate of a user.
@@ -78,7 +78,10 @@ pub(crate) async fn upload_signing_certificate(
     let user = user_of(cx, input.user_name.as_deref()).await?;
     let read = Certificate::from_pem(&input.certificate_body, 1).ok().and_then(|certificates| certificates.into_iter().next());
     let Some(certificate) = read else {
-        return Err(IamError::MalformedCertificate("Unable to parse certificate. Please ensure the certificate is in PEM format.".to_owned()).into());
+        return Err(IamError::MalformedCertificate(
+            "Unable to parse certificate. Please ensure the certificate is in PEM format.".to_owned(),
+        )
+        .into());
     };
     let der_sha256 = sigv4::sha256_hex(&certificate.der);
     let existing = all_of(&mut cx.tx, &cx.account, &user.head.id).await?;

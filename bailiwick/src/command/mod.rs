@@ -2,6 +2,7 @@
 
 pub mod backup;
 mod credentials;
+mod credentials_agent;
 mod doctor;
 mod env;
 pub mod explain;
@@ -39,7 +40,7 @@ enum Command {
     Demo(crate::demo::Demo),
     /// Print the environment that points AWS clients at the running server: `eval "$(bailiwick env)"`.
     Env(env::Env),
-    /// Print credentials for other programs.
+    /// Print credentials for other programs, or serve a role's.
     Credentials(credentials::Credentials),
     /// Explain a decision: of a recorded request, of the last denial, or of a call that was not made.
     Explain(explain::Explain),
@@ -216,7 +217,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Up(command) => command.run().await,
         Command::Demo(command) => command.run().await,
         Command::Env(command) => command.run(),
-        Command::Credentials(command) => command.run(),
+        Command::Credentials(command) => command.run().await,
         Command::Explain(command) => command.run().await,
         Command::Policy(command) => command.run(),
         Command::Doctor(command) => command.run().await,

@@ -201,13 +201,14 @@ async fn record_audit_failure(plane: &Arc<Plane>) -> Result<(), StartError> {
 fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>) -> Vec<Arc<dyn Service>> {
     vec![
         Arc::new(iam::Iam::new(directory)),
-        Arc::new(sts::Sts),
+        Arc::new(sts::Sts::new(sts::ProviderKeys::new(crate::upstream::reachable(config)))),
         Arc::new(kms::Kms),
         Arc::new(s3::S3),
         Arc::new(bedrock::Bedrock),
         Arc::new(bedrock::BedrockRuntime::new(crate::upstream::upstream(config))),
         Arc::new(cloudtrail::CloudTrail),
         Arc::new(organizations::OrganizationsService),
+        Arc::new(rolesanywhere::RolesAnywhere),
         Arc::new(control::Control::new(host)),
     ]
 }

@@ -205,6 +205,8 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
         PrincipalKind::Service { name } => {
             return UserIdentity { identity_type: "AWSService".to_owned(), invoked_by: Some(name.clone()), ..UserIdentity::default() };
         }
+        PrincipalKind::WebIdentity { provider, user_name } => return federated("WebIdentityUser", principal, provider, user_name),
+        PrincipalKind::Saml { provider, user_name } => return federated("SAMLUser", principal, provider, user_name),
         PrincipalKind::Anonymous => {
             return UserIdentity {
                 identity_type: "Unknown".to_owned(),
@@ -235,6 +237,7 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
         credential_id,
         user_name,
         session_context,
+        identity_provider: None,
         invoked_by: invoked_by.map(str::to_owned),
         identity_provider: None,
     }
@@ -343,6 +346,17 @@ impl crate::pipeline::Plane {
             tls_details: None,
         };
         Ok((position, Entry { record, decision: None }))
+    }
+}
+
+/// A caller on another provider's word.
+fn federated(identity_type: &str, principal: &Principal, provider: &str, user_name: &str) -> UserIdentity {
+    UserIdentity {
+        identity_type: identity_type.to_owned(),
+        principal_id: Some(principal.principal_id.clone()),
+        user_name: Some(user_name.to_owned()),
+        identity_provider: Some(provider.to_owned()),
+        ..UserIdentity::default()
     }
 }
 

@@ -201,8 +201,11 @@ async fn access(call: &mut Call) -> Result<Arc<PrincipalAccess>, ApiError> {
     if let Some(access) = key.as_deref().and_then(|key| plane.identities.access(key)) {
         return Ok(access);
     }
-    if call.principal.is_anonymous() || matches!(call.principal.kind, PrincipalKind::Service { .. }) {
-        return Ok(Arc::default());
+    if call.principal.is_anonymous() || call.principal.is_federated_caller() || matches!(call.principal.kind, PrincipalKind::Service { .. })
+    {
+        // A service that acts on a proof (a certificate) has what the proof says as its tags.
+        let tags = call.principal.session.as_ref().map(|session| session.tags.clone()).unwrap_or_default();
+        return Ok(Arc::new(PrincipalAccess { tags, ..PrincipalAccess::default() }));
     }
     // Read apart from the call's transaction: what a call may do does not conflict with what it does.
     let mut tx = call.tx.renew();
@@ -371,13 +374,22 @@ pub fn policy_principal(principal: &Principal, access: &PrincipalAccess) -> poli
         PrincipalKind::User { .. } => Kind::User,
         PrincipalKind::AssumedRole { role_arn, .. } => Kind::RoleSession { role_arn: role_arn.clone() },
         PrincipalKind::FederatedUser { user_arn, .. } => Kind::FederatedUser { user_arn: user_arn.clone() },
-        PrincipalKind::Service { name } => return policy::Principal::unaccounted(Kind::Service { name: name.clone() }),
+        PrincipalKind::Service { name } => {
+            let mut made = policy::Principal::unaccounted(Kind::Service { name: name.clone() });
+            made.tags.clone_from(&access.tags);
+            return made;
+        }
+        PrincipalKind::WebIdentity { provider, .. } => {
+            return policy::Principal::unaccounted(Kind::WebIdentity { provider: provider.clone() });
+        }
+        PrincipalKind::Saml { provider, .. } => return policy::Principal::unaccounted(Kind::Saml { provider: provider.clone() }),
         PrincipalKind::Anonymous => return policy::Principal::anonymous(),
     };
     let mut made = policy::Principal::new(kind, principal.account.clone(), principal.arn.clone());
     made.user_id = Some(principal.principal_id.clone());
     made.tags.clone_from(&access.tags);
     made.service_linked = access.service_linked;
+    made.assumed_root = principal.session.as_ref().is_some_and(|session| session.issuer_operation == "AssumeRoot");
     if principal.session.as_ref().is_some_and(|session| session.issuer_operation == "GetSessionToken") {
         made.credential = policy::Credential::SessionToken;
     }

@@ -24,6 +24,9 @@ use crate::transaction::Transaction;
 pub struct RequestFacts {
     pub origin: Arc<Origin>,
     pub method: String,
+    /// Raw, percent-encoded.
+    pub path: String,
+    pub query: String,
     pub host: Option<String>,
     pub headers: Arc<HeaderMap>,
     pub user_agent: String,

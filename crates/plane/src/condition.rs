@@ -89,7 +89,7 @@ impl<'a> RequestContext<'a> {
             "sourceaccount" => call.caller.as_ref().map(|caller| caller.source_account.clone()),
             "federatedprovider" => match &call.principal.kind {
                 PrincipalKind::FederatedUser { .. } => Some(call.principal.account.clone()),
-                _ => None,
+                _ => session.and_then(|session| session.federated_provider.clone()),
             },
             _ => None,
         }

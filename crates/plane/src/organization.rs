@@ -22,6 +22,12 @@ pub struct OrganizationView {
     pub members: HashMap<String, MemberPolicies>,
     /// Accounts whose principals can do nothing any more.
     pub suspended: HashSet<String>,
+    /// Whether it is more than consolidated billing.
+    pub all_features: bool,
+    /// Service principals with trusted access.
+    pub service_access: HashSet<String>,
+    /// Delegated administrators by service principal.
+    pub delegated_administrators: HashMap<String, HashSet<String>>,
 }
 
 /// Control policies of one member account, in levels from the root to the account.

@@ -371,7 +371,7 @@ impl Plane {
                 return Ok(identified);
             }
         }
-        let hints = claim.as_ref().ok().map(authenticate::hints).unwrap_or_default();
+        let hints = claim.as_ref().ok().map(authenticate::hints).or_else(|| authenticate::certificate_hints(head)).unwrap_or_default();
         identify::identify(&parts, head.host.as_deref(), &hints, form, is_region)
     }
 
@@ -746,6 +746,8 @@ impl Head {
         RequestFacts {
             origin: Arc::clone(&self.origin),
             method: self.method.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
             host: self.host.clone(),
             headers: Arc::clone(&self.headers),
             user_agent: self.header("user-agent").unwrap_or_default().to_owned(),

@@ -67,6 +67,8 @@ impl ServiceCaller {
                 vpc_endpoint: None,
             }),
             method: "POST".to_owned(),
+            path: "/".to_owned(),
+            query: String::new(),
             host: None,
             headers: Arc::new(headers),
             user_agent: self.service.to_owned(),

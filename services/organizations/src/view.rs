@@ -52,7 +52,20 @@ impl Organizations for View {
             paths,
             foreign: None,
         };
-        Ok(Some(OrganizationView { organization: Arc::new(engine), members, suspended }))
+        let mut delegated_administrators: HashMap<String, HashSet<String>> = HashMap::new();
+        for (account, services) in &organization.delegated {
+            for service in services.keys() {
+                delegated_administrators.entry(service.clone()).or_default().insert(account.clone());
+            }
+        }
+        Ok(Some(OrganizationView {
+            organization: Arc::new(engine),
+            members,
+            suspended,
+            all_features: organization.all_features,
+            service_access: organization.service_access.keys().cloned().collect(),
+            delegated_administrators,
+        }))
     }
 
     fn tables(&self) -> &'static [Table] {

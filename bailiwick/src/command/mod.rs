@@ -9,6 +9,8 @@ pub mod output;
 mod policy;
 mod running;
 pub mod up;
+mod upstream;
+mod usage;
 mod wait;
 
 use std::io::Write as _;
@@ -50,6 +52,11 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data folder from a backup.
     Restore(backup::Restore),
+    /// Secrets of model servers.
+    #[command(subcommand)]
+    Upstream(upstream::Upstream),
+    /// What principals used of which models, with its cost.
+    Usage(usage::Usage),
     /// Wait until the server is ready.
     Wait(wait::Wait),
     /// Give a sealed server its passphrase (read from standard input).
@@ -114,6 +121,7 @@ impl Settings {
             background_interval_s: self.background_interval_s,
             upstream: self.upstream.clone(),
             allow_internal: list(&self.allow_internal),
+            ..Layer::default()
         }
     }
 
@@ -207,6 +215,8 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,
         Command::Restore(command) => command.run(),
+        Command::Upstream(command) => command.run().await,
+        Command::Usage(command) => command.run().await,
         Command::Wait(command) => command.run().await,
         Command::Unseal(command) => command.run().await,
         Command::Config(command) => command.run(),

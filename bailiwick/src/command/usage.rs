@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 use wire::{Struct, Value};
 
 use super::output::{self, Format};
+use super::running::CredentialsSource;
 use super::upstream::call;
 use super::{Failure, Settings};
 
@@ -12,6 +13,8 @@ use super::{Failure, Settings};
 pub struct Usage {
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    credentials: CredentialsSource,
     /// First day, `YYYY-MM-DD`; today unless given.
     #[arg(long, value_name = "DAY")]
     from: Option<String>,
@@ -34,7 +37,7 @@ impl Usage {
         let mut input = Struct::new();
         input.set("From", Value::Str(self.from.unwrap_or_else(|| today.clone())));
         input.set("To", Value::Str(self.to.unwrap_or(today)));
-        let answer = call(&self.settings, "GetModelUsage", input).await?;
+        let answer = call(&self.settings, &self.credentials, "GetModelUsage", input).await?;
         let Some(Value::Document(usage)) = answer.member("Usage") else { return Err(Failure::general("the answer has no usage")) };
         let rows: Vec<Vec<String>> = usage.as_array().into_iter().flatten().map(row).collect();
         if self.csv {

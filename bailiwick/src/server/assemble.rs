@@ -247,7 +247,7 @@ impl Host for Process {
         let plane = self.plane()?;
         let mut lines = Vec::new();
         for region in plane.regions.iter() {
-            for line in bedrock::usage(plane, account, &region.name, from, to).await? {
+            for line in bedrock::usage_of(plane, account, &region.name, from, to).await? {
                 lines.push(control::UsageLine {
                     day: line.key.day,
                     region: line.key.region,

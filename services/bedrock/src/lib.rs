@@ -48,7 +48,7 @@ pub use secret::{delete_secret, list_secrets, put_secret};
 pub use upstream::local::{LocalEnding, LocalFailure, LocalMessage, LocalModel, LocalRequest};
 pub use upstream::settings;
 pub use usage::ledger::{UsageCount, UsageKey, UsageLine};
-pub use work::{deliver, flush_usage, metrics, usage};
+pub use work::{deliver, flush_usage, metrics, usage_of};
 
 /// Id of the runtime in the facts, under which its state is found.
 const RUNTIME: &str = "bedrock-runtime";

@@ -30,7 +30,7 @@ pub async fn flush_usage(plane: &Arc<Plane>) -> Result<(), ApiError> {
 }
 
 /// What an account used in a region, from the first day to the last (`2026-11-28`).
-pub async fn usage(plane: &Arc<Plane>, account: &str, region: &str, from: &str, to: &str) -> Result<Vec<UsageLine>, ApiError> {
+pub async fn usage_of(plane: &Arc<Plane>, account: &str, region: &str, from: &str, to: &str) -> Result<Vec<UsageLine>, ApiError> {
     state(plane)?.ledger.flush(plane).await?;
     ledger::usage_of(plane, account, region, from, to).await
 }

@@ -87,7 +87,6 @@ pub(crate) struct Gateway {
 pub(crate) struct Listed {
     pub(crate) model: Model,
     pub(crate) images: bool,
-    pub(crate) embeddings: bool,
     places: Vec<Place>,
 }
 
@@ -143,17 +142,17 @@ impl Gateway {
         for model in &self.settings.models {
             let provider = model.provider.clone().or_else(|| model.targets.first().map(|target| target.upstream.clone()));
             let shown = Model { id: model.id.clone(), provider: provider.unwrap_or_default() };
-            listed.push(Listed { model: shown, images: model.images, embeddings: model.embeddings, places: self.places(model) });
+            listed.push(Listed { model: shown, images: model.images, places: self.places(model) });
         }
         for local in &self.local {
             let model = Model { id: local.0.id(), provider: local.0.provider() };
             let place = Place { at: At::Local(local.clone()), model: model.id.clone(), weight: 1 };
-            listed.push(Listed { model, images: false, embeddings: false, places: vec![place] });
+            listed.push(Listed { model, images: false, places: vec![place] });
         }
         if self.servers.is_empty() {
             let model = Model { id: responder::MODEL.to_owned(), provider: responder::PROVIDER.to_owned() };
             let place = Place { at: At::Responder, model: model.id.clone(), weight: 1 };
-            listed.push(Listed { model, images: false, embeddings: true, places: vec![place] });
+            listed.push(Listed { model, images: false, places: vec![place] });
         }
         let is_declared = |server: &Server| {
             self.settings.models.iter().flat_map(|model| &model.targets).any(|target| target.upstream == server.settings.name)
@@ -168,7 +167,7 @@ impl Gateway {
                         let place = Place { at: At::Server(Arc::clone(server)), model: model.id.clone(), weight: 1 };
                         match listed.iter_mut().find(|known| known.model.id == model.id) {
                             Some(known) => known.places.push(place),
-                            None => listed.push(Listed { model, images: true, embeddings: true, places: vec![place] }),
+                            None => listed.push(Listed { model, images: true, places: vec![place] }),
                         }
                     }
                 }
@@ -186,11 +185,6 @@ impl Gateway {
             *self.listing.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&listed)));
         }
         Ok(listed)
-    }
-
-    /// Forgets what the upstreams listed: one of them has got or lost a model.
-    pub(crate) fn forget_models(&self) {
-        *self.listing.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Where calls for a model go. `None`: nobody has it.

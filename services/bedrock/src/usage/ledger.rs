@@ -146,7 +146,7 @@ async fn write(plane: &Plane, usage: &UsageKey, count: &UsageCount) -> Result<()
 }
 
 /// What an account used in a region, from the first day to the last.
-pub async fn usage_of(plane: &Plane, account: &str, region: &str, from: &str, to: &str) -> Result<Vec<UsageLine>, ApiError> {
+pub(crate) async fn usage_of(plane: &Plane, account: &str, region: &str, from: &str, to: &str) -> Result<Vec<UsageLine>, ApiError> {
     let position = plane.regions.position(region).unwrap_or_default();
     let prefix = Key::new(account, region);
     let mut tx = plane.transaction(position);

@@ -1,7 +1,7 @@
 //! What callers use: limits before a call, counts after it, budgets over both.
 
 pub(crate) mod budget;
-pub mod ledger;
+pub(crate) mod ledger;
 pub(crate) mod limit;
 
 /// A number for arithmetic with prices and rates; beyond four billion a call's own count does not go.

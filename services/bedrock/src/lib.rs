@@ -19,6 +19,7 @@
 //! STANDARD and guardrail profiles; in messages images, documents, video, audio, search results and tool changes; prompt variables; other
 //! performance and service tiers; models other than those of the upstream (profiles, provisioned, imported and custom models, routers).
 
+mod door;
 mod foundation_model;
 mod guardrail;
 mod imported_model;
@@ -150,6 +151,10 @@ impl Service for BedrockRuntime {
 
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {
         model::condition_keys(call, input, keys);
+    }
+
+    fn doors(&self) -> Vec<Arc<dyn plane::door::Door>> {
+        vec![Arc::new(door::anthropic::Anthropic), Arc::new(door::openai::OpenAi)]
     }
 
     fn extension(&self) -> Option<Arc<dyn Any + Send + Sync>> {

@@ -13,7 +13,7 @@ use crate::upstream::server::Secrets;
 /// Longest secret, bytes.
 const LENGTH_MAX: usize = 4_096;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct UpstreamSecret {
     value: String,
 }

@@ -45,6 +45,8 @@ const BACKGROUND_INTERVAL_S: u64 = 60;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data_dir: PathBuf,
+    /// Models that run in this process.
+    pub models_dir: PathBuf,
     /// First is the home region.
     pub regions: Vec<String>,
     pub account_id: String,
@@ -96,6 +98,7 @@ pub enum SealSetting {
 #[serde(deny_unknown_fields)]
 pub struct Layer {
     pub data_dir: Option<PathBuf>,
+    pub models_dir: Option<PathBuf>,
     pub regions: Option<Vec<String>>,
     pub account_id: Option<String>,
     pub listen: Option<Vec<String>>,
@@ -124,6 +127,7 @@ pub fn environment() -> Layer {
     let list = |name: &str| text(name).map(|value| value.split(',').map(|part| part.trim().to_owned()).collect());
     Layer {
         data_dir: text("BAILIWICK_DATA_DIR").map(PathBuf::from),
+        models_dir: text("BAILIWICK_MODELS_DIR").map(PathBuf::from),
         regions: list("BAILIWICK_REGIONS"),
         account_id: text("BAILIWICK_ACCOUNT_ID"),
         listen: list("BAILIWICK_LISTEN"),
@@ -168,6 +172,7 @@ impl Config {
     pub fn resolve(flags: Layer, environment: Layer, file: Layer) -> Result<Self, ConfigError> {
         let mut layers = Layers { flags, environment, file, origins: BTreeMap::new() };
         let data_dir = layers.pick("data_dir", |layer| layer.data_dir.clone(), PathBuf::from(".bailiwick"));
+        let models_dir = layers.pick("models_dir", |layer| layer.models_dir.clone(), data_dir.join("models"));
         let regions = layers.pick("regions", |layer| layer.regions.clone(), vec!["us-east-1".to_owned()]);
         let account_id = layers.pick("account_id", |layer| layer.account_id.clone(), "123456789012".to_owned());
         let listen = layers.pick("listen", |layer| layer.listen.clone(), vec!["https://127.0.0.1:4566".to_owned()]);
@@ -195,6 +200,7 @@ impl Config {
         }
         Ok(Self {
             data_dir,
+            models_dir,
             regions: check_regions(regions)?,
             account_id: check_account(account_id)?,
             listen: listen.iter().map(|text| parse_listen(text)).collect::<Result<_, _>>()?,

@@ -5,6 +5,7 @@ mod credentials;
 mod doctor;
 mod env;
 pub mod explain;
+mod model;
 pub mod output;
 mod policy;
 mod running;
@@ -52,6 +53,9 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data folder from a backup.
     Restore(backup::Restore),
+    /// Models that run in the server's own process.
+    #[command(subcommand)]
+    Model(model::Model),
     /// Secrets of model servers.
     #[command(subcommand)]
     Upstream(upstream::Upstream),
@@ -78,6 +82,9 @@ pub struct Settings {
     /// Folder of all state.
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
+    /// Folder of models that run in the server's own process; `models` in the data folder unless given.
+    #[arg(long, value_name = "FOLDER")]
+    pub models_dir: Option<PathBuf>,
     /// A region, the first is the home; repeatable.
     #[arg(long = "region", value_name = "REGION")]
     pub regions: Vec<String>,
@@ -112,6 +119,7 @@ impl Settings {
         let list = |values: &[String]| (!values.is_empty()).then(|| values.to_vec());
         Layer {
             data_dir: self.data_dir.clone(),
+            models_dir: self.models_dir.clone(),
             regions: list(&self.regions),
             account_id: self.account_id.clone(),
             listen: list(&self.listen),
@@ -215,6 +223,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,
         Command::Restore(command) => command.run(),
+        Command::Model(command) => command.run().await,
         Command::Upstream(command) => command.run().await,
         Command::Usage(command) => command.run().await,
         Command::Wait(command) => command.run().await,

@@ -181,7 +181,7 @@ fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>
         Arc::new(kms::Kms),
         Arc::new(s3::S3),
         Arc::new(bedrock::Bedrock),
-        Arc::new(bedrock::BedrockRuntime::new(crate::upstream::models(config), Vec::new())),
+        Arc::new(bedrock::BedrockRuntime::new(crate::upstream::models(config), crate::local_model::load(&config.models_dir))),
         Arc::new(cloudtrail::CloudTrail),
         Arc::new(organizations::OrganizationsService),
         Arc::new(control::Control::new(host)),

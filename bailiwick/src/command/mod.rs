@@ -6,11 +6,14 @@ mod credentials_agent;
 mod doctor;
 mod env;
 pub mod explain;
+mod model;
 pub mod output;
 mod policy;
 mod running;
 mod trail_verify;
 pub mod up;
+mod upstream;
+mod usage;
 mod wait;
 mod witness;
 
@@ -58,6 +61,14 @@ enum Command {
     Trail(Box<trail_verify::Trail>),
     /// Cosign the checkpoints of logs that run elsewhere.
     Witness(witness::Witness),
+    /// Models that run in the server's own process.
+    #[command(subcommand)]
+    Model(model::Model),
+    /// Secrets of model servers.
+    #[command(subcommand)]
+    Upstream(upstream::Upstream),
+    /// What principals used of which models, with its cost.
+    Usage(usage::Usage),
     /// Wait until the server is ready.
     Wait(wait::Wait),
     /// Give a sealed server its passphrase (read from standard input).
@@ -79,6 +90,9 @@ pub struct Settings {
     /// Folder of all state.
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
+    /// Folder of models that run in the server's own process; `models` in the data folder unless given.
+    #[arg(long, value_name = "FOLDER")]
+    pub models_dir: Option<PathBuf>,
     /// A region, the first is the home; repeatable.
     #[arg(long = "region", value_name = "REGION")]
     pub regions: Vec<String>,
@@ -119,6 +133,7 @@ impl Settings {
         let list = |values: &[String]| (!values.is_empty()).then(|| values.to_vec());
         Layer {
             data_dir: self.data_dir.clone(),
+            models_dir: self.models_dir.clone(),
             regions: list(&self.regions),
             account_id: self.account_id.clone(),
             listen: list(&self.listen),
@@ -130,6 +145,7 @@ impl Settings {
             upstream: self.upstream.clone(),
             allow_internal: list(&self.allow_internal),
             witnesses: list(&self.witnesses),
+            ..Layer::default()
         }
     }
 
@@ -225,6 +241,9 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Restore(command) => command.run(),
         Command::Trail(command) => command.run().await,
         Command::Witness(command) => command.run().await,
+        Command::Model(command) => command.run().await,
+        Command::Upstream(command) => command.run().await,
+        Command::Usage(command) => command.run().await,
         Command::Wait(command) => command.run().await,
         Command::Unseal(command) => command.run().await,
         Command::Config(command) => command.run(),

@@ -12,6 +12,7 @@ use wire::{ApiInput, Timestamp};
 use crate::audit::PendingEvent;
 use crate::bearer::BearerTokenType;
 use crate::body::Body;
+use crate::door::DoorSide;
 use crate::error::ApiError;
 use crate::origin::Origin;
 use crate::pipeline::Plane;
@@ -78,6 +79,8 @@ pub struct Call {
     /// What was decided, for the entry and for `explain`.
     pub(crate) decision: Option<serde_json::Value>,
     pub(crate) body: Option<Body>,
+    /// The protocol that the call came by, when it is not AWS's.
+    pub(crate) door: Option<DoorSide>,
     pub(crate) pending: Vec<PendingEvent>,
     /// Events among `pending` that survive a conflict: they belong to remembered work.
     pub(crate) kept: usize,
@@ -115,6 +118,7 @@ impl Call {
             audit: AuditNotes::default(),
             decision: None,
             body: None,
+            door: None,
             pending: Vec::new(),
             kept: 0,
             memory: HashMap::new(),

@@ -21,4 +21,5 @@ pub use types::*;
 pub const SERVICE: &str = "bedrock-runtime";
 
 /// Every operation that has types here, sorted.
-pub const OPERATIONS: &[&str] = &["ApplyGuardrail", "Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream"];
+pub const OPERATIONS: &[&str] =
+    &["ApplyGuardrail", "Converse", "ConverseStream", "InvokeGuardrailChecks", "InvokeModel", "InvokeModelWithResponseStream"];

@@ -22,6 +22,8 @@ pub struct OrganizationView {
     pub members: HashMap<String, MemberPolicies>,
     /// Accounts whose principals can do nothing any more.
     pub suspended: HashSet<String>,
+    /// The effective Bedrock policy of each account that has one, as `DescribeEffectivePolicy` shows it.
+    pub bedrock: HashMap<String, serde_json::Value>,
 }
 
 /// Control policies of one member account, in levels from the root to the account.

@@ -41,5 +41,5 @@ pub use grounding::{GroundingScores, score_grounding};
 pub use guardrail::Guardrail;
 pub use judge::Secrets;
 pub use output_risk::{OutputRisk, OutputRiskKind, output_risks};
-pub use stream::{KeptSecrets, StreamGuard, StreamStep};
+pub use stream::{KeptSecrets, StreamGuard, StreamPace, StreamStep};
 pub use topic::{Topic, TopicScore};

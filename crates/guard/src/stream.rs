@@ -9,6 +9,8 @@ use crate::judge::{self, Judge, Judgement, Secrets};
 /// What is held back, bytes: longer than the longest built-in finding with the words that must stand near it, except findings whose beginning alone
 /// is already a finding (URLs), which are held from their beginning.
 const HOLD_BYTES: usize = 512;
+/// What is held back of an answer whose reader prefers it early: enough for words and most entities, with no time for what needs more.
+const SHORT_HOLD_BYTES: usize = 128;
 /// Text is scanned whenever so many more bytes have arrived.
 const STEP_BYTES: usize = 64;
 /// What is kept of the text already released, to see words before a finding and to judge with.
@@ -20,6 +22,17 @@ const PATTERN_BYTES_MAX: usize = 256;
 /// Longest text that is held, bytes. A stream that must hold more is blocked.
 const HELD_BYTES_MAX: usize = 1 << 20;
 
+/// How early an answer is passed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamPace {
+    /// Nothing before it is judged.
+    #[default]
+    Synchronous,
+    /// Sooner: what needs the sense of the text (content filters, topics, leaks) may stop the answer after a part of it was passed on, and
+    /// findings longer than what is held may be masked in part only.
+    Asynchronous,
+}
+
 /// What may be passed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamStep {
@@ -27,6 +40,8 @@ pub struct StreamStep {
     pub text: String,
     /// Whether the stream is blocked; nothing comes after that.
     pub is_blocked: bool,
+    /// Bytes of the blocked message at the end of the text.
+    pub message_bytes: usize,
 }
 
 /// What the model was told in secret, kept for the length of an answer.
@@ -54,6 +69,7 @@ pub struct StreamGuard<'g> {
     judges: bool,
     seen: Judgement,
     secrets: KeptSecrets,
+    hold_bytes: usize,
     holds_all: bool,
     /// Whether `text` no longer begins with the answer.
     is_cut: bool,
@@ -76,21 +92,23 @@ fn floor(text: &str, mut at: usize) -> usize {
 impl<'g> StreamGuard<'g> {
     /// A guard for one answer.
     pub fn new(guardrail: &'g Guardrail) -> Self {
-        Self::with_secrets(guardrail, KeptSecrets::default())
+        Self::with(guardrail, KeptSecrets::default(), StreamPace::Synchronous)
     }
 
-    /// A guard for one answer that may give away what the model was told in secret.
-    pub fn with_secrets(guardrail: &'g Guardrail, secrets: KeptSecrets) -> Self {
+    /// A guard for one answer that may give away what the model was told in secret, at a pace.
+    pub fn with(guardrail: &'g Guardrail, secrets: KeptSecrets, pace: StreamPace) -> Self {
+        let hold_bytes = if pace == StreamPace::Synchronous { HOLD_BYTES } else { SHORT_HOLD_BYTES };
         let definition = guardrail.definition();
         Self {
             guardrail,
             text: String::new(),
             released: 0,
-            next_scan: FIRST_PLACE_BYTES,
+            next_scan: hold_bytes + STEP_BYTES,
             next_place: FIRST_PLACE_BYTES,
             judges: Judge::is_needed(definition, Direction::Output),
             seen: Judge::begin(definition),
             secrets,
+            hold_bytes,
             holds_all: !guardrail.patterns_are_shorter_than(PATTERN_BYTES_MAX) || needs_the_whole(definition),
             is_cut: false,
             is_blocked: false,
@@ -102,7 +120,7 @@ impl<'g> StreamGuard<'g> {
     /// # Errors
     /// More is held back than can be; the caller must end the answer.
     pub fn push(&mut self, piece: &str) -> Result<StreamStep, InputTooLong> {
-        let mut step = StreamStep { text: String::new(), is_blocked: self.is_blocked };
+        let mut step = StreamStep { is_blocked: self.is_blocked, ..StreamStep::default() };
         if self.is_blocked {
             return Ok(step);
         }
@@ -117,14 +135,14 @@ impl<'g> StreamGuard<'g> {
                 self.judge_at(self.next_place);
                 self.next_place += judge::STEP_BYTES;
             }
-            self.release(seen, seen.saturating_sub(HOLD_BYTES), &mut step)?;
+            self.release(seen, seen.saturating_sub(self.hold_bytes), &mut step)?;
         }
         Ok(step)
     }
 
     /// Ends the answer and gives the rest.
     pub fn finish(mut self) -> Result<StreamStep, InputTooLong> {
-        let mut step = StreamStep { text: String::new(), is_blocked: self.is_blocked };
+        let mut step = StreamStep { is_blocked: self.is_blocked, ..StreamStep::default() };
         if self.is_blocked {
             return Ok(step);
         }
@@ -166,7 +184,9 @@ impl<'g> StreamGuard<'g> {
         if found.blocks.iter().any(is_due) || self.seen.blocks(self.guardrail.definition(), Direction::Output) {
             self.is_blocked = true;
             step.is_blocked = true;
-            step.text.push_str(self.guardrail.blocked_message(Direction::Output));
+            let message = self.guardrail.blocked_message(Direction::Output);
+            step.text.push_str(message);
+            step.message_bytes = message.len();
             return Ok(());
         }
         let mut until = floor(visible, until);

@@ -11,7 +11,7 @@ use trail::event::{EVENT_VERSION, SessionAttributes};
 use trail::{Entry, EntryError, Event, Sealer, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
 use wire::Value;
 
-use crate::call::Call;
+use crate::call::{Call, LateNotes};
 use crate::clock::iso8601_s;
 use crate::error::ApiError;
 use crate::principal::{Principal, PrincipalKind};
@@ -104,7 +104,7 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
         error_message,
         request_parameters: limited(parameters),
         response_elements: limited(response_elements),
-        additional_event_data: (!call.audit.additional.is_empty()).then(|| Json::Object(call.audit.additional.clone())),
+        additional_event_data: additional(call),
         request_id: call.request_id.clone(),
         event_id,
         read_only: call.operation.read_only,
@@ -121,6 +121,13 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
             client_provided_host_header: request.host.clone(),
         }),
     }
+}
+
+/// What the event says beyond the facts, with the notes that were made while the handler ran.
+fn additional(call: &Call) -> Option<Json> {
+    let mut notes = call.audit.additional.clone();
+    notes.extend(call.audit.late.as_ref().map(LateNotes::take).unwrap_or_default());
+    (!notes.is_empty()).then_some(Json::Object(notes))
 }
 
 /// `userIdentity` in all its forms. Source: CloudTrail User Guide, "CloudTrail userIdentity element".

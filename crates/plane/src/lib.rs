@@ -16,6 +16,7 @@
 mod binding;
 mod cache;
 mod post_form;
+mod service_event;
 
 pub mod audit;
 pub mod authenticate;

@@ -1,12 +1,14 @@
 //! What a policy says to claims.
 
+use serde::{Deserialize, Serialize};
+
 use crate::formula::{Formula, Proposition, and, not};
 use crate::policy::{Policy, Sort};
 use crate::solver::{Answer, Model, solve};
 use crate::{PolicyError, translation};
 
 /// An answer's statement and what it was read as.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
     /// As an expression of the policy's language.
     pub logic: String,
@@ -15,14 +17,14 @@ pub struct Statement {
 }
 
 /// An assignment of values that shows something.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scenario {
     /// Expressions, each the value of one variable.
     pub statements: Vec<String>,
 }
 
 /// What is known of claims under premises.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Finding {
     /// The rules and the premises imply the claims.
     Valid { translation: Translation, supporting_rules: Vec<String>, claims_true: Scenario },
@@ -41,12 +43,14 @@ pub enum Finding {
 }
 
 /// What a text was read as.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Translation {
     pub premises: Vec<Statement>,
     pub claims: Vec<Statement>,
-    /// Sentences that say nothing about the variables.
-    pub untranslated: Vec<String>,
+    /// Sentences of the question that say nothing about the variables.
+    pub untranslated_premises: Vec<String>,
+    /// Sentences of the answer that say nothing about the variables.
+    pub untranslated_claims: Vec<String>,
 }
 
 /// The kinds of findings in the order in which one stands for all.
@@ -88,9 +92,8 @@ impl Policy {
         let claims = translation::read(self, answer, translation::Role::Answer);
         if !claims.options.is_empty() || !premises.options.is_empty() {
             let options = premises.options.iter().chain(&claims.options).map(|statement| Translation {
-                premises: Vec::new(),
                 claims: vec![statement.clone()],
-                untranslated: Vec::new(),
+                ..Translation::default()
             });
             return vec![Finding::TranslationAmbiguous { options: options.take(2).collect() }];
         }
@@ -100,7 +103,8 @@ impl Policy {
         let translation = Translation {
             premises: premises.statements,
             claims: claims.statements,
-            untranslated: premises.untranslated.into_iter().chain(claims.untranslated).collect(),
+            untranslated_premises: premises.untranslated,
+            untranslated_claims: claims.untranslated,
         };
         vec![self.decide(translation).unwrap_or(Finding::TooComplex)]
     }
@@ -111,7 +115,7 @@ impl Policy {
     /// An expression that is not in the policy's language.
     pub fn check_claims(&self, premises: &[&str], claims: &[&str]) -> Result<Finding, PolicyError> {
         let stated = |texts: &[&str]| texts.iter().map(|text| Statement { logic: (*text).to_owned(), text: (*text).to_owned() }).collect();
-        self.decide(Translation { premises: stated(premises), claims: stated(claims), untranslated: Vec::new() })
+        self.decide(Translation { premises: stated(premises), claims: stated(claims), ..Translation::default() })
     }
 
     fn decide(&self, translation: Translation) -> Result<Finding, PolicyError> {

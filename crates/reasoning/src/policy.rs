@@ -205,6 +205,32 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Rules that share no variable with the others, with their variables; empty when all hang together.
+    pub fn disjoint_rules(&self) -> Vec<(Vec<String>, Vec<String>)> {
+        let mut sets: Vec<(std::collections::BTreeSet<String>, Vec<String>)> = Vec::new();
+        for rule in &self.definition.rules {
+            let mut mentioned = std::collections::HashSet::new();
+            if let Ok(parsed) = expression::parse(&rule.expression) {
+                atoms(&parsed, &mut mentioned);
+            }
+            let mut variables: std::collections::BTreeSet<String> = mentioned.into_iter().filter(|name| self.by_name.contains_key(name)).collect();
+            let mut ids = vec![rule.id.clone()];
+            let (joined, apart): (Vec<_>, Vec<_>) = sets.into_iter().partition(|(known, _)| !known.is_disjoint(&variables));
+            for (known, rules) in joined {
+                variables.extend(known);
+                ids.splice(0..0, rules);
+            }
+            sets = apart;
+            sets.push((variables, ids));
+        }
+        if sets.len() < 2 {
+            return Vec::new();
+        }
+        sets.into_iter().map(|(variables, rules)| (variables.into_iter().collect(), rules)).collect()
+    }
+}
+
 fn atoms(expression: &Expression, found: &mut std::collections::HashSet<String>) {
     match expression {
         Expression::Atom(name) => {

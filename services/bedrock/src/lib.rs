@@ -22,6 +22,7 @@
 mod foundation_model;
 mod guardrail;
 mod model;
+mod reasoning;
 mod refusal;
 mod runtime;
 mod tag;
@@ -52,21 +53,54 @@ impl Service for Bedrock {
 
     fn handlers(&self) -> &'static [Handler] {
         &[
+            handler!("CancelAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::cancel_automated_reasoning_policy_build_workflow),
+            handler!("CreateAutomatedReasoningPolicy", reasoning::policy::create_automated_reasoning_policy),
+            handler!("CreateAutomatedReasoningPolicyTestCase", reasoning::test_case::create_automated_reasoning_policy_test_case),
+            handler!("CreateAutomatedReasoningPolicyVersion", reasoning::version::create_automated_reasoning_policy_version),
             handler!("CreateGuardrail", guardrail::draft::create_guardrail),
             handler!("CreateGuardrailVersion", guardrail::version::create_guardrail_version),
+            handler!("DeleteAutomatedReasoningPolicy", reasoning::policy::delete_automated_reasoning_policy),
+            handler!("DeleteAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::delete_automated_reasoning_policy_build_workflow),
+            handler!("DeleteAutomatedReasoningPolicyTestCase", reasoning::test_case::delete_automated_reasoning_policy_test_case),
+            handler!("DeleteEnforcedGuardrailConfiguration", guardrail::enforcement::delete_enforced_guardrail_configuration),
             handler!("DeleteGuardrail", guardrail::version::delete_guardrail),
+            handler!("DeleteResourcePolicy", guardrail::resource_policy::delete_resource_policy),
+            handler!("ExportAutomatedReasoningPolicyVersion", reasoning::version::export_automated_reasoning_policy_version),
+            handler!("GetAutomatedReasoningPolicy", reasoning::policy::get_automated_reasoning_policy),
+            handler!("GetAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::get_automated_reasoning_policy_build_workflow),
+            handler!(
+                "GetAutomatedReasoningPolicyBuildWorkflowResultAssets",
+                reasoning::workflow::get_automated_reasoning_policy_build_workflow_result_assets
+            ),
+            handler!("GetAutomatedReasoningPolicyTestCase", reasoning::test_case::get_automated_reasoning_policy_test_case),
+            handler!("GetAutomatedReasoningPolicyTestResult", reasoning::workflow::get_automated_reasoning_policy_test_result),
             handler!("GetFoundationModel", foundation_model::get_foundation_model),
             handler!("GetGuardrail", guardrail::listing::get_guardrail),
+            handler!("GetResourcePolicy", guardrail::resource_policy::get_resource_policy),
+            handler!("ListAutomatedReasoningPolicies", reasoning::policy::list_automated_reasoning_policies),
+            handler!("ListAutomatedReasoningPolicyBuildWorkflows", reasoning::workflow::list_automated_reasoning_policy_build_workflows),
+            handler!("ListAutomatedReasoningPolicyTestCases", reasoning::test_case::list_automated_reasoning_policy_test_cases),
+            handler!("ListAutomatedReasoningPolicyTestResults", reasoning::workflow::list_automated_reasoning_policy_test_results),
+            handler!("ListEnforcedGuardrailsConfiguration", guardrail::enforcement::list_enforced_guardrails_configuration),
             handler!("ListFoundationModels", foundation_model::list_foundation_models),
             handler!("ListGuardrails", guardrail::listing::list_guardrails),
             handler!("ListTagsForResource", tag::list_tags_for_resource),
+            handler!("PutEnforcedGuardrailConfiguration", guardrail::enforcement::put_enforced_guardrail_configuration),
+            handler!("PutResourcePolicy", guardrail::resource_policy::put_resource_policy),
+            handler!("StartAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::start_automated_reasoning_policy_build_workflow),
+            handler!("StartAutomatedReasoningPolicyTestWorkflow", reasoning::workflow::start_automated_reasoning_policy_test_workflow),
             handler!("TagResource", tag::tag_resource),
             handler!("UntagResource", tag::untag_resource),
+            handler!("UpdateAutomatedReasoningPolicy", reasoning::policy::update_automated_reasoning_policy),
+            handler!("UpdateAutomatedReasoningPolicyTestCase", reasoning::test_case::update_automated_reasoning_policy_test_case),
             handler!("UpdateGuardrail", guardrail::draft::update_guardrail),
         ]
     }
 
     async fn resource(&self, tx: &mut Transaction, region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
+        if arn.contains(":automated-reasoning-policy/") {
+            return reasoning::access(tx, region, arn).await;
+        }
         guardrail::access(tx, region, arn).await
     }
 
@@ -104,7 +138,8 @@ impl Service for BedrockRuntime {
     }
 
     async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
-        Ok(model::targets(call, input))
+        let targets = model::targets(call, input);
+        guardrail::enforcement::add_targets(call, input, targets).await
     }
 
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {

@@ -23,6 +23,14 @@ pub(crate) enum Refusal {
     Resource(String),
     #[error("{what} is not supported yet by this server, so it is refused rather than ignored")]
     Unsupported { what: String },
+    #[error("The automated reasoning policy `{0}` does not exist.")]
+    ReasoningPolicy(String),
+    #[error("The test case `{0}` does not exist, or was not run.")]
+    TestCase(String),
+    #[error("The build workflow `{0}` does not exist.")]
+    Workflow(String),
+    #[error("The build workflow has no asset of the type `{0}`.")]
+    Asset(String),
     #[error("The resource `{0}` has no resource policy.")]
     ResourcePolicy(String),
     #[error("The enforced guardrail configuration `{0}` does not exist.")]
@@ -41,7 +49,7 @@ pub(crate) enum Refusal {
     Invalid(String),
     #[error("{0}")]
     TooManyTags(String),
-    #[error("The KMS key of the guardrail did not open its definition.")]
+    #[error("The KMS key of the resource did not open its definition.")]
     Sealed,
 }
 
@@ -65,6 +73,10 @@ impl Refusal {
             | Self::GuardrailVersion { .. }
             | Self::Resource(_)
             | Self::ResourcePolicy(_)
+            | Self::ReasoningPolicy(_)
+            | Self::TestCase(_)
+            | Self::Workflow(_)
+            | Self::Asset(_)
             | Self::Enforcement(_) => "ResourceNotFoundException",
             Self::GuardrailName | Self::EnforcementExists(_) | Self::Conflict(_) => "ConflictException",
             Self::EnforcedGuardrail(_) => "AccessDeniedException",

@@ -2,7 +2,7 @@
 
 use guard::{
     Action, ContentCategory, ContentFilter, Definition, DefinitionError, Direction, FindingAction, GroundingKind, GroundingRule, Guardrail,
-    Handling, KeptSecrets, Modality, Place, Qualifier, Secrets, Segment, StreamGuard, Strength, Tier, TopicRule, WordRule,
+    Handling, KeptSecrets, Modality, Place, Qualifier, Secrets, Segment, StreamGuard, StreamPace, Strength, Tier, TopicRule, WordRule,
 };
 use proptest::prelude::*;
 
@@ -116,8 +116,8 @@ fn the_tier_standard_finds_the_system_prompt_in_an_answer() {
     assert!(!guarded(Tier::Standard).assess_with(Direction::Output, &segment("Good morning!"), secrets).unwrap().is_blocked);
     assert!(!guarded(Tier::Classic).assess_with(Direction::Output, &segment(&answer), secrets).unwrap().is_blocked);
     let standard = guarded(Tier::Standard);
-    let mut stream =
-        StreamGuard::with_secrets(&standard, KeptSecrets { system_prompt: Some(prompt.to_owned()), canaries: Vec::new() });
+    let kept = KeptSecrets { system_prompt: Some(prompt.to_owned()), canaries: Vec::new() };
+    let mut stream = StreamGuard::with(&standard, kept, StreamPace::Synchronous);
     let mut shown = String::new();
     for piece in answer.as_bytes().chunks(7) {
         shown += &stream.push(std::str::from_utf8(piece).unwrap()).unwrap().text;

@@ -151,6 +151,11 @@ impl Definition {
         })
     }
 
+    /// Whether answers are compared with their sources.
+    pub(crate) fn has_grounding(&self) -> bool {
+        !self.grounding.is_empty()
+    }
+
     /// Whether a policy has the tier that AWS runs across regions.
     pub(super) fn has_standard_tier(&self) -> bool {
         [&self.content_tier, &self.topic_tier, &self.grounding_tier].into_iter().any(|tier| tier.as_deref() == Some(STANDARD))

@@ -10,7 +10,7 @@ use api_bedrock::{
     ModelEnforcement, PutEnforcedGuardrailConfigurationInput, PutEnforcedGuardrailConfigurationOutput, SelectiveContentGuarding,
     SelectiveGuardingMode,
 };
-use plane::{ApiError, Call, Key, Record, Scope};
+use plane::{ApiError, Call, Key, Record, Scope, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use store::Table;
@@ -43,6 +43,11 @@ impl Mode {
             Some(SelectiveGuardingMode::Selective) => Ok(Self::Selective),
             Some(SelectiveGuardingMode::Other(other)) => Err(Refusal::invalid(format!("`{other}` is not a guarding mode."))),
         }
+    }
+
+    /// What looks at more.
+    pub(crate) fn stricter(self, other: Self) -> Self {
+        if self == Self::Comprehensive { self } else { other }
     }
 
     fn to_api(self) -> SelectiveGuardingMode {
@@ -111,7 +116,7 @@ fn covers(included: &[String], excluded: &[String], model_id: &str) -> bool {
 }
 
 /// All guardrails that a call of this model must pass, the account's first.
-pub(crate) async fn of_model(cx: &mut Call, model_id: &str) -> Result<Vec<Enforcement>, ApiError> {
+async fn of_model(cx: &mut Call, model_id: &str) -> Result<Vec<Enforcement>, ApiError> {
     let (account, region) = (cx.account.clone(), cx.region.clone());
     let mut found = Vec::new();
     if let Some(own) = cx.tx.get::<Enforced>(&key(&account, &region)).await?
@@ -132,6 +137,35 @@ pub(crate) async fn of_model(cx: &mut Call, model_id: &str) -> Result<Vec<Enforc
         found.extend(of_organization(policy, &region, model_id)?);
     }
     Ok(found)
+}
+
+/// What a call remembers its enforced guardrails by.
+const REMEMBERED: &str = "enforced-guardrails";
+
+/// Adds to the targets of a model call the guardrails that it must pass: without the right to apply them the call is denied.
+pub(crate) async fn add_targets(
+    call: &mut Call,
+    input: &wire::Value,
+    targets: Option<Vec<Target>>,
+) -> Result<Option<Vec<Target>>, ApiError> {
+    let is_model_call = |target: &Target| matches!(target.action.as_str(), "bedrock:InvokeModel" | "bedrock:InvokeModelWithResponseStream");
+    let Some(mut targets) = targets.filter(|targets| targets.iter().any(is_model_call)) else { return Ok(None) };
+    let model_id = input.member("modelId").and_then(wire::Value::as_str).unwrap_or_default().to_owned();
+    let enforced = of_model(call, &model_id).await?;
+    for guardrail in &enforced {
+        let target = Target { action: "bedrock:ApplyGuardrail".to_owned(), resource_arn: guardrail.guardrail_arn.clone() };
+        if !targets.iter().any(|known| known.action == target.action && known.resource_arn == target.resource_arn) {
+            targets.push(target);
+        }
+    }
+    call.remember(REMEMBERED, enforced);
+    Ok(Some(targets))
+}
+
+/// The guardrails that a call must pass, as they were found when it was authorized. A call that was not asked about fails.
+pub(crate) fn of_call(cx: &Call) -> Result<Vec<Enforcement>, ApiError> {
+    let found = cx.recall::<Vec<Enforcement>>(REMEMBERED);
+    found.ok_or_else(|| ApiError::internal(&"a model call was not asked about enforced guardrails"))
 }
 
 /// What the effective policy of an organization says for a region. One that cannot be read fails the call: it must not mean "no guardrail".
@@ -190,6 +224,10 @@ pub(crate) async fn put_enforced_guardrail_configuration(
     let missing = || Refusal::GuardrailVersion { id: draft.id.clone(), version: wanted.guardrail_version.clone() };
     let number = version_number(&wanted.guardrail_version)?.ok_or_else(missing)?;
     cx.tx.get::<Version>(&version_key(&account, &region, &draft.id, number)).await?.ok_or_else(missing)?;
+    let loaded = super::load(cx, &draft.id, &wanted.guardrail_version).await?.ok_or_else(missing)?;
+    if loaded.definition.reasoning.is_some() {
+        return Err(Refusal::invalid("A guardrail with an automated reasoning policy cannot be enforced.").into());
+    }
     let before = cx.tx.get::<Enforced>(&key(&account, &region)).await?;
     let config_id = match (&before, input.config_id) {
         (Some(before), Some(id)) if before.config_id == id => id,

@@ -40,6 +40,8 @@ pub(crate) async fn converse_stream(cx: &mut Call, input: ConverseStreamInput) -
     let model = state.model(&cx.region, &input.model_id).await?;
     let trace = trace_of(config.trace.as_ref())?;
     let screen = Screen::of_call(cx, config.guardrail_identifier.as_deref(), config.guardrail_version.as_deref(), trace).await?;
+    let is_async = config.stream_processing_mode == Some(GuardrailStreamProcessingMode::Async);
+    let screen = screen.map(|screen| screen.asynchronous(is_async));
     let script = Events { start, index: 0, open: Open::Nothing };
     let body = begin(cx, &state, prompt.for_model(model), screen, script).await?;
     Ok(Streaming { output: ConverseStreamOutput {}, body, status: None })

@@ -132,6 +132,7 @@ impl Service for BedrockRuntime {
             handler!("ApplyGuardrail", runtime::apply_guardrail::apply_guardrail),
             handler!("Converse", runtime::converse::converse),
             streaming_handler!("ConverseStream", runtime::converse_stream::converse_stream),
+            handler!("InvokeGuardrailChecks", runtime::guardrail_checks::invoke_guardrail_checks),
             handler!("InvokeModel", runtime::invoke::invoke_model),
             streaming_handler!("InvokeModelWithResponseStream", runtime::invoke::invoke_model_with_response_stream),
         ]

@@ -8,6 +8,7 @@ pub(crate) mod apply_guardrail;
 pub(crate) mod converse;
 pub(crate) mod converse_stream;
 mod exchange;
+pub(crate) mod guardrail_checks;
 pub(crate) mod invoke;
 mod openai;
 mod prompt;

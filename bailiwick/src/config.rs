@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bedrock::settings::{BudgetSettings, DeclaredModel, LimitSettings, ModelSettings, ProfileSettings, UpstreamSettings};
 use serde::Deserialize;
 
 /// Where a setting came from, strongest first.
@@ -53,8 +54,10 @@ pub struct Config {
     pub audit_reads: plane::pipeline::AuditReads,
     /// Between two rounds of background work: delivery of trails, rotation, deletion.
     pub background_interval_s: u64,
-    /// OpenAI-compatible base URL; `None`: the embedded deterministic responder.
+    /// OpenAI-compatible base URL, beside what is declared in the file.
     pub upstream: Option<String>,
+    /// Model servers, models, limits and budgets of the file. Without any upstream the embedded deterministic responder answers.
+    pub models: ModelSettings,
     /// Upstream hosts that may resolve to internal addresses.
     pub allow_internal: Vec<String>,
     pub origins: BTreeMap<&'static str, (String, OriginOfSetting)>,
@@ -102,6 +105,17 @@ pub struct Layer {
     pub background_interval_s: Option<u64>,
     pub upstream: Option<String>,
     pub allow_internal: Option<Vec<String>>,
+    /// In the file only.
+    #[serde(default)]
+    pub upstreams: Vec<UpstreamSettings>,
+    #[serde(default)]
+    pub models: Vec<DeclaredModel>,
+    #[serde(default)]
+    pub inference_profiles: Vec<ProfileSettings>,
+    #[serde(default)]
+    pub limits: Vec<LimitSettings>,
+    #[serde(default)]
+    pub budgets: Vec<BudgetSettings>,
 }
 
 /// The layer of the environment.
@@ -120,6 +134,7 @@ pub fn environment() -> Layer {
         background_interval_s: text("BAILIWICK_BACKGROUND_INTERVAL_S").map(|value| value.parse().unwrap_or(0)),
         upstream: text("BAILIWICK_UPSTREAM"),
         allow_internal: list("BAILIWICK_ALLOW_INTERNAL"),
+        ..Layer::default()
     }
 }
 
@@ -162,6 +177,17 @@ impl Config {
         let background_interval_s = layers.pick("background_interval_s", |layer| layer.background_interval_s, BACKGROUND_INTERVAL_S);
         let upstream = layers.pick("upstream", |layer| layer.upstream.clone().map(Some), None);
         let allow_internal = layers.pick("allow_internal", |layer| layer.allow_internal.clone(), Vec::new());
+        let models = declared(std::mem::take(&mut layers.file), upstream.as_deref())?;
+        for (name, count) in [
+            ("upstreams", models.upstreams.len()),
+            ("models", models.models.len()),
+            ("inference_profiles", models.inference_profiles.len()),
+            ("limits", models.limits.len()),
+            ("budgets", models.budgets.len()),
+        ] {
+            let origin = if count == 0 { OriginOfSetting::Default } else { OriginOfSetting::File };
+            layers.origins.insert(name, (format!("{count} declared"), origin));
+        }
         let mut origins = layers.origins;
         // A connection string may hold a password.
         if let Some((shown, _)) = origins.get_mut("store").filter(|(shown, _)| shown.contains("postgres")) {
@@ -177,10 +203,27 @@ impl Config {
             audit_reads: parse_audit_reads(audit_reads)?,
             background_interval_s: check_background_interval(background_interval_s)?,
             upstream,
+            models,
             allow_internal,
             origins,
         })
     }
+}
+
+/// What the file declares about models, checked together with the upstream of the flag.
+fn declared(file: Layer, upstream: Option<&str>) -> Result<ModelSettings, ConfigError> {
+    let declared = ModelSettings {
+        upstreams: file.upstreams,
+        models: file.models,
+        inference_profiles: file.inference_profiles,
+        limits: file.limits,
+        budgets: file.budgets,
+        allow_internal: Vec::new(),
+    };
+    let mut all = declared.clone();
+    all.upstreams.extend(upstream.map(UpstreamSettings::at));
+    all.check().map_err(|error| invalid("upstreams, models, inference_profiles, limits, budgets", "", &error.to_string()))?;
+    Ok(declared)
 }
 
 fn invalid(setting: &'static str, value: &str, reason: &str) -> ConfigError {

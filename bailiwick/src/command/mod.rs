@@ -5,10 +5,14 @@ mod credentials;
 mod doctor;
 mod env;
 pub mod explain;
+mod guardrail;
+mod incident;
 pub mod output;
 mod policy;
 mod running;
 pub mod up;
+mod upstream;
+mod usage;
 mod wait;
 
 use std::io::Write as _;
@@ -41,6 +45,11 @@ enum Command {
     Credentials(credentials::Credentials),
     /// Explain a decision: of a recorded request, of the last denial, or of a call that was not made.
     Explain(explain::Explain),
+    /// Show what guardrails saw in a request.
+    Incident(incident::Incident),
+    /// Try a guardrail's draft on logged prompts.
+    #[command(subcommand)]
+    Guardrail(guardrail::Guardrail),
     /// Decide authorization cases without a server.
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -50,6 +59,11 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data folder from a backup.
     Restore(backup::Restore),
+    /// Secrets of model servers.
+    #[command(subcommand)]
+    Upstream(upstream::Upstream),
+    /// What principals used of which models, with its cost.
+    Usage(usage::Usage),
     /// Wait until the server is ready.
     Wait(wait::Wait),
     /// Give a sealed server its passphrase (read from standard input).
@@ -114,6 +128,7 @@ impl Settings {
             background_interval_s: self.background_interval_s,
             upstream: self.upstream.clone(),
             allow_internal: list(&self.allow_internal),
+            ..Layer::default()
         }
     }
 
@@ -203,10 +218,14 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Env(command) => command.run(),
         Command::Credentials(command) => command.run(),
         Command::Explain(command) => command.run().await,
+        Command::Incident(command) => command.run().await,
+        Command::Guardrail(command) => command.run().await,
         Command::Policy(command) => command.run(),
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,
         Command::Restore(command) => command.run(),
+        Command::Upstream(command) => command.run().await,
+        Command::Usage(command) => command.run().await,
         Command::Wait(command) => command.run().await,
         Command::Unseal(command) => command.run().await,
         Command::Config(command) => command.run(),

@@ -43,6 +43,9 @@ async fn round(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
         release(&jobs, lease).await;
         done?;
     }
+    // What this process counted and collected is its own: no lease.
+    bedrock::flush_usage(plane).await?;
+    bedrock::deliver(plane, position).await?;
     if let Some((jobs, lease)) = acquire(plane, position, MAINTENANCE, LEASE_MS).await? {
         let done = work(plane, position).await;
         release(&jobs, lease).await;

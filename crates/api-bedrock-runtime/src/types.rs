@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use wire::{Secret, shape};
+use wire::{Secret, Timestamp, shape};
 
 shape! {
     #[derive(Default)]
@@ -18,6 +18,43 @@ shape! {
         guardrail_arn: Option<String> = "guardrailArn",
         guardrail_origin: Option<Vec<GuardrailOrigin>> = "guardrailOrigin",
         guardrail_ownership: Option<GuardrailOwnership> = "guardrailOwnership",
+    }
+}
+
+shape! {
+    union AsyncInvokeOutputDataConfig {
+        S3OutputDataConfig(AsyncInvokeS3OutputDataConfig) = "s3OutputDataConfig",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AsyncInvokeS3OutputDataConfig {
+        s3_uri: String = "s3Uri",
+        kms_key_id: Option<String> = "kmsKeyId",
+        bucket_owner: Option<String> = "bucketOwner",
+    }
+}
+
+shape! {
+    enum AsyncInvokeStatus {
+        InProgress = "InProgress",
+        Completed = "Completed",
+        Failed = "Failed",
+    }
+}
+
+shape! {
+    struct AsyncInvokeSummary {
+        invocation_arn: String = "invocationArn",
+        model_arn: String = "modelArn",
+        client_request_token: Option<String> = "clientRequestToken",
+        status: Option<AsyncInvokeStatus> = "status",
+        failure_message: Option<Secret<String>> = "failureMessage",
+        submit_time: Timestamp = "submitTime",
+        last_modified_time: Option<Timestamp> = "lastModifiedTime",
+        end_time: Option<Timestamp> = "endTime",
+        output_data_config: AsyncInvokeOutputDataConfig = "outputDataConfig",
     }
 }
 
@@ -276,9 +313,26 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct ConverseTokensRequest {
+        messages: Option<Vec<Message>> = "messages",
+        system: Option<Vec<SystemContentBlock>> = "system",
+        tool_config: Option<ToolConfiguration> = "toolConfig",
+        additional_model_request_fields: Option<serde_json::Value> = "additionalModelRequestFields",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct ConverseTrace {
         guardrail: Option<GuardrailTraceAssessment> = "guardrail",
         prompt_router: Option<PromptRouterTrace> = "promptRouter",
+    }
+}
+
+shape! {
+    union CountTokensInputShape {
+        InvokeModel(InvokeModelTokensRequest) = "invokeModel",
+        Converse(ConverseTokensRequest) = "converse",
     }
 }
 
@@ -1217,6 +1271,13 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct InvokeModelTokensRequest {
+        body: Secret<Bytes> = "body",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct JsonSchemaDefinition {
         schema: String = "schema",
         name: Option<String> = "name",
@@ -1413,6 +1474,19 @@ shape! {
 }
 
 shape! {
+    enum SortAsyncInvocationBy {
+        SubmissionTime = "SubmissionTime",
+    }
+}
+
+shape! {
+    enum SortOrder {
+        Ascending = "Ascending",
+        Descending = "Descending",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct SpecificToolChoice {
         name: String = "name",
@@ -1445,6 +1519,14 @@ shape! {
     #[derive(Default)]
     struct SystemTool {
         name: String = "name",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct Tag {
+        key: String = "key",
+        value: String = "value",
     }
 }
 

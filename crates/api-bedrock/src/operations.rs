@@ -153,6 +153,69 @@ shape! {
 operation!("bedrock", "CreateGuardrailVersion", CreateGuardrailVersionInput, CreateGuardrailVersionOutput);
 
 shape! {
+    struct CreateInferenceProfileInput {
+        inference_profile_name: String = "inferenceProfileName",
+        description: Option<Secret<String>> = "description",
+        client_request_token: Option<String> = "clientRequestToken",
+        model_source: InferenceProfileModelSource = "modelSource",
+        tags: Option<Vec<Tag>> = "tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateInferenceProfileOutput {
+        inference_profile_arn: String = "inferenceProfileArn",
+        status: Option<InferenceProfileStatus> = "status",
+    }
+}
+
+operation!("bedrock", "CreateInferenceProfile", CreateInferenceProfileInput, CreateInferenceProfileOutput);
+
+shape! {
+    struct CreateModelImportJobInput {
+        job_name: String = "jobName",
+        imported_model_name: String = "importedModelName",
+        role_arn: String = "roleArn",
+        model_data_source: ModelDataSource = "modelDataSource",
+        job_tags: Option<Vec<Tag>> = "jobTags",
+        imported_model_tags: Option<Vec<Tag>> = "importedModelTags",
+        client_request_token: Option<String> = "clientRequestToken",
+        vpc_config: Option<VpcConfig> = "vpcConfig",
+        imported_model_kms_key_id: Option<String> = "importedModelKmsKeyId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateModelImportJobOutput {
+        job_arn: String = "jobArn",
+    }
+}
+
+operation!("bedrock", "CreateModelImportJob", CreateModelImportJobInput, CreateModelImportJobOutput);
+
+shape! {
+    struct CreateProvisionedModelThroughputInput {
+        client_request_token: Option<String> = "clientRequestToken",
+        model_units: i32 = "modelUnits",
+        provisioned_model_name: String = "provisionedModelName",
+        model_id: String = "modelId",
+        commitment_duration: Option<CommitmentDuration> = "commitmentDuration",
+        tags: Option<Vec<Tag>> = "tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateProvisionedModelThroughputOutput {
+        provisioned_model_arn: String = "provisionedModelArn",
+    }
+}
+
+operation!("bedrock", "CreateProvisionedModelThroughput", CreateProvisionedModelThroughputInput, CreateProvisionedModelThroughputOutput);
+
+shape! {
     struct DeleteAutomatedReasoningPolicyInput {
         policy_arn: String = "policyArn",
         force: Option<bool> = "force",
@@ -237,6 +300,62 @@ shape! {
 }
 
 operation!("bedrock", "DeleteGuardrail", DeleteGuardrailInput, DeleteGuardrailOutput);
+
+shape! {
+    struct DeleteImportedModelInput {
+        model_identifier: String = "modelIdentifier",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteImportedModelOutput {}
+}
+
+operation!("bedrock", "DeleteImportedModel", DeleteImportedModelInput, DeleteImportedModelOutput);
+
+shape! {
+    struct DeleteInferenceProfileInput {
+        inference_profile_identifier: String = "inferenceProfileIdentifier",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteInferenceProfileOutput {}
+}
+
+operation!("bedrock", "DeleteInferenceProfile", DeleteInferenceProfileInput, DeleteInferenceProfileOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DeleteModelInvocationLoggingConfigurationInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteModelInvocationLoggingConfigurationOutput {}
+}
+
+operation!(
+    "bedrock",
+    "DeleteModelInvocationLoggingConfiguration",
+    DeleteModelInvocationLoggingConfigurationInput,
+    DeleteModelInvocationLoggingConfigurationOutput
+);
+
+shape! {
+    struct DeleteProvisionedModelThroughputInput {
+        provisioned_model_id: String = "provisionedModelId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteProvisionedModelThroughputOutput {}
+}
+
+operation!("bedrock", "DeleteProvisionedModelThroughput", DeleteProvisionedModelThroughputInput, DeleteProvisionedModelThroughputOutput);
 
 shape! {
     struct DeleteResourcePolicyInput {
@@ -406,6 +525,24 @@ shape! {
 operation!("bedrock", "GetFoundationModel", GetFoundationModelInput, GetFoundationModelOutput);
 
 shape! {
+    struct GetFoundationModelAvailabilityInput {
+        model_id: String = "modelId",
+    }
+}
+
+shape! {
+    struct GetFoundationModelAvailabilityOutput {
+        model_id: String = "modelId",
+        agreement_availability: AgreementAvailability = "agreementAvailability",
+        authorization_status: AuthorizationStatus = "authorizationStatus",
+        entitlement_availability: EntitlementAvailability = "entitlementAvailability",
+        region_availability: RegionAvailability = "regionAvailability",
+    }
+}
+
+operation!("bedrock", "GetFoundationModelAvailability", GetFoundationModelAvailabilityInput, GetFoundationModelAvailabilityOutput);
+
+shape! {
     struct GetGuardrailInput {
         guardrail_identifier: String = "guardrailIdentifier",
         guardrail_version: Option<String> = "guardrailVersion",
@@ -438,6 +575,124 @@ shape! {
 }
 
 operation!("bedrock", "GetGuardrail", GetGuardrailInput, GetGuardrailOutput);
+
+shape! {
+    struct GetImportedModelInput {
+        model_identifier: String = "modelIdentifier",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetImportedModelOutput {
+        model_arn: Option<String> = "modelArn",
+        model_name: Option<String> = "modelName",
+        job_name: Option<String> = "jobName",
+        job_arn: Option<String> = "jobArn",
+        model_data_source: Option<ModelDataSource> = "modelDataSource",
+        creation_time: Option<Timestamp> = "creationTime",
+        model_architecture: Option<String> = "modelArchitecture",
+        model_kms_key_arn: Option<String> = "modelKmsKeyArn",
+        instruct_supported: Option<bool> = "instructSupported",
+        custom_model_units: Option<CustomModelUnits> = "customModelUnits",
+    }
+}
+
+operation!("bedrock", "GetImportedModel", GetImportedModelInput, GetImportedModelOutput);
+
+shape! {
+    struct GetInferenceProfileInput {
+        inference_profile_identifier: String = "inferenceProfileIdentifier",
+    }
+}
+
+shape! {
+    struct GetInferenceProfileOutput {
+        inference_profile_name: String = "inferenceProfileName",
+        description: Option<Secret<String>> = "description",
+        created_at: Option<Timestamp> = "createdAt",
+        updated_at: Option<Timestamp> = "updatedAt",
+        inference_profile_arn: String = "inferenceProfileArn",
+        models: Vec<InferenceProfileModel> = "models",
+        inference_profile_id: String = "inferenceProfileId",
+        status: InferenceProfileStatus = "status",
+        type_: InferenceProfileType = "type",
+    }
+}
+
+operation!("bedrock", "GetInferenceProfile", GetInferenceProfileInput, GetInferenceProfileOutput);
+
+shape! {
+    struct GetModelImportJobInput {
+        job_identifier: String = "jobIdentifier",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetModelImportJobOutput {
+        job_arn: Option<String> = "jobArn",
+        job_name: Option<String> = "jobName",
+        imported_model_name: Option<String> = "importedModelName",
+        imported_model_arn: Option<String> = "importedModelArn",
+        role_arn: Option<String> = "roleArn",
+        model_data_source: Option<ModelDataSource> = "modelDataSource",
+        status: Option<ModelImportJobStatus> = "status",
+        failure_message: Option<String> = "failureMessage",
+        creation_time: Option<Timestamp> = "creationTime",
+        last_modified_time: Option<Timestamp> = "lastModifiedTime",
+        end_time: Option<Timestamp> = "endTime",
+        vpc_config: Option<VpcConfig> = "vpcConfig",
+        imported_model_kms_key_arn: Option<String> = "importedModelKmsKeyArn",
+    }
+}
+
+operation!("bedrock", "GetModelImportJob", GetModelImportJobInput, GetModelImportJobOutput);
+
+shape! {
+    #[derive(Default)]
+    struct GetModelInvocationLoggingConfigurationInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetModelInvocationLoggingConfigurationOutput {
+        logging_config: Option<LoggingConfig> = "loggingConfig",
+    }
+}
+
+operation!(
+    "bedrock",
+    "GetModelInvocationLoggingConfiguration",
+    GetModelInvocationLoggingConfigurationInput,
+    GetModelInvocationLoggingConfigurationOutput
+);
+
+shape! {
+    struct GetProvisionedModelThroughputInput {
+        provisioned_model_id: String = "provisionedModelId",
+    }
+}
+
+shape! {
+    struct GetProvisionedModelThroughputOutput {
+        model_units: i32 = "modelUnits",
+        desired_model_units: i32 = "desiredModelUnits",
+        provisioned_model_name: String = "provisionedModelName",
+        provisioned_model_arn: String = "provisionedModelArn",
+        model_arn: String = "modelArn",
+        desired_model_arn: String = "desiredModelArn",
+        foundation_model_arn: String = "foundationModelArn",
+        status: ProvisionedModelStatus = "status",
+        creation_time: Timestamp = "creationTime",
+        last_modified_time: Timestamp = "lastModifiedTime",
+        failure_message: Option<String> = "failureMessage",
+        commitment_duration: Option<CommitmentDuration> = "commitmentDuration",
+        commitment_expiration_time: Option<Timestamp> = "commitmentExpirationTime",
+    }
+}
+
+operation!("bedrock", "GetProvisionedModelThroughput", GetProvisionedModelThroughputInput, GetProvisionedModelThroughputOutput);
 
 shape! {
     struct GetResourcePolicyInput {
@@ -604,6 +859,97 @@ shape! {
 operation!("bedrock", "ListGuardrails", ListGuardrailsInput, ListGuardrailsOutput);
 
 shape! {
+    #[derive(Default)]
+    struct ListImportedModelsInput {
+        creation_time_before: Option<Timestamp> = "creationTimeBefore",
+        creation_time_after: Option<Timestamp> = "creationTimeAfter",
+        name_contains: Option<String> = "nameContains",
+        max_results: Option<i32> = "maxResults",
+        next_token: Option<String> = "nextToken",
+        sort_by: Option<SortModelsBy> = "sortBy",
+        sort_order: Option<SortOrder> = "sortOrder",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListImportedModelsOutput {
+        next_token: Option<String> = "nextToken",
+        model_summaries: Option<Vec<ImportedModelSummary>> = "modelSummaries",
+    }
+}
+
+operation!("bedrock", "ListImportedModels", ListImportedModelsInput, ListImportedModelsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListInferenceProfilesInput {
+        max_results: Option<i32> = "maxResults",
+        next_token: Option<String> = "nextToken",
+        type_equals: Option<InferenceProfileType> = "typeEquals",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListInferenceProfilesOutput {
+        inference_profile_summaries: Option<Vec<InferenceProfileSummary>> = "inferenceProfileSummaries",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("bedrock", "ListInferenceProfiles", ListInferenceProfilesInput, ListInferenceProfilesOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListModelImportJobsInput {
+        creation_time_after: Option<Timestamp> = "creationTimeAfter",
+        creation_time_before: Option<Timestamp> = "creationTimeBefore",
+        status_equals: Option<ModelImportJobStatus> = "statusEquals",
+        name_contains: Option<String> = "nameContains",
+        max_results: Option<i32> = "maxResults",
+        next_token: Option<String> = "nextToken",
+        sort_by: Option<SortJobsBy> = "sortBy",
+        sort_order: Option<SortOrder> = "sortOrder",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListModelImportJobsOutput {
+        next_token: Option<String> = "nextToken",
+        model_import_job_summaries: Option<Vec<ModelImportJobSummary>> = "modelImportJobSummaries",
+    }
+}
+
+operation!("bedrock", "ListModelImportJobs", ListModelImportJobsInput, ListModelImportJobsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListProvisionedModelThroughputsInput {
+        creation_time_after: Option<Timestamp> = "creationTimeAfter",
+        creation_time_before: Option<Timestamp> = "creationTimeBefore",
+        status_equals: Option<ProvisionedModelStatus> = "statusEquals",
+        model_arn_equals: Option<String> = "modelArnEquals",
+        name_contains: Option<String> = "nameContains",
+        max_results: Option<i32> = "maxResults",
+        next_token: Option<String> = "nextToken",
+        sort_by: Option<SortByProvisionedModels> = "sortBy",
+        sort_order: Option<SortOrder> = "sortOrder",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListProvisionedModelThroughputsOutput {
+        next_token: Option<String> = "nextToken",
+        provisioned_model_summaries: Option<Vec<ProvisionedModelSummary>> = "provisionedModelSummaries",
+    }
+}
+
+operation!("bedrock", "ListProvisionedModelThroughputs", ListProvisionedModelThroughputsInput, ListProvisionedModelThroughputsOutput);
+
+shape! {
     struct ListTagsForResourceInput {
         resource_arn: String = "resourceARN",
     }
@@ -635,6 +981,24 @@ shape! {
 }
 
 operation!("bedrock", "PutEnforcedGuardrailConfiguration", PutEnforcedGuardrailConfigurationInput, PutEnforcedGuardrailConfigurationOutput);
+
+shape! {
+    struct PutModelInvocationLoggingConfigurationInput {
+        logging_config: LoggingConfig = "loggingConfig",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutModelInvocationLoggingConfigurationOutput {}
+}
+
+operation!(
+    "bedrock",
+    "PutModelInvocationLoggingConfiguration",
+    PutModelInvocationLoggingConfigurationInput,
+    PutModelInvocationLoggingConfigurationOutput
+);
 
 shape! {
     struct PutResourcePolicyInput {
@@ -805,3 +1169,18 @@ shape! {
 }
 
 operation!("bedrock", "UpdateGuardrail", UpdateGuardrailInput, UpdateGuardrailOutput);
+
+shape! {
+    struct UpdateProvisionedModelThroughputInput {
+        provisioned_model_id: String = "provisionedModelId",
+        desired_provisioned_model_name: Option<String> = "desiredProvisionedModelName",
+        desired_model_id: Option<String> = "desiredModelId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateProvisionedModelThroughputOutput {}
+}
+
+operation!("bedrock", "UpdateProvisionedModelThroughput", UpdateProvisionedModelThroughputInput, UpdateProvisionedModelThroughputOutput);

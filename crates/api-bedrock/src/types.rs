@@ -34,6 +34,29 @@ shape! {
 }
 
 shape! {
+    struct AgreementAvailability {
+        status: AgreementStatus = "status",
+        error_message: Option<String> = "errorMessage",
+    }
+}
+
+shape! {
+    enum AgreementStatus {
+        Available = "AVAILABLE",
+        Pending = "PENDING",
+        NotAvailable = "NOT_AVAILABLE",
+        Error = "ERROR",
+    }
+}
+
+shape! {
+    enum AuthorizationStatus {
+        Authorized = "AUTHORIZED",
+        NotAuthorized = "NOT_AUTHORIZED",
+    }
+}
+
+shape! {
     union AutomatedReasoningCheckFinding {
         Valid(AutomatedReasoningCheckValidFinding) = "valid",
         Invalid(AutomatedReasoningCheckInvalidFinding) = "invalid",
@@ -866,8 +889,39 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct CloudWatchConfig {
+        log_group_name: String = "logGroupName",
+        role_arn: String = "roleArn",
+        large_data_delivery_s3_config: Option<S3Config> = "largeDataDeliveryS3Config",
+    }
+}
+
+shape! {
+    enum CommitmentDuration {
+        OneMonth = "OneMonth",
+        SixMonths = "SixMonths",
+    }
+}
+
+shape! {
     enum ConfigurationOwner {
         Account = "ACCOUNT",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CustomModelUnits {
+        custom_model_units_per_model_copy: Option<i32> = "customModelUnitsPerModelCopy",
+        custom_model_units_version: Option<String> = "customModelUnitsVersion",
+    }
+}
+
+shape! {
+    enum EntitlementAvailability {
+        Available = "AVAILABLE",
+        NotAvailable = "NOT_AVAILABLE",
     }
 }
 
@@ -1395,6 +1449,57 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct ImportedModelSummary {
+        model_arn: String = "modelArn",
+        model_name: String = "modelName",
+        creation_time: Timestamp = "creationTime",
+        instruct_supported: Option<bool> = "instructSupported",
+        model_architecture: Option<String> = "modelArchitecture",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct InferenceProfileModel {
+        model_arn: Option<String> = "modelArn",
+    }
+}
+
+shape! {
+    union InferenceProfileModelSource {
+        CopyFrom(String) = "copyFrom",
+    }
+}
+
+shape! {
+    enum InferenceProfileStatus {
+        Active = "ACTIVE",
+    }
+}
+
+shape! {
+    struct InferenceProfileSummary {
+        inference_profile_name: String = "inferenceProfileName",
+        description: Option<Secret<String>> = "description",
+        created_at: Option<Timestamp> = "createdAt",
+        updated_at: Option<Timestamp> = "updatedAt",
+        inference_profile_arn: String = "inferenceProfileArn",
+        models: Vec<InferenceProfileModel> = "models",
+        inference_profile_id: String = "inferenceProfileId",
+        status: InferenceProfileStatus = "status",
+        type_: InferenceProfileType = "type",
+    }
+}
+
+shape! {
+    enum InferenceProfileType {
+        SystemDefined = "SYSTEM_DEFINED",
+        Application = "APPLICATION",
+    }
+}
+
+shape! {
     enum InferenceType {
         OnDemand = "ON_DEMAND",
         Provisioned = "PROVISIONED",
@@ -1409,10 +1514,29 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct LoggingConfig {
+        cloud_watch_config: Option<CloudWatchConfig> = "cloudWatchConfig",
+        s3_config: Option<S3Config> = "s3Config",
+        text_data_delivery_enabled: Option<bool> = "textDataDeliveryEnabled",
+        image_data_delivery_enabled: Option<bool> = "imageDataDeliveryEnabled",
+        embedding_data_delivery_enabled: Option<bool> = "embeddingDataDeliveryEnabled",
+        video_data_delivery_enabled: Option<bool> = "videoDataDeliveryEnabled",
+        audio_data_delivery_enabled: Option<bool> = "audioDataDeliveryEnabled",
+    }
+}
+
+shape! {
     enum ModelCustomization {
         FineTuning = "FINE_TUNING",
         ContinuedPreTraining = "CONTINUED_PRE_TRAINING",
         Distillation = "DISTILLATION",
+    }
+}
+
+shape! {
+    union ModelDataSource {
+        S3DataSource(S3DataSource) = "s3DataSource",
     }
 }
 
@@ -1425,10 +1549,79 @@ shape! {
 }
 
 shape! {
+    enum ModelImportJobStatus {
+        InProgress = "InProgress",
+        Completed = "Completed",
+        Failed = "Failed",
+    }
+}
+
+shape! {
+    struct ModelImportJobSummary {
+        job_arn: String = "jobArn",
+        job_name: String = "jobName",
+        status: ModelImportJobStatus = "status",
+        last_modified_time: Option<Timestamp> = "lastModifiedTime",
+        creation_time: Timestamp = "creationTime",
+        end_time: Option<Timestamp> = "endTime",
+        imported_model_arn: Option<String> = "importedModelArn",
+        imported_model_name: Option<String> = "importedModelName",
+    }
+}
+
+shape! {
     enum ModelModality {
         Text = "TEXT",
         Image = "IMAGE",
         Embedding = "EMBEDDING",
+    }
+}
+
+shape! {
+    enum ProvisionedModelStatus {
+        Creating = "Creating",
+        InService = "InService",
+        Updating = "Updating",
+        Failed = "Failed",
+    }
+}
+
+shape! {
+    struct ProvisionedModelSummary {
+        provisioned_model_name: String = "provisionedModelName",
+        provisioned_model_arn: String = "provisionedModelArn",
+        model_arn: String = "modelArn",
+        desired_model_arn: String = "desiredModelArn",
+        foundation_model_arn: String = "foundationModelArn",
+        model_units: i32 = "modelUnits",
+        desired_model_units: i32 = "desiredModelUnits",
+        status: ProvisionedModelStatus = "status",
+        commitment_duration: Option<CommitmentDuration> = "commitmentDuration",
+        commitment_expiration_time: Option<Timestamp> = "commitmentExpirationTime",
+        creation_time: Timestamp = "creationTime",
+        last_modified_time: Timestamp = "lastModifiedTime",
+    }
+}
+
+shape! {
+    enum RegionAvailability {
+        Available = "AVAILABLE",
+        NotAvailable = "NOT_AVAILABLE",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct S3Config {
+        bucket_name: String = "bucketName",
+        key_prefix: Option<String> = "keyPrefix",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct S3DataSource {
+        s3_uri: String = "s3Uri",
     }
 }
 
@@ -1448,9 +1641,42 @@ shape! {
 }
 
 shape! {
+    enum SortByProvisionedModels {
+        CreationTime = "CreationTime",
+    }
+}
+
+shape! {
+    enum SortJobsBy {
+        CreationTime = "CreationTime",
+    }
+}
+
+shape! {
+    enum SortModelsBy {
+        CreationTime = "CreationTime",
+    }
+}
+
+shape! {
+    enum SortOrder {
+        Ascending = "Ascending",
+        Descending = "Descending",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct Tag {
         key: String = "key",
         value: String = "value",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct VpcConfig {
+        subnet_ids: Vec<String> = "subnetIds",
+        security_group_ids: Vec<String> = "securityGroupIds",
     }
 }

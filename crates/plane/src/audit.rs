@@ -11,6 +11,7 @@ use trail::event::{EVENT_VERSION, SessionAttributes};
 use trail::{Entry, EntryError, Event, Sealer, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
 use wire::Value;
 
+use crate::bearer;
 use crate::call::{Call, LateNotes};
 use crate::clock::iso8601_s;
 use crate::error::ApiError;
@@ -123,15 +124,22 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
     }
 }
 
-/// What the event says beyond the facts, with the notes that were made while the handler ran.
+/// What the service noted, the notes that were made while the handler ran, and that the caller came by a bearer key.
 fn additional(call: &Call) -> Option<Json> {
-    let mut notes = call.audit.additional.clone();
-    notes.extend(call.audit.late.as_ref().map(LateNotes::take).unwrap_or_default());
-    (!notes.is_empty()).then_some(Json::Object(notes))
+    let mut additional = call.audit.additional.clone();
+    additional.extend(call.audit.late.as_ref().map(LateNotes::take).unwrap_or_default());
+    if call.request.bearer.is_some() && call.via.is_empty() {
+        additional.insert("callWithBearerToken".to_owned(), Json::Bool(true));
+    }
+    (!additional.is_empty()).then_some(Json::Object(additional))
 }
 
 /// `userIdentity` in all its forms. Source: CloudTrail User Guide, "CloudTrail userIdentity element".
 pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserIdentity {
+    // A bearer key's id is not an access key's, and has a member of its own.
+    let key_id = principal.access_key_id.clone();
+    let (credential_id, access_key_id) =
+        if key_id.as_deref().is_some_and(bearer::is_credential_id) { (key_id, None) } else { (None, key_id) };
     let (identity_type, user_name, issuer) = match &principal.kind {
         PrincipalKind::Root => ("Root", None, None),
         PrincipalKind::User { name, .. } => ("IAMUser", Some(name.clone()), None),
@@ -149,7 +157,8 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
                 identity_type: "Unknown".to_owned(),
                 principal_id: Some(String::new()),
                 account_id: Some("anonymous".to_owned()),
-                access_key_id: principal.access_key_id.clone(),
+                access_key_id,
+                credential_id,
                 invoked_by: invoked_by.map(str::to_owned),
                 ..UserIdentity::default()
             };
@@ -168,7 +177,8 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
         principal_id: Some(principal.principal_id.clone()),
         arn: (!principal.arn.is_empty()).then(|| principal.arn.clone()),
         account_id: Some(principal.account.clone()),
-        access_key_id: principal.access_key_id.clone(),
+        access_key_id,
+        credential_id,
         user_name,
         session_context,
         invoked_by: invoked_by.map(str::to_owned),

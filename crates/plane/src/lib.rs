@@ -21,6 +21,7 @@ mod service_event;
 pub mod audit;
 pub mod authenticate;
 pub mod authorize;
+pub mod bearer;
 pub mod body;
 pub mod call;
 pub mod clock;

@@ -18,12 +18,13 @@ use wire::{ApiInput, Value};
 use crate::audit::{self, Outcome};
 use crate::authenticate::Trailers;
 use crate::authorize;
-use crate::body;
+use crate::body::{self, Body};
 use crate::call::{Call, RequestFacts};
 use crate::error::ApiError;
 use crate::origin::Origin;
 use crate::pipeline::Plane;
 use crate::principal::{Principal, PrincipalKind};
+use crate::service::Reply;
 use crate::transaction::Abort;
 
 /// Runs before a conflict is the service's problem.
@@ -68,11 +69,12 @@ impl ServiceCaller {
             }),
             method: "POST".to_owned(),
             host: None,
-            headers,
+            headers: Arc::new(headers),
             user_agent: self.service.to_owned(),
             authentication_type: "REST-HEADER",
             signed_ms: None,
             content_sha256: None,
+            bearer: None,
             trailers: Trailers::default(),
         }
     }
@@ -93,8 +95,44 @@ impl Plane {
         let parameters = self.parameters(&call, &input);
         for _ in 0..ATTEMPTS {
             call.body = body.clone().map(body::full);
-            match self.attempt_as_service(&mut call, &input, &parameters, position).await {
-                Ok(output) => return crate::service::typed(output),
+            match self.attempt_for_service(&mut call, &input, &parameters, position).await {
+                Ok(reply) => return crate::service::typed(reply.value),
+                Err(Abort::Conflict) => call.begin_again(),
+                Err(Abort::Failed(error)) => {
+                    let events = audit::events(&call, position, parameters, &Outcome::Failed(&error))?;
+                    call.pending.extend(events);
+                    self.record(std::mem::take(&mut call.pending)).await?;
+                    return Err(error);
+                }
+            }
+        }
+        Err(ApiError::new("ThrottlingException", "Rate exceeded"))
+    }
+
+    /// Calls an operation as somebody for whom one of our services works later, or whose role it has taken: authorized as that principal,
+    /// through the service, recorded, in a transaction of its own. Gives the body of an operation that streams, too.
+    pub async fn call_as_principal<I: ApiInput>(
+        self: &Arc<Self>,
+        principal: Arc<Principal>,
+        service_name: &'static str,
+        region: &str,
+        input: I,
+        body: Option<Bytes>,
+    ) -> Result<(I::Output, Option<Body>), ApiError> {
+        let input = input.into_value();
+        // Only the form of the request is the service's; the principal is replaced before anything is decided.
+        let form = ServiceCaller { service: service_name, source_arn: String::new(), source_account: principal.account.clone() };
+        let mut call = self.service_call(&form, region, I::SERVICE, I::OPERATION, body.as_ref())?;
+        call.account.clone_from(&principal.account);
+        call.principal = principal;
+        call.caller = None;
+        call.via.push(service_name.to_owned());
+        let position = self.regions.position(region).unwrap_or_default();
+        let parameters = self.parameters(&call, &input);
+        for _ in 0..ATTEMPTS {
+            call.body = body.clone().map(body::full);
+            match self.attempt_for_service(&mut call, &input, &parameters, position).await {
+                Ok(reply) => return Ok((crate::service::typed(reply.value)?, reply.body)),
                 Err(Abort::Conflict) => call.begin_again(),
                 Err(Abort::Failed(error)) => {
                     let events = audit::events(&call, position, parameters, &Outcome::Failed(&error))?;
@@ -152,13 +190,13 @@ impl Plane {
         Ok(call)
     }
 
-    async fn attempt_as_service(
+    async fn attempt_for_service(
         self: &Arc<Self>,
         call: &mut Call,
         input: &Value,
         parameters: &Json,
         position: usize,
-    ) -> Result<Value, Abort> {
+    ) -> Result<Reply, Abort> {
         authorize::authorize(call, input).await?;
         let reply = self.handle(call, input).await?;
         let events = audit::events(call, position, parameters.clone(), &Outcome::Done(&reply.value))?;
@@ -166,6 +204,6 @@ impl Plane {
         let fresh = call.tx.renew();
         let tx = std::mem::replace(&mut call.tx, fresh);
         self.commit(call, tx).await?;
-        Ok(reply.value)
+        Ok(reply)
     }
 }

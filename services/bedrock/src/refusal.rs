@@ -95,3 +95,11 @@ impl From<Refusal> for ApiError {
         Self::new(refusal.code(), refusal.to_string())
     }
 }
+
+/// A page of a list that cannot be made.
+pub(crate) fn of_page(error: plane::page::PageError) -> ApiError {
+    match error {
+        plane::page::PageError::Token(_) => Refusal::invalid("The nextToken is not one that this list gave.").into(),
+        plane::page::PageError::Failed(error) => error,
+    }
+}

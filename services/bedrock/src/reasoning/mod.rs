@@ -245,15 +245,6 @@ pub(crate) async fn access(tx: &mut Transaction, region: &str, arn: &str) -> Res
     Ok(Some(found))
 }
 
-/// The policy that an ARN of a tag call names, with its key; `None` when the ARN is of something else.
-pub(crate) async fn tagged(cx: &mut Call, arn: &str) -> Result<Option<(Key, ReasoningPolicy)>, ApiError> {
-    if !arn.contains(":automated-reasoning-policy/") {
-        return Ok(None);
-    }
-    let policy = find_draft(cx, arn).await?;
-    Ok(Some((policy_key(&cx.account, &cx.region, &policy.id), policy)))
-}
-
 /// A policy of the caller's account, by its ARN.
 async fn find(cx: &mut Call, arn: &str) -> Result<(ReasoningPolicy, Option<u32>), ApiError> {
     let (region, account) = (cx.region.clone(), cx.account.clone());

@@ -198,6 +198,11 @@ impl Screen {
         self
     }
 
+    /// Whether images and documents may pass: every guardrail must have been declared so, because none of them sees any.
+    pub(crate) fn passes_images(&self) -> bool {
+        self.applied.iter().all(|applied| applied.settings.pass_images)
+    }
+
     #[cfg(test)]
     pub(crate) fn for_test(definition: &guardrail::definition::Definition, trace: Trace) -> Self {
         let applied = Applied {

@@ -82,7 +82,8 @@ impl Screen {
         context.system_prompt = (!system.is_empty()).then_some(system);
         context.sources = texts(&|piece| has(piece, Qualifier::GroundingSource));
         context.query = query;
-        context.is_tainted = pieces.iter().any(|piece| piece.place == Place::ToolResult || has(piece, Qualifier::GroundingSource));
+        let has_documents = prompt.turns.iter().any(|turn| !turn.media.is_empty());
+        context.is_tainted = has_documents || pieces.iter().any(|piece| piece.place == Place::ToolResult || has(piece, Qualifier::GroundingSource));
     }
 }
 
@@ -142,6 +143,7 @@ fn put_back(prompt: &mut Prompt, texts: &[String]) {
     for turn in &mut prompt.turns {
         for part in &mut turn.parts {
             if let Some(text) = texts.next() {
+                prompt.replaced.note(&part.text, text);
                 part.text.clone_from(text);
             }
         }

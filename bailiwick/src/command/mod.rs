@@ -7,6 +7,8 @@ mod doctor;
 mod env;
 pub mod explain;
 mod model;
+mod guardrail;
+mod incident;
 pub mod output;
 mod policy;
 mod running;
@@ -47,6 +49,11 @@ enum Command {
     Credentials(credentials::Credentials),
     /// Explain a decision: of a recorded request, of the last denial, or of a call that was not made.
     Explain(explain::Explain),
+    /// Show what guardrails saw in a request.
+    Incident(incident::Incident),
+    /// Try a guardrail's draft on logged prompts.
+    #[command(subcommand)]
+    Guardrail(guardrail::Guardrail),
     /// Decide authorization cases without a server.
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -235,6 +242,8 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Env(command) => command.run(),
         Command::Credentials(command) => command.run().await,
         Command::Explain(command) => command.run().await,
+        Command::Incident(command) => command.run().await,
+        Command::Guardrail(command) => command.run().await,
         Command::Policy(command) => command.run(),
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,

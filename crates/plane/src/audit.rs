@@ -13,7 +13,7 @@ use trail::{Entry, EntryError, Event, EventResource, Sealer, SessionContext, Ses
 use wire::Value;
 
 use crate::bearer;
-use crate::call::Call;
+use crate::call::{Call, LateNotes};
 use crate::clock::iso8601_s;
 use crate::error::ApiError;
 use crate::principal::{Principal, PrincipalKind};
@@ -103,6 +103,7 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
     let request = &call.request;
     let mut additional = if call.service.head.id == "s3" { transfer(call, outcome) } else { Map::new() };
     additional.extend(call.audit.additional.clone());
+    additional.extend(call.audit.late.as_ref().map(LateNotes::take).unwrap_or_default());
     if request.bearer.is_some() && call.via.is_empty() {
         additional.insert("callWithBearerToken".to_owned(), Json::Bool(true));
     }

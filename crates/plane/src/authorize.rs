@@ -171,6 +171,42 @@ async fn ask(call: &mut Call, question: Question<'_>) -> Result<Option<ApiError>
     verdict.refusal.map(|refusal| denied(call, &question.target, &refusal, &owner, &control, &verdict.note)).transpose()
 }
 
+/// What a caller may do, kept for the questions that come up when the call has answered: decided by the policies as they were when it began.
+pub struct Standing {
+    call: Call,
+    access: Arc<PrincipalAccess>,
+    control: ControlPolicies,
+}
+
+impl Standing {
+    /// The standing of a call's caller towards resources of its own account that have no policy.
+    pub async fn of(call: &mut Call) -> Result<Self, ApiError> {
+        let access = access(call).await?;
+        let account = call.account.clone();
+        let control = call.plane.control_policies(&account, &account).await?;
+        Ok(Self { call: call.detached(), access, control })
+    }
+
+    /// Whether the caller is allowed an action on a resource of its account.
+    pub fn allows(&self, action: &str, resource_arn: &str, keys: &MapContext) -> bool {
+        let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
+        let found = ResourceAccess { account: self.call.account.clone(), ..ResourceAccess::default() };
+        let question = Question { target, found, keys: keys.clone(), tags: None, encryption_context: Vec::new() };
+        decide(&self.call, &question, &self.access, &self.call.account, &self.control).refusal.is_none()
+    }
+
+    /// Records what was noted after the call's own event, as an event of the service with the same request id.
+    pub fn record(
+        &self,
+        event_name: &str,
+        notes: serde_json::Map<String, serde_json::Value>,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
+        let plane = Arc::clone(&self.call.plane);
+        let events = plane.events_afterwards(&self.call, event_name, &notes);
+        async move { plane.record(events?).await }
+    }
+}
+
 async fn targets(call: &mut Call, input: &Value) -> Result<Vec<Target>, ApiError> {
     if call.operation.binding == Binding::Service
         && let Some(service) = call.plane.service(call.service.head.id).cloned()

@@ -19,6 +19,7 @@ mod binding;
 mod cache;
 mod condition_member;
 mod post_form;
+mod service_event;
 
 pub mod audit;
 pub mod authenticate;

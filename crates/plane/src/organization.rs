@@ -28,6 +28,8 @@ pub struct OrganizationView {
     pub service_access: HashSet<String>,
     /// Delegated administrators by service principal.
     pub delegated_administrators: HashMap<String, HashSet<String>>,
+    /// The effective Bedrock policy of each account that has one, as `DescribeEffectivePolicy` shows it.
+    pub bedrock: HashMap<String, serde_json::Value>,
 }
 
 /// Control policies of one member account, in levels from the root to the account.

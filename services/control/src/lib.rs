@@ -8,6 +8,7 @@
 
 mod explain;
 mod host;
+mod incident;
 mod models;
 
 use async_trait::async_trait;
@@ -31,7 +32,7 @@ impl Control {
 /// Operations that exist on ephemeral servers only.
 const EPHEMERAL: [&str; 3] = ["AdvanceClock", "CreateAccount", "Reset"];
 /// Operations that any principal with the permission may call; the others are for the home account's root user.
-const DELEGABLE: [&str; 3] = ["ExplainAccess", "ExplainRequest", "GetModelUsage"];
+const DELEGABLE: [&str; 4] = ["GetIncident", "ExplainAccess", "ExplainRequest", "GetModelUsage"];
 
 #[async_trait]
 impl Service for Control {
@@ -51,6 +52,7 @@ impl Service for Control {
             Handler { operation: "GetModelUsage", run: |cx, input| Box::pin(models::get_model_usage(cx, input)) },
             Handler { operation: "ListUpstreamSecrets", run: |cx, input| Box::pin(models::list_upstream_secrets(cx, input)) },
             Handler { operation: "PutUpstreamSecret", run: |cx, input| Box::pin(models::put_upstream_secret(cx, input)) },
+            Handler { operation: "GetIncident", run: |cx, input| Box::pin(incident::get_incident(cx, input)) },
             Handler { operation: "Reset", run: |cx, input| Box::pin(reset(cx, input)) },
         ]
     }

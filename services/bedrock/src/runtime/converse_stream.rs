@@ -45,7 +45,9 @@ pub(crate) async fn converse_stream(cx: &mut Call, input: ConverseStreamInput) -
         ModelCall::of_prompt(cx, &input.model_id, metadata(input.request_metadata), &mut prompt, |images| logged.logged(images)).await?;
     let trace = trace_of(config.trace.as_ref())?;
     let screen = Screen::of_call(cx, config.guardrail_identifier.as_deref(), config.guardrail_version.as_deref(), trace).await?;
-    prompt.check_media(screen.is_some())?;
+    let is_async = config.stream_processing_mode == Some(GuardrailStreamProcessingMode::Async);
+    let screen = screen.map(|screen| screen.asynchronous(is_async));
+    prompt.check_media(screen.as_ref().is_some_and(|screen| !screen.passes_images()))?;
     let script = Events { start, index: 0, open: Open::Nothing, performance_config, service_tier };
     let body = begin(cx, call, prompt, screen, script).await?;
     Ok(Streaming { output: ConverseStreamOutput {}, body, status: None })

@@ -87,7 +87,7 @@ impl Invocation {
         let (dialect, mut prompt) = parse(&self.model_id, fields)?;
         let call = ModelCall::of_prompt(cx, &self.model_id, self.metadata()?, &mut prompt, |_| logged).await?;
         let screen = self.screen(cx).await?;
-        prompt.check_media(screen.is_some())?;
+        prompt.check_media(screen.as_ref().is_some_and(|screen| !screen.passes_images()))?;
         let heading = Heading { id: cx.random_uuid()?, model: call.resolved.model.clone(), created_s: cx.now.0 / 1_000 };
         Ok(Ready { call, prompt, dialect, screen, heading })
     }

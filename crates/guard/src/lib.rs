@@ -18,6 +18,7 @@ mod content;
 mod definition;
 mod grounding;
 mod guardrail;
+pub mod model;
 mod output_risk;
 mod profanity;
 mod sentence;

@@ -1,6 +1,6 @@
 //! Training of the convolution: Adam, drop-out on what is pooled and on pieces, all heads together.
 
-use guard::model::{Convolution, DIMENSIONS, Embeddings, FILTERS, HEADS, HIDDEN, Layer, POOLED, PIECES_MAX, WIDTHS, WordPieces};
+use guard::model::{Convolution, DIMENSIONS, Embeddings, FILTERS, HEADS, HIDDEN, Layer, PIECES_MAX, POOLED, WIDTHS, WordPieces};
 
 use crate::example::Example;
 use crate::linear::sigmoid;
@@ -62,8 +62,20 @@ pub(crate) fn pieces(examples: &[Example], words: &WordPieces) -> Vec<Vec<u32>> 
 }
 
 /// Trains on the examples whose places are given.
-#[allow(clippy::indexing_slicing, clippy::cast_precision_loss, clippy::needless_range_loop, reason = "places come from the caller's own range")]
-pub(crate) fn train(examples: &[Example], pieces: &[Vec<u32>], embeddings: &Embeddings, places: &[usize], epochs: usize, seed: u64) -> Convolution {
+#[allow(
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::needless_range_loop,
+    reason = "places come from the caller's own range"
+)]
+pub(crate) fn train(
+    examples: &[Example],
+    pieces: &[Vec<u32>],
+    embeddings: &Embeddings,
+    places: &[usize],
+    epochs: usize,
+    seed: u64,
+) -> Convolution {
     let mut random = Random::new(seed);
     let mut model = Convolution {
         filters: WIDTHS.iter().map(|width| layer(width * DIMENSIONS, FILTERS, &mut random)).collect(),
@@ -121,7 +133,8 @@ pub(crate) fn train(examples: &[Example], pieces: &[Vec<u32>], embeddings: &Embe
                     }
                     if input < pooled_slope.len() && keep[input] > 0.0 {
                         let weights = &model.hidden.weights[input * HIDDEN..(input + 1) * HIDDEN];
-                        pooled_slope[input] = keep[input] * weights.iter().zip(&inner_slope).map(|(weight, slope)| weight * slope).sum::<f32>();
+                        pooled_slope[input] =
+                            keep[input] * weights.iter().zip(&inner_slope).map(|(weight, slope)| weight * slope).sum::<f32>();
                     }
                 }
                 for (target, slope) in hidden.gradient.bias.iter_mut().zip(&inner_slope) {

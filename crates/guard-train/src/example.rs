@@ -64,6 +64,9 @@ pub(crate) fn grammar() -> Grammar {
         include_str!("../grammar/multilingual.txt"),
         include_str!("../grammar/data.txt"),
         include_str!("../grammar/content.txt"),
+        include_str!("../grammar/benign_more.txt"),
+        include_str!("../grammar/attack_more.txt"),
+        include_str!("../grammar/content_more.txt"),
     ])
 }
 
@@ -155,7 +158,9 @@ impl Builder {
                 self.push_windows(&said, attack(data), 1.0, origin, 3);
             }
         }
-        for (section, count, origin) in [("benign_user", 60, "own benign"), ("foreign_benign", 16, "own foreign")] {
+        for (section, count, origin) in
+            [("benign_user", 50, "own benign"), ("trigger_more", 30, "own benign"), ("foreign_benign", 16, "own foreign")]
+        {
             for _ in 0..count * scale {
                 let said = self.say(section);
                 let labels = clean(&[(USER, 0.0)]);
@@ -178,7 +183,12 @@ impl Builder {
     /// Documents with and without instructions in them, and their sentences alone.
     pub(crate) fn synthetic_data(&mut self, scale: usize) {
         let (hidden, innocent) = (known(&[(DATA, 1.0)]), known(&[(DATA, 0.0)]));
-        for (section, count, origin) in [("inject_marked", 22, "own marked"), ("inject_plain", 12, "own plain"), ("inject_task", 16, "own task")] {
+        for (section, count, origin) in [
+            ("inject_marked", 22, "own marked"),
+            ("inject_plain", 12, "own plain"),
+            ("inject_task", 16, "own task"),
+            ("code_injection", 5, "own code"),
+        ] {
             for place in 0..count * scale {
                 let injection = self.say(section);
                 if place % 2 == 0 {
@@ -223,7 +233,13 @@ impl Builder {
 
     /// Harmful and harmless statements that the grammar makes.
     pub(crate) fn synthetic_content(&mut self, scale: usize) {
-        for (section, head, count) in [("hate", HATE, 14), ("insult", INSULTS, 12), ("sexual", SEXUAL, 16), ("violence", VIOLENCE, 18), ("misconduct", MISCONDUCT, 18)] {
+        for (section, head, count) in [
+            ("hate", HATE, 14),
+            ("insult", INSULTS, 12),
+            ("sexual", SEXUAL, 16),
+            ("violence", VIOLENCE, 18),
+            ("misconduct", MISCONDUCT, 18),
+        ] {
             for _ in 0..count * scale {
                 let mut said = self.say(section);
                 if self.random.chance(0.3) {
@@ -285,6 +301,9 @@ impl Builder {
                 if self.random.chance(keep) {
                     let more: Vec<(usize, f32)> = [(USER, 0.0)].into_iter().chain(data.map(|label| (DATA, label))).collect();
                     self.push_windows(&row.text, clean(&more), weight, "benign sets", most);
+                    if name == "benign_p3_t0" {
+                        self.push_prose_of_prompt(&row.text);
+                    }
                 }
             }
         }
@@ -307,6 +326,38 @@ impl Builder {
             }
         }
         self.content_sets(folder, hashes)
+    }
+
+    /// Sentences of passages that prompts quote: prose, not instructions.
+    fn push_prose_of_prompt(&mut self, text: &str) {
+        const ASKING: [&str; 14] = [
+            "?",
+            "you",
+            "question",
+            "sentence",
+            "passage",
+            "answer",
+            "summar",
+            "paragraph",
+            "article",
+            "review",
+            "choose",
+            "write",
+            "options",
+            "following",
+        ];
+        let sentences: Vec<&str> = text.split_inclusive(['\n', '.', '?', '!']).collect();
+        let inner = sentences.get(1..sentences.len().saturating_sub(1)).unwrap_or_default();
+        for sentence in inner.iter().take(12) {
+            let lower = sentence.to_lowercase();
+            if sentence.len() > 50
+                && sentence.trim_end().ends_with('.')
+                && !ASKING.iter().any(|word| lower.contains(word))
+                && self.random.chance(0.35)
+            {
+                self.push(sentence, known(&[(DATA, 0.0)]), 1.0, "benign sets");
+            }
+        }
     }
 
     fn content_sets(&mut self, folder: &Path, hashes: &mut Vec<(String, String, usize)>) -> Result<(), String> {
@@ -345,7 +396,10 @@ impl Builder {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if path.is_dir() && depth < 2 && !name.starts_with('.') {
                     folders.push((path, depth + 1));
-                } else if matches!(name.as_str(), "README.md" | "CHANGELOG.md" | "CONTRIBUTING.md" | "lib.rs" | "error.rs" | "main.rs" | "Cargo.toml") {
+                } else if matches!(
+                    name.as_str(),
+                    "README.md" | "CHANGELOG.md" | "CONTRIBUTING.md" | "lib.rs" | "error.rs" | "main.rs" | "Cargo.toml"
+                ) {
                     files.push(path);
                 }
             }

@@ -24,7 +24,11 @@ impl Grammar {
         let mut sections: HashMap<String, Vec<Vec<Part>>> = HashMap::new();
         let mut current = String::new();
         for line in files.iter().flat_map(|file| file.lines()) {
-            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())) {
+            if let Some(name) = line
+                .strip_prefix('[')
+                .and_then(|rest| rest.strip_suffix(']'))
+                .filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit()))
+            {
                 name.clone_into(&mut current);
             } else if !line.trim().is_empty() && !line.starts_with("# ") {
                 let text = line.replace("\\n", "\n");
@@ -145,7 +149,10 @@ mod tests {
         let mut random = Random::new(1);
         for _ in 0..50 {
             let said = grammar.sentence("start", &mut random);
-            assert!(["do it\n(now) $5", "stop it\n(now) $5", "please do it\n(now) $5", "please stop it\n(now) $5"].contains(&said.as_str()), "{said}");
+            assert!(
+                ["do it\n(now) $5", "stop it\n(now) $5", "please do it\n(now) $5", "please stop it\n(now) $5"].contains(&said.as_str()),
+                "{said}"
+            );
         }
         assert!(grammar.missing().is_empty());
         assert_eq!(Grammar::parse(&["[a]\n($b|)"]).missing(), ["b"]);

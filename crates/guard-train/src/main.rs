@@ -43,6 +43,9 @@ struct Arguments {
     /// Measure the shipped weights and train nothing.
     #[arg(long)]
     shipped: bool,
+    /// Measure denied topics only.
+    #[arg(long)]
+    topics: bool,
     /// Print a sentence of a section of the grammar.
     #[arg(long)]
     say: Option<String>,
@@ -95,6 +98,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         }
         return Ok(());
     }
+    if arguments.topics {
+        return evaluate::topics(&arguments.data);
+    }
     if arguments.shipped {
         let model = Model::shipped().ok_or("the shipped weights do not fit")?;
         return evaluate::all(model, &arguments.data, arguments.mistakes);
@@ -109,7 +115,20 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     }
     let tables = tables()?;
     let examples = builder.examples;
-    let origins = ["slabs", "neuralchemy", "yanismiraoui", "inthewild", "bastion", "bipia", "agentinjection", "giskard", "davidson", "surge", "advbench", "malicious instruct"];
+    let origins = [
+        "slabs",
+        "neuralchemy",
+        "yanismiraoui",
+        "inthewild",
+        "bastion",
+        "bipia",
+        "agentinjection",
+        "giskard",
+        "davidson",
+        "surge",
+        "advbench",
+        "malicious instruct",
+    ];
     say(&format!("{} examples", examples.len()));
     if arguments.own_only {
         let kept: Vec<Example> = examples.into_iter().filter(|example| !origins.contains(&example.origin)).collect();

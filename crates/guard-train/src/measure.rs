@@ -3,7 +3,8 @@
 /// The chance that an attack scores above a benign text.
 #[expect(clippy::cast_precision_loss, reason = "counts of some thousands")]
 pub(crate) fn auroc(positives: &[f32], negatives: &[f32]) -> f32 {
-    let mut all: Vec<(f32, bool)> = positives.iter().map(|score| (*score, true)).chain(negatives.iter().map(|score| (*score, false))).collect();
+    let mut all: Vec<(f32, bool)> =
+        positives.iter().map(|score| (*score, true)).chain(negatives.iter().map(|score| (*score, false))).collect();
     all.sort_by(|left, right| left.0.total_cmp(&right.0));
     let (mut sum, mut below, mut at) = (0.0_f64, 0.0_f64, 0);
     while let Some((score, _)) = all.get(at) {
@@ -38,7 +39,8 @@ pub(crate) fn above(scores: &[f32], threshold: f32) -> f32 {
 /// Average precision.
 #[expect(clippy::cast_precision_loss, reason = "counts of some thousands")]
 pub(crate) fn average_precision(positives: &[f32], negatives: &[f32]) -> f32 {
-    let mut all: Vec<(f32, bool)> = positives.iter().map(|score| (*score, true)).chain(negatives.iter().map(|score| (*score, false))).collect();
+    let mut all: Vec<(f32, bool)> =
+        positives.iter().map(|score| (*score, true)).chain(negatives.iter().map(|score| (*score, false))).collect();
     all.sort_by(|left, right| right.0.total_cmp(&left.0));
     let (mut found, mut sum) = (0.0_f32, 0.0_f32);
     for (place, (_, is_positive)) in all.iter().enumerate() {

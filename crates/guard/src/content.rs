@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use regex_automata::meta::Regex;
 
-use crate::confidence::{Bands, Confidence};
 use crate::attack::normalise_with_places;
+use crate::confidence::{Bands, Confidence};
 use crate::definition::ContentCategory;
 use crate::model::{Model, windows};
 
@@ -97,7 +97,8 @@ fn best_windows(model: Option<&Model>, text: &str) -> [(f32, Range<usize>); 5] {
         for ((target, category), head) in best.iter_mut().zip(CATEGORIES).zip(2_usize..) {
             let of = |logits: &[f32; 7]| logits.get(head).copied().unwrap_or(0.0).clamp(-8.0, 8.0);
             let read = reading.as_ref().map_or(-2.0, |reading| 0.4 * of(&reading.linear) + 0.6 * of(&reading.convolution));
-            let rules = RULES.iter().filter(|(of, _, regex)| *of == category && regex.is_match(part)).map(|(_, weight, _)| weight).sum::<f32>();
+            let rules =
+                RULES.iter().filter(|(of, _, regex)| *of == category && regex.is_match(part)).map(|(_, weight, _)| weight).sum::<f32>();
             let logit = read + RULE * rules;
             if logit > target.0 {
                 *target = (logit, place(window.start)..place(window.end));

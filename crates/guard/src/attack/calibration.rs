@@ -31,7 +31,10 @@ pub(super) fn allowance(window_count: usize) -> f32 {
 /// The log odds of the bands.
 pub(super) fn bands(provenance: Provenance) -> Bands {
     match provenance {
-        Provenance::User => Bands { low: 0.5, medium: 1.5, high: 3.0 },
-        Provenance::Data => Bands { low: 0.5, medium: 1.5, high: 3.0 },
+        Provenance::User => USER,
+        Provenance::Data => DATA,
     }
 }
+
+const USER: Bands = Bands { low: 0.5, medium: 1.5, high: 3.0 };
+const DATA: Bands = Bands { low: 1.5, medium: 2.5, high: 4.0 };

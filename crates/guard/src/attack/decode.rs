@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use base64::Engine as _;
 use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 /// Longest encoded run, bytes.
 const RUN_BYTES_MAX: usize = 64 * 1024;
@@ -153,16 +153,12 @@ fn without_markup(text: &str) -> Option<String> {
         let (before, tag) = rest.split_at(open);
         out.push_str(before);
         let is_tag = tag.get(1..2).is_some_and(|next| next.chars().all(|sign| sign.is_ascii_alphabetic() || "/!".contains(sign)));
-        match tag.bytes().take(300).position(|byte| byte == b'>').filter(|_| is_tag) {
-            Some(close) => {
-                count += 1;
-                rest = tag.get(close + 1..).unwrap_or_default();
-            }
-            None => {
-                out.push('<');
-                rest = tag.get(1..).unwrap_or_default();
-            }
+        let close = tag.bytes().take(300).position(|byte| byte == b'>').filter(|_| is_tag);
+        count += usize::from(close.is_some());
+        if close.is_none() {
+            out.push('<');
         }
+        rest = tag.get(close.unwrap_or(0) + 1..).unwrap_or_default();
     }
     out.push_str(rest);
     (count >= 2).then_some(out)

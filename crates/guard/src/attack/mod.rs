@@ -60,6 +60,9 @@ const SENTENCE_BYTES_MAX: usize = 300;
 /// Shortest sentence of a document that is read by itself, bytes.
 const SENTENCE_BYTES_MIN: usize = 12;
 
+/// Log odds of a text in which nothing can be read.
+const LOGIT_MIN: f32 = -12.0;
+
 /// What the best window says.
 #[derive(Clone, Debug, Default)]
 struct Best {
@@ -90,14 +93,14 @@ fn best_window(model: Option<&Model>, text: &str, provenance: Provenance) -> Bes
     let mut best = Best { logit: f32::MIN, ..Best::default() };
     for view in views::views(text) {
         let parts = match provenance {
-            Provenance::User => windows(&view.text, WINDOW_BYTES),
+            Provenance::User => windows(&view.text, WINDOW_BYTES).into_iter().map(|range| (range, true)).collect(),
             Provenance::Data => parts_of_document(&view.text),
         };
-        for range in parts {
+        for (range, is_window) in parts {
             let Some(window) = view.text.get(range.clone()) else { continue };
             best.window_count += usize::from(!view.is_turned);
             let reading = model.filter(|_| !view.is_turned && best.window_count <= READ_MAX).map(|model| model.read(window));
-            let (weight, rules) = rules::score(window, view.is_decoded);
+            let (weight, rules) = if is_window { rules::score(window, view.is_decoded) } else { (0.0, Vec::new()) };
             if view.is_turned && weight < 0.5 {
                 continue;
             }
@@ -108,9 +111,7 @@ fn best_window(model: Option<&Model>, text: &str, provenance: Provenance) -> Bes
             }
         }
     }
-    if best.logit == f32::MIN {
-        best.logit = -6.0;
-    }
+    best.logit = best.logit.max(LOGIT_MIN);
     best
 }
 
@@ -124,17 +125,18 @@ fn fuse(reading: Option<&Reading>, rules: f32, provenance: Provenance) -> f32 {
         return calibration::RULES_ONLY * rules + calibration::RULES_BIAS;
     };
     let of = |logits: &[f32; 7]| logits.get(head as usize).copied().unwrap_or(0.0).clamp(-8.0, 8.0);
-    calibration::LINEAR * of(&reading.linear) + calibration::CONVOLUTION * of(&reading.convolution) + calibration::rules(provenance) * rules
+    calibration::LINEAR * of(&reading.linear)
+        + calibration::CONVOLUTION * of(&reading.convolution)
+        + calibration::rules(provenance) * rules
         + calibration::BIAS
 }
 
-/// The windows of a document, and its sentences: an instruction between rows of a table is seen by itself.
-fn parts_of_document(text: &str) -> Vec<Range<usize>> {
-    let mut out = windows(text, WINDOW_BYTES);
-    let long = text.len();
+/// The windows of a document, and its sentences: an instruction between rows of a table is seen by itself. Rules read the windows only.
+fn parts_of_document(text: &str) -> Vec<(Range<usize>, bool)> {
+    let mut out: Vec<(Range<usize>, bool)> = windows(text, WINDOW_BYTES).into_iter().map(|range| (range, true)).collect();
     for range in sentences(text) {
-        if range.len() < long && (SENTENCE_BYTES_MIN..=SENTENCE_BYTES_MAX).contains(&range.len()) {
-            out.push(range);
+        if range.len() < text.len() && (SENTENCE_BYTES_MIN..=SENTENCE_BYTES_MAX).contains(&range.len()) {
+            out.push((range, false));
         }
     }
     out

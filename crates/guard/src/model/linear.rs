@@ -23,13 +23,16 @@ impl Linear {
         let rest = bytes.strip_prefix(MAGIC)?;
         let heads = (0..HEADS).map(|head| Some((f32_at(rest, head * 8)?, f32_at(rest, head * 8 + 4)?))).collect::<Option<Vec<_>>>()?;
         let body = rest.get(HEADS * 8..)?;
-        let weights: Vec<[i8; 8]> = body.chunks_exact(HEADS).map(|row| {
-            let mut out = [0_i8; 8];
-            for (target, byte) in out.iter_mut().zip(row) {
-                *target = byte.cast_signed();
-            }
-            out
-        }).collect();
+        let weights: Vec<[i8; 8]> = body
+            .chunks_exact(HEADS)
+            .map(|row| {
+                let mut out = [0_i8; 8];
+                for (target, byte) in out.iter_mut().zip(row) {
+                    *target = byte.cast_signed();
+                }
+                out
+            })
+            .collect();
         let wanted = usize::try_from(BUCKETS).ok()?;
         (weights.len() == wanted && body.len() == wanted * HEADS).then_some(Self { heads, weights })
     }

@@ -44,7 +44,9 @@ impl WordPieces {
         let mut out = Vec::new();
         let mut start = None;
         for (at, character) in text.char_indices() {
-            let stands_alone = character.is_ascii_punctuation() || !(character.is_alphanumeric() || character.is_whitespace()) || matches!(u32::from(character), 0x3400..=0x9FFF | 0xF900..=0xFAFF);
+            let stands_alone = character.is_ascii_punctuation()
+                || !(character.is_alphanumeric() || character.is_whitespace())
+                || matches!(u32::from(character), 0x3400..=0x9FFF | 0xF900..=0xFAFF);
             if character.is_whitespace() || stands_alone {
                 if let Some(from) = start.take() {
                     self.word(text, from..at, &mut out);

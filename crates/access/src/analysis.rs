@@ -6,7 +6,7 @@ use crate::language::SetId;
 use crate::pattern::Token;
 use crate::read::{Reader, Variables, rules};
 use crate::solve::{Cube, Solver};
-use crate::space::{Clause, Field, IDENTITIES, KINDS, Kind, Literal, Rule, Space, Test};
+use crate::space::{ATTACHED, Clause, Field, IDENTITIES, KINDS, Kind, Literal, Rule, Space, Special, Test};
 use crate::typed;
 use crate::witness::{Witness, polish, witness};
 
@@ -347,7 +347,13 @@ impl Run {
         let asked = question.asked;
         let assumptions = reader.assumptions();
         let has_open_variables = variables == Variables::Open && !reader.variable_keys.is_empty();
-        let callers = policy.statements().iter().any(|statement| !matches!(statement.principals(), PrincipalElement::Implied));
+        let named = policy.statements().iter().any(|statement| !matches!(statement.principals(), PrincipalElement::Implied));
+        // Policies that are attached to their callers speak of them by condition keys at most.
+        let callers = named || space.keys.iter().any(|key| key.special.is_of_caller() || key.special == Special::UserName);
+        let mut asked = asked;
+        if !named {
+            asked.kinds &= ATTACHED;
+        }
         Self { space, rules, asked, assumptions, callers, has_open_variables }
     }
 
@@ -419,8 +425,6 @@ impl Run {
 
 impl Asked {
     fn search(&self, solver: &mut Solver<'_>, cube: &Cube, denies: &[Rule]) -> Option<Cube> {
-        let refs = |rules: &'_ [Rule]| -> Vec<Rule> { rules.to_vec() };
-        let denies = refs(denies);
         let mut avoid: Vec<&Rule> = denies.iter().collect();
         if !self.has_other {
             return solver.outside_of(cube.clone(), &avoid);

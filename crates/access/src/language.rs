@@ -94,16 +94,24 @@ impl Sets {
         self.automata.get(pattern).map_or(&[], Automaton::tokens)
     }
 
+    /// The flag that must hold for any text of the set, if there is one.
+    pub(crate) fn only_flag(&self, set: SetId) -> Option<Flag> {
+        match self.parts(set) {
+            [part] => part.flag,
+            _ => None,
+        }
+    }
+
     pub(crate) fn has_flags(&self, set: SetId) -> bool {
         self.parts(set).iter().any(|part| part.flag.is_some())
     }
 
-    /// Whether a text lies in the set, flags aside (`flags` says what a flagged part counts as).
-    pub(crate) fn contains(&mut self, set: SetId, text: &str, flags: bool) -> bool {
+    /// Whether a text lies in the set. Parts with a flag count where the flag is assumed to hold.
+    pub(crate) fn contains(&mut self, set: SetId, text: &str, assumed: &[Flag]) -> bool {
         let Self { sets, automata, .. } = self;
         let Some(parts) = sets.get(set) else { return false };
         parts.iter().any(|part| {
-            (part.flag.is_none() || flags)
+            part.flag.is_none_or(|flag| assumed.contains(&flag))
                 && part.patterns.iter().all(|pattern| automata.get_mut(*pattern).is_some_and(|automaton| automaton.matches(text)))
         })
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::caller;
-use crate::language::{Alphabet, Found, SetId};
+use crate::language::{Alphabet, Flag, Found, SetId};
 use crate::space::{FIELDS, Field, Kind, Literal, Rule, Space, Special, Test};
 
 /// Cubes that one question may visit.
@@ -38,6 +38,8 @@ pub(crate) struct Cube {
     pub(crate) bounded: bool,
     texts: [TextField; FIELDS],
     keys: BTreeMap<usize, KeyField>,
+    /// Flags that hold for all requests of the cube.
+    assumed: Vec<Flag>,
 }
 
 impl Cube {
@@ -72,7 +74,7 @@ impl<'a> Solver<'a> {
 
     /// All requests of a kind of caller.
     pub(crate) fn all(&mut self, kind: Kind, bounded: bool) -> Option<Cube> {
-        let mut cube = Cube { kind, bounded, texts: std::array::from_fn(|_| TextField::default()), keys: BTreeMap::new() };
+        let mut cube = Cube { kind, bounded, texts: std::array::from_fn(|_| TextField::default()), keys: BTreeMap::new(), assumed: Vec::new() };
         let defaults = [
             (Field::Action, "service:action"),
             (Field::Resource, "arn:aws:service:::resource"),
@@ -104,7 +106,8 @@ impl<'a> Solver<'a> {
             Literal::Value { key, test, passes, exists } if self.callers => {
                 let special = self.space.keys.get(key).map_or(Special::Free, |key| key.special);
                 let value = match special {
-                    Special::Free => return literal,
+                    Special::Free | Special::SecureTransport | Special::ResourceAccount => return literal,
+                    Special::UserName if cube.kind == Kind::User => return literal,
                     Special::PrincipalArn if cube.kind.has_account() => return self.as_text(literal, Field::Principal),
                     Special::PrincipalServiceName if cube.kind == Kind::Service => return self.as_text(literal, Field::Service),
                     Special::UserId if cube.kind != Kind::Service => return self.as_text(literal, Field::UserId),
@@ -139,7 +142,7 @@ impl<'a> Solver<'a> {
 
     fn passes(&mut self, test: Test, value: &str) -> bool {
         match test {
-            Test::Set(set) => self.space.sets.contains(set, value, false),
+            Test::Set(set) => self.space.sets.contains(set, value, &[]),
             Test::Typed(condition) => self.space.conditions.get(condition).is_some_and(|condition| condition.lists_value(value)),
         }
     }
@@ -164,7 +167,10 @@ impl<'a> Solver<'a> {
             return true;
         }
         list.push(set);
-        if !self.space.sets.has_flags(set) && self.space.sets.contains(set, &known.text, false) == inside {
+        if inside {
+            cube.assumed.extend(self.space.sets.only_flag(set));
+        }
+        if !self.space.sets.has_flags(set) && self.space.sets.contains(set, &known.text, &[]) == inside {
             return true;
         }
         let alphabet = if field == Field::Action { Alphabet::Lower } else { Alphabet::All };
@@ -182,7 +188,10 @@ impl<'a> Solver<'a> {
     }
 
     fn add_value(&mut self, cube: &mut Cube, key: usize, test: (Test, bool), exists: bool) -> bool {
-        let mut known = cube.keys.remove(&key).unwrap_or_default();
+        let mut known = cube.keys.remove(&key).unwrap_or_else(|| self.untested(key, cube));
+        if exists && let Test::Set(set) = test.0 && test.1 {
+            cube.assumed.extend(self.space.sets.only_flag(set));
+        }
         if (if exists { &known.none } else { &known.some }).contains(&test) {
             return false;
         }
@@ -192,7 +201,7 @@ impl<'a> Solver<'a> {
             let has_flags = matches!(test.0, Test::Set(set) if self.space.sets.has_flags(set));
             let values = known.values.clone();
             if has_flags || values.iter().any(|value| self.passes(test.0, value) == test.1) != exists {
-                let Some(values) = self.solve_key(key, &known) else { return false };
+                let Some(values) = self.solve_key(key, &known, cube) else { return false };
                 known.values = values;
             }
         }
@@ -200,10 +209,28 @@ impl<'a> Solver<'a> {
         true
     }
 
+    /// A key of which nothing is asked yet.
+    fn untested(&self, key: usize, cube: &Cube) -> KeyField {
+        KeyField { values: self.default_value(key, cube).map(str::to_owned).into_iter().collect(), ..KeyField::default() }
+    }
+
+    /// The value that a key has in requests where nothing else is asked; `None` for keys that may be absent.
+    fn default_value(&self, key: usize, cube: &Cube) -> Option<&'static str> {
+        match self.space.keys.get(key)?.special {
+            Special::SecureTransport => Some("true"),
+            Special::ResourceAccount => Some("111122223333"),
+            Special::UserName if self.callers && cube.kind == Kind::User => Some("someone"),
+            _ => None,
+        }
+    }
+
     /// Values of a key that satisfy all that is asked of it.
-    fn solve_key(&mut self, key: usize, field: &KeyField) -> Option<Vec<String>> {
+    fn solve_key(&mut self, key: usize, field: &KeyField, cube: &Cube) -> Option<Vec<String>> {
         if field.some.is_empty() {
-            return Some(Vec::new());
+            return match self.default_value(key, cube) {
+                None => Some(Vec::new()),
+                Some(_) => self.find_value(key, &[], &field.none).map(|value| vec![value]),
+            };
         }
         if !self.space.keys.get(key).is_some_and(|key| key.multivalued) {
             return self.find_value(key, &field.some, &field.none).map(|value| vec![value]);
@@ -257,16 +284,24 @@ impl<'a> Solver<'a> {
                 if known.inside.contains(&set) {
                     return inside;
                 }
-                self.space.sets.contains(set, &known.text, false) == inside
+                self.space.sets.contains(set, &known.text, &cube.assumed) == inside
             }
             Literal::Value { key, test, passes, exists } => {
-                let Some(known) = cube.keys.get(&key) else { return !exists };
+                let untested = self.untested(key, cube);
+                let known = cube.keys.get(&key).unwrap_or(&untested);
                 if known.some.contains(&(test, passes)) {
                     return exists;
                 }
-                known.values.iter().any(|value| self.passes(test, value) == passes) == exists
+                known.values.iter().any(|value| self.passes_with(test, value, &cube.assumed) == passes) == exists
             }
             Literal::Never | Literal::Kinds(_) | Literal::Bounded(_) => false,
+        }
+    }
+
+    fn passes_with(&mut self, test: Test, value: &str, assumed: &[Flag]) -> bool {
+        match test {
+            Test::Set(set) => self.space.sets.contains(set, value, assumed),
+            Test::Typed(_) => self.passes(test, value),
         }
     }
 

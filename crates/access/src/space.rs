@@ -79,6 +79,8 @@ impl Kind {
 }
 
 pub(crate) const IDENTITIES: u8 = 1 | 2 | 4 | 8;
+/// Kinds that identity-based policies can be attached to or passed on to.
+pub(crate) const ATTACHED: u8 = 1 | 2 | 4;
 pub(crate) const EVERY_KIND: u8 = 127;
 
 /// A test of one value of a condition key.
@@ -139,11 +141,22 @@ pub(crate) enum Special {
     PrincipalIsAwsService,
     PrincipalServiceName,
     UserId,
+    /// Users have one, others have none.
+    UserName,
+    /// Every request has it.
+    SecureTransport,
+    /// Every request has it.
+    ResourceAccount,
     /// Not one of these: independent of everything else.
     Free,
 }
 
 impl Special {
+    /// Whether the value is in the caller itself and not beside it.
+    pub(crate) fn is_of_caller(self) -> bool {
+        !matches!(self, Self::Free | Self::UserName | Self::SecureTransport | Self::ResourceAccount)
+    }
+
     fn of(lower: &str) -> Self {
         match lower {
             "aws:principalarn" => Self::PrincipalArn,
@@ -152,6 +165,9 @@ impl Special {
             "aws:principalisawsservice" => Self::PrincipalIsAwsService,
             "aws:principalservicename" | "aws:principalservicenameslist" => Self::PrincipalServiceName,
             "aws:userid" => Self::UserId,
+            "aws:username" => Self::UserName,
+            "aws:securetransport" => Self::SecureTransport,
+            "aws:resourceaccount" => Self::ResourceAccount,
             _ => Self::Free,
         }
     }

@@ -16,8 +16,11 @@ const VALUES_MAX: usize = 4_096;
 
 /// The test of a typed condition; its key gets the values that tell it apart from others.
 pub(crate) fn test(space: &mut Space, condition: &Condition, key: usize, variables: bool) -> Test {
-    let id = space.conditions.len();
-    space.conditions.push(condition.clone());
+    let same = |known: &Condition| known.operator().family == condition.operator().family && known.values().eq(condition.values());
+    let id = space.conditions.iter().position(same).unwrap_or_else(|| {
+        space.conditions.push(condition.clone());
+        space.conditions.len() - 1
+    });
     let mut values: Vec<String> = vec![String::new(), "no-value".to_owned()];
     let mut undecided = condition.operator().family == OperatorFamily::Bool && variables && condition.values().any(|v| v.contains("${"));
     for value in condition.values() {

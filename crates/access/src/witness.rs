@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use crate::caller;
 use crate::solve::Cube;
-use crate::space::{Field, Space, Special};
+use crate::space::{Field, Space};
 
 /// A concrete request. The engine was asked about it: the finding that it belongs to is true of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub(crate) fn witness(space: &Space, cube: &Cube, callers: bool) -> Witness {
     let mut context = Vec::new();
     for (key, values) in cube.values() {
         let Some(known) = space.keys.get(key) else { continue };
-        if callers && known.special != Special::Free || values.is_empty() {
+        if callers && known.special.is_of_caller() || values.is_empty() {
             continue;
         }
         if known.name == "canonical-user-id" {

@@ -148,6 +148,7 @@ fn allowed(policy: &Arc<Policy>, principal: &Principal, check: &Check, context: 
     let mut policies = PolicySet { boundary: has_boundary.then(|| everything(PolicyKind::Boundary)), ..PolicySet::default() };
     if policy.kind() == PolicyKind::Identity {
         policies.identity = vec![attached];
+        policies.session = matches!(principal.kind, PrincipalKind::FederatedUser { .. }).then(|| vec![everything(PolicyKind::Session)]);
     } else {
         policies.identity = vec![everything(PolicyKind::Identity)];
         policies.session = matches!(principal.kind, PrincipalKind::FederatedUser { .. }).then(|| vec![everything(PolicyKind::Session)]);
@@ -164,13 +165,11 @@ fn agrees(new: &Arc<Policy>, old: &Arc<Policy>, contexts: &[MapContext], identit
     let analysis = access::new_access(new, old, &["s3:GetObject", "s3:PutObject", "iam:PassRole"]);
     for finding in &analysis.findings {
         let witness = &finding.witness;
-        let caller = if identity {
-            Principal::new(PrincipalKind::User, "999999999999", "arn:aws:iam::999999999999:user/x")
-        } else {
-            witness.caller()
-        };
-        let owner = if identity { "999999999999" } else { "000000000000" };
-        let check = check(&witness.action, &witness.resource, owner);
+        let nameless = PrincipalKind::RoleSession { role_arn: "arn:aws:iam::999999999999:role/x".to_owned() };
+        let nameless = Principal::new(nameless, "999999999999", "arn:aws:sts::999999999999:assumed-role/x/s");
+        let caller = witness.principal.clone().unwrap_or(nameless);
+        let owner = if identity { caller.account.clone().unwrap_or_default() } else { "000000000000".to_owned() };
+        let check = check(&witness.action, &witness.resource, &owner);
         let decide = |policy| allowed(policy, &caller, &check, &witness.map_context(), witness.has_boundary);
         // IAM and STS refuse some kinds of credentials whatever the policies say.
         if !witness.action.to_lowercase().starts_with("iam:") && !witness.action.to_lowercase().starts_with("sts:") {

@@ -184,6 +184,7 @@ fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>
         Arc::new(bedrock::BedrockRuntime::new(crate::upstream::upstream(config))),
         Arc::new(cloudtrail::CloudTrail),
         Arc::new(organizations::OrganizationsService),
+        Arc::new(accessanalyzer::AccessAnalyzer),
         Arc::new(control::Control::new(host)),
     ]
 }

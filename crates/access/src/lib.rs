@@ -35,6 +35,8 @@ mod read;
 mod solve;
 mod space;
 mod typed;
+pub mod validation;
+pub mod vocabulary;
 mod witness;
 
 pub use analysis::{Analysis, Finding, Undecided, Zone, external_access, granted_access, new_access, public_access};

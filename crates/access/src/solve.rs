@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::caller;
+use crate::typed;
 use crate::language::{Alphabet, Flag, Found, SetId};
 use crate::space::{FIELDS, Field, Kind, Literal, Rule, Space, Special, Test};
 
@@ -253,7 +254,9 @@ impl<'a> Solver<'a> {
                 some.iter().all(|(test, passes)| self.passes(*test, value) == *passes)
                     && none.iter().all(|(test, passes)| self.passes(*test, value) != *passes)
             });
-            if found.is_none() && undecided {
+            // A text out of a finite list is one of the values: then none was left out.
+            let finite = |(test, passes): &(Test, bool)| *passes && matches!(test, Test::Set(set) if typed::is_finite(self.space, *set));
+            if found.is_none() && undecided && !some.iter().any(finite) {
                 self.undecided = Some("a key that is compared both as a text and as a number, date, boolean, bytes or address");
             }
             return found;

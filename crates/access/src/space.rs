@@ -187,26 +187,6 @@ pub(crate) struct Key {
     pub(crate) values: Vec<String>,
 }
 
-/// Keys that AWS documents as multivalued, in lower case.
-const MULTIVALUED: [&str; 16] = [
-    "aws:calledvia",
-    "aws:principalorgpaths",
-    "aws:principalservicenameslist",
-    "aws:resourceorgpaths",
-    "aws:sourceorgpaths",
-    "aws:tagkeys",
-    "aws:vpceorgpaths",
-    "dynamodb:attributes",
-    "dynamodb:leadingkeys",
-    "kms:encryptioncontextkeys",
-    "kms:grantoperations",
-    "s3:requestobjecttagkeys",
-    "sts:transitivetagkeys",
-    "iam:resourcetagkeys",
-    "ssm:sourceinstancearns",
-    "secretsmanager:addreplicaregions",
-];
-
 /// What the policies of one comparison speak about.
 #[derive(Debug, Default)]
 pub(crate) struct Space {
@@ -232,7 +212,7 @@ impl Space {
         self.keys.push(Key {
             name: name.to_owned(),
             special: Special::of(&lower),
-            multivalued: MULTIVALUED.contains(&lower.as_str()),
+            multivalued: crate::vocabulary::is_multivalued(&lower),
             typed: false,
             undecided: false,
             values: Vec::new(),

@@ -68,6 +68,14 @@ pub(crate) fn note_texts(space: &mut Space, key: usize, set: SetId) {
     }
 }
 
+/// Whether the set is a list of fixed texts.
+pub(crate) fn is_finite(space: &Space, set: SetId) -> bool {
+    let fixed = |part: &crate::language::Part| {
+        part.flag.is_none() && part.patterns.len() == 1 && part.patterns.iter().all(|pattern| spelled(space, *pattern).is_some())
+    };
+    space.sets.parts(set).iter().all(fixed)
+}
+
 /// The text of a pattern without wildcards.
 pub(crate) fn spelled(space: &Space, pattern: usize) -> Option<String> {
     let text = |token: &crate::pattern::Token| match token {

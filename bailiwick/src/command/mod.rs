@@ -1,12 +1,18 @@
 //! The command line. Exit codes: 0 fine, 1 failure, 2 usage, 3 findings or failed checks, 4 not reachable or not ready, 5 denied.
 
+mod access;
 pub mod backup;
 mod credentials;
+mod diff_access;
 mod doctor;
 mod env;
 pub mod explain;
 pub mod output;
 mod policy;
+mod policy_check;
+mod policy_test;
+mod replay;
+mod report;
 mod running;
 pub mod up;
 mod wait;
@@ -41,7 +47,17 @@ enum Command {
     Credentials(credentials::Credentials),
     /// Explain a decision: of a recorded request, of the last denial, or of a call that was not made.
     Explain(explain::Explain),
-    /// Decide authorization cases without a server.
+    /// Who can do an action on a resource, and under which condition keys.
+    WhoCan(access::WhoCan),
+    /// What a user or role can do.
+    WhatCan(access::WhatCan),
+    /// Chains by which an identity could come to more: roles, policies, keys.
+    Escalation(access::FindEscalation),
+    /// What a policy allows that another does not: exact, with a request that proves it.
+    DiffAccess(diff_access::DiffAccess),
+    /// Which recorded calls a proposed policy would decide otherwise.
+    Replay(replay::Replay),
+    /// Decide, test, check and validate policies without a server.
     #[command(subcommand)]
     Policy(policy::Policy),
     /// Check settings, files and the running server.
@@ -203,6 +219,11 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Env(command) => command.run(),
         Command::Credentials(command) => command.run(),
         Command::Explain(command) => command.run().await,
+        Command::WhoCan(command) => command.run().await,
+        Command::WhatCan(command) => command.run().await,
+        Command::Escalation(command) => command.run().await,
+        Command::DiffAccess(command) => command.run(),
+        Command::Replay(command) => command.run().await,
         Command::Policy(command) => command.run(),
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,

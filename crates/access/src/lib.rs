@@ -29,6 +29,7 @@
 
 mod analysis;
 mod caller;
+pub mod estate;
 mod language;
 mod pattern;
 mod read;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wire::{Secret, Timestamp, shape};
+use wire::{Timestamp, shape};
 
 shape! {
     #[derive(Default)]

@@ -1,4 +1,4 @@
-//! Bailiwick's own API, under `/_bailiwick/`: explain a decision, make an account, flush the trail, move the clock, reset, back up.
+//! Bailiwick's own API, under `/_bailiwick/`: explain a decision, export policies, replay history under another policy, make an account, flush the trail, move the clock, reset, back up.
 //!
 //! It is a service like the others: signed, authorized (actions `bailiwick:...`), recorded. What would not exist on AWS is limited to the
 //! root user of the home account, and what a production server must never do (reset, clock, accounts) to ephemeral servers.
@@ -6,7 +6,9 @@
 //! Invariant: nothing here reads or changes state but through the plane and the [`Host`].
 
 mod explain;
+mod export;
 mod host;
+mod replay;
 
 use async_trait::async_trait;
 use plane::{ApiError, Call, Handler, PrincipalKind, Reply, Service};
@@ -29,7 +31,7 @@ impl Control {
 /// Operations that exist on ephemeral servers only.
 const EPHEMERAL: [&str; 3] = ["AdvanceClock", "CreateAccount", "Reset"];
 /// Operations that any principal with the permission may call; the others are for the home account's root user.
-const DELEGABLE: [&str; 2] = ["ExplainAccess", "ExplainRequest"];
+const DELEGABLE: [&str; 4] = ["ExplainAccess", "ExplainRequest", "ExportPolicies", "ReplayPolicy"];
 
 #[async_trait]
 impl Service for Control {
@@ -44,7 +46,9 @@ impl Service for Control {
             Handler { operation: "CreateBackup", run: |cx, input| Box::pin(create_backup(cx, input)) },
             Handler { operation: "ExplainAccess", run: |cx, input| Box::pin(explain::explain_access(cx, input)) },
             Handler { operation: "ExplainRequest", run: |cx, input| Box::pin(explain::explain_request(cx, input)) },
+            Handler { operation: "ExportPolicies", run: |cx, input| Box::pin(export::export_policies(cx, input)) },
             Handler { operation: "FlushTrail", run: |cx, input| Box::pin(flush_trail(cx, input)) },
+            Handler { operation: "ReplayPolicy", run: |cx, input| Box::pin(replay::replay_policy(cx, input)) },
             Handler { operation: "Reset", run: |cx, input| Box::pin(reset(cx, input)) },
         ]
     }

@@ -28,8 +28,7 @@ use ::policy::{
     Attached, Check, MapContext, Policy, PolicyKind, PolicySet, PolicySource, PolicyType, Principal, PrincipalKind, Resource, ResourceKind,
     ResourcePolicy,
 };
-use serde_json::{Map, Value as Json};
-use yaml_rust2::{Yaml, YamlLoader};
+use serde_json::Value as Json;
 
 use super::Failure;
 use super::policy_check::Form;
@@ -37,8 +36,6 @@ use super::report::Outcome;
 
 /// Largest file that is read.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Deepest nesting of a file.
-const DEPTH_MAX: usize = 64;
 
 /// Decide requests under policies and compare with what is expected.
 ///
@@ -80,36 +77,13 @@ fn read(path: &Path) -> Result<Json, Problem> {
     if let Ok(json) = serde_json::from_str(&text) {
         return Ok(json);
     }
-    let mut documents = YamlLoader::load_from_str(&text).map_err(|error| format!("neither JSON nor YAML: {error}"))?;
-    if documents.len() != 1 {
-        return Err("the file must hold one document".to_owned());
-    }
-    json_of(&documents.remove(0), 0)
+    yaml(&text)
 }
 
-/// YAML as JSON. Keys are texts; a date or a number that is meant as a text must be quoted in conditions like in JSON.
-fn json_of(yaml: &Yaml, depth: usize) -> Result<Json, Problem> {
-    if depth > DEPTH_MAX {
-        return Err("nested too deeply".to_owned());
-    }
-    Ok(match yaml {
-        Yaml::Real(text) | Yaml::String(text) => Json::String(text.clone()),
-        Yaml::Integer(number) => Json::from(*number),
-        Yaml::Boolean(value) => Json::Bool(*value),
-        Yaml::Null => Json::Null,
-        Yaml::Array(items) => Json::Array(items.iter().map(|item| json_of(item, depth + 1)).collect::<Result<_, _>>()?),
-        Yaml::Hash(members) => {
-            let mut object = Map::new();
-            for (key, value) in members {
-                let key = key.as_str().ok_or("a key is not a text")?;
-                if object.insert(key.to_owned(), json_of(value, depth + 1)?).is_some() {
-                    return Err(format!("the key `{key}` is given twice"));
-                }
-            }
-            Json::Object(object)
-        }
-        Yaml::Alias(_) | Yaml::BadValue => return Err("aliases are not supported".to_owned()),
-    })
+/// YAML as JSON. The reader refuses repeated keys, and bounds nesting and repetition.
+fn yaml(text: &str) -> Result<Json, Problem> {
+    let read: serde_norway::Value = serde_norway::from_str(text).map_err(|error| format!("neither JSON nor YAML: {error}"))?;
+    serde_json::to_value(read).map_err(|error| error.to_string())
 }
 
 /// Names of tests with what is wrong.
@@ -323,7 +297,7 @@ tests:
 "#;
 
     fn parsed(text: &str) -> Json {
-        json_of(&YamlLoader::load_from_str(text).unwrap().remove(0), 0).unwrap()
+        yaml(text).unwrap()
     }
 
     #[test]

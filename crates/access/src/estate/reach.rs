@@ -79,7 +79,14 @@ impl Estate {
         let (policies, _) = self.policies(identity, action, resource);
         let mut proved = true;
         for attached in granting(&policies) {
-            let analysis = granted_access(&attached.policy, &[action], &[resource], &[]);
+            let mut analysis = granted_access(&attached.policy, &[action], &[resource], &[]);
+            // What a resource's policy gives to others is no matter here.
+            let names = |at: usize| {
+                let statement = attached.policy.statements().get(at);
+                statement.is_some_and(|statement| statement.names(&identity.principal, policies.boundary.is_some()))
+            };
+            analysis.findings.retain(|finding| names(finding.statement));
+            analysis.undecided.retain(|undecided| names(undecided.statement));
             proved &= analysis.is_clear();
             for finding in analysis.findings {
                 let mut context = finding.witness.map_context();

@@ -196,6 +196,23 @@ shape! {
 operation!("iam", "CreateRole", CreateRoleInput, CreateRoleOutput);
 
 shape! {
+    struct CreateServiceSpecificCredentialInput {
+        user_name: String = "UserName",
+        service_name: String = "ServiceName",
+        credential_age_days: Option<i32> = "CredentialAgeDays",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateServiceSpecificCredentialOutput {
+        service_specific_credential: Option<ServiceSpecificCredential> = "ServiceSpecificCredential",
+    }
+}
+
+operation!("iam", "CreateServiceSpecificCredential", CreateServiceSpecificCredentialInput, CreateServiceSpecificCredentialOutput);
+
+shape! {
     struct CreateUserInput {
         path: Option<String> = "Path",
         user_name: String = "UserName",
@@ -346,6 +363,20 @@ shape! {
 }
 
 operation!("iam", "DeleteRolePolicy", DeleteRolePolicyInput, DeleteRolePolicyOutput);
+
+shape! {
+    struct DeleteServiceSpecificCredentialInput {
+        user_name: Option<String> = "UserName",
+        service_specific_credential_id: String = "ServiceSpecificCredentialId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteServiceSpecificCredentialOutput {}
+}
+
+operation!("iam", "DeleteServiceSpecificCredential", DeleteServiceSpecificCredentialInput, DeleteServiceSpecificCredentialOutput);
 
 shape! {
     struct DeleteUserInput {
@@ -1054,6 +1085,28 @@ shape! {
 operation!("iam", "ListRoles", ListRolesInput, ListRolesOutput);
 
 shape! {
+    #[derive(Default)]
+    struct ListServiceSpecificCredentialsInput {
+        user_name: Option<String> = "UserName",
+        service_name: Option<String> = "ServiceName",
+        all_users: Option<bool> = "AllUsers",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListServiceSpecificCredentialsOutput {
+        service_specific_credentials: Option<Vec<ServiceSpecificCredentialMetadata>> = "ServiceSpecificCredentials",
+        marker: Option<String> = "Marker",
+        is_truncated: Option<bool> = "IsTruncated",
+    }
+}
+
+operation!("iam", "ListServiceSpecificCredentials", ListServiceSpecificCredentialsInput, ListServiceSpecificCredentialsOutput);
+
+shape! {
     struct ListUserPoliciesInput {
         user_name: String = "UserName",
         marker: Option<String> = "Marker",
@@ -1211,6 +1264,22 @@ shape! {
 }
 
 operation!("iam", "RemoveUserFromGroup", RemoveUserFromGroupInput, RemoveUserFromGroupOutput);
+
+shape! {
+    struct ResetServiceSpecificCredentialInput {
+        user_name: Option<String> = "UserName",
+        service_specific_credential_id: String = "ServiceSpecificCredentialId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ResetServiceSpecificCredentialOutput {
+        service_specific_credential: Option<ServiceSpecificCredential> = "ServiceSpecificCredential",
+    }
+}
+
+operation!("iam", "ResetServiceSpecificCredential", ResetServiceSpecificCredentialInput, ResetServiceSpecificCredentialOutput);
 
 shape! {
     struct SetDefaultPolicyVersionInput {
@@ -1469,6 +1538,21 @@ shape! {
 }
 
 operation!("iam", "UpdateRoleDescription", UpdateRoleDescriptionInput, UpdateRoleDescriptionOutput);
+
+shape! {
+    struct UpdateServiceSpecificCredentialInput {
+        user_name: Option<String> = "UserName",
+        service_specific_credential_id: String = "ServiceSpecificCredentialId",
+        status: StatusType = "Status",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateServiceSpecificCredentialOutput {}
+}
+
+operation!("iam", "UpdateServiceSpecificCredential", UpdateServiceSpecificCredentialInput, UpdateServiceSpecificCredentialOutput);
 
 shape! {
     struct UpdateUserInput {

@@ -381,6 +381,34 @@ shape! {
 }
 
 shape! {
+    struct ServiceSpecificCredential {
+        create_date: Timestamp = "CreateDate",
+        expiration_date: Option<Timestamp> = "ExpirationDate",
+        service_name: String = "ServiceName",
+        service_user_name: Option<String> = "ServiceUserName",
+        service_password: Option<Secret<String>> = "ServicePassword",
+        service_credential_alias: Option<String> = "ServiceCredentialAlias",
+        service_credential_secret: Option<Secret<String>> = "ServiceCredentialSecret",
+        service_specific_credential_id: String = "ServiceSpecificCredentialId",
+        user_name: String = "UserName",
+        status: StatusType = "Status",
+    }
+}
+
+shape! {
+    struct ServiceSpecificCredentialMetadata {
+        user_name: String = "UserName",
+        status: StatusType = "Status",
+        service_user_name: Option<String> = "ServiceUserName",
+        service_credential_alias: Option<String> = "ServiceCredentialAlias",
+        create_date: Timestamp = "CreateDate",
+        expiration_date: Option<Timestamp> = "ExpirationDate",
+        service_specific_credential_id: String = "ServiceSpecificCredentialId",
+        service_name: String = "ServiceName",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct SourceRoleTemplate {
         template_arn: String = "TemplateArn",

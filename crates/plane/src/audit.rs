@@ -11,6 +11,7 @@ use trail::event::{EVENT_VERSION, SessionAttributes};
 use trail::{Entry, EntryError, Event, Sealer, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
 use wire::Value;
 
+use crate::bearer;
 use crate::call::Call;
 use crate::clock::iso8601_s;
 use crate::error::ApiError;
@@ -104,7 +105,7 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
         error_message,
         request_parameters: limited(parameters),
         response_elements: limited(response_elements),
-        additional_event_data: (!call.audit.additional.is_empty()).then(|| Json::Object(call.audit.additional.clone())),
+        additional_event_data: additional(call),
         request_id: call.request_id.clone(),
         event_id,
         read_only: call.operation.read_only,
@@ -123,8 +124,21 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
     }
 }
 
+/// What the service noted, and that the caller came by a bearer key.
+fn additional(call: &Call) -> Option<Json> {
+    let mut additional = call.audit.additional.clone();
+    if call.request.bearer.is_some() && call.via.is_empty() {
+        additional.insert("callWithBearerToken".to_owned(), Json::Bool(true));
+    }
+    (!additional.is_empty()).then_some(Json::Object(additional))
+}
+
 /// `userIdentity` in all its forms. Source: CloudTrail User Guide, "CloudTrail userIdentity element".
 pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserIdentity {
+    // A bearer key's id is not an access key's, and has a member of its own.
+    let key_id = principal.access_key_id.clone();
+    let (credential_id, access_key_id) =
+        if key_id.as_deref().is_some_and(bearer::is_credential_id) { (key_id, None) } else { (None, key_id) };
     let (identity_type, user_name, issuer) = match &principal.kind {
         PrincipalKind::Root => ("Root", None, None),
         PrincipalKind::User { name, .. } => ("IAMUser", Some(name.clone()), None),
@@ -142,7 +156,8 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
                 identity_type: "Unknown".to_owned(),
                 principal_id: Some(String::new()),
                 account_id: Some("anonymous".to_owned()),
-                access_key_id: principal.access_key_id.clone(),
+                access_key_id,
+                credential_id,
                 invoked_by: invoked_by.map(str::to_owned),
                 ..UserIdentity::default()
             };
@@ -161,7 +176,8 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
         principal_id: Some(principal.principal_id.clone()),
         arn: (!principal.arn.is_empty()).then(|| principal.arn.clone()),
         account_id: Some(principal.account.clone()),
-        access_key_id: principal.access_key_id.clone(),
+        access_key_id,
+        credential_id,
         user_name,
         session_context,
         invoked_by: invoked_by.map(str::to_owned),

@@ -9,7 +9,6 @@ use policy::{Check, Decision, MapContext, Policy, PolicyKind, PolicySet, Resourc
 use serde_json::json;
 use wire::Value;
 
-use crate::binding;
 use crate::call::Call;
 use crate::clock::iso8601_s;
 use crate::condition::RequestContext;
@@ -17,6 +16,7 @@ use crate::error::ApiError;
 use crate::organization::ControlPolicies;
 use crate::principal::{Principal, PrincipalAccess, PrincipalKind};
 use crate::service::{ResourceAccess, Target};
+use crate::{bearer, binding};
 
 /// Compiled policies kept, by their text.
 const POLICIES: usize = 10_000;
@@ -64,7 +64,10 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
         }
         Binding::Mapped | Binding::Service => {}
     }
-    let targets = targets(call, input).await?;
+    let mut targets = targets(call, input).await?;
+    if call.request.bearer.is_some() && call.via.is_empty() {
+        targets.insert(0, Target { action: bearer::ACTION.to_owned(), resource_arn: "*".to_owned() });
+    }
     let access = access(call).await?;
     let mut service_keys = MapContext::new();
     if let Some(service) = call.plane.service(call.service.head.id).cloned() {
@@ -348,15 +351,12 @@ fn statement(decision: &Decision) -> serde_json::Value {
 
 /// What the owning service knows of a resource; nothing for `*` and for services without handlers.
 pub async fn resource_access(call: &mut Call, action: &str, arn: &str) -> Result<ResourceAccess, ApiError> {
-    let Some(prefix) = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1)).map(str::to_owned) else {
+    let Some(prefix) = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1)) else {
         return Ok(ResourceAccess::default());
     };
     let plane = Arc::clone(&call.plane);
-    let region = call.region.clone();
-    for service in plane.services() {
-        if facts::catalog().head(service.id()).is_some_and(|head| head.iam_prefix == prefix)
-            && let Some(found) = service.resource_for(&mut call.tx, &region, action, arn).await?
-        {
+    for service in plane.services_of(prefix) {
+        if let Some(found) = service.resource_for(&mut call.tx, &call.region, action, arn).await? {
             return Ok(found);
         }
     }

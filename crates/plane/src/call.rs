@@ -10,6 +10,7 @@ use trail::EventResource;
 use wire::{ApiInput, Timestamp};
 
 use crate::audit::PendingEvent;
+use crate::bearer::BearerTokenType;
 use crate::body::Body;
 use crate::error::ApiError;
 use crate::origin::Origin;
@@ -24,14 +25,16 @@ pub struct RequestFacts {
     pub origin: Arc<Origin>,
     pub method: String,
     pub host: Option<String>,
-    pub headers: HeaderMap,
+    pub headers: Arc<HeaderMap>,
     pub user_agent: String,
-    /// `REST-HEADER`, `REST-QUERY-STRING`, `POST` (as `s3:authType` names them), `anonymous`.
+    /// `REST-HEADER`, `REST-QUERY-STRING`, `POST` (as `s3:authType` names them), `bearer`, `anonymous`.
     pub authentication_type: &'static str,
     /// When a presigned or header signature was made, milliseconds since 1970.
     pub signed_ms: Option<i64>,
     /// SHA-256 of the payload that the client declared (`x-amz-content-sha256`), as it stands.
     pub content_sha256: Option<String>,
+    /// Set when the caller proved itself by a bearer key and not by a signature.
+    pub bearer: Option<BearerTokenType>,
     /// Trailers of an `aws-chunked` body, once it was read to its end.
     pub trailers: crate::authenticate::Trailers,
 }

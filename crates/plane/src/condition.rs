@@ -103,6 +103,9 @@ impl Context for RequestContext<'_> {
         if let Some(values) = self.service.key(lower_name) {
             return Some(values);
         }
+        if lower_name == "bedrock:bearertokentype" {
+            return self.call.request.bearer.map(|bearer| Values::One(Cow::Borrowed(bearer.name())));
+        }
         let name = lower_name.strip_prefix("aws:")?;
         if name == "calledvia" {
             return (!self.call.via.is_empty()).then(|| Values::List(&self.call.via));

@@ -20,6 +20,7 @@ mod post_form;
 pub mod audit;
 pub mod authenticate;
 pub mod authorize;
+pub mod bearer;
 pub mod body;
 pub mod call;
 pub mod clock;

@@ -89,8 +89,11 @@ impl Principal {
 /// What an access key opens.
 #[derive(Clone, Debug)]
 pub struct Credential {
+    /// What signatures are made with; empty for a bearer key.
     pub secret: zeroize::Zeroizing<String>,
     pub principal: Arc<Principal>,
+    /// When a long-term credential ends, milliseconds since 1970; a session's end stands in its principal.
+    pub expires_ms: Option<i64>,
 }
 
 /// Everything attached to a principal that takes part in a decision.
@@ -110,6 +113,10 @@ pub struct PrincipalAccess {
 pub trait Directory: Send + Sync + 'static {
     /// The active long-term access key of this id, if there is one.
     async fn credential(&self, tx: &mut Transaction, access_key_id: &str) -> Result<Option<Credential>, ApiError>;
+    /// What a long-term bearer key (`ABSK...`) opens, if it is active. The caller compares its end.
+    async fn bearer(&self, _tx: &mut Transaction, _token: &str) -> Result<Option<Credential>, ApiError> {
+        Ok(None)
+    }
     /// Policies and tags of the principal *as they are now*. A user or role that no longer exists has none.
     async fn access(&self, tx: &mut Transaction, principal: &Principal) -> Result<PrincipalAccess, ApiError>;
     /// The user, role session or root of this ARN, for questions about somebody who does not call. A role's ARN gives a session of it.

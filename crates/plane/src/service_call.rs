@@ -68,11 +68,12 @@ impl ServiceCaller {
             }),
             method: "POST".to_owned(),
             host: None,
-            headers,
+            headers: Arc::new(headers),
             user_agent: self.service.to_owned(),
             authentication_type: "REST-HEADER",
             signed_ms: None,
             content_sha256: None,
+            bearer: None,
             trailers: Trailers::default(),
         }
     }

@@ -16,6 +16,7 @@ use crate::entity::{self, Bounded, Entity, EntityKind, GroupRecord, IdOwner, Rol
 use crate::identifier::{AssumedRoleArn, IamArn, assumed_role_arn};
 use crate::key_use::{self, LastUse, Uses};
 use crate::managed_policy::{self, ManagedPolicyRecord};
+use crate::service_specific_credential::{self, CredentialRecord};
 use crate::{identifier, tags};
 
 /// Uses written in one transaction.
@@ -73,7 +74,14 @@ impl plane::Directory for Directory {
         let Some(record) = access_key::find(tx, access_key_id).await?.filter(|record| record.active) else { return Ok(None) };
         let Some(mut principal) = owner(tx, &record).await? else { return Ok(None) };
         principal.access_key_id = Some(record.access_key_id);
-        Ok(Some(Credential { secret: Zeroizing::new(record.secret), principal: Arc::new(principal) }))
+        Ok(Some(Credential { secret: Zeroizing::new(record.secret), principal: Arc::new(principal), expires_ms: None }))
+    }
+
+    async fn bearer(&self, tx: &mut Transaction, token: &str) -> Result<Option<Credential>, ApiError> {
+        let Some((account, record)) = service_specific_credential::by_token(tx, token).await? else { return Ok(None) };
+        let Some(mut principal) = user(tx, &account, &record.user_id).await? else { return Ok(None) };
+        principal.access_key_id = Some(record.id);
+        Ok(Some(Credential { secret: Zeroizing::default(), principal: Arc::new(principal), expires_ms: record.expires_ms }))
     }
 
     async fn access(&self, tx: &mut Transaction, principal: &Principal) -> Result<PrincipalAccess, ApiError> {
@@ -108,7 +116,7 @@ impl plane::Directory for Directory {
     }
 
     fn tables(&self) -> &'static [Table] {
-        const TABLES: [Table; 7] = [
+        const TABLES: [Table; 8] = [
             AccessKeyRecord::TABLE,
             AccountRecord::TABLE,
             UserRecord::TABLE,
@@ -116,6 +124,7 @@ impl plane::Directory for Directory {
             RoleRecord::TABLE,
             ManagedPolicyRecord::TABLE,
             IdOwner::TABLE,
+            CredentialRecord::TABLE,
         ];
         &TABLES
     }
@@ -140,13 +149,22 @@ async fn owner(tx: &mut Transaction, record: &AccessKeyRecord) -> Result<Option<
     let Some(user_id) = &record.user_id else {
         return Ok(Some(made(PrincipalKind::Root, identifier::root_arn(account), account.clone())));
     };
+    user(tx, account, user_id).await
+}
+
+/// The user of a unique id; `None` when it is gone.
+async fn user(tx: &mut Transaction, account: &str, user_id: &str) -> Result<Option<Principal>, ApiError> {
     let Some(at) = entity::by_id(tx, user_id).await?.filter(|at| at.kind == EntityKind::User && at.account == *account) else {
         return Ok(None);
     };
     let user = entity::find::<UserRecord>(tx, account, &at.name).await?.filter(|user| user.head.id == *user_id);
-    Ok(user.map(|user| {
-        let arn = user.arn(account);
-        made(PrincipalKind::User { name: user.head.name, id: user_id.clone() }, arn, user_id.clone())
+    Ok(user.map(|user| Principal {
+        arn: user.arn(account),
+        account: account.to_owned(),
+        principal_id: user_id.to_owned(),
+        kind: PrincipalKind::User { name: user.head.name, id: user_id.to_owned() },
+        access_key_id: None,
+        session: None,
     }))
 }
 

@@ -23,6 +23,8 @@ pub enum IamError {
     #[error("{0}")]
     ValidationError(String),
     #[error("{0}")]
+    ServiceNotSupported(String),
+    #[error("{0}")]
     PolicyEvaluation(String),
     #[error("{0}")]
     ReportNotPresent(String),
@@ -40,6 +42,7 @@ impl From<IamError> for ApiError {
             IamError::MalformedPolicyDocument(_) => "MalformedPolicyDocument",
             IamError::InvalidInput(_) => "InvalidInput",
             IamError::ValidationError(_) => "ValidationError",
+            IamError::ServiceNotSupported(_) => "NotSupportedService",
             IamError::PolicyEvaluation(_) => "PolicyEvaluation",
             IamError::ReportNotPresent(_) => "ReportNotPresent",
             IamError::ReportExpired(_) => "ReportExpired",

@@ -36,6 +36,7 @@ pub mod member_account;
 mod page;
 pub mod role;
 mod service;
+mod service_specific_credential;
 mod simulation;
 pub mod tags;
 mod targets;

@@ -17,7 +17,9 @@ use crate::credential_report::{generate_credential_report, get_credential_report
 use crate::directory::Directory;
 use crate::entity::{self, Entity, RoleRecord, UserRecord};
 use crate::identifier::IamArn;
-use crate::{attachment, group, inline_policy, instance_profile, managed_policy, role, simulation, tags, targets, user};
+use crate::{
+    attachment, group, inline_policy, instance_profile, managed_policy, role, service_specific_credential, simulation, tags, targets, user,
+};
 
 const HANDLERS: &[Handler] = &[
     handler!("AddRoleToInstanceProfile", instance_profile::add_role_to_instance_profile),
@@ -32,6 +34,7 @@ const HANDLERS: &[Handler] = &[
     handler!("CreatePolicy", managed_policy::create_policy),
     handler!("CreatePolicyVersion", managed_policy::create_policy_version),
     handler!("CreateRole", role::create_role),
+    handler!("CreateServiceSpecificCredential", service_specific_credential::create_service_specific_credential),
     handler!("CreateUser", user::create_user),
     handler!("DeleteAccessKey", delete_access_key),
     handler!("DeleteAccountAlias", delete_account_alias),
@@ -43,6 +46,7 @@ const HANDLERS: &[Handler] = &[
     handler!("DeleteRole", role::delete_role),
     handler!("DeleteRolePermissionsBoundary", attachment::delete_role_permissions_boundary),
     handler!("DeleteRolePolicy", inline_policy::delete_role_policy),
+    handler!("DeleteServiceSpecificCredential", service_specific_credential::delete_service_specific_credential),
     handler!("DeleteUser", user::delete_user),
     handler!("DeleteUserPermissionsBoundary", attachment::delete_user_permissions_boundary),
     handler!("DeleteUserPolicy", inline_policy::delete_user_policy),
@@ -83,6 +87,7 @@ const HANDLERS: &[Handler] = &[
     handler!("ListRolePolicies", inline_policy::list_role_policies),
     handler!("ListRoleTags", tags::list_role_tags),
     handler!("ListRoles", role::list_roles),
+    handler!("ListServiceSpecificCredentials", service_specific_credential::list_service_specific_credentials),
     handler!("ListUserPolicies", inline_policy::list_user_policies),
     handler!("ListUserTags", tags::list_user_tags),
     handler!("ListUsers", user::list_users),
@@ -93,6 +98,7 @@ const HANDLERS: &[Handler] = &[
     handler!("PutUserPolicy", inline_policy::put_user_policy),
     handler!("RemoveRoleFromInstanceProfile", instance_profile::remove_role_from_instance_profile),
     handler!("RemoveUserFromGroup", group::remove_user_from_group),
+    handler!("ResetServiceSpecificCredential", service_specific_credential::reset_service_specific_credential),
     handler!("SetDefaultPolicyVersion", managed_policy::set_default_policy_version),
     handler!("SimulateCustomPolicy", simulation::simulate_custom_policy),
     handler!("SimulatePrincipalPolicy", simulation::simulate_principal_policy),
@@ -109,6 +115,7 @@ const HANDLERS: &[Handler] = &[
     handler!("UpdateGroup", group::update_group),
     handler!("UpdateRole", role::update_role),
     handler!("UpdateRoleDescription", role::update_role_description),
+    handler!("UpdateServiceSpecificCredential", service_specific_credential::update_service_specific_credential),
     handler!("UpdateUser", user::update_user),
 ];
 
@@ -181,6 +188,13 @@ impl Service for Iam {
         let names = |word: &str| call.operation.name.starts_with(word);
         if let Some(arn) = text("PolicyArn").filter(|_| names("Attach") || names("Detach")) {
             keys.set("iam:PolicyARN", arn);
+        }
+        let service = text("ServiceName").map(str::to_owned).or_else(|| call.recall::<String>(targets::CREDENTIAL_SERVICE));
+        if let Some(service) = service.filter(|_| call.operation.name.ends_with("ServiceSpecificCredential")) {
+            keys.set("iam:ServiceSpecificCredentialServiceName", service);
+        }
+        if let Some(Value::Int(days)) = input.member("CredentialAgeDays") {
+            keys.set("iam:ServiceSpecificCredentialAgeDays", days.to_string());
         }
         if call.operation.name == "AddRoleToInstanceProfile" {
             keys.set("iam:PassedToService", "ec2.amazonaws.com");

@@ -6,10 +6,12 @@ use wire::Value;
 use crate::access_key;
 use crate::entity::{self, Bounded, Entity, GroupRecord, RoleRecord, UserRecord};
 use crate::identifier;
-use crate::instance_profile;
+use crate::{instance_profile, service_specific_credential};
 
 /// Name under which [`targets`] leaves the boundary of the entity for the condition keys.
 pub(crate) const BOUNDARY: &str = "iam.boundary";
+/// Name under which [`targets`] leaves the service of the service-specific credential that is named.
+pub(crate) const CREDENTIAL_SERVICE: &str = "iam.credential-service";
 
 fn text<'a>(input: &'a Value, member: &str) -> Option<&'a str> {
     input.member(member).and_then(Value::as_str)
@@ -26,6 +28,9 @@ pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec
         "SimulatePrincipalPolicy" | "GetContextKeysForPrincipalPolicy" => text(input, "PolicySourceArn").unwrap_or("*").to_owned(),
         _ => named(call, input, resource_type).await?,
     };
+    if let Some(id) = text(input, "ServiceSpecificCredentialId") {
+        credential_service(call, &resource_arn, id).await?;
+    }
     let mut targets = vec![Target { action: action.clone(), resource_arn: resource_arn.clone() }];
     if let Some(renamed) = renamed(input, &resource_arn, resource_type) {
         targets.push(Target { action, resource_arn: renamed });
@@ -86,6 +91,15 @@ fn renamed(input: &Value, arn: &str, resource_type: &str) -> Option<String> {
     }
     let parsed = identifier::IamArn::parse(arn)?;
     Some(identifier::arn(parsed.account, resource_type, new_path.unwrap_or(parsed.path), new_name.unwrap_or(parsed.name)))
+}
+
+/// Leaves the service of a named credential for the condition keys.
+async fn credential_service(call: &mut Call, user_arn: &str, id: &str) -> Result<(), ApiError> {
+    let Some(user) = identifier::IamArn::parse(user_arn) else { return Ok(()) };
+    if let Some(service) = service_specific_credential::service_of(&mut call.tx, user.account, user.name, id).await? {
+        call.remember(CREDENTIAL_SERVICE, service);
+    }
+    Ok(())
 }
 
 async fn key_owner(call: &mut Call, input: &Value) -> Result<String, ApiError> {

@@ -39,7 +39,7 @@ impl Directory for OneUser {
             access_key_id: Some(KEY_ID.to_owned()),
             session: None,
         };
-        let credential = Credential { secret: SECRET.to_owned().into(), principal: Arc::new(principal) };
+        let credential = Credential { secret: SECRET.to_owned().into(), principal: Arc::new(principal), expires_ms: None };
         Ok((access_key_id == KEY_ID).then_some(credential))
     }
 

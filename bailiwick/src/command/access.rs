@@ -80,7 +80,8 @@ impl Source {
         let mut estate = Estate::from_json(&json).map_err(|error| Failure::general(error.to_string()).with_code(2))?;
         for given in &self.resource_policies {
             let (arn, path) = given.split_once('=').ok_or_else(|| Failure::general("give `--resource-policy` as ARN=FILE").with_code(2))?;
-            let text = std::fs::read_to_string(path).map_err(|error| Failure::general(format!("`{path}` cannot be read: {error}")).with_code(2))?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::general(format!("`{path}` cannot be read: {error}")).with_code(2))?;
             estate.set_resource_policy(arn, &text);
         }
         Ok(estate)
@@ -178,11 +179,7 @@ impl WhatCan {
                 ]
             })
             .collect();
-        output::rows(
-            self.source.output,
-            &["policy", "statement", "actions", "resources", "conditions", "for example", "blocked by"],
-            &rows,
-        )
+        output::rows(self.source.output, &["policy", "statement", "actions", "resources", "conditions", "for example", "blocked by"], &rows)
     }
 }
 

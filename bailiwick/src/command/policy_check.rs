@@ -90,7 +90,13 @@ impl Validate {
                     Severity::SecurityWarning | Severity::Warning => "warning",
                     Severity::Suggestion => "note",
                 };
-                outcomes.push(Outcome { file: name.clone(), name: issue.code.to_owned(), problem: Some(issue.details), level, line: Some(at.line) });
+                outcomes.push(Outcome {
+                    file: name.clone(),
+                    name: issue.code.to_owned(),
+                    problem: Some(issue.details),
+                    level,
+                    line: Some(at.line),
+                });
             }
         }
         self.output.print(&["place", "type", "code", "details"], &rows, &outcomes)?;

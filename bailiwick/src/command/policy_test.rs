@@ -115,7 +115,8 @@ fn known(json: &Json, names: &[&str]) -> Result<(), Problem> {
 fn policy(folder: &Path, json: &Json, kind: PolicyKind) -> Result<Attached, Problem> {
     let (id, text) = match json {
         Json::String(path) => {
-            let text = std::fs::read_to_string(folder.join(path)).map_err(|error| format!("the policy `{path}` cannot be read: {error}"))?;
+            let text =
+                std::fs::read_to_string(folder.join(path)).map_err(|error| format!("the policy `{path}` cannot be read: {error}"))?;
             (path.clone(), text)
         }
         Json::Object(_) => ("document".to_owned(), json.to_string()),
@@ -147,7 +148,8 @@ fn policies(folder: &Path, json: &Json) -> Result<PolicySet, Problem> {
     let levels = |name: &str, kind: PolicyKind| -> Result<Vec<Vec<Attached>>, Problem> {
         list(json.get(name)).into_iter().map(|level| list(Some(level)).into_iter().map(|one| policy(folder, one, kind)).collect()).collect()
     };
-    let resource = [("resource", PolicyKind::Resource(ResourceKind::Standard)), ("trust", PolicyKind::Trust), ("key", PolicyKind::KeyPolicy)];
+    let resource =
+        [("resource", PolicyKind::Resource(ResourceKind::Standard)), ("trust", PolicyKind::Trust), ("key", PolicyKind::KeyPolicy)];
     let mut set = PolicySet {
         identity: all("identity", PolicyKind::Identity)?,
         boundary: all("boundary", PolicyKind::Boundary)?.pop(),
@@ -209,13 +211,26 @@ fn policy_type(name: &str) -> Option<PolicyType> {
 fn run_test(file: &Json, test: &Json, policies: &PolicySet) -> Result<Option<String>, Problem> {
     known(
         test,
-        &["name", "principal", "action", "resource", "resourceAccount", "resourceTags", "principalTags", "requestTags", "context", "expect", "by"],
+        &[
+            "name",
+            "principal",
+            "action",
+            "resource",
+            "resourceAccount",
+            "resourceTags",
+            "principalTags",
+            "requestTags",
+            "context",
+            "expect",
+            "by",
+        ],
     )?;
     let field = |name: &str| test.get(name).or_else(|| file.get(name)).and_then(Json::as_str);
     let mut principal = principal(field("principal").ok_or("`principal` is missing")?)?;
     principal.tags = tags(test.get("principalTags"))?;
     let resource_arn = field("resource").unwrap_or("*");
-    let owner = field("resourceAccount").or_else(|| ::policy::account_of(resource_arn)).map(str::to_owned).or_else(|| principal.account.clone());
+    let owner =
+        field("resourceAccount").or_else(|| ::policy::account_of(resource_arn)).map(str::to_owned).or_else(|| principal.account.clone());
     let resource = Resource { arn: resource_arn.to_owned(), account: owner, tags: tags(test.get("resourceTags"))?, aws_managed_key: false };
     let action = field("action").ok_or("`action` is missing")?;
     let mut check = Check::new(action, resource);
@@ -309,7 +324,9 @@ tests:
 
     #[test]
     fn mistakes_are_no_silent_success() {
-        for (from, to) in [("expect: allowed }", "expects: allowed }"), ("by: scp", "by: spc"), ("tests:", "test:"), ("expect: allowed", "expect: maybe")] {
+        for (from, to) in
+            [("expect: allowed }", "expects: allowed }"), ("by: scp", "by: spc"), ("tests:", "test:"), ("expect: allowed", "expect: maybe")]
+        {
             assert!(run_file(Path::new("x.yaml"), &parsed(&FILE.replacen(from, to, 1))).is_err(), "{to}");
         }
     }

@@ -40,20 +40,11 @@ pub fn junit(outcomes: &[Outcome]) -> String {
     files.dedup();
     let failed = |list: &[&Outcome]| list.iter().filter(|outcome| outcome.problem.is_some()).count();
     let all: Vec<&Outcome> = outcomes.iter().collect();
-    let mut xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"{}\" failures=\"{}\">\n",
-        all.len(),
-        failed(&all)
-    );
+    let mut xml =
+        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"{}\" failures=\"{}\">\n", all.len(), failed(&all));
     for file in files {
         let of_file: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.file == file).collect();
-        let _ = writeln!(
-            xml,
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\">",
-            escaped(file),
-            of_file.len(),
-            failed(&of_file)
-        );
+        let _ = writeln!(xml, "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\">", escaped(file), of_file.len(), failed(&of_file));
         for outcome in of_file {
             let name = escaped(&outcome.name);
             let _ = match &outcome.problem {

@@ -63,12 +63,9 @@ pub fn granted_access(policy: &Policy, wanted_actions: &[&str], wanted_resources
         (lower.is_empty() || lower.iter().any(|glob| glob.matches(&action)))
             && (wanted_resources.is_empty() || matches_resource(wanted_resources, &witness.resource))
     };
-    analyse(
-        policy,
-        actions,
-        &|question| question.limit_to(wanted_actions, wanted_resources),
-        &|witness| within(witness) && witness.is_allowed_by(policy),
-    )
+    analyse(policy, actions, &|question| question.limit_to(wanted_actions, wanted_resources), &|witness| {
+        within(witness) && witness.is_allowed_by(policy)
+    })
 }
 
 /// Whether a resource is one of the wanted ones, as the engine matches ARNs.
@@ -191,7 +188,9 @@ impl Question<'_, '_> {
             (false, Trust::Account) => zone.accounts.iter().any(|account| account == value),
             (false, Trust::Arn) => policy::account_of(value).is_some_and(|account| zone.accounts.iter().any(|known| known == account)),
             (false, Trust::Organization) => zone.organization.as_deref() == Some(value),
-            (false, Trust::Path) => zone.organization.as_deref().is_some_and(|id| value.strip_prefix(id).is_some_and(|rest| rest.starts_with('/'))),
+            (false, Trust::Path) => {
+                zone.organization.as_deref().is_some_and(|id| value.strip_prefix(id).is_some_and(|rest| rest.starts_with('/')))
+            }
             (false, Trust::Other) => false,
         };
         let values: Vec<&str> = condition.values().filter(|value| trusted(value)).collect();
@@ -219,12 +218,22 @@ impl Trust {
     /// limit access to trusted callers.
     fn of(lower: &str) -> Option<Self> {
         Some(match lower {
-            "aws:principalaccount" | "aws:sourceaccount" | "aws:sourceowner" | "kms:calleraccount" | "s3:dataaccesspointaccount" => Self::Account,
+            "aws:principalaccount" | "aws:sourceaccount" | "aws:sourceowner" | "kms:calleraccount" | "s3:dataaccesspointaccount" => {
+                Self::Account
+            }
             "aws:principalarn" | "aws:sourcearn" | "aws:sourcevpcarn" | "s3:dataaccesspointarn" | "lambda:sourcefunctionarn" => Self::Arn,
             "aws:principalorgid" | "aws:sourceorgid" | "aws:vpceorgid" => Self::Organization,
             "aws:principalorgpaths" | "aws:sourceorgpaths" | "aws:vpceorgpaths" => Self::Path,
-            "aws:sourcevpc" | "aws:sourcevpce" | "aws:vpceaccount" | "aws:userid" | "aws:sourceip" | "aws:vpcsourceip"
-            | "aws:principalservicename" | "kms:viaservice" | "sts:externalid" | "lambda:functionurlauthtype"
+            "aws:sourcevpc"
+            | "aws:sourcevpce"
+            | "aws:vpceaccount"
+            | "aws:userid"
+            | "aws:sourceip"
+            | "aws:vpcsourceip"
+            | "aws:principalservicename"
+            | "kms:viaservice"
+            | "sts:externalid"
+            | "lambda:functionurlauthtype"
             | "s3:x-amz-server-side-encryption-aws-kms-key-id" => Self::Other,
             _ => return None,
         })
@@ -387,13 +396,8 @@ impl Run {
         let has_bounds = bounded.flat_map(|rule| rule.clauses.iter().flatten()).any(|literal| matches!(literal, Literal::Bounded(_)));
         let mut solver = Solver::new(&mut self.space, callers);
         let kinds: &[Kind] = if callers { &KINDS } else { &[Kind::User] };
-        let clauses: Vec<Clause> = rule
-            .clauses
-            .iter()
-            .chain(&self.asked.clauses)
-            .cloned()
-            .chain(self.assumptions.iter().map(|literal| vec![*literal]))
-            .collect();
+        let clauses: Vec<Clause> =
+            rule.clauses.iter().chain(&self.asked.clauses).cloned().chain(self.assumptions.iter().map(|literal| vec![*literal])).collect();
         let mut refuted = false;
         for kind in kinds {
             if callers && self.asked.kinds & kind.bit() == 0 {

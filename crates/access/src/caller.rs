@@ -75,10 +75,7 @@ pub(crate) fn named(space: &mut Space, entry: &PrincipalEntry) -> Vec<Literal> {
         PrincipalEntry::CanonicalUser(id) => {
             let key = space.key("canonical-user-id");
             let set = space.texts([&**id]);
-            vec![
-                Literal::Kinds(IDENTITIES),
-                Literal::Value { key, test: crate::space::Test::Set(set), passes: true, exists: true },
-            ]
+            vec![Literal::Kinds(IDENTITIES), Literal::Value { key, test: crate::space::Test::Set(set), passes: true, exists: true }]
         }
     }
 }

@@ -75,7 +75,7 @@ impl Sets {
     }
 
     pub(crate) fn set(&mut self, mut parts: Vec<Part>) -> SetId {
-        parts.sort_by(|left, right| (&left.patterns, left.flag).cmp(&(&right.patterns, right.flag)));
+        parts.sort_by(order);
         parts.dedup();
         if let Some(known) = self.by_parts.get(&parts) {
             return *known;
@@ -88,6 +88,12 @@ impl Sets {
 
     pub(crate) fn parts(&self, set: SetId) -> &[Part] {
         self.sets.get(set).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether every part of the one set is a part of the other, so that all its texts lie there too.
+    pub(crate) fn is_part_of(&self, set: SetId, other: SetId) -> bool {
+        let parts = self.parts(other);
+        set == other || self.parts(set).iter().all(|part| parts.binary_search_by(|known| order(known, part)).is_ok())
     }
 
     pub(crate) fn tokens(&self, pattern: usize) -> &[Token] {
@@ -120,7 +126,7 @@ impl Sets {
     /// an inside part counts as set outside too.
     pub(crate) fn find(&mut self, inside: &[SetId], outside: &[SetId], alphabet: Alphabet) -> Found {
         let (inside, outside) = (sorted(inside), sorted(outside));
-        if inside.iter().any(|set| outside.contains(set)) {
+        if inside.iter().any(|set| outside.iter().any(|other| self.is_part_of(*set, *other))) {
             return Found::Nothing;
         }
         let question = (inside, outside, alphabet);
@@ -131,6 +137,10 @@ impl Sets {
         self.searched.insert(question, found.clone());
         found
     }
+}
+
+fn order(left: &Part, right: &Part) -> std::cmp::Ordering {
+    (&left.patterns, left.flag).cmp(&(&right.patterns, right.flag))
 }
 
 fn sorted(list: &[SetId]) -> Vec<SetId> {
@@ -168,12 +178,26 @@ impl<'a> Search<'a> {
             .filter(|parts| parts.len() == 1)
             .flat_map(|parts| parts.iter().filter_map(|part| part.flag))
             .collect();
+        // What begins otherwise than all that is wanted need not be kept out.
+        let only: Vec<usize> = inside
+            .iter()
+            .filter_map(|set| <&[Part; 1]>::try_from(sets.parts(*set)).ok())
+            .flat_map(|[part]| part.patterns.clone())
+            .collect();
+        let apart = |part: &Part| {
+            part.patterns.iter().any(|pattern| {
+                only.iter().any(|wanted| match (sets.automata.get(*pattern), sets.automata.get(*wanted)) {
+                    (Some(pattern), Some(wanted)) => pattern.begins_apart(wanted),
+                    _ => false,
+                })
+            })
+        };
         let wanted: Vec<Vec<Lanes>> =
             inside.iter().map(|set| sets.parts(*set).iter().map(|part| part.patterns.iter().map(&mut lane).collect()).collect()).collect();
         let unwanted: Vec<Lanes> = outside
             .iter()
             .flat_map(|set| sets.parts(*set))
-            .filter(|part| part.flag.is_none_or(|flag| assumed.contains(&flag)))
+            .filter(|part| part.flag.is_none_or(|flag| assumed.contains(&flag)) && !apart(part))
             .map(|part| part.patterns.iter().map(&mut lane).collect())
             .collect();
         (lanes.len() <= AUTOMATA_MAX).then_some(Self { automata: &mut sets.automata, lanes, inside: wanted, outside: unwanted, alphabet })
@@ -238,8 +262,7 @@ impl<'a> Search<'a> {
     }
 
     fn run(&mut self) -> Found {
-        let start: Box<[State]> =
-            self.lanes.iter().map(|pattern| self.automata.get(*pattern).map_or(DEAD, Automaton::start)).collect();
+        let start: Box<[State]> = self.lanes.iter().map(|pattern| self.automata.get(*pattern).map_or(DEAD, Automaton::start)).collect();
         if !self.is_alive(&start) {
             return Found::Nothing;
         }

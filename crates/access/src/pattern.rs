@@ -56,6 +56,8 @@ pub(crate) const DEAD: State = 0;
 #[derive(Debug)]
 pub(crate) struct Automaton {
     tokens: Box<[Token]>,
+    /// The characters that every match begins with.
+    prefix: Box<str>,
     states: Vec<Places>,
     by_places: HashMap<Box<[u16]>, State>,
     steps: HashMap<(State, char), State>,
@@ -76,8 +78,19 @@ pub(crate) const TOKENS_MAX: usize = 8_192;
 
 impl Automaton {
     pub(crate) fn new(tokens: Vec<Token>) -> Self {
-        let mut automaton =
-            Self { tokens: tokens.into(), states: Vec::new(), by_places: HashMap::new(), steps: HashMap::new(), start: DEAD };
+        let fixed = |token: &Token| match token {
+            Token::Char(character) => Some(*character),
+            _ => None,
+        };
+        let prefix: String = tokens.iter().map_while(fixed).collect();
+        let mut automaton = Self {
+            tokens: tokens.into(),
+            prefix: prefix.into(),
+            states: Vec::new(),
+            by_places: HashMap::new(),
+            steps: HashMap::new(),
+            start: DEAD,
+        };
         automaton.intern(Vec::new());
         let mut first = Vec::new();
         automaton.enter(0, &mut first);
@@ -87,6 +100,12 @@ impl Automaton {
 
     pub(crate) fn tokens(&self) -> &[Token] {
         &self.tokens
+    }
+
+    /// Whether no text can match both patterns because they begin differently.
+    pub(crate) fn begins_apart(&self, other: &Self) -> bool {
+        let shorter = self.prefix.len().min(other.prefix.len());
+        self.prefix.as_bytes().get(..shorter) != other.prefix.as_bytes().get(..shorter)
     }
 
     pub(crate) fn start(&self) -> State {
@@ -171,6 +190,15 @@ impl Automaton {
 
     /// Whether the whole text matches.
     pub(crate) fn matches(&mut self, text: &str) -> bool {
+        if !text.starts_with(&*self.prefix) {
+            return false;
+        }
+        // A text without wildcards, or one that is open behind its beginning.
+        match self.tokens.get(self.prefix.chars().count()..) {
+            Some([]) => return text.len() == self.prefix.len(),
+            Some([Token::Many]) => return true,
+            _ => {}
+        }
         let mut state = self.start;
         for character in text.chars() {
             state = self.step(state, character);

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use crate::caller;
-use crate::typed;
 use crate::language::{Alphabet, Flag, Found, SetId};
 use crate::space::{FIELDS, Field, Kind, Literal, Rule, Space, Special, Test};
+use crate::typed;
 
 /// Cubes that one question may visit.
 const CUBES_MAX: usize = 20_000;
@@ -75,7 +75,8 @@ impl<'a> Solver<'a> {
 
     /// All requests of a kind of caller.
     pub(crate) fn all(&mut self, kind: Kind, bounded: bool) -> Option<Cube> {
-        let mut cube = Cube { kind, bounded, texts: std::array::from_fn(|_| TextField::default()), keys: BTreeMap::new(), assumed: Vec::new() };
+        let mut cube =
+            Cube { kind, bounded, texts: std::array::from_fn(|_| TextField::default()), keys: BTreeMap::new(), assumed: Vec::new() };
         let defaults = [
             (Field::Action, "service:action"),
             (Field::Resource, "arn:aws:service:::resource"),
@@ -161,7 +162,8 @@ impl<'a> Solver<'a> {
     fn add_text(&mut self, cube: &mut Cube, field: Field, set: SetId, inside: bool) -> bool {
         let Some(known) = cube.texts.get_mut(field.index()) else { return false };
         let (list, other) = if inside { (&mut known.inside, &known.outside) } else { (&mut known.outside, &known.inside) };
-        if other.contains(&set) {
+        let sets = &self.space.sets;
+        if other.iter().any(|other| if inside { sets.is_part_of(set, *other) } else { sets.is_part_of(*other, set) }) {
             return false;
         }
         if list.contains(&set) {
@@ -190,7 +192,10 @@ impl<'a> Solver<'a> {
 
     fn add_value(&mut self, cube: &mut Cube, key: usize, test: (Test, bool), exists: bool) -> bool {
         let mut known = cube.keys.remove(&key).unwrap_or_else(|| self.untested(key, cube));
-        if exists && let Test::Set(set) = test.0 && test.1 {
+        if exists
+            && let Test::Set(set) = test.0
+            && test.1
+        {
             cube.assumed.extend(self.space.sets.only_flag(set));
         }
         if (if exists { &known.none } else { &known.some }).contains(&test) {
@@ -284,7 +289,7 @@ impl<'a> Solver<'a> {
             Literal::Always => true,
             Literal::Text(field, set, inside) => {
                 let Some(known) = cube.texts.get(field.index()) else { return false };
-                if known.inside.contains(&set) {
+                if known.inside.iter().any(|known| self.space.sets.is_part_of(*known, set)) {
                     return inside;
                 }
                 self.space.sets.contains(set, &known.text, &cube.assumed) == inside

@@ -104,7 +104,12 @@ pub(crate) enum Literal {
     /// The field lies in the set, or does not.
     Text(Field, SetId, bool),
     /// Some value of the key passes the test (or, with `passes` false, fails it); with `exists` false there is no such value.
-    Value { key: usize, test: Test, passes: bool, exists: bool },
+    Value {
+        key: usize,
+        test: Test,
+        passes: bool,
+        exists: bool,
+    },
 }
 
 impl Literal {

@@ -169,12 +169,7 @@ fn iso8601(nanoseconds: i128) -> Option<String> {
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = era * 400 + year_of_era + i128::from(month <= 2);
-    let text = format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{fraction:09}Z",
-        second / 3_600,
-        second / 60 % 60,
-        second % 60
-    );
+    let text = format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{fraction:09}Z", second / 3_600, second / 60 % 60, second % 60);
     (policy::parse_date(&text) == Some(nanoseconds)).then_some(text)
 }
 

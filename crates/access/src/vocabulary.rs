@@ -99,8 +99,11 @@ struct Vocabulary {
 fn vocabulary() -> &'static Vocabulary {
     static VOCABULARY: OnceLock<Vocabulary> = OnceLock::new();
     VOCABULARY.get_or_init(|| {
-        let mut vocabulary =
-            Vocabulary { services: Vec::new(), by_prefix: HashMap::new(), types: HashMap::from(GLOBAL_KEYS.map(|(key, kind)| (key.to_owned(), kind))) };
+        let mut vocabulary = Vocabulary {
+            services: Vec::new(),
+            by_prefix: HashMap::new(),
+            types: HashMap::from(GLOBAL_KEYS.map(|(key, kind)| (key.to_owned(), kind))),
+        };
         for line in DATA.lines() {
             let mut columns = line.split('\t');
             let prefix = columns.next().unwrap_or_default();

@@ -226,8 +226,7 @@ impl Condition {
     /// Whether one of the values is met by a value of a request, the operator's negation aside. Values with variables
     /// are met by nothing here: for those who reason about conditions without a request.
     pub fn lists_value(&self, value: &str) -> bool {
-        let (principal, check, context) =
-            (Principal::anonymous(), Check::new("", Resource::default()), MapContext::new());
+        let (principal, check, context) = (Principal::anonymous(), Check::new("", Resource::default()), MapContext::new());
         let request = Request::new(&principal, &check, &context, None, false);
         self.expected
             .iter()

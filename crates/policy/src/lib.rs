@@ -74,5 +74,5 @@ pub use rule::{RULES, Rule, SIDES, Sides, Standing};
 pub use scope::{RCP_SERVICES, supports_resource_control};
 pub use statement::{Effect, Statement};
 pub use template::{PatternPart, pattern_parts};
-pub use value::parse_date;
 pub use validate::{Malformation, MalformedPolicy, SizeLimit, characters_without_white_space};
+pub use value::parse_date;

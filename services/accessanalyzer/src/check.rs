@@ -127,10 +127,7 @@ pub(crate) async fn check_access_not_granted(
     })
 }
 
-pub(crate) async fn check_no_public_access(
-    _cx: &mut Call,
-    input: CheckNoPublicAccessInput,
-) -> Result<CheckNoPublicAccessOutput, ApiError> {
+pub(crate) async fn check_no_public_access(_cx: &mut Call, input: CheckNoPublicAccessInput) -> Result<CheckNoPublicAccessOutput, ApiError> {
     let kind = match input.resource_type {
         AccessCheckResourceType::AwsIamAssumeRolePolicyDocument => PolicyKind::Trust,
         AccessCheckResourceType::AwsS3Bucket => PolicyKind::Resource(ResourceKind::S3Bucket),

@@ -58,9 +58,7 @@ impl From<AnalyzerError> for ApiError {
                     .with_member("reason", text("fieldValidationFailed"))
                     .with_member("fieldList", Value::List(vec![Value::Struct(entry)]))
             }
-            AnalyzerError::NotSupported(message) => {
-                Self::new("ValidationException", message).with_member("reason", text("notSupported"))
-            }
+            AnalyzerError::NotSupported(message) => Self::new("ValidationException", message).with_member("reason", text("notSupported")),
             AnalyzerError::InvalidParameter(message) => Self::new("InvalidParameterException", message),
             AnalyzerError::Unprocessable(message) => Self::new("UnprocessableEntityException", message),
         }

@@ -76,9 +76,8 @@ pub(crate) fn matches(filter: &Filter, finding: &FindingRecord) -> bool {
 
 impl StoredCriterion {
     fn matches(&self, values: &[String]) -> bool {
-        let any = |wanted: &[String], test: fn(&str, &str) -> bool| {
-            values.iter().any(|value| wanted.iter().any(|wanted| test(value, wanted)))
-        };
+        let any =
+            |wanted: &[String], test: fn(&str, &str) -> bool| values.iter().any(|value| wanted.iter().any(|wanted| test(value, wanted)));
         self.eq.as_deref().is_none_or(|wanted| any(wanted, |value, wanted| value == wanted))
             && self.neq.as_deref().is_none_or(|wanted| !any(wanted, |value, wanted| value == wanted))
             && self.contains.as_deref().is_none_or(|wanted| any(wanted, |value, wanted| value.contains(wanted)))

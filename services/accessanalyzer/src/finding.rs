@@ -419,7 +419,8 @@ pub(crate) async fn get_findings_statistics(
         for finding in active() {
             *by_type.entry(finding.finding_type().as_str().to_owned()).or_default() += 1;
         }
-        let types = by_type.into_iter().map(|(name, total)| UnusedAccessTypeStatistics { unused_access_type: Some(name), total: Some(total) });
+        let types =
+            by_type.into_iter().map(|(name, total)| UnusedAccessTypeStatistics { unused_access_type: Some(name), total: Some(total) });
         FindingsStatistics::UnusedAccessFindingsStatistics(UnusedAccessFindingsStatistics {
             unused_access_type_statistics: Some(types.collect()),
             top_accounts: None,

@@ -89,8 +89,7 @@ pub(crate) async fn start_policy_generation(
     let uses = uses.get(&principal_arn).cloned().unwrap_or_default();
     let uses = uses.into_iter().map(|(action, Use { resources, .. })| (action, resources)).collect();
     let id = cx.random_uuid()?;
-    let generation =
-        Generation { id: id.clone(), principal_arn, started_ms: cx.now.0, from_ms, to_ms, trails, is_complete, uses };
+    let generation = Generation { id: id.clone(), principal_arn, started_ms: cx.now.0, from_ms, to_ms, trails, is_complete, uses };
     cx.tx.put(&key(cx, &id), &generation)?;
     Ok(StartPolicyGenerationOutput { job_id: id })
 }
@@ -130,7 +129,8 @@ fn placeholder(arn: &str) -> String {
         .flat_map(|service| &service.operations)
         .flat_map(|operation| &operation.authorizations)
         .flat_map(|authorization| &authorization.resources);
-    let template = templates.filter(|binding| binding.arn.matches(arn)).map(|binding| binding.arn.text).min_by_key(|text| text.matches("${").count());
+    let template =
+        templates.filter(|binding| binding.arn.matches(arn)).map(|binding| binding.arn.text).min_by_key(|text| text.matches("${").count());
     template.map_or_else(|| arn.to_owned(), |text| text.replace("${Partition}", plane::PARTITION))
 }
 

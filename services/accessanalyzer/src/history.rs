@@ -35,15 +35,13 @@ pub(crate) async fn uses(plane: &Arc<Plane>, account: &str, from_ms: i64, to_ms:
     plane.flush().await?;
     let mut uses = Uses::new();
     let mut complete = true;
-    let filter =
-        Filter { account: account.to_owned(), start_ms: Some(from_ms), end_ms: Some(to_ms), ..Filter::default() };
+    let filter = Filter { account: account.to_owned(), start_ms: Some(from_ms), end_ms: Some(to_ms), ..Filter::default() };
     for region in plane.regions.iter() {
         let mut after = None;
         let mut read = 0;
         loop {
-            let page = lookup(region.store.as_ref(), &plane.sealer(), &filter, after, PAGE)
-                .await
-                .map_err(|error| ApiError::internal(&error))?;
+            let page =
+                lookup(region.store.as_ref(), &plane.sealer(), &filter, after, PAGE).await.map_err(|error| ApiError::internal(&error))?;
             read += page.entries.len();
             for entry in &page.entries {
                 note(&mut uses, entry);

@@ -9,9 +9,8 @@ use api_accessanalyzer::{
     DynamodbTableConfiguration, EcrRepositoryConfiguration, EfsFileSystemConfiguration, FindingChangeType, FindingStatus,
     GetAccessPreviewInput, GetAccessPreviewOutput, IamRoleConfiguration, KmsGrantConfiguration, KmsGrantConstraints, KmsGrantOperation,
     KmsKeyConfiguration, ListAccessPreviewFindingsInput, ListAccessPreviewFindingsOutput, ListAccessPreviewsInput,
-    ListAccessPreviewsOutput, ResourceControlPolicyRestriction, ResourceType, S3BucketConfiguration,
-    S3ExpressDirectoryBucketConfiguration, S3PublicAccessBlockConfiguration, SecretsManagerSecretConfiguration, SnsTopicConfiguration,
-    SqsQueueConfiguration,
+    ListAccessPreviewsOutput, ResourceControlPolicyRestriction, ResourceType, S3BucketConfiguration, S3ExpressDirectoryBucketConfiguration,
+    S3PublicAccessBlockConfiguration, SecretsManagerSecretConfiguration, SnsTopicConfiguration, SqsQueueConfiguration,
 };
 use plane::{ApiError, Call, Key, Record, Scope};
 use policy::{Attached, KmsGrant, Policy, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
@@ -80,8 +79,12 @@ fn proposal(configuration: Configuration) -> Result<Proposal, AnalyzerError> {
             Proposal { grants, ..Proposal::new("AWS::KMS::Key", policy, PolicyKind::KeyPolicy) }
         }
         Configuration::S3Bucket(bucket) => {
-            if bucket.bucket_acl_grants.is_some_and(|grants| !grants.is_empty()) || bucket.access_points.is_some_and(|points| !points.is_empty()) {
-                return Err(AnalyzerError::NotSupported("Access control lists and access points cannot be previewed: this server has none."));
+            if bucket.bucket_acl_grants.is_some_and(|grants| !grants.is_empty())
+                || bucket.access_points.is_some_and(|points| !points.is_empty())
+            {
+                return Err(AnalyzerError::NotSupported(
+                    "Access control lists and access points cannot be previewed: this server has none.",
+                ));
             }
             let restrict_public_buckets = bucket.bucket_public_access_block.is_some_and(|block| block.restrict_public_buckets);
             let kind = PolicyKind::Resource(ResourceKind::S3Bucket);
@@ -94,9 +97,7 @@ fn proposal(configuration: Configuration) -> Result<Proposal, AnalyzerError> {
         Configuration::EfsFileSystem(system) => Proposal::new("AWS::EFS::FileSystem", system.file_system_policy, STANDARD),
         Configuration::DynamodbTable(table) => Proposal::new("AWS::DynamoDB::Table", table.table_policy, STANDARD),
         Configuration::DynamodbStream(stream) => Proposal::new("AWS::DynamoDB::Stream", stream.stream_policy, STANDARD),
-        Configuration::S3ExpressDirectoryBucket(bucket) => {
-            Proposal::new("AWS::S3Express::DirectoryBucket", bucket.bucket_policy, STANDARD)
-        }
+        Configuration::S3ExpressDirectoryBucket(bucket) => Proposal::new("AWS::S3Express::DirectoryBucket", bucket.bucket_policy, STANDARD),
         Configuration::EbsSnapshot(_) | Configuration::RdsDbSnapshot(_) | Configuration::RdsDbClusterSnapshot(_) => {
             return Err(AnalyzerError::NotSupported("Snapshots cannot be previewed: this server has none."));
         }
@@ -382,7 +383,9 @@ pub(crate) async fn list_access_preview_findings(
 fn output(found: PreviewFinding) -> AccessPreviewFinding {
     let FindingRecord { id, resource, resource_type, owner, detail, error, state, created_ms, .. } = found.finding;
     let (principal, actions, condition, is_public, restriction) = match detail {
-        Detail::External { principal, actions, condition, is_public, restriction } => (principal, actions, condition, is_public, restriction),
+        Detail::External { principal, actions, condition, is_public, restriction } => {
+            (principal, actions, condition, is_public, restriction)
+        }
         _ => (BTreeMap::new(), Vec::new(), BTreeMap::new(), false, "NOT_APPLICABLE".to_owned()),
     };
     let status = |state: FindingState| -> FindingStatus { state.output() };

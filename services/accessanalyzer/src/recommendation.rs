@@ -1,9 +1,8 @@
 //! What to do about unused permissions.
 
 use api_accessanalyzer::{
-    GenerateFindingRecommendationInput, GenerateFindingRecommendationOutput, GetFindingRecommendationInput,
-    GetFindingRecommendationOutput, RecommendationType, RecommendedRemediationAction, RecommendedStep, Status,
-    UnusedPermissionsRecommendedStep,
+    GenerateFindingRecommendationInput, GenerateFindingRecommendationOutput, GetFindingRecommendationInput, GetFindingRecommendationOutput,
+    RecommendationType, RecommendedRemediationAction, RecommendedStep, Status, UnusedPermissionsRecommendedStep,
 };
 use plane::{ApiError, Call, Key, Record, Scope};
 use policy::{Effect, PolicyDocument, PolicySource};
@@ -81,7 +80,8 @@ fn without_unused(document: &PolicyDocument, services: &[UnusedService]) -> Opti
         let lower = action.to_lowercase();
         let prefix = lower.split(':').next().unwrap_or_default();
         services.iter().any(|service| {
-            service.prefix == prefix && (service.last_ms.is_none() || service.actions.iter().any(|unused| unused.eq_ignore_ascii_case(action)))
+            service.prefix == prefix
+                && (service.last_ms.is_none() || service.actions.iter().any(|unused| unused.eq_ignore_ascii_case(action)))
         })
     };
     let mut changed = document.clone();

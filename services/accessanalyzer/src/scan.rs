@@ -144,7 +144,9 @@ async fn resources_of(plane: &Arc<Plane>, tx: &mut Transaction, region: &str, ac
         for service in plane.services() {
             for arn in service.policy_holders(tx, region, account).await? {
                 let Some(found) = service.resource(tx, region, &arn).await? else { continue };
-                let Some(resource_type) = found.resource_type.or_else(|| arn.contains(":s3:::").then_some("AWS::S3::Bucket")) else { continue };
+                let Some(resource_type) = found.resource_type.or_else(|| arn.contains(":s3:::").then_some("AWS::S3::Bucket")) else {
+                    continue;
+                };
                 let prefix = arn.split(':').nth(2).unwrap_or_default();
                 let identities = identities(tx, &found.policy).await?;
                 resources.push(Resource {
@@ -238,7 +240,9 @@ async fn reconcile(
     for found in found {
         let resource = found.resource.clone();
         let record = match known.remove(&found.identity()) {
-            Some(record) if record.state != FindingState::Resolved && record.detail == found.detail && record.error == found.error => continue,
+            Some(record) if record.state != FindingState::Resolved && record.detail == found.detail && record.error == found.error => {
+                continue;
+            }
             Some(mut record) => {
                 if record.state == FindingState::Resolved {
                     record.state = FindingState::Active;
@@ -405,7 +409,9 @@ mod tests {
     }
 
     fn allow(principal: &str, condition: &str) -> String {
-        format!(r#"{{"Effect":"Allow","Principal":{principal},"Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*","Condition":{condition}}}"#)
+        format!(
+            r#"{{"Effect":"Allow","Principal":{principal},"Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*","Condition":{condition}}}"#
+        )
     }
 
     #[test]

@@ -130,13 +130,7 @@ fn user_subject(account: &str, user: &UserRecord) -> Subject {
 
 impl Subject {
     fn found(&self, account: &str, detail: Detail) -> Found {
-        Found {
-            resource: self.arn.clone(),
-            resource_type: self.resource_type.to_owned(),
-            owner: account.to_owned(),
-            detail,
-            error: None,
-        }
+        Found { resource: self.arn.clone(), resource_type: self.resource_type.to_owned(), owner: account.to_owned(), detail, error: None }
     }
 }
 
@@ -167,7 +161,8 @@ fn unused_services(policies: &[Attached], used: &BTreeMap<String, Use>) -> Vec<U
         if idle.is_empty() {
             continue;
         }
-        let entry = unused.entry(prefix.to_owned()).or_insert_with(|| UnusedService { prefix: prefix.to_owned(), last_ms, actions: Vec::new() });
+        let entry =
+            unused.entry(prefix.to_owned()).or_insert_with(|| UnusedService { prefix: prefix.to_owned(), last_ms, actions: Vec::new() });
         // Of a service that was not used at all, the service says everything.
         if last_ms.is_some() {
             entry.actions.extend(idle);

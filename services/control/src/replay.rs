@@ -80,7 +80,8 @@ impl Proposal {
                 None => {
                     let everything = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
                     let full = plane::authorize::compiled(PolicyKind::ServiceControl, everything);
-                    policies.service_control = Some(vec![vec![Attached::new("FullAWSAccess", PolicySource::None, full), self.attached.clone()]]);
+                    policies.service_control =
+                        Some(vec![vec![Attached::new("FullAWSAccess", PolicySource::None, full), self.attached.clone()]]);
                 }
             },
             Place::Boundary => policies.boundary = Some(self.attached.clone()),
@@ -133,7 +134,8 @@ pub(crate) async fn replay_policy(cx: &mut Call, input: Value) -> Result<Reply, 
         let mut after = None;
         let mut read = 0;
         loop {
-            let page = lookup(region.store.as_ref(), &plane.sealer(), &filter, after, PAGE).await.map_err(|error| ApiError::internal(&error))?;
+            let page =
+                lookup(region.store.as_ref(), &plane.sealer(), &filter, after, PAGE).await.map_err(|error| ApiError::internal(&error))?;
             read += page.entries.len();
             for entry in &page.entries {
                 replay_entry(cx, &mut tx, &region.name, &proposal, entry, &mut memory, &mut summary).await?;
@@ -179,7 +181,8 @@ async fn replay_entry(
     for decision in decisions(entry) {
         let field = |name: &str| decision.get(name).and_then(Json::as_str);
         // Calls that need no permission, and refusals before any decision, hold neither.
-        let (Some(action), Some(resource), Some(recorded)) = (field("action"), field("resource"), decision.get("allowed").and_then(Json::as_bool))
+        let (Some(action), Some(resource), Some(recorded)) =
+            (field("action"), field("resource"), decision.get("allowed").and_then(Json::as_bool))
         else {
             continue;
         };
@@ -228,7 +231,8 @@ async fn replay_entry(
         }
         if summary.rows.len() < LISTED_MAX {
             let word = |allowed: bool| if allowed { "allowed" } else { "denied" };
-            let because = if then.allowed { "every policy that applies allows it".to_owned() } else { then.message(&arn, action, resource) };
+            let because =
+                if then.allowed { "every policy that applies allows it".to_owned() } else { then.message(&arn, action, resource) };
             summary.rows.push(json!({
                 "time": entry.record.event_time,
                 "principal": arn,

@@ -142,7 +142,8 @@ impl Simulation {
     }
 
     fn results(&self) -> Vec<EvaluationResult> {
-        let each = |action: &String| -> Vec<EvaluationResult> { self.resources.iter().map(|resource| self.result(action, resource)).collect() };
+        let each =
+            |action: &String| -> Vec<EvaluationResult> { self.resources.iter().map(|resource| self.result(action, resource)).collect() };
         if self.is_scenario {
             return self.actions.iter().filter_map(|action| together(each(action))).collect();
         }
@@ -357,7 +358,9 @@ fn context(cx: &Call, entries: &[ContextEntry]) -> Result<MapContext, ApiError> 
 /// Values of a context key must be of the type that is said.
 fn check_values(name: &str, kind: Option<&ContextKeyTypeEnum>, values: &[String]) -> Result<(), ApiError> {
     let fits: fn(&str) -> bool = match kind {
-        Some(ContextKeyTypeEnum::Numeric | ContextKeyTypeEnum::NumericList) => |value| value.trim().parse::<f64>().is_ok_and(f64::is_finite),
+        Some(ContextKeyTypeEnum::Numeric | ContextKeyTypeEnum::NumericList) => {
+            |value| value.trim().parse::<f64>().is_ok_and(f64::is_finite)
+        }
         Some(ContextKeyTypeEnum::Boolean | ContextKeyTypeEnum::BooleanList) => {
             |value| value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false")
         }

@@ -44,7 +44,8 @@ const PASSING: [(&str, &[&str]); 10] = [
 ];
 
 /// Calls on a user that give its keys or its policies to the caller.
-const ON_USER: [&str; 5] = ["iam:CreateAccessKey", "iam:CreateLoginProfile", "iam:UpdateLoginProfile", "iam:PutUserPolicy", "iam:AttachUserPolicy"];
+const ON_USER: [&str; 5] =
+    ["iam:CreateAccessKey", "iam:CreateLoginProfile", "iam:UpdateLoginProfile", "iam:PutUserPolicy", "iam:AttachUserPolicy"];
 
 impl Estate {
     fn can(&self, identity: &Identity, action: &str, resource: &str) -> bool {
@@ -78,7 +79,11 @@ impl Estate {
 
     /// Changes of the policies that bind the identity itself.
     fn own_policies(&self, identity: &Identity, add: &mut impl FnMut(String, &str)) {
-        let own: &[&str] = if identity.kind == "user" { &["iam:PutUserPolicy", "iam:AttachUserPolicy"] } else { &["iam:PutRolePolicy", "iam:AttachRolePolicy"] };
+        let own: &[&str] = if identity.kind == "user" {
+            &["iam:PutUserPolicy", "iam:AttachUserPolicy"]
+        } else {
+            &["iam:PutRolePolicy", "iam:AttachRolePolicy"]
+        };
         for action in own.iter().filter(|action| self.can(identity, action, &identity.arn)) {
             add(format!("{action} on itself"), ADMINISTRATOR);
         }
@@ -136,7 +141,8 @@ pub fn escalations(estate: &Estate, target: Option<(&str, &str)>) -> Vec<Escalat
         Some((action, resource)) => estate.can(identity, action, resource),
         None => estate.is_administrator(identity),
     };
-    let goals: HashSet<&str> = estate.identities.iter().filter(|identity| reaches(identity)).map(|identity| identity.arn.as_str()).collect();
+    let goals: HashSet<&str> =
+        estate.identities.iter().filter(|identity| reaches(identity)).map(|identity| identity.arn.as_str()).collect();
     let mut steps: HashMap<&str, Vec<EscalationStep>> = HashMap::new();
     for identity in &estate.identities {
         if !goals.contains(identity.arn.as_str()) {

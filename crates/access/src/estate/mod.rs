@@ -10,9 +10,7 @@ mod reach;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use policy::{
-    Attached, Organization, Policy, PolicyKind, PolicySet, PolicySource, Principal, PrincipalKind, ResourceKind, ResourcePolicy,
-};
+use policy::{Attached, Organization, Policy, PolicyKind, PolicySet, PolicySource, Principal, PrincipalKind, ResourceKind, ResourcePolicy};
 use serde_json::Value as Json;
 
 pub use escalation::{Escalation, EscalationStep, escalations};
@@ -79,7 +77,8 @@ impl Estate {
             return Err(EstateError::TooMany);
         }
         let managed = managed_policies(json);
-        let groups: HashMap<&str, &Json> = list(json, "GroupDetailList").iter().filter_map(|group| Some((text(group, "GroupName")?, group))).collect();
+        let groups: HashMap<&str, &Json> =
+            list(json, "GroupDetailList").iter().filter_map(|group| Some((text(group, "GroupName")?, group))).collect();
         let mut estate = Self::default();
         for user in users {
             estate.identities.push(user_identity(user, &groups, &managed)?);
@@ -116,7 +115,11 @@ impl Estate {
             let policies = level.as_array().map_or(&[][..], Vec::as_slice);
             let read = |policy: &Json| {
                 let text = policy.get("Policy").and_then(document)?;
-                Some(Attached::new(self::text(policy, "Id").unwrap_or("SCP"), PolicySource::None, parsed(&text, PolicyKind::ServiceControl)))
+                Some(Attached::new(
+                    self::text(policy, "Id").unwrap_or("SCP"),
+                    PolicySource::None,
+                    parsed(&text, PolicyKind::ServiceControl),
+                ))
             };
             policies.iter().filter_map(read).collect()
         };

@@ -99,7 +99,8 @@ impl Estate {
                 }
             }
         }
-        let ability = if proved || plain.explicit == Some(true) && is_unconditional(&plain, &policies) { Ability::No } else { Ability::Unknown };
+        let ability =
+            if proved || plain.explicit == Some(true) && is_unconditional(&plain, &policies) { Ability::No } else { Ability::Unknown };
         (ability, because(&plain))
     }
 }
@@ -119,7 +120,8 @@ fn granting(policies: &PolicySet) -> impl Iterator<Item = &Attached> {
 /// Values that keys of other policies ask for and the context lacks: the first fixed value of each plain condition of an Allow.
 fn other_keys(policies: &PolicySet, context: &MapContext) -> Vec<(String, String)> {
     let known: Vec<&str> = context.names().collect();
-    let statements = policies.all().flat_map(|attached| attached.policy.statements()).filter(|statement| statement.effect() == Effect::Allow);
+    let statements =
+        policies.all().flat_map(|attached| attached.policy.statements()).filter(|statement| statement.effect() == Effect::Allow);
     let mut keys: Vec<(String, String)> = Vec::new();
     for condition in statements.flat_map(policy::Statement::conditions) {
         let operator = condition.operator();
@@ -191,9 +193,12 @@ fn external_name(entry: &policy::PrincipalEntry) -> String {
     use policy::PrincipalEntry as Entry;
     match entry {
         Entry::Everybody | Entry::AnyAws => "*".to_owned(),
-        Entry::Account(text) | Entry::Arn(text) | Entry::UniqueId(text) | Entry::Service(text) | Entry::Federated(text) | Entry::CanonicalUser(text) => {
-            text.to_string()
-        }
+        Entry::Account(text)
+        | Entry::Arn(text)
+        | Entry::UniqueId(text)
+        | Entry::Service(text)
+        | Entry::Federated(text)
+        | Entry::CanonicalUser(text) => text.to_string(),
     }
 }
 
@@ -221,7 +226,11 @@ pub fn what_can(estate: &Estate, identity: &Identity) -> Vec<Grant> {
                 statement: at,
                 actions: named((not_action, actions.collect())),
                 resources: named((not_resource, resources.collect())),
-                conditions: statement.conditions().iter().map(|condition| format!("{} {}", condition.operator_name(), condition.key())).collect(),
+                conditions: statement
+                    .conditions()
+                    .iter()
+                    .map(|condition| format!("{} {}", condition.operator_name(), condition.key()))
+                    .collect(),
                 blocked_by: match &decision {
                     Some((true, ..)) => None,
                     Some((false, because, _)) => Some(because.clone()),

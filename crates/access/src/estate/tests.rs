@@ -1,9 +1,7 @@
 use super::*;
 
 fn estate() -> Estate {
-    let allow = |action: &str, resource: &str| {
-        serde_json::json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": action, "Resource": resource }] })
-    };
+    let allow = |action: &str, resource: &str| serde_json::json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": action, "Resource": resource }] });
     let user = |name: &str, action: &str, resource: &str| {
         serde_json::json!({
             "UserName": name, "UserId": format!("AIDA{name}"), "Arn": format!("arn:aws:iam::111111111111:user/{name}"),

@@ -14,15 +14,22 @@ pub(super) fn keys(statement: &Node) -> Vec<String> {
 }
 
 /// Keys that are safer together with another.
-const PAIRED: [(&str, &str); 3] =
-    [("aws:vpcsourceip", "aws:SourceVpc"), ("aws:ec2instancesourceprivateipv4", "aws:Ec2InstanceSourceVpc"), ("aws:sourcevpcarn", "aws:SourceAccount")];
+const PAIRED: [(&str, &str); 3] = [
+    ("aws:vpcsourceip", "aws:SourceVpc"),
+    ("aws:ec2instancesourceprivateipv4", "aws:Ec2InstanceSourceVpc"),
+    ("aws:sourcevpcarn", "aws:SourceAccount"),
+];
 
 pub(super) fn conditions(report: &mut Report, node: &Node, statement: &Node, variables: bool) {
     let Some(operators) = node.as_object() else {
         return report.error("DATA_TYPE_MISMATCH", node, "The text does not match the expected JSON data type Object.");
     };
     if operators.is_empty() {
-        return report.suggest("EMPTY_OBJECT_CONDITION", node, "This condition block is empty and it does not affect the policy. Specify conditions.");
+        return report.suggest(
+            "EMPTY_OBJECT_CONDITION",
+            node,
+            "This condition block is empty and it does not affect the policy. Specify conditions.",
+        );
     }
     let present = keys(statement);
     for (name, keys) in operators {
@@ -33,7 +40,10 @@ pub(super) fn conditions(report: &mut Report, node: &Node, statement: &Node, var
 
 fn paired(report: &mut Report, node: &Node, present: &[String]) {
     for (key, partner) in PAIRED {
-        if present.iter().any(|known| known == key) && !present.iter().any(|known| *known == partner.to_lowercase()) && key != "aws:sourcevpcarn" {
+        if present.iter().any(|known| known == key)
+            && !present.iter().any(|known| *known == partner.to_lowercase())
+            && key != "aws:sourcevpcarn"
+        {
             report.security(
                 "MISSING_PAIRED_CONDITION_KEYS",
                 node,
@@ -52,13 +62,21 @@ fn block(report: &mut Report, name: &str, node: &Node, variables: bool) {
                 "The Null condition operator cannot be used with the IfExists suffix. Update the operator or the suffix.",
             );
         }
-        return report.error("INVALID_CONDITION_OPERATOR", node, format!("The condition operator {name} is not valid. Use a valid condition operator."));
+        return report.error(
+            "INVALID_CONDITION_OPERATOR",
+            node,
+            format!("The condition operator {name} is not valid. Use a valid condition operator."),
+        );
     };
     let Some(keys) = node.as_object() else {
         return report.error("DATA_TYPE_MISMATCH", node, "The text does not match the expected JSON data type Object.");
     };
     if keys.is_empty() {
-        return report.suggest("EMPTY_OBJECT_CONDITION", node, "This condition block is empty and it does not affect the policy. Specify conditions.");
+        return report.suggest(
+            "EMPTY_OBJECT_CONDITION",
+            node,
+            "This condition block is empty and it does not affect the policy. Specify conditions.",
+        );
     }
     for (at, (key, values)) in keys.iter().enumerate() {
         report.within(Step::Member(key.clone()), |report| {
@@ -78,10 +96,18 @@ fn block(report: &mut Report, name: &str, node: &Node, variables: bool) {
 fn key(report: &mut Report, operator: Operator, name: &str, key: &str, node: &Node) {
     let lower = key.to_lowercase();
     let Some((prefix, _)) = lower.split_once(':') else {
-        return report.error("INVALID_CONDITION_KEY_FORMAT", node, format!("The condition key format {key} is not valid. Use the format service:keyname."));
+        return report.error(
+            "INVALID_CONDITION_KEY_FORMAT",
+            node,
+            format!("The condition key format {key} is not valid. Use the format service:keyname."),
+        );
     };
     if lower == "aws:arn" {
-        return report.error("UNSUPPORTED_GLOBAL_CONDITION_KEY", node, "The condition key aws:ARN is not supported. Use aws:PrincipalArn or aws:SourceArn instead.");
+        return report.error(
+            "UNSUPPORTED_GLOBAL_CONDITION_KEY",
+            node,
+            "The condition key aws:ARN is not supported. Use aws:PrincipalArn or aws:SourceArn instead.",
+        );
     }
     if vocabulary::TAG_KEYS.iter().any(|family| lower == *family || lower == format!("{family}/")) {
         return report.error(
@@ -92,7 +118,13 @@ fn key(report: &mut Report, operator: Operator, name: &str, key: &str, node: &No
     }
     let Some(kind) = vocabulary::key_type(key) else {
         let details = match prefix {
-            "aws" => return report.error("INVALID_GLOBAL_CONDITION_KEY", node, format!("The condition key {key} does not exist. Use a valid condition key.")),
+            "aws" => {
+                return report.error(
+                    "INVALID_GLOBAL_CONDITION_KEY",
+                    node,
+                    format!("The condition key {key} does not exist. Use a valid condition key."),
+                );
+            }
             _ if vocabulary::service(prefix).is_none() && !is_identity_provider(prefix) => {
                 return report.error("INVALID_SERVICE", node, format!("The service {prefix} does not exist. Use a valid service name."));
             }
@@ -116,7 +148,11 @@ fn key(report: &mut Report, operator: Operator, name: &str, key: &str, node: &No
         _ => {}
     }
     if let Some(expected) = mismatch(operator.family, kind.trim_start_matches("ArrayOf")) {
-        report.warning("TYPE_MISMATCH", node, format!("Use the operator type {expected} instead of operator {name} for the condition key {key}."));
+        report.warning(
+            "TYPE_MISMATCH",
+            node,
+            format!("Use the operator type {expected} instead of operator {name} for the condition key {key}."),
+        );
     }
 }
 
@@ -134,7 +170,9 @@ fn mismatch(family: OperatorFamily, kind: &str) -> Option<&'static str> {
         ("Numeric", family) if !matches!(family, OperatorFamily::Numeric(_)) && !is_text => Some("Numeric"),
         ("Date", family) if !matches!(family, OperatorFamily::Date(_) | OperatorFamily::Numeric(_)) => Some("Date"),
         ("IPAddress", family) if family != OperatorFamily::IpAddress => Some("IP Address"),
-        ("String", OperatorFamily::Numeric(_) | OperatorFamily::Date(_) | OperatorFamily::Bool | OperatorFamily::IpAddress) => Some("String"),
+        ("String", OperatorFamily::Numeric(_) | OperatorFamily::Date(_) | OperatorFamily::Bool | OperatorFamily::IpAddress) => {
+            Some("String")
+        }
         ("ARN", family) if !is_text && family != OperatorFamily::Arn => Some("ARN"),
         _ => None,
     }
@@ -147,7 +185,11 @@ fn list(report: &mut Report, operator: Operator, name: &str, key: &str, node: &N
         }
         let kinds = |node: &Node| std::mem::discriminant(&node.value);
         if items.iter().any(|item| items.first().is_some_and(|first| kinds(first) != kinds(item))) {
-            report.error("INVALID_CONDITION_DATA_TYPE", node, "The condition value data types do not match. Use condition values of the same JSON data type.");
+            report.error(
+                "INVALID_CONDITION_DATA_TYPE",
+                node,
+                "The condition value data types do not match. Use condition values of the same JSON data type.",
+            );
         }
         if operator.family == OperatorFamily::Bool && items.len() > 1 {
             report.error(
@@ -213,7 +255,11 @@ fn empty(report: &mut Report, operator: Operator, node: &Node, key: &str) {
 fn value(report: &mut Report, operator: Operator, name: &str, key: &str, node: &Node, text: &str, variables: bool) {
     let takes_variables = matches!(
         operator.family,
-        OperatorFamily::StringEquals | OperatorFamily::StringEqualsIgnoreCase | OperatorFamily::StringLike | OperatorFamily::Arn | OperatorFamily::Bool
+        OperatorFamily::StringEquals
+            | OperatorFamily::StringEqualsIgnoreCase
+            | OperatorFamily::StringLike
+            | OperatorFamily::Arn
+            | OperatorFamily::Bool
     );
     if text.contains("${") {
         if takes_variables {

@@ -109,11 +109,7 @@ fn unique_sid<'n>(report: &mut Report, node: &'n Node, sids: &mut Vec<&'n str>) 
         return sids.push(sid);
     }
     if strict {
-        report.error(
-            "UNIQUE_SIDS_REQUIRED",
-            node,
-            "Duplicate statement IDs are not supported for this policy type. Update the Sid value.",
-        );
+        report.error("UNIQUE_SIDS_REQUIRED", node, "Duplicate statement IDs are not supported for this policy type. Update the Sid value.");
     } else {
         report.warning(
             "UNIQUE_SIDS_RECOMMENDED",

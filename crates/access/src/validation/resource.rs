@@ -38,7 +38,10 @@ fn redundant(report: &mut Report, node: &Node, text: &str, all: &[&str]) {
         report.suggest(
             "REDUNDANT_RESOURCE",
             node,
-            format!("The {} resource ARN(s) are redundant because they reference the same resource. Review the use of wildcards (*): {wider}", all.len()),
+            format!(
+                "The {} resource ARN(s) are redundant because they reference the same resource. Review the use of wildcards (*): {wider}",
+                all.len()
+            ),
         );
     }
 }
@@ -70,39 +73,81 @@ fn resource(report: &mut Report, node: &Node, text: &str, variables: bool) {
         report.error(
             "INVALID_PARTITION",
             node,
-            format!("The resource ARN for the service {service} does not support the partition {partition}. Use the supported values: {}", PARTITIONS.join(", ")),
+            format!(
+                "The resource ARN for the service {service} does not support the partition {partition}. Use the supported values: {}",
+                PARTITIONS.join(", ")
+            ),
         );
     }
     if service.chars().any(char::is_uppercase) {
-        return report.error("INVALID_ARN_SERVICE_CASE", node, format!("Update the service name {service} in the resource ARN to use all lowercase letters."));
+        return report.error(
+            "INVALID_ARN_SERVICE_CASE",
+            node,
+            format!("Update the service name {service} in the resource ARN to use all lowercase letters."),
+        );
     }
     if has_wildcard(service) {
-        report.suggest("WILDCARD_IN_ARN_SERVICE", node, "Using a wildcard (*) in the service field of a resource ARN matches resources of several services. Name the service.");
-    } else if vocabulary::service(service).is_none() && !matches!(*service, "elasticloadbalancing" | "apigateway") && !is_arn_service(service) {
+        report.suggest(
+            "WILDCARD_IN_ARN_SERVICE",
+            node,
+            "Using a wildcard (*) in the service field of a resource ARN matches resources of several services. Name the service.",
+        );
+    } else if vocabulary::service(service).is_none()
+        && !matches!(*service, "elasticloadbalancing" | "apigateway")
+        && !is_arn_service(service)
+    {
         report.error("INVALID_SERVICE", node, format!("The service {service} does not exist. Use a valid service name."));
     }
-    if !account.is_empty() && !open(account) && *account != "aws" && !(account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())) {
-        report.error("INVALID_ARN_ACCOUNT", node, format!("The resource ARN account ID {account} is not valid. Provide a 12-digit account ID."));
+    if !account.is_empty()
+        && !open(account)
+        && *account != "aws"
+        && !(account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        report.error(
+            "INVALID_ARN_ACCOUNT",
+            node,
+            format!("The resource ARN account ID {account} is not valid. Provide a 12-digit account ID."),
+        );
     }
     if PLACELESS.contains(service) && is_bucket_or_object(resource) {
         if !account.is_empty() && !open(account) {
-            report.error("ARN_ACCOUNT_NOT_ALLOWED", node, format!("The service {service} does not support specifying an account ID in the resource ARN."));
+            report.error(
+                "ARN_ACCOUNT_NOT_ALLOWED",
+                node,
+                format!("The service {service} does not support specifying an account ID in the resource ARN."),
+            );
         }
         if !region.is_empty() && !open(region) {
-            report.error("ARN_REGION_NOT_ALLOWED", node, format!("The service {service} does not support specifying a Region in the resource ARN."));
+            report.error(
+                "ARN_REGION_NOT_ALLOWED",
+                node,
+                format!("The service {service} does not support specifying a Region in the resource ARN."),
+            );
         }
     }
     if GLOBAL.contains(service) && !region.is_empty() && *region != "*" {
-        report.error("ARN_REGION_NOT_ALLOWED", node, format!("The service {service} does not support specifying a Region in the resource ARN."));
+        report.error(
+            "ARN_REGION_NOT_ALLOWED",
+            node,
+            format!("The service {service} does not support specifying a Region in the resource ARN."),
+        );
     }
     if REGIONAL.contains(service) && region.is_empty() {
         report.error("MISSING_ARN_REGION", node, format!("Add a Region to the {service} resource ARN."));
     }
     if !region.is_empty() && !open(region) && !is_region(region) {
-        report.error("INVALID_ARN_REGION", node, format!("The Region {region} is not valid for this resource. Update the resource ARN to include a supported Region."));
+        report.error(
+            "INVALID_ARN_REGION",
+            node,
+            format!("The Region {region} is not valid for this resource. Update the resource ARN to include a supported Region."),
+        );
     }
     if resource.is_empty() {
-        report.error("INVALID_ARN_RESOURCE", node, "Resource ARN does not match the expected ARN format. Update the resource portion of the ARN.");
+        report.error(
+            "INVALID_ARN_RESOURCE",
+            node,
+            "Resource ARN does not match the expected ARN format. Update the resource portion of the ARN.",
+        );
     }
 }
 
@@ -121,6 +166,10 @@ pub(super) fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     parts.len() >= 3
         && parts.last().is_some_and(|last| !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()))
-        && parts.iter().rev().skip(1).all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
+        && parts
+            .iter()
+            .rev()
+            .skip(1)
+            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
         && parts.first().is_some_and(|first| first.len() == 2 || *first == "eusc")
 }

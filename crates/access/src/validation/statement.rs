@@ -108,12 +108,20 @@ fn action(report: &mut Report, node: &Node, text: &str) {
         );
     }
     let Some((prefix, name)) = text.split_once(':') else {
-        return report.error("MISSING_ACTION_SERVICE_PREFIX", node, format!("The action {text} does not exist. Use the format service:action."));
+        return report.error(
+            "MISSING_ACTION_SERVICE_PREFIX",
+            node,
+            format!("The action {text} does not exist. Use the format service:action."),
+        );
     };
     let lower = prefix.to_lowercase();
     if prefix == "*" || has_wildcard(prefix) {
         if report.kind == ValidatedType::ResourceControl {
-            report.error("RCP_SYNTAX_ERROR_ACTION_WILDCARD", node, "RCP actions must name a service. Replace the wildcard in the service prefix.");
+            report.error(
+                "RCP_SYNTAX_ERROR_ACTION_WILDCARD",
+                node,
+                "RCP actions must name a service. Replace the wildcard in the service prefix.",
+            );
         }
         return;
     }
@@ -305,19 +313,31 @@ fn organization_rules(report: &mut Report, node: &Node) {
     }
     if is_allow(node) {
         report.member(node, "Effect", |report, effect| {
-            report.error("RCP_SYNTAX_ERROR_ALLOW", effect, "RCPs only support specifying all principals, all resources, and no conditions in the policy with effect Allow.");
+            report.error(
+                "RCP_SYNTAX_ERROR_ALLOW",
+                effect,
+                "RCPs only support specifying all principals, all resources, and no conditions in the policy with effect Allow.",
+            );
         });
     }
     report.member(node, "NotAction", |report, list| {
         report.error("RCP_SYNTAX_ERROR_NOTACTION", list, "RCPs do not support the NotAction element. Update to use the Action element.");
     });
     report.member(node, "NotPrincipal", |report, list| {
-        report.error("RCP_SYNTAX_ERROR_PRINCIPAL", list, "The Principal element contents are not valid. RCPs only support specifying all principals (*) in the Principal element.");
+        report.error(
+            "RCP_SYNTAX_ERROR_PRINCIPAL",
+            list,
+            "The Principal element contents are not valid. RCPs only support specifying all principals (*) in the Principal element.",
+        );
     });
     report.member(node, "Action", |report, list| {
         report.each(list, |report, item| {
             if item.as_str() == Some("*") {
-                report.error("RCP_SYNTAX_ERROR_ACTION_WILDCARD", item, "RCPs do not support using a wildcard (*) alone in the Action element.");
+                report.error(
+                    "RCP_SYNTAX_ERROR_ACTION_WILDCARD",
+                    item,
+                    "RCPs do not support using a wildcard (*) alone in the Action element.",
+                );
             }
         });
     });
@@ -332,7 +352,8 @@ fn passing_roles(report: &mut Report, node: &Node) {
     let not_resource = node.get("NotResource").is_some();
     let star_resource = texts(node.get("Resource")).any(|text| text == "*" || is_any_role(text));
     let keys: Vec<String> = condition::keys(node);
-    for (action, word, severity_is_security) in [("iam:passrole", "PASS_ROLE", true), ("iam:createservicelinkedrole", "CREATE_SLR", false)] {
+    for (action, word, severity_is_security) in [("iam:passrole", "PASS_ROLE", true), ("iam:createservicelinkedrole", "CREATE_SLR", false)]
+    {
         let listed = |list: Option<&Node>| texts(list).map(str::to_lowercase).collect::<Vec<_>>();
         let allowed = listed(node.get("Action"));
         let exact = allowed.iter().any(|listed| listed == action);
@@ -378,11 +399,17 @@ impl RoleRisk {
     fn add(self, report: &mut Report, node: &Node, passes: bool) {
         let action = if passes { "iam:PassRole" } else { "iam:CreateServiceLinkedRole" };
         let (pass_code, create_code, start) = match self {
-            Self::NotResource => ("PASS_ROLE_WITH_NOT_RESOURCE", "CREATE_SLR_WITH_NOT_RESOURCE", format!("Using the {action} action with NotResource")),
+            Self::NotResource => {
+                ("PASS_ROLE_WITH_NOT_RESOURCE", "CREATE_SLR_WITH_NOT_RESOURCE", format!("Using the {action} action with NotResource"))
+            }
             Self::StarInActionAndNotResource => (
                 "PASS_ROLE_WITH_STAR_IN_ACTION_AND_NOT_RESOURCE",
                 "CREATE_SLR_WITH_STAR_IN_ACTION_AND_NOT_RESOURCE",
-                if passes { "Using an action with a wildcard (*) and NotResource".to_owned() } else { "Using an action with a wildcard(*) and NotResource".to_owned() },
+                if passes {
+                    "Using an action with a wildcard (*) and NotResource".to_owned()
+                } else {
+                    "Using an action with a wildcard(*) and NotResource".to_owned()
+                },
             ),
             Self::NotActionAndNotResource => (
                 "PASS_ROLE_WITH_NOT_ACTION_AND_NOT_RESOURCE",
@@ -420,7 +447,8 @@ impl RoleRisk {
                 }
                 _ => "We recommend that you specify resource ARNs instead.",
             };
-            let details = format!("{start} can be overly permissive because it {verb} iam:PassRole permissions on {scope} resources. {advice}");
+            let details =
+                format!("{start} can be overly permissive because it {verb} iam:PassRole permissions on {scope} resources. {advice}");
             return report.security(pass_code, node, details);
         }
         let reason = match self {
@@ -429,8 +457,9 @@ impl RoleRisk {
             Self::NotActionAndNotResource => format!(" because it allows iam:CreateServiceLinkedRole permissions on {scope} resources"),
             _ => format!(" because it {verb} iam:CreateServiceLinkedRole permissions on {scope} resources"),
         };
-        let details =
-            format!("{start} can allow creation of unintended service-linked roles{reason}. We recommend that you specify resource ARNs instead.");
+        let details = format!(
+            "{start} can allow creation of unintended service-linked roles{reason}. We recommend that you specify resource ARNs instead."
+        );
         report.warning(create_code, node, details);
     }
 }

@@ -92,10 +92,20 @@ fn findings_of_documents_and_principals() {
     assert!(codes(r#"{"Version":"2012","Statement":[]}"#, ValidatedType::Identity).contains(&"INVALID_VERSION"));
     assert!(codes(r#"{"Statement":[]}"#, ValidatedType::Identity).contains(&"MISSING_VERSION"));
     assert!(resource(r#"{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}"#).contains(&"MISSING_PRINCIPAL"));
-    assert!(resource(r#"{"Effect":"Allow","NotPrincipal":{"AWS":"111111111111"},"Action":"s3:GetObject","Resource":"*"}"#).contains(&"ALLOW_WITH_NOT_PRINCIPAL"));
-    assert!(resource(r#"{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:user/*"},"Action":"s3:GetObject","Resource":"*"}"#).contains(&"UNSUPPORTED_WILDCARD_IN_PRINCIPAL"));
-    assert!(resource(r#"{"Effect":"Allow","Principal":{"Aws":"111111111111"},"Action":"s3:GetObject","Resource":"*"}"#).contains(&"INVALID_PRINCIPAL_KEY"));
-    let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"111111111111"},"Action":"sts:AssumeRoleWithSAML"}]}"#;
+    assert!(
+        resource(r#"{"Effect":"Allow","NotPrincipal":{"AWS":"111111111111"},"Action":"s3:GetObject","Resource":"*"}"#)
+            .contains(&"ALLOW_WITH_NOT_PRINCIPAL")
+    );
+    assert!(
+        resource(r#"{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:user/*"},"Action":"s3:GetObject","Resource":"*"}"#)
+            .contains(&"UNSUPPORTED_WILDCARD_IN_PRINCIPAL")
+    );
+    assert!(
+        resource(r#"{"Effect":"Allow","Principal":{"Aws":"111111111111"},"Action":"s3:GetObject","Resource":"*"}"#)
+            .contains(&"INVALID_PRINCIPAL_KEY")
+    );
+    let trust =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"111111111111"},"Action":"sts:AssumeRoleWithSAML"}]}"#;
     assert!(codes(trust, ValidatedType::Trust).contains(&"MISMATCHED_ACTION_FOR_PRINCIPAL"));
     let scp = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","NotAction":"iam:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"true"}}}]}"#;
     assert_eq!(codes(scp, ValidatedType::ServiceControl), Vec::<&str>::new());
@@ -103,7 +113,8 @@ fn findings_of_documents_and_principals() {
 
 #[test]
 fn places_and_links() {
-    let text = "{\n \"Version\": \"2012-10-17\",\n \"Statement\": {\"Effect\": \"Maybe\", \"Action\": \"s3:GetObject\", \"Resource\": \"*\"}\n}";
+    let text =
+        "{\n \"Version\": \"2012-10-17\",\n \"Statement\": {\"Effect\": \"Maybe\", \"Action\": \"s3:GetObject\", \"Resource\": \"*\"}\n}";
     let issues = validate(text, ValidatedType::Identity);
     let issue = issues.first().unwrap();
     assert_eq!(issue.code, "INVALID_EFFECT");

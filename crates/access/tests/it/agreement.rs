@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use policy::{
-    Attached, Check, MapContext, Policy, PolicyKind, PolicySet, PolicySource, Principal, PrincipalKind, Resource, ResourceKind, ResourcePolicy,
+    Attached, Check, MapContext, Policy, PolicyKind, PolicySet, PolicySource, Principal, PrincipalKind, Resource, ResourceKind,
+    ResourcePolicy,
 };
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-const ACTIONS: [&str; 9] =
-    ["*", "s3:*", "s3:Get*", "s3:GetObject", "S3:getobject", "s3:*Object", "s3:Put?bject", "iam:PassRole", "iam:*"];
+const ACTIONS: [&str; 9] = ["*", "s3:*", "s3:Get*", "s3:GetObject", "S3:getobject", "s3:*Object", "s3:Put?bject", "iam:PassRole", "iam:*"];
 const RESOURCES: [&str; 10] = [
     "*",
     "arn:aws:s3:::*",
@@ -143,7 +143,16 @@ fn context() -> impl Strategy<Value = MapContext> {
 
 /// The engine's whole decision, with everybody's own policies allowing everything.
 fn allowed(policy: &Arc<Policy>, principal: &Principal, check: &Check, context: &MapContext, has_boundary: bool) -> bool {
-    let everything = |kind| Attached::new("all", PolicySource::None, Arc::new(Policy::parse_stored(r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#, kind)));
+    let everything = |kind| {
+        Attached::new(
+            "all",
+            PolicySource::None,
+            Arc::new(Policy::parse_stored(
+                r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
+                kind,
+            )),
+        )
+    };
     let attached = Attached::new("policy", PolicySource::None, Arc::clone(policy));
     let mut policies = PolicySet { boundary: has_boundary.then(|| everything(PolicyKind::Boundary)), ..PolicySet::default() };
     if policy.kind() == PolicyKind::Identity {
@@ -181,8 +190,18 @@ fn agrees(new: &Arc<Policy>, old: &Arc<Policy>, contexts: &[MapContext], identit
         return Ok(());
     }
     let texts = ["s3:GetObject", "s3:PutObject", "s3:Get", "s3:ListBucket", "iam:PassRole", "iam:GetRole", "ec2:RunInstances"];
-    let arns = ["*", "arn:aws:s3:::b", "arn:aws:s3:::b/a1", "arn:aws:s3:::b/ana/x", "arn:aws:s3:::b/secret", "arn:aws:s3:::x/secret",
-        "arn:aws:iam::111111111111:role/r", "arn:aws-cn:s3:::b/k", "arn:aws:s3:r:1:b/k", "arn:aws:s3:::c"];
+    let arns = [
+        "*",
+        "arn:aws:s3:::b",
+        "arn:aws:s3:::b/a1",
+        "arn:aws:s3:::b/ana/x",
+        "arn:aws:s3:::b/secret",
+        "arn:aws:s3:::x/secret",
+        "arn:aws:iam::111111111111:role/r",
+        "arn:aws-cn:s3:::b/k",
+        "arn:aws:s3:r:1:b/k",
+        "arn:aws:s3:::c",
+    ];
     let everybody = principals();
     let callers = if identity { everybody.get(..1).unwrap_or_default() } else { &everybody[..] };
     for caller in callers {

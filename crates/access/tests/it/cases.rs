@@ -27,27 +27,68 @@ fn sign(analysis: &access::Analysis) -> char {
 #[test]
 fn new_access() {
     let allow = |action: &str, resource: &str| format!(r#"{{"Effect":"Allow","Action":{action},"Resource":"{resource}"}}"#);
-    let when = |action: &str, condition: &str| format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"*","Condition":{condition}}}"#);
+    let when =
+        |action: &str, condition: &str| format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"*","Condition":{condition}}}"#);
     let deny = |action: &str| format!(r#"{{"Effect":"Deny","Action":"{action}","Resource":"*"}}"#);
     let everything = allow(r#""*""#, "*");
     for (new, old, expected) in [
         (allow(r#""s3:GetObject""#, "arn:aws:s3:::b/*"), allow(r#""s3:Get*""#, "arn:aws:s3:::*"), '='),
         (allow(r#""s3:Get*""#, "*"), allow(r#""s3:GetObject""#, "*"), '+'),
-        (allow(r#"["s3:GetObject","s3:PutObject"]"#, "*"), format!("{},{}", allow(r#""s3:GetObject""#, "*"), allow(r#""s3:PutObject""#, "*")), '='),
+        (
+            allow(r#"["s3:GetObject","s3:PutObject"]"#, "*"),
+            format!("{},{}", allow(r#""s3:GetObject""#, "*"), allow(r#""s3:PutObject""#, "*")),
+            '=',
+        ),
         (format!("{everything},{}", deny("s3:*")), r#"{"Effect":"Allow","NotAction":"s3:*","Resource":"*"}"#.to_owned(), '='),
         (everything.clone(), format!("{everything},{}", deny("iam:PassRole")), '+'),
         (format!("{everything},{}", deny("iam:*")), format!("{everything},{}", deny("iam:PassRole")), '='),
-        (when("s3:*", r#"{"NumericLessThan":{"s3:max-keys":"10"}}"#), when("s3:*", r#"{"NumericLessThanEquals":{"s3:max-keys":"10"}}"#), '='),
-        (when("s3:*", r#"{"NumericLessThanEquals":{"s3:max-keys":"10"}}"#), when("s3:*", r#"{"NumericLessThan":{"s3:max-keys":"10"}}"#), '+'),
-        (when("s3:*", r#"{"IpAddress":{"aws:SourceIp":"10.1.0.0/16"}}"#), when("s3:*", r#"{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#), '='),
-        (when("s3:*", r#"{"IpAddress":{"aws:SourceIp":"10.0.0.0/7"}}"#), when("s3:*", r#"{"IpAddress":{"aws:SourceIp":["10.0.0.0/8","11.0.0.0/8"]}}"#), '='),
-        (when("s3:*", r#"{"Bool":{"aws:SecureTransport":"true"}}"#), when("s3:*", r#"{"BoolIfExists":{"aws:SecureTransport":"true"}}"#), '='),
-        (when("s3:*", r#"{"BoolIfExists":{"aws:SecureTransport":"true"}}"#), when("s3:*", r#"{"Bool":{"aws:SecureTransport":"true"}}"#), '='),
-        (when("s3:*", r#"{"BoolIfExists":{"aws:MultiFactorAuthPresent":"true"}}"#), when("s3:*", r#"{"Bool":{"aws:MultiFactorAuthPresent":"true"}}"#), '+'),
+        (
+            when("s3:*", r#"{"NumericLessThan":{"s3:max-keys":"10"}}"#),
+            when("s3:*", r#"{"NumericLessThanEquals":{"s3:max-keys":"10"}}"#),
+            '=',
+        ),
+        (
+            when("s3:*", r#"{"NumericLessThanEquals":{"s3:max-keys":"10"}}"#),
+            when("s3:*", r#"{"NumericLessThan":{"s3:max-keys":"10"}}"#),
+            '+',
+        ),
+        (
+            when("s3:*", r#"{"IpAddress":{"aws:SourceIp":"10.1.0.0/16"}}"#),
+            when("s3:*", r#"{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#),
+            '=',
+        ),
+        (
+            when("s3:*", r#"{"IpAddress":{"aws:SourceIp":"10.0.0.0/7"}}"#),
+            when("s3:*", r#"{"IpAddress":{"aws:SourceIp":["10.0.0.0/8","11.0.0.0/8"]}}"#),
+            '=',
+        ),
+        (
+            when("s3:*", r#"{"Bool":{"aws:SecureTransport":"true"}}"#),
+            when("s3:*", r#"{"BoolIfExists":{"aws:SecureTransport":"true"}}"#),
+            '=',
+        ),
+        (
+            when("s3:*", r#"{"BoolIfExists":{"aws:SecureTransport":"true"}}"#),
+            when("s3:*", r#"{"Bool":{"aws:SecureTransport":"true"}}"#),
+            '=',
+        ),
+        (
+            when("s3:*", r#"{"BoolIfExists":{"aws:MultiFactorAuthPresent":"true"}}"#),
+            when("s3:*", r#"{"Bool":{"aws:MultiFactorAuthPresent":"true"}}"#),
+            '+',
+        ),
         (when("s3:*", r#"{"StringLike":{"aws:SourceVpc":"vpc-1*"}}"#), when("s3:*", r#"{"StringLike":{"aws:SourceVpc":"vpc-*"}}"#), '='),
         (when("s3:*", r#"{"StringNotEquals":{"aws:SourceVpc":"a"}}"#), when("s3:*", r#"{"Null":{"aws:SourceVpc":"false"}}"#), '+'),
-        (when("s3:*", r#"{"ForAllValues:StringEquals":{"aws:TagKeys":["a"]}}"#), when("s3:*", r#"{"ForAllValues:StringEquals":{"aws:TagKeys":["a","b"]}}"#), '='),
-        (when("s3:*", r#"{"DateLessThan":{"aws:CurrentTime":"2026-01-01T00:00:00Z"}}"#), when("s3:*", r#"{"DateLessThan":{"aws:CurrentTime":"2026-01-01T00:00:01Z"}}"#), '='),
+        (
+            when("s3:*", r#"{"ForAllValues:StringEquals":{"aws:TagKeys":["a"]}}"#),
+            when("s3:*", r#"{"ForAllValues:StringEquals":{"aws:TagKeys":["a","b"]}}"#),
+            '=',
+        ),
+        (
+            when("s3:*", r#"{"DateLessThan":{"aws:CurrentTime":"2026-01-01T00:00:00Z"}}"#),
+            when("s3:*", r#"{"DateLessThan":{"aws:CurrentTime":"2026-01-01T00:00:01Z"}}"#),
+            '=',
+        ),
         (allow(r#""s3:*""#, "arn:aws:s3:::b/${aws:username}/*"), allow(r#""s3:*""#, "arn:aws:s3:::b/*"), '='),
         (allow(r#""s3:*""#, "arn:aws:s3:::b/${aws:username}/*"), allow(r#""s3:*""#, "arn:aws:s3:::b/${aws:username}/*"), '='),
         (allow(r#""s3:*""#, "arn:aws:s3:::b/*"), allow(r#""s3:*""#, "arn:aws:s3:::b/${aws:username}/*"), '+'),
@@ -61,7 +102,8 @@ fn new_access() {
 #[test]
 fn undecided_is_said() {
     let new = identity(r#"{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"StringLike":{"s3:max-keys":"1*"}}}"#);
-    let old = identity(r#"{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"NumericLessThan":{"s3:max-keys":"99999999999"}}}"#);
+    let old =
+        identity(r#"{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"NumericLessThan":{"s3:max-keys":"99999999999"}}}"#);
     assert_eq!(sign(&access::new_access(&new, &old, &[])), '?');
 }
 
@@ -79,8 +121,16 @@ fn callers() {
         (allow(r#""*""#, r#"{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::111111111111:role/*"}}"#), allow(account, "{}"), '='),
         (allow(r#"{"AWS":"*"}"#, "{}"), allow(r#""*""#, "{}"), '='),
         (allow(r#""*""#, "{}"), allow(r#"{"AWS":"*"}"#, "{}"), '+'),
-        (allow(r#"{"Service":"sns.amazonaws.com"}"#, "{}"), allow(r#"{"AWS":"*"}"#, r#"{"Bool":{"aws:PrincipalIsAWSService":"true"}}"#), '='),
-        (allow(r#"{"AWS":"arn:aws:sts::111111111111:assumed-role/r/s"}"#, "{}"), allow(r#"{"AWS":"arn:aws:iam::111111111111:role/r"}"#, "{}"), '+'),
+        (
+            allow(r#"{"Service":"sns.amazonaws.com"}"#, "{}"),
+            allow(r#"{"AWS":"*"}"#, r#"{"Bool":{"aws:PrincipalIsAWSService":"true"}}"#),
+            '=',
+        ),
+        (
+            allow(r#"{"AWS":"arn:aws:sts::111111111111:assumed-role/r/s"}"#, "{}"),
+            allow(r#"{"AWS":"arn:aws:iam::111111111111:role/r"}"#, "{}"),
+            '+',
+        ),
     ] {
         let analysis = access::new_access(&resource(&new), &resource(&old), &[]);
         assert_eq!(sign(&analysis), expected, "{new}\n{old}\n{analysis:?}");
@@ -109,7 +159,8 @@ fn public() {
     let allow = |principal: &str, condition: &str| {
         format!(r#"{{"Effect":"Allow","Principal":{principal},"Action":"s3:GetObject","Resource":"*","Condition":{condition}}}"#)
     };
-    let deny = r#",{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"StringNotEquals":{"aws:PrincipalOrgID":"o-1"}}}"#;
+    let deny =
+        r#",{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"StringNotEquals":{"aws:PrincipalOrgID":"o-1"}}}"#;
     for (statements, expected) in [
         (allow(r#""*""#, "{}"), '+'),
         (allow(r#"{"AWS":"*"}"#, "{}"), '+'),
@@ -135,7 +186,8 @@ fn public() {
 #[test]
 fn hostile_policies_end_soon() {
     let stars = "*a".repeat(400);
-    let many: Vec<String> = (0..100).map(|n| format!(r#"{{"Effect":"Allow","Action":"s3:*{n}*x*","Resource":"arn:aws:s3:::{stars}{n}*"}}"#)).collect();
+    let many: Vec<String> =
+        (0..100).map(|n| format!(r#"{{"Effect":"Allow","Action":"s3:*{n}*x*","Resource":"arn:aws:s3:::{stars}{n}*"}}"#)).collect();
     let new = identity(&many.join(","));
     let old = identity(&many.iter().rev().skip(1).cloned().collect::<Vec<_>>().join(","));
     // What it answers does not matter, only that it does, and honestly.

@@ -36,7 +36,6 @@ SCENARIO = textwrap.dedent(
         orgs = account.client("organizations")
         orgs.create_organization(FeatureSet="ALL")
         root = orgs.list_roots()["Roots"][0]["Id"]
-        orgs.enable_policy_type(RootId=root, PolicyType="SERVICE_CONTROL_POLICY")
         document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "kms:*", "Resource": "*"}]})
         scp = orgs.create_policy(Name="no-keys", Description="", Type="SERVICE_CONTROL_POLICY", Content=document)
         orgs.attach_policy(PolicyId=scp["Policy"]["PolicySummary"]["Id"], TargetId=root)
@@ -44,7 +43,7 @@ SCENARIO = textwrap.dedent(
         member = orgs.describe_create_account_status(CreateAccountRequestId=made["Id"])["CreateAccountStatus"]["AccountId"]
         user = bailiwick.as_principal({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}, account=account)
         role = f"arn:aws:iam::{member}:role/OrganizationAccountAccessRole"
-        keys = user.client("sts").assume_role(RoleArn=role, RoleSessionName="s")["Credentials"]
+        keys = user.client("sts").assume_role(RoleArn=role, RoleSessionName="member")["Credentials"]
         from pytest_bailiwick import Principal
 
         session = Principal(bailiwick, keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])

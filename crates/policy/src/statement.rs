@@ -69,9 +69,9 @@ impl Statement {
         &self.principal
     }
 
-    /// Whether the statement's `Principal` or `NotPrincipal` names the caller (a statement without either names everybody).
-    pub fn names(&self, principal: &Principal, has_boundary: bool) -> bool {
-        self.principal.class(principal, has_boundary).is_some()
+    /// How closely the statement's `Principal` or `NotPrincipal` names the caller (a statement without either names everybody).
+    pub fn names(&self, principal: &Principal, has_boundary: bool) -> Option<GrantClass> {
+        self.principal.class(principal, has_boundary)
     }
 
     /// The conditions in the order of the document; all must hold.

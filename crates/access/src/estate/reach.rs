@@ -1,6 +1,6 @@
 //! Who can do something, and what somebody can do.
 
-use policy::{Attached, Check, Decision, Effect, MapContext, PolicySet, PolicyType, Resource, ResourcePolicy};
+use policy::{Attached, Check, Decision, Effect, GrantClass, MapContext, PolicySet, PolicyType, Resource, ResourcePolicy};
 
 use super::{Estate, Identity};
 use crate::analysis::granted_access;
@@ -77,17 +77,25 @@ impl Estate {
             return (Ability::Yes, because(&plain));
         }
         let (policies, _) = self.policies(identity, action, resource);
-        let mut proved = true;
-        for attached in granting(&policies) {
+        let mut sides = Sides { identity: true, resource: true, close: true };
+        let own = policies.identity.len();
+        for (at, attached) in granting(&policies).enumerate() {
             let mut analysis = granted_access(&attached.policy, &[action], &[resource], &[]);
             // What a resource's policy gives to others is no matter here.
-            let names = |at: usize| {
-                let statement = attached.policy.statements().get(at);
-                statement.is_some_and(|statement| statement.names(&identity.principal, policies.boundary.is_some()))
+            let class = |at: usize| {
+                let statement = attached.policy.statements().get(at)?;
+                statement.names(&identity.principal, policies.boundary.is_some())
             };
-            analysis.findings.retain(|finding| names(finding.statement));
-            analysis.undecided.retain(|undecided| names(undecided.statement));
-            proved &= analysis.is_clear();
+            analysis.findings.retain(|finding| class(finding.statement).is_some());
+            analysis.undecided.retain(|undecided| class(undecided.statement).is_some());
+            if at < own {
+                sides.identity &= analysis.is_clear();
+            } else {
+                let is_close = |at: usize| class(at).is_some_and(|class| class > GrantClass::Account);
+                sides.resource &= analysis.is_clear();
+                sides.close &= !analysis.findings.iter().any(|finding| is_close(finding.statement))
+                    && !analysis.undecided.iter().any(|undecided| is_close(undecided.statement));
+            }
             for finding in analysis.findings {
                 let mut context = finding.witness.map_context();
                 for condition in other_keys(&policies, &context) {
@@ -99,9 +107,29 @@ impl Estate {
                 }
             }
         }
+        let proved = sides.prove_denial(&policies.resource);
         let ability =
             if proved || plain.explicit == Some(true) && is_unconditional(&plain, &policies) { Ability::No } else { Ability::Unknown };
         (ability, because(&plain))
+    }
+}
+
+/// Which sides are proved to give nothing.
+struct Sides {
+    /// The identity's own policies.
+    identity: bool,
+    /// The resource's policy, however it names the identity.
+    resource: bool,
+    /// The resource's policy where it names the identity or its role, and not its account.
+    close: bool,
+}
+
+impl Sides {
+    /// Whether nothing can allow it: a resource's policy that names the account leaves the matter to the identity's own policies, and
+    /// those are no help where the resource's policy must allow by itself.
+    fn prove_denial(&self, resource: &ResourcePolicy) -> bool {
+        let must_allow = matches!(resource, ResourcePolicy::Trust(_) | ResourcePolicy::Key(_));
+        (self.identity && self.close) || (must_allow && self.resource)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The command line. Exit codes: 0 fine, 1 failure, 2 usage, 3 findings or failed checks, 4 not reachable or not ready, 5 denied.
 
+mod access;
 pub mod backup;
 mod credentials;
 mod credentials_agent;
+mod diff_access;
 mod doctor;
 mod env;
 pub mod explain;
@@ -11,6 +13,10 @@ mod guardrail;
 mod incident;
 pub mod output;
 mod policy;
+mod policy_check;
+mod policy_test;
+mod replay;
+mod report;
 mod running;
 mod trail_verify;
 pub mod up;
@@ -54,7 +60,17 @@ enum Command {
     /// Try a guardrail's draft on logged prompts.
     #[command(subcommand)]
     Guardrail(guardrail::Guardrail),
-    /// Decide authorization cases without a server.
+    /// Who can do an action on a resource, and under which condition keys.
+    WhoCan(access::WhoCan),
+    /// What a user or role can do.
+    WhatCan(access::WhatCan),
+    /// Chains by which an identity could come to more: roles, policies, keys.
+    Escalation(access::FindEscalation),
+    /// What a policy allows that another does not: exact, with a request that proves it.
+    DiffAccess(diff_access::DiffAccess),
+    /// Which recorded calls a proposed policy would decide otherwise.
+    Replay(replay::Replay),
+    /// Decide, test, check and validate policies without a server.
     #[command(subcommand)]
     Policy(policy::Policy),
     /// Check settings, files and the running server.
@@ -244,6 +260,11 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Explain(command) => command.run().await,
         Command::Incident(command) => command.run().await,
         Command::Guardrail(command) => command.run().await,
+        Command::WhoCan(command) => command.run().await,
+        Command::WhatCan(command) => command.run().await,
+        Command::Escalation(command) => command.run().await,
+        Command::DiffAccess(command) => command.run(),
+        Command::Replay(command) => command.run().await,
         Command::Policy(command) => command.run(),
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,

@@ -209,6 +209,7 @@ fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>
         Arc::new(cloudtrail::CloudTrail),
         Arc::new(organizations::OrganizationsService),
         Arc::new(rolesanywhere::RolesAnywhere),
+        Arc::new(accessanalyzer::AccessAnalyzer),
         Arc::new(control::Control::new(host)),
     ]
 }

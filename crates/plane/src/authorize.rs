@@ -21,6 +21,9 @@ use crate::{bearer, binding};
 /// Compiled policies kept, by their text.
 const POLICIES: usize = 10_000;
 
+/// Decisions of one call that are recorded beside the first (a batch may need thousands).
+const FURTHER_MAX: usize = 100;
+
 /// Compiled policies by their kind and text.
 type Compiled = HashMap<(PolicyKind, Arc<str>), Arc<Policy>>;
 
@@ -93,9 +96,23 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
             }
             return Err(error);
         }
-        call.decision.get_or_insert(verdict.note);
+        match &mut call.decision {
+            None => call.decision = Some(verdict.note),
+            Some(first) => further(first, verdict.note),
+        }
     }
     Ok(())
+}
+
+/// Adds what else a call needed to the note of its first decision.
+fn further(first: &mut serde_json::Value, note: serde_json::Value) {
+    let Some(first) = first.as_object_mut() else { return };
+    let list = first.entry("further").or_insert_with(|| json!([]));
+    if let Some(list) = list.as_array_mut()
+        && list.len() < FURTHER_MAX
+    {
+        list.push(note);
+    }
 }
 
 /// The principals of a closed account can do nothing, whatever allows it.
@@ -312,7 +329,13 @@ fn decide(call: &Call, question: &Question<'_>, access: &PrincipalAccess, owner:
     let organization = control.organization.as_deref();
     let decision = policy::decide(&principal, &check, &policies, &context, organization);
     if decision.allowed {
-        let note = json!({ "allowed": true, "action": target.action, "resource": target.resource_arn, "deciding": statement(&decision) });
+        let note = json!({
+            "allowed": true,
+            "action": target.action,
+            "resource": target.resource_arn,
+            "deciding": statement(&decision),
+            "asked": asked(&context, &check, access),
+        });
         return Verdict { refusal: None, note };
     }
     let note = json!({
@@ -325,6 +348,7 @@ fn decide(call: &Call, question: &Question<'_>, access: &PrincipalAccess, owner:
         "deciding": statement(&decision),
         "credentialLimit": decision.credential_limit,
         "conditionKeys": mentioned_keys(&principal, &check, &policies, &context, organization),
+        "asked": asked(&context, &check, access),
         "explanation": policy::explain(&principal, &check, &policies, &context, organization),
     });
     Verdict { refusal: Some(decision), note }
@@ -347,6 +371,32 @@ fn mentioned_keys(
         keys.insert(name.to_owned(), values.map_or(serde_json::Value::Null, |values| values.iter().collect()));
     }
     keys
+}
+
+/// What a policy may ask about the request, so that the decision can be taken again under other policies.
+fn asked(context: &RequestContext<'_>, check: &Check, access: &PrincipalAccess) -> serde_json::Value {
+    let mut asked = json!({ "context": context.recorded() });
+    if let Some(asked) = asked.as_object_mut() {
+        if let Some(account) = &check.resource.account {
+            asked.insert("owner".to_owned(), json!(account));
+        }
+        if !check.resource.tags.is_empty() {
+            asked.insert("resourceTags".to_owned(), json!(check.resource.tags));
+        }
+        if let Some(tags) = &check.request_tags {
+            asked.insert("requestTags".to_owned(), json!(tags));
+        }
+        if !check.encryption_context.is_empty() {
+            asked.insert("encryptionContext".to_owned(), json!(check.encryption_context));
+        }
+        if !access.tags.is_empty() {
+            asked.insert("principalTags".to_owned(), json!(access.tags));
+        }
+        if access.session.is_some() {
+            asked.insert("sessionPolicies".to_owned(), json!(true));
+        }
+    }
+    asked
 }
 
 /// A role's trust policy says who may assume it; it has no say in what is done to the role itself.

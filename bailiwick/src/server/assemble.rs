@@ -207,6 +207,7 @@ fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>
         Arc::new(bedrock::Bedrock),
         Arc::new(bedrock::BedrockRuntime::new(crate::upstream::models(config), crate::local_model::load(&config.models_dir))),
         Arc::new(cloudtrail::CloudTrail),
+        Arc::new(cloudtrail::CloudTrailData::new()),
         Arc::new(organizations::OrganizationsService),
         Arc::new(rolesanywhere::RolesAnywhere),
         Arc::new(accessanalyzer::AccessAnalyzer),

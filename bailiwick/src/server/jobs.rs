@@ -81,6 +81,7 @@ async fn work(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
     let rotated = kms::rotate_due(plane, region).await?;
     let deleted = kms::delete_due(plane, region).await?;
     let swept = s3::sweep_orphans(plane, position).await?;
+    cloudtrail::lake_round(plane, position).await?;
     let analyzers = accessanalyzer::work(plane, position).await?;
     tracing::debug!(region, rotated, deleted, swept.noted, swept.deleted, analyzers, "background work is done");
     if position == 0 { flush_key_use(plane).await } else { Ok(()) }

@@ -531,60 +531,6 @@ shape! {
 operation!("cloudtrail", "GetTrailStatus", GetTrailStatusInput, GetTrailStatusOutput);
 
 shape! {
-    struct ListInsightsDataInput {
-        insight_source: String = "InsightSource",
-        data_type: ListInsightsDataType = "DataType",
-        dimensions: Option<BTreeMap<String, String>> = "Dimensions",
-        start_time: Option<Timestamp> = "StartTime",
-        end_time: Option<Timestamp> = "EndTime",
-        max_results: Option<i32> = "MaxResults",
-        next_token: Option<String> = "NextToken",
-    }
-}
-
-shape! {
-    #[derive(Default)]
-    struct ListInsightsDataOutput {
-        events: Option<Vec<Event>> = "Events",
-        next_token: Option<String> = "NextToken",
-    }
-}
-
-operation!("cloudtrail", "ListInsightsData", ListInsightsDataInput, ListInsightsDataOutput);
-
-shape! {
-    struct ListInsightsMetricDataInput {
-        trail_name: Option<String> = "TrailName",
-        event_source: String = "EventSource",
-        event_name: String = "EventName",
-        insight_type: InsightType = "InsightType",
-        error_code: Option<String> = "ErrorCode",
-        start_time: Option<Timestamp> = "StartTime",
-        end_time: Option<Timestamp> = "EndTime",
-        period: Option<i32> = "Period",
-        data_type: Option<InsightsMetricDataType> = "DataType",
-        max_results: Option<i32> = "MaxResults",
-        next_token: Option<String> = "NextToken",
-    }
-}
-
-shape! {
-    #[derive(Default)]
-    struct ListInsightsMetricDataOutput {
-        trail_arn: Option<String> = "TrailARN",
-        event_source: Option<String> = "EventSource",
-        event_name: Option<String> = "EventName",
-        insight_type: Option<InsightType> = "InsightType",
-        error_code: Option<String> = "ErrorCode",
-        timestamps: Option<Vec<Timestamp>> = "Timestamps",
-        values: Option<Vec<f64>> = "Values",
-        next_token: Option<String> = "NextToken",
-    }
-}
-
-operation!("cloudtrail", "ListInsightsMetricData", ListInsightsMetricDataInput, ListInsightsMetricDataOutput);
-
-shape! {
     #[derive(Default)]
     struct ListChannelsInput {
         max_results: Option<i32> = "MaxResults",
@@ -677,6 +623,60 @@ shape! {
 }
 
 operation!("cloudtrail", "ListImports", ListImportsInput, ListImportsOutput);
+
+shape! {
+    struct ListInsightsDataInput {
+        insight_source: String = "InsightSource",
+        data_type: ListInsightsDataType = "DataType",
+        dimensions: Option<BTreeMap<String, String>> = "Dimensions",
+        start_time: Option<Timestamp> = "StartTime",
+        end_time: Option<Timestamp> = "EndTime",
+        max_results: Option<i32> = "MaxResults",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListInsightsDataOutput {
+        events: Option<Vec<Event>> = "Events",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListInsightsData", ListInsightsDataInput, ListInsightsDataOutput);
+
+shape! {
+    struct ListInsightsMetricDataInput {
+        trail_name: Option<String> = "TrailName",
+        event_source: String = "EventSource",
+        event_name: String = "EventName",
+        insight_type: InsightType = "InsightType",
+        error_code: Option<String> = "ErrorCode",
+        start_time: Option<Timestamp> = "StartTime",
+        end_time: Option<Timestamp> = "EndTime",
+        period: Option<i32> = "Period",
+        data_type: Option<InsightsMetricDataType> = "DataType",
+        max_results: Option<i32> = "MaxResults",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListInsightsMetricDataOutput {
+        trail_arn: Option<String> = "TrailARN",
+        event_source: Option<String> = "EventSource",
+        event_name: Option<String> = "EventName",
+        insight_type: Option<InsightType> = "InsightType",
+        error_code: Option<String> = "ErrorCode",
+        timestamps: Option<Vec<Timestamp>> = "Timestamps",
+        values: Option<Vec<f64>> = "Values",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListInsightsMetricData", ListInsightsMetricDataInput, ListInsightsMetricDataOutput);
 
 shape! {
     #[derive(Default)]

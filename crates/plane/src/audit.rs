@@ -240,7 +240,6 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
         session_context,
         identity_provider: None,
         invoked_by: invoked_by.map(str::to_owned),
-        identity_provider: None,
     }
 }
 

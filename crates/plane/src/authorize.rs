@@ -208,7 +208,7 @@ impl Standing {
     pub fn allows(&self, action: &str, resource_arn: &str, keys: &MapContext) -> bool {
         let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
         let found = ResourceAccess { account: self.call.account.clone(), ..ResourceAccess::default() };
-        let question = Question { target, found, keys: keys.clone(), tags: None, encryption_context: Vec::new() };
+        let question = Question { target, found, input: &Value::Null, keys: keys.clone(), tags: None, encryption_context: Vec::new() };
         decide(&self.call, &question, &self.access, &self.call.account, &self.control).refusal.is_none()
     }
 

@@ -103,7 +103,7 @@ impl Plane {
         session_arn: &str,
         region: &str,
         input: I,
-    ) -> Result<(I::Output, Option<body::Body>), ApiError> {
+    ) -> Result<(I::Output, Option<Body>), ApiError> {
         let refused = || ApiError::new("AccessDenied", format!("the service `{}` cannot assume the role of `{session_arn}`", caller.service));
         let position = self.regions.position(region).unwrap_or_default();
         let mut tx = self.transaction(position);
@@ -123,7 +123,7 @@ impl Plane {
         region: &str,
         input: I,
         body: Option<Bytes>,
-    ) -> Result<(I::Output, Option<body::Body>), ApiError> {
+    ) -> Result<(I::Output, Option<Body>), ApiError> {
         let input = input.into_value();
         let mut call = self.service_call(caller, region, I::SERVICE, I::OPERATION, body.as_ref())?;
         call.account.clone_from(&principal.account);

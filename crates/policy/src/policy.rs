@@ -6,7 +6,7 @@ use crate::index::StatementIndex;
 use crate::json;
 use crate::principal::{GrantClass, Principal};
 use crate::request::{Check, Request};
-use crate::statement::{ActionPattern, Effect, Statement};
+use crate::statement::{Effect, Statement};
 use crate::validate::{MalformedPolicy, validate};
 
 /// The resource that a resource-based policy is attached to, where it changes the rules for writing one.

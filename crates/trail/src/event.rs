@@ -109,9 +109,6 @@ pub struct UserIdentity {
     pub user_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_context: Option<SessionContext>,
-    /// ARN of the provider on whose word the caller is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity_provider: Option<String>,
     /// The service that made the call for the caller, for example `s3.amazonaws.com`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invoked_by: Option<String>,

@@ -176,7 +176,7 @@ def test_accounts_are_usable_at_once_and_closed_for_good(management, orgs):
         orgs.delete_organization()
     orgs.remove_account_from_organization(AccountId=named)
     assert named not in [item["Id"] for item in orgs.list_accounts()["Accounts"]]
-    with raises("NotImplemented", 501):
+    with raises("UnsupportedAPIEndpointException"):
         orgs.create_gov_cloud_account(Email=email, AccountName="gov")
 
 

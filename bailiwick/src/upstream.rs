@@ -1,7 +1,7 @@
 //! The model servers that Bedrock calls go to: the declared ones, the one of `--upstream`, or the embedded responder.
 
-use outbound::{AddressRule, AllowEntry};
 use bedrock::settings::{ModelSettings, UpstreamSettings};
+use outbound::{AddressRule, AllowEntry};
 
 use crate::config::Config;
 

@@ -48,8 +48,7 @@ impl Tokenizer {
             return Err(FileError::Value("tokenizer.ggml.token_type"));
         }
         let characters = characters();
-        let byte_of: HashMap<char, u8> =
-            characters.iter().zip(0_u8..=255).map(|(character, byte)| (*character, byte)).collect();
+        let byte_of: HashMap<char, u8> = characters.iter().zip(0_u8..=255).map(|(character, byte)| (*character, byte)).collect();
         let mut ids: HashMap<&str, u32> = HashMap::with_capacity(tokens.len());
         let mut controls = HashMap::new();
         let mut bytes = Vec::with_capacity(tokens.len());
@@ -97,12 +96,12 @@ impl Tokenizer {
     /// Adds the tokens of a text. Names of control tokens in it are text like any other.
     pub(crate) fn encode(&self, text: &str, out: &mut Vec<u32>) {
         for piece in pieces(text) {
-            let mut tokens: Vec<u32> =
-                piece.bytes().map(|byte| self.single.get(usize::from(byte)).copied().unwrap_or_default()).collect();
+            let mut tokens: Vec<u32> = piece.bytes().map(|byte| self.single.get(usize::from(byte)).copied().unwrap_or_default()).collect();
             // The merge of the lowest rank first, wherever it is.
             loop {
                 let pairs = tokens.iter().zip(tokens.iter().skip(1)).enumerate();
-                let merges = pairs.filter_map(|(at, (left, right))| self.merges.get(&(*left, *right)).map(|(rank, made)| (*rank, at, *made)));
+                let merges =
+                    pairs.filter_map(|(at, (left, right))| self.merges.get(&(*left, *right)).map(|(rank, made)| (*rank, at, *made)));
                 let Some((_, at, made)) = merges.min() else { break };
                 if let Some(token) = tokens.get_mut(at) {
                     *token = made;

@@ -139,7 +139,10 @@ impl Basin {
 
     /// Bytes that the tables take now.
     pub fn bytes(&self) -> u64 {
-        let pages: i64 = self.connection.query_row("SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count", [], |row| row.get(0)).unwrap_or_default();
+        let pages: i64 = self
+            .connection
+            .query_row("SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count", [], |row| row.get(0))
+            .unwrap_or_default();
         u64::try_from(pages).unwrap_or_default().saturating_mul(PAGE_BYTES)
     }
 
@@ -157,7 +160,9 @@ impl Basin {
     pub fn begin(&mut self, store: &str, columns: &BTreeSet<Column>) -> Result<(), BasinError> {
         let mut wanted: Vec<Column> = columns.iter().cloned().collect();
         if let Some(old) = self.tables.get(store) {
-            wanted.extend(old.columns.iter().filter(|column| !columns.contains(column)).take(COLUMNS_MAX.saturating_sub(columns.len())).cloned());
+            wanted.extend(
+                old.columns.iter().filter(|column| !columns.contains(column)).take(COLUMNS_MAX.saturating_sub(columns.len())).cloned(),
+            );
         }
         self.make(store, wanted)
     }
@@ -174,7 +179,9 @@ impl Basin {
         columns.insert(0, time);
         let names: Vec<String> = columns.iter().map(|column| identifier(column.name())).collect();
         let name = identifier(store);
-        self.connection.execute_batch(&format!("DROP TABLE IF EXISTS {name}; CREATE TABLE {name} ({})", names.join(", "))).map_err(engine)?;
+        self.connection
+            .execute_batch(&format!("DROP TABLE IF EXISTS {name}; CREATE TABLE {name} ({})", names.join(", ")))
+            .map_err(engine)?;
         self.tables.insert(store.to_owned(), TableState { columns, events: 0, bytes: 0 });
         Ok(())
     }
@@ -214,7 +221,10 @@ impl Basin {
     pub fn expire(&mut self, store: &str, before_ms: i64) -> Result<(), BasinError> {
         let Some(table) = self.tables.get_mut(store) else { return Ok(()) };
         let name = identifier(store);
-        let gone = self.connection.execute(&format!("DELETE FROM {name} WHERE \"eventtime\" < ?1"), [timestamp::text(before_ms)]).map_err(engine)?;
+        let gone = self
+            .connection
+            .execute(&format!("DELETE FROM {name} WHERE \"eventtime\" < ?1"), [timestamp::text(before_ms)])
+            .map_err(engine)?;
         let gone = u64::try_from(gone).unwrap_or_default();
         table.bytes = table.bytes.saturating_sub(table.bytes / table.events.max(1) * gone);
         table.events = table.events.saturating_sub(gone);

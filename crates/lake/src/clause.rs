@@ -2,7 +2,8 @@
 
 use sqlparser::ast::{
     BinaryOperator, Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName, ObjectNamePart,
-    OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins, Value,
+    OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins,
+    Value,
 };
 
 use crate::column::{Column, Step};
@@ -18,7 +19,12 @@ const RELATIONS_MAX: usize = 8;
 
 pub(crate) fn query(planner: &mut Planner<'_>, query: &Query) -> Planned {
     let Query { with, body, order_by, limit_clause, fetch, locks, for_clause, settings, format_clause, pipe_operators } = query;
-    if fetch.is_some() || !locks.is_empty() || for_clause.is_some() || settings.is_some() || format_clause.is_some() || !pipe_operators.is_empty()
+    if fetch.is_some()
+        || !locks.is_empty()
+        || for_clause.is_some()
+        || settings.is_some()
+        || format_clause.is_some()
+        || !pipe_operators.is_empty()
     {
         return Err(QueryError::Unsupported("this clause of a query"));
     }
@@ -271,8 +277,11 @@ fn projection(planner: &mut Planner<'_>, items: &[SelectItem], scope: &Scope) ->
             }
             SelectItem::QualifiedWildcard(sqlparser::ast::SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
                 let alias = single_name(name)?.to_ascii_lowercase();
-                let relation =
-                    scope.relations.iter().find(|relation| relation.alias == alias).ok_or(QueryError::UnknownColumn(format!("{alias}.*")))?;
+                let relation = scope
+                    .relations
+                    .iter()
+                    .find(|relation| relation.alias == alias)
+                    .ok_or(QueryError::UnknownColumn(format!("{alias}.*")))?;
                 for (name, typed) in all_columns(planner, relation) {
                     add(typed, name);
                 }
@@ -462,7 +471,8 @@ pub(crate) fn store_names(query: &Query, found: &mut Vec<String>) {
 fn names_of_set(body: &SetExpr, found: &mut Vec<String>) {
     match body {
         SetExpr::Select(select) => {
-            let factors = select.from.iter().flat_map(|table| std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)));
+            let factors =
+                select.from.iter().flat_map(|table| std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)));
             for factor in factors {
                 match factor {
                     TableFactor::Table { name, .. } => {

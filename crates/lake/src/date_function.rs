@@ -20,7 +20,8 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
     ("date_parse", |a| {
         let [text, format] = a else { return Ok(Cell::Null) };
         let parsed = jiff::fmt::strtime::parse(mysql_format(&format.text()), text.text());
-        let civil = parsed.ok().and_then(|parsed| parsed.to_datetime().ok().or_else(|| parsed.to_date().ok().map(|date| date.at(0, 0, 0, 0))));
+        let civil =
+            parsed.ok().and_then(|parsed| parsed.to_datetime().ok().or_else(|| parsed.to_date().ok().map(|date| date.at(0, 0, 0, 0))));
         let time = civil.and_then(timestamp::of_civil).ok_or(FunctionError::Value("date_parse"))?;
         Ok(Cell::Text(timestamp::text(time)))
     }),

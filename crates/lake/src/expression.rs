@@ -130,12 +130,15 @@ fn translate_node(planner: &mut Planner<'_>, expr: &Expr, scope: &Scope) -> Tran
         Expr::Interval(interval) => {
             let amount = match interval.value.as_ref() {
                 Expr::Value(value) => match &value.value {
-                    Value::SingleQuotedString(text) | Value::Number(text, _) => text.trim().parse::<i64>().map_err(|_| QueryError::Literal(text.clone()))?,
+                    Value::SingleQuotedString(text) | Value::Number(text, _) => {
+                        text.trim().parse::<i64>().map_err(|_| QueryError::Literal(text.clone()))?
+                    }
                     _ => return Err(QueryError::Unsupported("this interval")),
                 },
                 _ => return Err(QueryError::Unsupported("this interval")),
             };
-            let unit = interval.leading_field.as_ref().map(extracted).transpose()?.ok_or(QueryError::Unsupported("an interval without a unit"))?;
+            let unit =
+                interval.leading_field.as_ref().map(extracted).transpose()?.ok_or(QueryError::Unsupported("an interval without a unit"))?;
             Ok(typed(format!("'{unit}', {amount}"), Kind::Interval))
         }
         Expr::Function(function) => call(planner, function, scope),
@@ -154,7 +157,8 @@ fn constant(planner: &mut Planner<'_>, value: &Value) -> Translated {
             Ok(typed(digits, Kind::Integer))
         }
         Value::Number(digits, _) => {
-            let number = digits.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(|| QueryError::Literal(digits.clone()))?;
+            let number =
+                digits.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(|| QueryError::Literal(digits.clone()))?;
             Ok(typed(format!("{number:?}"), Kind::Double))
         }
         Value::SingleQuotedString(text) => Ok(typed(literal(text)?, Kind::Text)),
@@ -246,8 +250,10 @@ fn column(planner: &mut Planner<'_>, names: &[Ident], scope: &Scope) -> Translat
             Ok(typed(format!("{}.{name}", identifier(&relation.alias)), field.kind))
         }
         Content::Rows(columns) => {
-            let column =
-                columns.iter().find(|column| column.name.eq_ignore_ascii_case(&first.value)).ok_or_else(|| QueryError::UnknownColumn(written()))?;
+            let column = columns
+                .iter()
+                .find(|column| column.name.eq_ignore_ascii_case(&first.value))
+                .ok_or_else(|| QueryError::UnknownColumn(written()))?;
             planner.loose.push(column.name.clone());
             let start = typed(format!("{}.{}", identifier(&relation.alias), identifier(&column.name)), column.kind);
             members.iter().try_fold(start, |value, name| member(&value, &name.value))
@@ -631,7 +637,9 @@ struct CallParts<'e> {
 }
 
 fn parts(function: &Function) -> Result<CallParts<'_>, QueryError> {
-    let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return Err(QueryError::UnknownFunction(function.name.to_string())) };
+    let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else {
+        return Err(QueryError::UnknownFunction(function.name.to_string()));
+    };
     let name = name.value.to_ascii_lowercase();
     if function.uses_odbc_syntax
         || !matches!(function.parameters, FunctionArguments::None)

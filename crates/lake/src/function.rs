@@ -173,10 +173,12 @@ const TABLE: &[(&str, Run)] = &[
         items.sort_by(order);
         Ok(array(items))
     }),
-    ("array_union", |a| sets(a, |mut left, right| {
-        left.extend(right);
-        left
-    })),
+    ("array_union", |a| {
+        sets(a, |mut left, right| {
+            left.extend(right);
+            left
+        })
+    }),
     ("arrays_overlap", |a| {
         arguments!(a, left, right);
         let right = right.items();
@@ -211,7 +213,11 @@ const TABLE: &[(&str, Run)] = &[
         arguments!(a, list, index);
         let items = list.items();
         let index = index.integer().unwrap_or_default();
-        let at = if index < 0 { items.len().checked_sub(usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX)) } else { usize::try_from(index).ok() };
+        let at = if index < 0 {
+            items.len().checked_sub(usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX))
+        } else {
+            usize::try_from(index).ok()
+        };
         Ok(at.and_then(|at| items.get(at)).map_or(Cell::Null, |item| Cell::Text(item.to_string())))
     }),
     ("json_array_length", |a| {
@@ -300,7 +306,8 @@ const TABLE: &[(&str, Run)] = &[
     ("slice", |a| {
         arguments!(a, list, start, length);
         let items = list.items();
-        let (start, length) = (start.integer().unwrap_or_default(), usize::try_from(length.integer().unwrap_or_default()).unwrap_or_default());
+        let (start, length) =
+            (start.integer().unwrap_or_default(), usize::try_from(length.integer().unwrap_or_default()).unwrap_or_default());
         let skip = if start > 0 {
             usize::try_from(start - 1).unwrap_or(usize::MAX)
         } else {
@@ -365,7 +372,9 @@ const TABLE: &[(&str, Run)] = &[
 fn same(item: &Json, wanted: &Argument) -> bool {
     match (item, wanted) {
         (Json::String(text), wanted) => *text == wanted.text(),
-        (Json::Number(number), wanted) => number.as_f64().zip(wanted.double()).is_some_and(|(left, right)| (left - right).abs() < f64::EPSILON),
+        (Json::Number(number), wanted) => {
+            number.as_f64().zip(wanted.double()).is_some_and(|(left, right)| (left - right).abs() < f64::EPSILON)
+        }
         (Json::Bool(value), Argument::Integer(wanted)) => i64::from(*value) == *wanted,
         (item, wanted) => item.to_string() == wanted.text(),
     }
@@ -395,7 +404,8 @@ fn sets(a: &[Argument], combine: fn(Vec<Json>, Vec<Json>) -> Vec<Json>) -> Resul
 fn extreme(a: &[Argument], largest: bool) -> Result<Cell> {
     arguments!(a, list);
     let items = list.items();
-    let found = if largest { items.iter().max_by(|left, right| order(left, right)) } else { items.iter().min_by(|left, right| order(left, right)) };
+    let found =
+        if largest { items.iter().max_by(|left, right| order(left, right)) } else { items.iter().min_by(|left, right| order(left, right)) };
     Ok(found.map_or(Cell::Null, shown))
 }
 

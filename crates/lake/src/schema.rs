@@ -80,7 +80,8 @@ const ISSUER: &[Field] = &[
 const SESSION_ATTRIBUTES: &[Field] =
     &[field("creationdate", "creationDate", Kind::Timestamp), field("mfaauthenticated", "mfaAuthenticated", Kind::Text)];
 
-const WEB_FEDERATION: &[Field] = &[field("federatedprovider", "federatedProvider", Kind::Text), field("attributes", "attributes", Kind::Map)];
+const WEB_FEDERATION: &[Field] =
+    &[field("federatedprovider", "federatedProvider", Kind::Text), field("attributes", "attributes", Kind::Map)];
 
 const SESSION: &[Field] = &[
     field("attributes", "attributes", Kind::Struct(SESSION_ATTRIBUTES)),

@@ -85,29 +85,47 @@ fn rows(text: &str) -> Vec<String> {
 
 #[test]
 fn columns_conditions_and_order() {
-    assert_eq!(rows("SELECT eventName, userIdentity.userName FROM $S WHERE errorCode IS NOT NULL ORDER BY eventTime"), ["GetUser|bob", "DeleteUser|bob"]);
+    assert_eq!(
+        rows("SELECT eventName, userIdentity.userName FROM $S WHERE errorCode IS NOT NULL ORDER BY eventTime"),
+        ["GetUser|bob", "DeleteUser|bob"]
+    );
     assert_eq!(rows("SELECT EVENTID FROM $S WHERE readonly = true AND eventTime > '2026-11-28 10:00:01' ORDER BY 1 DESC"), ["e65", "e2"]);
-    assert_eq!(rows("SELECT eventID FROM $S WHERE eventTime BETWEEN '2026-11-28T10:00:03Z' AND timestamp '2026-11-28 10:01:05'"), ["e3", "e65"]);
+    assert_eq!(
+        rows("SELECT eventID FROM $S WHERE eventTime BETWEEN '2026-11-28T10:00:03Z' AND timestamp '2026-11-28 10:01:05'"),
+        ["e3", "e65"]
+    );
     assert_eq!(rows("SELECT readOnly, managementEvent FROM $S WHERE eventid = 'e0'"), ["false|true"]);
     assert_eq!(rows("SELECT eventID FROM $S WHERE eventName LIKE 'get%'"), Vec::<String>::new());
     assert_eq!(rows("SELECT eventID FROM $S WHERE eventName NOT LIKE '%User' OR userIdentity.username IN ('Cid', 'x')"), ["e65"]);
     assert_eq!(rows("SELECT DISTINCT errorCode FROM $S ORDER BY errorCode DESC"), ["AccessDenied", "-"]);
     assert_eq!(rows("SELECT eventID FROM $S ORDER BY eventID LIMIT 2"), ["e0", "e1"]);
     assert_eq!(rows("SELECT errorCode IS NOT DISTINCT FROM NULL FROM $S WHERE eventID = 'e0'"), ["true"]);
-    assert_eq!(rows("SELECT t.eventID FROM $S AS t WHERE t.useridentity.sessioncontext.attributes.creationdate < t.eventtime AND t.eventID = 'e1'"), ["e1"]);
+    assert_eq!(
+        rows(
+            "SELECT t.eventID FROM $S AS t WHERE t.useridentity.sessioncontext.attributes.creationdate < t.eventtime AND t.eventID = 'e1'"
+        ),
+        ["e1"]
+    );
 }
 
 #[test]
 fn maps_arrays_and_json() {
     assert_eq!(rows("SELECT element_at(requestParameters, 'userName'), requestParameters['size'] FROM $S WHERE eventID = 'e2'"), ["bob|2"]);
     assert_eq!(rows("SELECT json_extract_scalar(eventJson, '$.requestParameters.tags[0].key') FROM $S WHERE eventID = 'e2'"), ["a"]);
-    assert_eq!(rows("SELECT json_extract(element_at(requestParameters, 'tags'), '$[0]') FROM $S WHERE eventID = 'e2'"), [r#"{"key":"a","value":"b"}"#]);
-    assert_eq!(rows("SELECT element_at(resources, 1).arn, resources[1].type, cardinality(resources) FROM $S WHERE eventID = 'e0'"), [
-        "arn:aws:iam::111111111111:user/ann|AWS::IAM::User|1"
-    ]);
+    assert_eq!(
+        rows("SELECT json_extract(element_at(requestParameters, 'tags'), '$[0]') FROM $S WHERE eventID = 'e2'"),
+        [r#"{"key":"a","value":"b"}"#]
+    );
+    assert_eq!(
+        rows("SELECT element_at(resources, 1).arn, resources[1].type, cardinality(resources) FROM $S WHERE eventID = 'e0'"),
+        ["arn:aws:iam::111111111111:user/ann|AWS::IAM::User|1"]
+    );
     assert_eq!(rows("SELECT map_keys(requestParameters) FROM $S WHERE eventID = 'e0'"), [r#"["userName","tags","size"]"#]);
     assert_eq!(rows("SELECT contains(split('a,b', ','), 'b'), array_join(split('a,b', ','), '-') FROM $S LIMIT 1"), ["true|a-b"]);
-    assert_eq!(rows("SELECT tlsDetails FROM $S LIMIT 1"), [r#"{"tlsVersion":"TLSv1.3","cipherSuite":"x","clientProvidedHostHeader":"iam"}"#]);
+    assert_eq!(
+        rows("SELECT tlsDetails FROM $S LIMIT 1"),
+        [r#"{"tlsVersion":"TLSv1.3","cipherSuite":"x","clientProvidedHostHeader":"iam"}"#]
+    );
     // Whole maps and events are not in memory when one value is asked for.
     let plan = planned("SELECT element_at(requestParameters, 'userName'), json_extract_scalar(eventjson, '$.eventID') FROM $S").unwrap();
     let names: Vec<&str> = plan.sources[STORE].columns.iter().map(lake::Column::name).collect();
@@ -117,15 +135,35 @@ fn maps_arrays_and_json() {
 #[test]
 fn groups_and_aggregates() {
     assert_eq!(rows("SELECT eventName, COUNT(*) AS n FROM $S GROUP BY eventName HAVING COUNT(*) > 1 ORDER BY n DESC"), ["GetUser|3"]);
-    assert_eq!(rows("SELECT userIdentity.userName, count(DISTINCT eventName), count_if(errorCode IS NOT NULL) FROM $S GROUP BY 1 ORDER BY 1"), [
-        "Cid|1|0", "ann|2|0", "bob|2|2"
-    ]);
-    assert_eq!(rows("SELECT date_trunc('hour', eventTime), count(*) FROM $S GROUP BY date_trunc('hour', eventTime)"), ["2026-11-28 10:00:00.000|5"]);
-    assert_eq!(rows("SELECT day_of_week(eventTime) AS weekday, COUNT(*) FROM $S GROUP BY day_of_week(eventTime) ORDER BY day_of_week(eventTime)"), ["6|5"]);
-    assert_eq!(rows("SELECT sum(CAST(requestParameters['size'] AS bigint)), avg(CAST(requestParameters['size'] AS double)) FROM $S"), ["71|14.2"]);
-    assert_eq!(rows("SELECT CASE WHEN errorCode IS NULL THEN 'ok' ELSE 'no' END AS outcome, count(*) FROM $S GROUP BY CASE WHEN errorCode IS NULL THEN 'ok' ELSE 'no' END ORDER BY outcome"), ["no|2", "ok|3"]);
+    assert_eq!(
+        rows("SELECT userIdentity.userName, count(DISTINCT eventName), count_if(errorCode IS NOT NULL) FROM $S GROUP BY 1 ORDER BY 1"),
+        ["Cid|1|0", "ann|2|0", "bob|2|2"]
+    );
+    assert_eq!(
+        rows("SELECT date_trunc('hour', eventTime), count(*) FROM $S GROUP BY date_trunc('hour', eventTime)"),
+        ["2026-11-28 10:00:00.000|5"]
+    );
+    assert_eq!(
+        rows("SELECT day_of_week(eventTime) AS weekday, COUNT(*) FROM $S GROUP BY day_of_week(eventTime) ORDER BY day_of_week(eventTime)"),
+        ["6|5"]
+    );
+    assert_eq!(
+        rows("SELECT sum(CAST(requestParameters['size'] AS bigint)), avg(CAST(requestParameters['size'] AS double)) FROM $S"),
+        ["71|14.2"]
+    );
+    assert_eq!(
+        rows(
+            "SELECT CASE WHEN errorCode IS NULL THEN 'ok' ELSE 'no' END AS outcome, count(*) FROM $S GROUP BY CASE WHEN errorCode IS NULL THEN 'ok' ELSE 'no' END ORDER BY outcome"
+        ),
+        ["no|2", "ok|3"]
+    );
     assert_eq!(rows("SELECT count(*) FILTER (WHERE readonly) FROM $S"), ["3"]);
-    assert_eq!(rows("SELECT eventID FROM (SELECT eventID, row_number() OVER (PARTITION BY eventName ORDER BY eventTime DESC) AS place FROM $S) WHERE place = 1 ORDER BY eventID"), ["e0", "e3", "e65"]);
+    assert_eq!(
+        rows(
+            "SELECT eventID FROM (SELECT eventID, row_number() OVER (PARTITION BY eventName ORDER BY eventTime DESC) AS place FROM $S) WHERE place = 1 ORDER BY eventID"
+        ),
+        ["e0", "e3", "e65"]
+    );
 }
 
 #[test]
@@ -134,9 +172,20 @@ fn several_tables() {
     assert_eq!(rows("SELECT a.eventID, b.eventID FROM $S a LEFT JOIN $C b ON a.eventID = b.eventID WHERE a.eventID = 'e0'"), ["e0|-"]);
     assert_eq!(rows("SELECT eventName FROM $S UNION SELECT eventName FROM $O ORDER BY eventName"), ["CreateUser", "DeleteUser", "GetUser"]);
     assert_eq!(rows("SELECT eventID FROM $S WHERE errorCode IS NULL EXCEPT SELECT eventID FROM $O WHERE readOnly"), ["e0"]);
-    assert_eq!(rows("WITH denied AS (SELECT userIdentity.arn AS who FROM $S WHERE errorCode = 'AccessDenied') SELECT who, count(*) FROM denied GROUP BY who"), ["arn:aws:iam::111111111111:user/bob|2"]);
-    assert_eq!(rows("SELECT eventID FROM $S WHERE eventName IN (SELECT eventName FROM $O WHERE errorCode IS NULL AND readOnly = false)"), ["e0"]);
-    assert_eq!(rows("SELECT eventData.eventName, eventData.userIdentity.details['team'], eventData.additionalEventData['tokens'] FROM $C"), ["Generate|red|12"]);
+    assert_eq!(
+        rows(
+            "WITH denied AS (SELECT userIdentity.arn AS who FROM $S WHERE errorCode = 'AccessDenied') SELECT who, count(*) FROM denied GROUP BY who"
+        ),
+        ["arn:aws:iam::111111111111:user/bob|2"]
+    );
+    assert_eq!(
+        rows("SELECT eventID FROM $S WHERE eventName IN (SELECT eventName FROM $O WHERE errorCode IS NULL AND readOnly = false)"),
+        ["e0"]
+    );
+    assert_eq!(
+        rows("SELECT eventData.eventName, eventData.userIdentity.details['team'], eventData.additionalEventData['tokens'] FROM $C"),
+        ["Generate|red|12"]
+    );
 }
 
 #[test]
@@ -190,7 +239,8 @@ fn numbers_of_an_answer() {
     let answer = answer("SELECT eventName, count(*) FROM $S WHERE errorCode IS NULL GROUP BY eventName");
     assert_eq!((answer.scanned_events, answer.scanned_bytes, answer.matched_events), (5, 500, 3));
     assert_eq!(answer.columns, ["eventName", "_col1"]);
-    let plan = planned("SELECT eventID FROM $S WHERE eventTime >= '2026-11-28' AND (eventTime < '2026-11-29' AND errorCode IS NULL)").unwrap();
+    let plan =
+        planned("SELECT eventID FROM $S WHERE eventTime >= '2026-11-28' AND (eventTime < '2026-11-29' AND errorCode IS NULL)").unwrap();
     let source = &plan.sources[STORE];
     assert_eq!((source.from_ms, source.to_ms), (Some(1_795_824_000_000), Some(1_795_910_400_000)));
 }
@@ -255,7 +305,8 @@ fn what_is_not_in_the_dialect_is_refused() {
 
 #[test]
 fn a_query_is_bounded() {
-    let wide = "SELECT a.eventID FROM $S a JOIN $O b ON a.awsRegion = b.awsRegion JOIN $S c ON c.awsRegion = b.awsRegion ORDER BY a.eventTime";
+    let wide =
+        "SELECT a.eventID FROM $S a JOIN $O b ON a.awsRegion = b.awsRegion JOIN $S c ON c.awsRegion = b.awsRegion ORDER BY a.eventTime";
     let plan = planned(wide).unwrap();
     let mut basin = Basin::new(256 * 1024 * 1024).unwrap();
     let one = event(1, "GetUser", "ann", None);
@@ -291,7 +342,9 @@ fn a_table_is_bounded_and_expires() {
 
 #[test]
 fn errors_of_values_are_told() {
-    for text in ["SELECT date_trunc('aeon', eventTime) FROM $S", "SELECT regexp_like(eventName, '(') FROM $S", "SELECT json_parse('{') FROM $S"] {
+    for text in
+        ["SELECT date_trunc('aeon', eventTime) FROM $S", "SELECT regexp_like(eventName, '(') FROM $S", "SELECT json_parse('{') FROM $S"]
+    {
         let plan = planned(text).unwrap();
         let error = filled(&plan).run(&plan, Limits::default(), &StopSignal::default()).unwrap_err();
         assert!(matches!(error, BasinError::Value(_) | BasinError::Engine(_)), "{text}: {error}");

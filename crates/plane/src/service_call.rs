@@ -104,7 +104,8 @@ impl Plane {
         region: &str,
         input: I,
     ) -> Result<(I::Output, Option<Body>), ApiError> {
-        let refused = || ApiError::new("AccessDenied", format!("the service `{}` cannot assume the role of `{session_arn}`", caller.service));
+        let refused =
+            || ApiError::new("AccessDenied", format!("the service `{}` cannot assume the role of `{session_arn}`", caller.service));
         let position = self.regions.position(region).unwrap_or_default();
         let mut tx = self.transaction(position);
         let principal = self.directory().principal(&mut tx, session_arn).await?.ok_or_else(refused)?;

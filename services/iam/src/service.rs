@@ -18,7 +18,9 @@ use crate::directory::Directory;
 use crate::entity::{self, Entity, RoleRecord, UserRecord};
 use crate::identifier::IamArn;
 use crate::{
-    attachment, delegation_request, group, inline_policy, instance_profile, last_accessed, login_profile, managed_policy, mfa_device, oidc_provider, organization_feature, outbound_federation, password, role, server_certificate, service_linked_role, service_specific_credential, signing_certificate, simulation, ssh_public_key, tags, targets, token_preference, user,
+    attachment, delegation_request, group, inline_policy, instance_profile, last_accessed, login_profile, managed_policy, mfa_device,
+    oidc_provider, organization_feature, outbound_federation, password, role, server_certificate, service_linked_role,
+    service_specific_credential, signing_certificate, simulation, ssh_public_key, tags, targets, token_preference, user,
 };
 
 const HANDLERS: &[Handler] = &[
@@ -230,11 +232,7 @@ impl Service for Iam {
         // A root user has no policy of its own that could name others: the organization's word stands for it, and the operation asks whether
         // the caller's account manages the target's. What the caller's own policies say is decided as always.
         let policy = Attached::new(arn, PolicySource::Resource, compiled(PolicyKind::Resource(ResourceKind::Standard), ROOT_OF_MEMBER));
-        Ok(Some(ResourceAccess {
-            account: root.account.to_owned(),
-            policy: ResourcePolicy::Standard(policy),
-            ..ResourceAccess::default()
-        }))
+        Ok(Some(ResourceAccess { account: root.account.to_owned(), policy: ResourcePolicy::Standard(policy), ..ResourceAccess::default() }))
     }
 
     async fn resource(&self, tx: &mut Transaction, _region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {

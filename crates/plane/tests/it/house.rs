@@ -69,7 +69,7 @@ impl Organizations for Denying {
         let view = OrganizationView {
             organization: Arc::new(organization),
             members: [(ACCOUNT.to_owned(), member)].into(),
-            suspended: std::collections::HashSet::new(),
+            ..OrganizationView::default()
         };
         Ok((account == ACCOUNT || account == HOME_ACCOUNT).then_some(view))
     }

@@ -1,8 +1,9 @@
 //! Making, changing, reading and deleting channels.
 
 use api_cloudtrail::{
-    Channel as ChannelDescription, CreateChannelInput, CreateChannelOutput, DeleteChannelInput, DeleteChannelOutput, Destination, DestinationType,
-    GetChannelInput, GetChannelOutput, IngestionStatus, ListChannelsInput, ListChannelsOutput, Tag, UpdateChannelInput, UpdateChannelOutput,
+    Channel as ChannelDescription, CreateChannelInput, CreateChannelOutput, DeleteChannelInput, DeleteChannelOutput, Destination,
+    DestinationType, GetChannelInput, GetChannelOutput, IngestionStatus, ListChannelsInput, ListChannelsOutput, Tag, UpdateChannelInput,
+    UpdateChannelOutput,
 };
 use plane::{ApiError, Call};
 use wire::Timestamp;

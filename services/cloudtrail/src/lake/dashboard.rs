@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use api_cloudtrail::{RefreshSchedule, RefreshScheduleFrequency, RefreshScheduleFrequencyUnit, RefreshScheduleStatus, Widget as WidgetDescription};
+use api_cloudtrail::{
+    RefreshSchedule, RefreshScheduleFrequency, RefreshScheduleFrequencyUnit, RefreshScheduleStatus, Widget as WidgetDescription,
+};
 use plane::transaction::SCAN_LIMIT;
 use plane::{ApiError, Call, Key, Record, Scope, Transaction};
 use serde::{Deserialize, Serialize};

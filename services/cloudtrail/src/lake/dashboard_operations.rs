@@ -1,9 +1,10 @@
 //! Making, changing, reading, deleting and refreshing dashboards.
 
 use api_cloudtrail::{
-    CreateDashboardInput, CreateDashboardOutput, DashboardDetail, DashboardStatus, DashboardType, DeleteDashboardInput, DeleteDashboardOutput,
-    GetDashboardInput, GetDashboardOutput, ListDashboardsInput, ListDashboardsOutput, RefreshSchedule, RefreshScheduleFrequencyUnit,
-    RefreshScheduleStatus, RequestWidget, StartDashboardRefreshInput, StartDashboardRefreshOutput, Tag, UpdateDashboardInput, UpdateDashboardOutput,
+    CreateDashboardInput, CreateDashboardOutput, DashboardDetail, DashboardStatus, DashboardType, DeleteDashboardInput,
+    DeleteDashboardOutput, GetDashboardInput, GetDashboardOutput, ListDashboardsInput, ListDashboardsOutput, RefreshSchedule,
+    RefreshScheduleFrequencyUnit, RefreshScheduleStatus, RequestWidget, StartDashboardRefreshInput, StartDashboardRefreshOutput, Tag,
+    UpdateDashboardInput, UpdateDashboardOutput,
 };
 use plane::{ApiError, Call};
 use wire::Timestamp;
@@ -141,8 +142,12 @@ pub(crate) async fn list_dashboards(cx: &mut Call, input: ListDashboardsInput) -
     });
     let filter = format!("{:?} {:?}", input.type_, input.name_prefix);
     let limit = input.max_results.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_LENGTH);
-    let page = cx.page(dashboards, |dashboard| dashboard.name.clone(), &filter, input.next_token.as_deref(), limit).map_err(crate::of_page)?;
-    let shown = page.items.into_iter().map(|dashboard| DashboardDetail { dashboard_arn: Some(dashboard.arn()), type_: Some(DashboardType::Custom) });
+    let page =
+        cx.page(dashboards, |dashboard| dashboard.name.clone(), &filter, input.next_token.as_deref(), limit).map_err(crate::of_page)?;
+    let shown = page
+        .items
+        .into_iter()
+        .map(|dashboard| DashboardDetail { dashboard_arn: Some(dashboard.arn()), type_: Some(DashboardType::Custom) });
     Ok(ListDashboardsOutput { dashboards: Some(shown.collect()), next_token: page.next })
 }
 
@@ -155,7 +160,10 @@ pub(crate) async fn delete_dashboard(cx: &mut Call, input: DeleteDashboardInput)
     Ok(DeleteDashboardOutput {})
 }
 
-pub(crate) async fn start_dashboard_refresh(cx: &mut Call, input: StartDashboardRefreshInput) -> Result<StartDashboardRefreshOutput, ApiError> {
+pub(crate) async fn start_dashboard_refresh(
+    cx: &mut Call,
+    input: StartDashboardRefreshInput,
+) -> Result<StartDashboardRefreshOutput, ApiError> {
     let mut dashboard = dashboard::find(cx, &input.dashboard_id).await?;
     let refresh_id = match cx.recall::<String>("refresh") {
         Some(id) => id,

@@ -59,14 +59,16 @@ async fn refresh(plane: &Arc<Plane>, position: usize, mut dashboard: Dashboard, 
     dashboard.failure = None;
     for widget in &dashboard.widgets {
         let parameters = values(&widget.parameters, None, now_ms);
-        let stores = match query_operations::check_for(&mut tx, &dashboard.account, &dashboard.region, &widget.statement, &parameters, now_ms).await {
-            Ok(stores) => stores,
-            Err(error) if error.internal => return Err(error),
-            Err(error) => {
-                dashboard.failure = Some(error.message);
-                continue;
-            }
-        };
+        let stores =
+            match query_operations::check_for(&mut tx, &dashboard.account, &dashboard.region, &widget.statement, &parameters, now_ms).await
+            {
+                Ok(stores) => stores,
+                Err(error) if error.internal => return Err(error),
+                Err(error) => {
+                    dashboard.failure = Some(error.message);
+                    continue;
+                }
+            };
         let query = Query {
             state: State::Queued,
             alias: Some(widget.alias.clone()),

@@ -97,7 +97,12 @@ impl LakeEngine {
             known.0 = now;
             let tables = Arc::clone(&known.1);
             while shared.tables.len() > BASINS_MAX {
-                let oldest = shared.tables.iter().filter(|(other, _)| **other != place).min_by_key(|(_, (used, _))| *used).map(|(place, _)| place.clone());
+                let oldest = shared
+                    .tables
+                    .iter()
+                    .filter(|(other, _)| **other != place)
+                    .min_by_key(|(_, (used, _))| *used)
+                    .map(|(place, _)| place.clone());
                 match oldest {
                     Some(oldest) => shared.tables.remove(&oldest),
                     None => break,
@@ -228,7 +233,11 @@ fn begin(tables: &mut Tables, id: &str, wanted: &Wanted, oldest_ms: i64) -> Resu
         basin.expire(id, oldest_ms)?;
         return Ok(cursor);
     }
-    if wanted.narrow { basin.begin_narrow(id, columns)? } else { basin.begin(id, columns)? }
+    if wanted.narrow {
+        basin.begin_narrow(id, columns)?
+    } else {
+        basin.begin(id, columns)?
+    }
     Ok(Cursor { made_for, ..Cursor::default() })
 }
 

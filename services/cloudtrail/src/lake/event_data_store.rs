@@ -148,7 +148,9 @@ impl EventDataStore {
     pub(crate) fn advanced_selectors(&self) -> Vec<AdvancedEventSelector> {
         match &self.content {
             Content::Events(selectors) => selectors.to_advanced().unwrap_or_else(|| vec![management()]),
-            Content::Activity { name } => vec![AdvancedEventSelector { name: name.clone(), field_selectors: vec![equals("eventCategory", ACTIVITY)] }],
+            Content::Activity { name } => {
+                vec![AdvancedEventSelector { name: name.clone(), field_selectors: vec![equals("eventCategory", ACTIVITY)] }]
+            }
         }
     }
 }
@@ -159,7 +161,10 @@ fn equals(field: &str, value: &str) -> AdvancedFieldSelector {
 
 /// All management events: what a store has without selectors of its own. Source: API reference, `CreateEventDataStore`.
 fn management() -> AdvancedEventSelector {
-    AdvancedEventSelector { name: Some("Default management events".to_owned()), field_selectors: vec![equals("eventCategory", "Management")] }
+    AdvancedEventSelector {
+        name: Some("Default management events".to_owned()),
+        field_selectors: vec![equals("eventCategory", "Management")],
+    }
 }
 
 /// What the selectors of a request choose.
@@ -171,14 +176,20 @@ pub(crate) fn content(selectors: Option<Vec<AdvancedEventSelector>>) -> Result<C
     };
     let categories: Vec<String> = selectors.iter().map(category).collect();
     if categories.iter().any(|category| matches!(category.as_str(), "ConfigurationItem" | "Evidence" | "Insight")) {
-        return Err(LakeError::Unsupported("Event data stores here hold CloudTrail events or events of channels; nothing brings other categories.").into());
+        return Err(LakeError::Unsupported(
+            "Event data stores here hold CloudTrail events or events of channels; nothing brings other categories.",
+        )
+        .into());
     }
     if !categories.iter().any(|category| category == ACTIVITY) {
         return Ok(Content::Events(Selectors::from_advanced(selectors)?));
     }
     match selectors.into_iter().next() {
         Some(only) if categories.len() == 1 && only.field_selectors.len() == 1 => Ok(Content::Activity { name: only.name }),
-        _ => Err(LakeError::Selectors("A selector of ActivityAuditLog stands alone, with eventCategory as its only field.".to_owned()).into()),
+        _ => {
+            Err(LakeError::Selectors("A selector of ActivityAuditLog stands alone, with eventCategory as its only field.".to_owned())
+                .into())
+        }
     }
 }
 

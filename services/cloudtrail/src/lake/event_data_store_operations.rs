@@ -2,10 +2,10 @@
 
 use api_cloudtrail::{
     BillingMode, CreateEventDataStoreInput, CreateEventDataStoreOutput, DeleteEventDataStoreInput, DeleteEventDataStoreOutput,
-    EventDataStore as StoreDescription, EventDataStoreStatus, FederationStatus, GetEventDataStoreInput, GetEventDataStoreOutput, ListEventDataStoresInput,
-    ListEventDataStoresOutput, RestoreEventDataStoreInput, RestoreEventDataStoreOutput, StartEventDataStoreIngestionInput,
-    StartEventDataStoreIngestionOutput, StopEventDataStoreIngestionInput, StopEventDataStoreIngestionOutput, Tag, UpdateEventDataStoreInput,
-    UpdateEventDataStoreOutput,
+    EventDataStore as StoreDescription, EventDataStoreStatus, FederationStatus, GetEventDataStoreInput, GetEventDataStoreOutput,
+    ListEventDataStoresInput, ListEventDataStoresOutput, RestoreEventDataStoreInput, RestoreEventDataStoreOutput,
+    StartEventDataStoreIngestionInput, StartEventDataStoreIngestionOutput, StopEventDataStoreIngestionInput,
+    StopEventDataStoreIngestionOutput, Tag, UpdateEventDataStoreInput, UpdateEventDataStoreOutput,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -53,7 +53,10 @@ fn is_multi_region(content: &Content, wanted: Option<bool>) -> bool {
     matches!(content, Content::Events(_)) && wanted.unwrap_or(true)
 }
 
-pub(crate) async fn create_event_data_store(cx: &mut Call, input: CreateEventDataStoreInput) -> Result<CreateEventDataStoreOutput, ApiError> {
+pub(crate) async fn create_event_data_store(
+    cx: &mut Call,
+    input: CreateEventDataStoreInput,
+) -> Result<CreateEventDataStoreOutput, ApiError> {
     refuse_organization(input.organization_enabled)?;
     let extendable = is_extendable(input.billing_mode.as_ref(), true)?;
     let retention_days = retention(extendable, input.retention_period)?;
@@ -159,7 +162,10 @@ async fn store_key(cx: &mut Call, store_arn: &str, key: &str) -> Result<StoreKey
     Ok(key)
 }
 
-pub(crate) async fn update_event_data_store(cx: &mut Call, input: UpdateEventDataStoreInput) -> Result<UpdateEventDataStoreOutput, ApiError> {
+pub(crate) async fn update_event_data_store(
+    cx: &mut Call,
+    input: UpdateEventDataStoreInput,
+) -> Result<UpdateEventDataStoreOutput, ApiError> {
     refuse_organization(input.organization_enabled)?;
     let mut store = event_data_store::find_active(cx, &input.event_data_store).await?;
     if let Some(name) = input.name.filter(|name| *name != store.name) {
@@ -249,7 +255,10 @@ pub(crate) async fn list_event_data_stores(cx: &mut Call, input: ListEventDataSt
     Ok(ListEventDataStoresOutput { event_data_stores: Some(shown.collect()), next_token: page.next })
 }
 
-pub(crate) async fn delete_event_data_store(cx: &mut Call, input: DeleteEventDataStoreInput) -> Result<DeleteEventDataStoreOutput, ApiError> {
+pub(crate) async fn delete_event_data_store(
+    cx: &mut Call,
+    input: DeleteEventDataStoreInput,
+) -> Result<DeleteEventDataStoreOutput, ApiError> {
     let mut store = event_data_store::find_active(cx, &input.event_data_store).await?;
     if store.termination_protection {
         return Err(LakeError::StoreProtected(store.arn()).into());
@@ -269,7 +278,10 @@ pub(crate) async fn delete_event_data_store(cx: &mut Call, input: DeleteEventDat
     Ok(DeleteEventDataStoreOutput {})
 }
 
-pub(crate) async fn restore_event_data_store(cx: &mut Call, input: RestoreEventDataStoreInput) -> Result<RestoreEventDataStoreOutput, ApiError> {
+pub(crate) async fn restore_event_data_store(
+    cx: &mut Call,
+    input: RestoreEventDataStoreInput,
+) -> Result<RestoreEventDataStoreOutput, ApiError> {
     let mut store = event_data_store::find(cx, &input.event_data_store).await?;
     if store.status != Status::PendingDeletion {
         return Err(LakeError::StoreStatus { store: store.arn(), status: store.status.name() }.into());

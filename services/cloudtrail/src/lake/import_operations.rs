@@ -80,7 +80,8 @@ async fn new(cx: &mut Call, input: StartImportInput) -> Result<Import, ApiError>
         return Err(LakeError::ImportOngoing.into());
     }
     let s3 = source.s3;
-    let place = s3.s3_location_uri.strip_prefix("s3://").ok_or_else(|| LakeError::ImportSource("the location is not an S3 URI.".to_owned()))?;
+    let place =
+        s3.s3_location_uri.strip_prefix("s3://").ok_or_else(|| LakeError::ImportSource("the location is not an S3 URI.".to_owned()))?;
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     if bucket.is_empty() {
         return Err(LakeError::ImportSource("the location names no bucket.".to_owned()).into());
@@ -171,7 +172,8 @@ pub(crate) async fn list_imports(cx: &mut Call, input: ListImportsInput) -> Resu
     }
     let mut imports = import::of_account(cx).await?;
     imports.retain(|import| {
-        store.as_ref().is_none_or(|store| import.store_arn == *store) && input.import_status.as_ref().is_none_or(|status| import.status.of_api() == *status)
+        store.as_ref().is_none_or(|store| import.store_arn == *store)
+            && input.import_status.as_ref().is_none_or(|status| import.status.of_api() == *status)
     });
     let filter = format!("{store:?} {:?}", input.import_status);
     let limit = input.max_results.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_LENGTH);
@@ -188,12 +190,13 @@ pub(crate) async fn list_imports(cx: &mut Call, input: ListImportsInput) -> Resu
 
 pub(crate) async fn list_import_failures(cx: &mut Call, input: ListImportFailuresInput) -> Result<ListImportFailuresOutput, ApiError> {
     // The API lists no error for an import that does not exist; AWS's general one for parameters says it.
-    let import = import::find(cx, &input.import_id).await.map_err(|error| {
-        if error.code == "ImportNotFoundException" { LakeError::Parameter(error.message).into() } else { error }
-    })?;
+    let import = import::find(cx, &input.import_id)
+        .await
+        .map_err(|error| if error.code == "ImportNotFoundException" { LakeError::Parameter(error.message).into() } else { error })?;
     let failures: Vec<_> = import.failures.into_iter().enumerate().collect();
     let limit = input.max_results.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_LENGTH);
-    let page = cx.page(failures, |(number, _)| format!("{number:06}"), &import.id, input.next_token.as_deref(), limit).map_err(crate::of_page)?;
+    let page =
+        cx.page(failures, |(number, _)| format!("{number:06}"), &import.id, input.next_token.as_deref(), limit).map_err(crate::of_page)?;
     let shown = page.items.into_iter().map(|(_, failure)| ImportFailureListItem {
         location: Some(failure.location),
         status: Some(ImportFailureStatus::Failed),

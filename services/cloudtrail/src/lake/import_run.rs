@@ -171,7 +171,10 @@ async fn events(plane: &Arc<Plane>, import: &Import, file: &str) -> Result<Vec<J
 /// The records of a log file.
 fn records(compressed: &Bytes) -> Result<Vec<Json>, String> {
     let mut plain = Vec::new();
-    let read = GzDecoder::new(compressed.as_ref()).take(PLAIN_BYTES_MAX + 1).read_to_end(&mut plain).map_err(|_| "The file is not gzip.".to_owned())?;
+    let read = GzDecoder::new(compressed.as_ref())
+        .take(PLAIN_BYTES_MAX + 1)
+        .read_to_end(&mut plain)
+        .map_err(|_| "The file is not gzip.".to_owned())?;
     if u64::try_from(read).unwrap_or(u64::MAX) > PLAIN_BYTES_MAX {
         return Err("The file is too large.".to_owned());
     }
@@ -217,7 +220,8 @@ fn selectable(record: &Json) -> Option<(i64, Event)> {
     record.get("eventID").and_then(Json::as_str)?;
     let mut record = record.clone();
     let members = record.as_object_mut()?;
-    let is_data = members.get("eventCategory").and_then(Json::as_str) == Some("Data") || members.get("managementEvent") == Some(&json!(false));
+    let is_data =
+        members.get("eventCategory").and_then(Json::as_str) == Some("Data") || members.get("managementEvent") == Some(&json!(false));
     let defaults = [
         ("eventVersion", json!("")),
         ("eventSource", json!("")),

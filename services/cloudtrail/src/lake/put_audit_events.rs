@@ -110,8 +110,8 @@ pub(crate) async fn put_audit_events(cx: &mut Call, input: PutAuditEventsInput) 
 
 async fn channel_of(cx: &mut Call, reference: &str) -> Result<Channel, ApiError> {
     let missing = || ApiError::new("ChannelNotFound", "The channel could not be found.");
-    let (account, id) =
-        channel::place(cx, reference).map_err(|_| ApiError::new("InvalidChannelARN", "The specified channel ARN is not a valid channel ARN."))?;
+    let (account, id) = channel::place(cx, reference)
+        .map_err(|_| ApiError::new("InvalidChannelARN", "The specified channel ARN is not a valid channel ARN."))?;
     let found = cx.tx.get::<Channel>(&Channel::key(&account, &cx.region.clone(), &id)).await?;
     found.ok_or_else(missing)
 }
@@ -165,7 +165,9 @@ fn text(data: &Map<String, Json>, name: &str, most: usize, required: bool) -> Re
     match data.get(name) {
         None | Some(Json::Null) if required => Err(missing(name)),
         None | Some(Json::Null) => Ok(()),
-        Some(Json::String(text)) if text.chars().count() > most => Err(Refusal("FieldTooLong", format!("The field {name} is longer than {most} characters."))),
+        Some(Json::String(text)) if text.chars().count() > most => {
+            Err(Refusal("FieldTooLong", format!("The field {name} is longer than {most} characters.")))
+        }
         Some(Json::String(text)) if required && text.is_empty() => Err(missing(name)),
         Some(Json::String(_)) => Ok(()),
         Some(_) => Err(Refusal("InvalidData", format!("The field {name} is not a string."))),
@@ -175,7 +177,9 @@ fn text(data: &Map<String, Json>, name: &str, most: usize, required: bool) -> Re
 fn object(data: &Map<String, Json>, name: &str, most: usize) -> Result<(), Refusal> {
     match data.get(name) {
         None | Some(Json::Null) => Ok(()),
-        Some(value @ Json::Object(_)) if value.to_string().len() > most => Err(Refusal("FieldTooLong", format!("The field {name} is larger than {most} bytes."))),
+        Some(value @ Json::Object(_)) if value.to_string().len() > most => {
+            Err(Refusal("FieldTooLong", format!("The field {name} is larger than {most} bytes.")))
+        }
         Some(Json::Object(_)) => Ok(()),
         Some(_) => Err(Refusal("InvalidData", format!("The field {name} is not an object."))),
     }
@@ -222,7 +226,8 @@ fn note(cx: &Call, channel: &mut Channel, output: &PutAuditEventsOutput) {
 }
 
 async fn into_stores(cx: &mut Call, channel: &Channel, events: Vec<Json>) -> Result<(), ApiError> {
-    let newest_ms = events.iter().filter_map(|event| event.get("eventTime").and_then(Json::as_str).and_then(plane::clock::parse_iso8601)).max();
+    let newest_ms =
+        events.iter().filter_map(|event| event.get("eventTime").and_then(Json::as_str).and_then(plane::clock::parse_iso8601)).max();
     let batch = IngestedBatch { events, newest_ms: newest_ms.unwrap_or(cx.now.0) };
     for arn in &channel.stores {
         let id = arn.rsplit('/').next().unwrap_or_default();

@@ -16,7 +16,7 @@ use wire::{FromValue as _, Struct, Value};
 
 use super::error::LakeError;
 use super::query::{Delivery, Query, Target};
-use crate::delivery::{gzip, settle, sha256_hex};
+use crate::delivery::{gzip, settle_with, sha256_hex};
 use crate::error::TrailError;
 use crate::{destination, signing_key};
 
@@ -69,7 +69,12 @@ pub(crate) async fn deliver(plane: &Arc<Plane>, query: &Query, target: Target, r
 }
 
 /// Name and hash of each file that was put.
-async fn files(plane: &Arc<Plane>, query: &Query, target: &Target, rows: &[Vec<Option<String>>]) -> Result<Vec<(String, String)>, ApiError> {
+async fn files(
+    plane: &Arc<Plane>,
+    query: &Query,
+    target: &Target,
+    rows: &[Vec<Option<String>>],
+) -> Result<Vec<(String, String)>, ApiError> {
     let mut parts: Vec<&[Vec<Option<String>>]> = rows.chunks(FILE_ROWS).collect();
     if parts.is_empty() {
         parts.push(&[]);
@@ -88,9 +93,15 @@ async fn files(plane: &Arc<Plane>, query: &Query, target: &Target, rows: &[Vec<O
 async fn sign(plane: &Arc<Plane>, query: &Query, target: &Target, files: Vec<(String, String)>) -> Result<(), ApiError> {
     let position = plane.regions.position(&query.region).unwrap_or_default();
     let now_ms = plane.clock.now_ms();
-    let mut tx = plane.transaction(position);
-    let key = signing_key::current(&mut tx, &query.region, now_ms).await?;
-    settle(tx).await?;
+    let key = loop {
+        let mut tx = plane.transaction(position);
+        let (key, is_new) = signing_key::current(&mut tx, &query.region, now_ms).await?;
+        // A new key is told to the log in the commit that makes it, as for digests. Who loses the race uses the winner's.
+        let statement = if is_new { Some((position, key.statement()?.to_bytes())) } else { None };
+        if settle_with(tx, statement.into_iter().collect()).await? {
+            break key;
+        }
+    };
     let text = files.iter().map(|(_, hash)| hash.as_str()).collect::<Vec<_>>().join(" ");
     let signed = json!({
         "version": "1.0",
@@ -106,7 +117,8 @@ async fn sign(plane: &Arc<Plane>, query: &Query, target: &Target, files: Vec<(St
 }
 
 async fn write(plane: &Arc<Plane>, query: &Query, target: &Target, name: &str, body: Bytes, content_type: &str) -> Result<(), ApiError> {
-    let day = jiff::Timestamp::from_millisecond(query.created_ms).map_err(|error| ApiError::internal(&error))?.strftime("%Y/%m/%d").to_string();
+    let day =
+        jiff::Timestamp::from_millisecond(query.created_ms).map_err(|error| ApiError::internal(&error))?.strftime("%Y/%m/%d").to_string();
     let key = format!("{}AWSLogs/{}/CloudTrail-Lake/Query/{day}/{}/{name}", target.prefix, query.account, query.id);
     let mut input = Struct::new();
     let members: BTreeMap<&'static str, &str> = [("Bucket", target.bucket.as_str()), ("Key", &key), ("ContentType", content_type)].into();

@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use api_cloudtrail::{
-    CancelQueryInput, CancelQueryOutput, DescribeQueryInput, DescribeQueryOutput, GetQueryResultsInput, GetQueryResultsOutput, ListQueriesInput,
-    ListQueriesOutput, Query as QueryDescription, QueryStatistics, QueryStatisticsForDescribeQuery, QueryStatus, StartQueryInput, StartQueryOutput,
+    CancelQueryInput, CancelQueryOutput, DescribeQueryInput, DescribeQueryOutput, GetQueryResultsInput, GetQueryResultsOutput,
+    ListQueriesInput, ListQueriesOutput, Query as QueryDescription, QueryStatistics, QueryStatisticsForDescribeQuery, QueryStatus,
+    StartQueryInput, StartQueryOutput,
 };
 use plane::transaction::SCAN_LIMIT;
 use plane::{ApiError, Call, Key, Transaction, page};
@@ -111,7 +112,9 @@ fn sentence(text: &str) -> String {
 /// A store of another account could be queried if its owner shared it; sharing of stores is not served here.
 fn refuse_other_owner(cx: &Call, owner: Option<&str>) -> Result<(), LakeError> {
     match owner {
-        Some(owner) if owner != cx.account => Err(LakeError::Unsupported("Queries over event data stores of another account are not supported here.")),
+        Some(owner) if owner != cx.account => {
+            Err(LakeError::Unsupported("Queries over event data stores of another account are not supported here."))
+        }
         _ => Ok(()),
     }
 }
@@ -272,4 +275,3 @@ pub(crate) async fn list_queries(cx: &mut Call, input: ListQueriesInput) -> Resu
     });
     Ok(ListQueriesOutput { queries: Some(shown.collect()), next_token: page.next })
 }
-

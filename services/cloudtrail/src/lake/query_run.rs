@@ -70,12 +70,16 @@ async fn run(plane: &Arc<Plane>, engine: &Arc<LakeEngine>, region: &str, account
     let execution_ms = plane.clock.now_ms().saturating_sub(started_ms);
     match outcome {
         Ok(answer) => finish(plane, position, query, answer, execution_ms).await,
-        Err(Failure::Api(error)) if error.internal => fail(plane, position, &query, State::Failed, "The query could not be run.".to_owned(), execution_ms).await,
+        Err(Failure::Api(error)) if error.internal => {
+            fail(plane, position, &query, State::Failed, "The query could not be run.".to_owned(), execution_ms).await
+        }
         Err(Failure::Api(error)) => fail(plane, position, &query, State::Failed, error.message, execution_ms).await,
         Err(Failure::Refused(message)) => fail(plane, position, &query, State::Failed, message, execution_ms).await,
         // Who cancelled it has written so.
         Err(Failure::Basin(BasinError::Stopped)) => Ok(()),
-        Err(Failure::Basin(error @ BasinError::Time(_))) => fail(plane, position, &query, State::TimedOut, sentence(&error), execution_ms).await,
+        Err(Failure::Basin(error @ BasinError::Time(_))) => {
+            fail(plane, position, &query, State::TimedOut, sentence(&error), execution_ms).await
+        }
         Err(Failure::Basin(error)) => fail(plane, position, &query, State::Failed, sentence(&error), execution_ms).await,
     }
 }
@@ -113,7 +117,8 @@ async fn answer(
     let mut tx = plane.transaction(position);
     let stores = event_data_store::of_account(&mut tx, &query.account, &query.region).await?;
     let schemas: HashMap<String, ::lake::Schema> = stores.iter().map(|store| (store.id.clone(), store.schema())).collect();
-    let plan = ::lake::plan(&query.statement, &query.parameters, &schemas, query.created_ms).map_err(|error| Failure::Refused(format!("Query failed: {error}.")))?;
+    let plan = ::lake::plan(&query.statement, &query.parameters, &schemas, query.created_ms)
+        .map_err(|error| Failure::Refused(format!("Query failed: {error}.")))?;
     let read: Vec<EventDataStore> = stores.into_iter().filter(|store| plan.sources.contains_key(&store.id)).collect();
     for store in &read {
         may_read(plane, store).await?;
@@ -133,7 +138,8 @@ async fn may_read(plane: &Arc<Plane>, store: &EventDataStore) -> Result<(), Fail
         return Err(Failure::Refused(format!("Query failed: the event data store {} is inactive.", store.arn())));
     }
     let Some(key) = &store.key else { return Ok(()) };
-    let blob = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &key.wrapped).map_err(|error| ApiError::internal(&error))?;
+    let blob =
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &key.wrapped).map_err(|error| ApiError::internal(&error))?;
     let input = api_kms::DecryptInput {
         ciphertext_blob: Some(blob.into()),
         key_id: Some(key.arn.clone()),
@@ -196,7 +202,14 @@ async fn finish(plane: &Arc<Plane>, position: usize, query: Query, answer: Answe
     write_end(plane, position, &done).await
 }
 
-async fn fail(plane: &Arc<Plane>, position: usize, query: &Query, state: State, message: String, execution_ms: i64) -> Result<(), ApiError> {
+async fn fail(
+    plane: &Arc<Plane>,
+    position: usize,
+    query: &Query,
+    state: State,
+    message: String,
+    execution_ms: i64,
+) -> Result<(), ApiError> {
     let mut done = Query { state, error: Some(message), execution_ms, ..query.clone() };
     if let Some(target) = &mut done.target {
         target.status = super::query::Delivery::Cancelled;

@@ -58,7 +58,8 @@ async fn sweep(plane: &Arc<Plane>, position: usize, region: &str) -> Result<(), 
         let mut tx = plane.transaction(position);
         let stores = tx.scan::<EventDataStore>(&Key::new(&account, region), None, SCAN_LIMIT).await?;
         for (_, store) in stores {
-            let is_over = store.status == Status::PendingDeletion && store.deleted_ms.is_some_and(|deleted_ms| deleted_ms.saturating_add(RESTORABLE_MS) <= now_ms);
+            let is_over = store.status == Status::PendingDeletion
+                && store.deleted_ms.is_some_and(|deleted_ms| deleted_ms.saturating_add(RESTORABLE_MS) <= now_ms);
             sweep_store(plane, position, &store, if is_over { i64::MAX } else { store.oldest_ms(now_ms) }, is_over).await?;
         }
         sweep_queries(plane, position, &account, region, now_ms).await?;
@@ -82,7 +83,10 @@ async fn sweep_store(plane: &Arc<Plane>, position: usize, store: &EventDataStore
 async fn sweep_queries(plane: &Arc<Plane>, position: usize, account: &str, region: &str, now_ms: i64) -> Result<(), ApiError> {
     let mut tx = plane.transaction(position);
     let queries = tx.scan::<Query>(&Key::new(account, region), None, SCAN_LIMIT).await?;
-    let over = queries.into_iter().map(|(_, query)| query).filter(|query| !query.state.is_open() && query.created_ms.saturating_add(KEPT_MS) <= now_ms);
+    let over = queries
+        .into_iter()
+        .map(|(_, query)| query)
+        .filter(|query| !query.state.is_open() && query.created_ms.saturating_add(KEPT_MS) <= now_ms);
     for query in over {
         let mut tx = plane.transaction(position);
         for (key, _) in tx.scan::<Chunk>(&query.chunks(), None, SWEEP_ROWS).await? {

@@ -111,7 +111,8 @@ fn search(text: &str) -> Vec<(&'static Sample, f64)> {
         .filter_map(|sample| {
             let has = words(&format!("{} {} {}", sample.name, sample.description, sample.words));
             let shared = wanted.iter().filter(|word| has.contains(word)).count();
-            let share = u32::try_from(shared).map(f64::from).unwrap_or_default() / u32::try_from(wanted.len().max(1)).map_or(1.0, f64::from);
+            let share =
+                u32::try_from(shared).map(f64::from).unwrap_or_default() / u32::try_from(wanted.len().max(1)).map_or(1.0, f64::from);
             (shared > 0).then_some((sample, share))
         })
         .collect();
@@ -169,7 +170,10 @@ mod tests {
     #[test]
     fn words_find_samples() {
         assert_eq!(search("who was denied access?").first().map(|(sample, _)| sample.name), Some("Denied calls by principal"));
-        assert_eq!(search("which models were invoked on bedrock").first().map(|(sample, _)| sample.name), Some("Model invocations by principal"));
+        assert_eq!(
+            search("which models were invoked on bedrock").first().map(|(sample, _)| sample.name),
+            Some("Model invocations by principal")
+        );
         assert!(search("zebra").is_empty());
     }
 }

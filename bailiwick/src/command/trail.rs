@@ -11,6 +11,7 @@ use wire::{Struct, Timestamp, Value};
 use super::output::{self, Format};
 use super::running::{CredentialsSource, Running};
 use super::trail_export::Export;
+use super::trail_verify::Verify;
 use super::{Failure, Settings};
 use crate::client::{Client, Credentials};
 
@@ -41,6 +42,8 @@ enum TrailCommand {
     Export(Export),
     /// Run a CloudTrail Lake query and print its rows.
     Query(Query),
+    /// Check a trail's files and the signed log; exit code 3 when something was found.
+    Verify(Box<Verify>),
 }
 
 /// Which events.
@@ -146,6 +149,7 @@ impl Trail {
             Some(TrailCommand::List(list)) => list.run().await,
             Some(TrailCommand::Export(export)) => export.run().await,
             Some(TrailCommand::Query(query)) => query.run().await,
+            Some(TrailCommand::Verify(verify)) => verify.run().await,
         }
     }
 }

@@ -64,6 +64,10 @@ impl LogExport {
             let mut records = Vec::new();
             for bytes in rows.iter().flat_map(|row| &row.entries) {
                 let header = Entry::header(bytes).map_err(|error| ApiError::internal(&error))?;
+                if header.account.is_empty() {
+                    // A statement about the log itself; it is no event.
+                    continue;
+                }
                 let entry = Entry::open(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
                 records.push(log_record(&entry.record, header.time_ms)?);
             }

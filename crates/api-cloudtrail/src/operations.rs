@@ -214,6 +214,24 @@ shape! {
 operation!("cloudtrail", "DeleteTrail", DeleteTrailInput, DeleteTrailOutput);
 
 shape! {
+    struct DeregisterOrganizationDelegatedAdminInput {
+        delegated_admin_account_id: String = "DelegatedAdminAccountId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeregisterOrganizationDelegatedAdminOutput {}
+}
+
+operation!(
+    "cloudtrail",
+    "DeregisterOrganizationDelegatedAdmin",
+    DeregisterOrganizationDelegatedAdminInput,
+    DeregisterOrganizationDelegatedAdminOutput
+);
+
+shape! {
     #[derive(Default)]
     struct DescribeQueryInput {
         event_data_store: Option<String> = "EventDataStore",
@@ -607,6 +625,60 @@ shape! {
 operation!("cloudtrail", "ListImports", ListImportsInput, ListImportsOutput);
 
 shape! {
+    struct ListInsightsDataInput {
+        insight_source: String = "InsightSource",
+        data_type: ListInsightsDataType = "DataType",
+        dimensions: Option<BTreeMap<String, String>> = "Dimensions",
+        start_time: Option<Timestamp> = "StartTime",
+        end_time: Option<Timestamp> = "EndTime",
+        max_results: Option<i32> = "MaxResults",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListInsightsDataOutput {
+        events: Option<Vec<Event>> = "Events",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListInsightsData", ListInsightsDataInput, ListInsightsDataOutput);
+
+shape! {
+    struct ListInsightsMetricDataInput {
+        trail_name: Option<String> = "TrailName",
+        event_source: String = "EventSource",
+        event_name: String = "EventName",
+        insight_type: InsightType = "InsightType",
+        error_code: Option<String> = "ErrorCode",
+        start_time: Option<Timestamp> = "StartTime",
+        end_time: Option<Timestamp> = "EndTime",
+        period: Option<i32> = "Period",
+        data_type: Option<InsightsMetricDataType> = "DataType",
+        max_results: Option<i32> = "MaxResults",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListInsightsMetricDataOutput {
+        trail_arn: Option<String> = "TrailARN",
+        event_source: Option<String> = "EventSource",
+        event_name: Option<String> = "EventName",
+        insight_type: Option<InsightType> = "InsightType",
+        error_code: Option<String> = "ErrorCode",
+        timestamps: Option<Vec<Timestamp>> = "Timestamps",
+        values: Option<Vec<f64>> = "Values",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListInsightsMetricData", ListInsightsMetricDataInput, ListInsightsMetricDataOutput);
+
+shape! {
     #[derive(Default)]
     struct ListPublicKeysInput {
         start_time: Option<Timestamp> = "StartTime",
@@ -720,6 +792,45 @@ shape! {
 }
 
 operation!("cloudtrail", "PutEventSelectors", PutEventSelectorsInput, PutEventSelectorsOutput);
+
+shape! {
+    struct PutInsightSelectorsInput {
+        trail_name: Option<String> = "TrailName",
+        insight_selectors: Vec<InsightSelector> = "InsightSelectors",
+        event_data_store: Option<String> = "EventDataStore",
+        insights_destination: Option<String> = "InsightsDestination",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutInsightSelectorsOutput {
+        trail_arn: Option<String> = "TrailARN",
+        insight_selectors: Option<Vec<InsightSelector>> = "InsightSelectors",
+        event_data_store_arn: Option<String> = "EventDataStoreArn",
+        insights_destination: Option<String> = "InsightsDestination",
+    }
+}
+
+operation!("cloudtrail", "PutInsightSelectors", PutInsightSelectorsInput, PutInsightSelectorsOutput);
+
+shape! {
+    struct RegisterOrganizationDelegatedAdminInput {
+        member_account_id: String = "MemberAccountId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct RegisterOrganizationDelegatedAdminOutput {}
+}
+
+operation!(
+    "cloudtrail",
+    "RegisterOrganizationDelegatedAdmin",
+    RegisterOrganizationDelegatedAdminInput,
+    RegisterOrganizationDelegatedAdminOutput
+);
 
 shape! {
     struct RemoveTagsInput {

@@ -254,6 +254,19 @@ shape! {
 }
 
 shape! {
+    enum InsightsMetricDataType {
+        FillWithZeros = "FillWithZeros",
+        NonZeroData = "NonZeroData",
+    }
+}
+
+shape! {
+    enum ListInsightsDataType {
+        InsightsEvents = "InsightsEvents",
+    }
+}
+
+shape! {
     struct LookupAttribute {
         attribute_key: LookupAttributeKey = "AttributeKey",
         attribute_value: String = "AttributeValue",

@@ -1,7 +1,7 @@
 //! CloudTrail: the trail that the plane keeps, as its API shows it, and its delivery into customers' buckets.
 //!
-//! `LookupEvents`; trails with selectors, delivery to S3 in AWS's layout as the principal `cloudtrail.amazonaws.com`, and signed digest files
-//! that the aws CLI validates. Lake, insights, channels and organization trails answer `NotImplemented` or a typed refusal.
+//! `LookupEvents`; trails of an account or an organization with selectors, delivery to S3 in AWS's layout as the principal
+//! `cloudtrail.amazonaws.com`, signed digest files that the aws CLI validates, and insights into unusual rates of calls and errors.
 //!
 //! Beyond AWS: `LookupEvents` gives data events too. On AWS they are found only where a trail delivers them; here there is one record of
 //! everything, and hiding half of it would help nobody.
@@ -15,14 +15,21 @@
 //! ## Not as AWS does
 //! * Files are delivered about once a minute instead of five, and at once when the control API asks.
 //! * The chain of digests goes on after a stop and a start of logging; AWS begins a new one.
+//! * AWS does not say how it finds that a rate is unusual. Here a minute is when it has at least ten calls (or errors), three times the average
+//!   of the seven days before, and four standard deviations more than it; the hour after the first call is not judged. Rates that fall are not
+//!   reported.
 //! * A trail's bucket may be in another region than the trail only when that region is configured here.
 
 pub mod delivery;
 mod destination;
 mod digest;
 mod error;
+mod insight;
+mod insight_metric;
+mod insight_selector;
 mod lake;
 mod lookup;
+mod organization;
 mod path;
 mod selector;
 mod selector_operations;
@@ -67,16 +74,21 @@ impl Service for CloudTrail {
             handler!("AddTags", tag::add_tags),
             handler!("CreateTrail", trail_operations::create_trail),
             handler!("DeleteTrail", trail_operations::delete_trail),
+            handler!("DeregisterOrganizationDelegatedAdmin", organization::deregister_organization_delegated_admin),
             handler!("DescribeTrails", trail_operations::describe_trails),
             handler!("GetEventSelectors", selector_operations::get_event_selectors),
-            handler!("GetInsightSelectors", selector_operations::get_insight_selectors),
+            handler!("GetInsightSelectors", insight_selector::get_insight_selectors),
             handler!("GetTrail", trail_operations::get_trail),
             handler!("GetTrailStatus", trail_status::get_trail_status),
+            handler!("ListInsightsData", insight_metric::list_insights_data),
+            handler!("ListInsightsMetricData", insight_metric::list_insights_metric_data),
             handler!("ListPublicKeys", signing_key::list_public_keys),
             handler!("ListTags", tag::list_tags),
             handler!("ListTrails", trail_operations::list_trails),
             handler!("LookupEvents", lookup::lookup_events),
             handler!("PutEventSelectors", selector_operations::put_event_selectors),
+            handler!("PutInsightSelectors", insight_selector::put_insight_selectors),
+            handler!("RegisterOrganizationDelegatedAdmin", organization::register_organization_delegated_admin),
             handler!("RemoveTags", tag::remove_tags),
             handler!("StartLogging", trail_operations::start_logging),
             handler!("StopLogging", trail_operations::stop_logging),

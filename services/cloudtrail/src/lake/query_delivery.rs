@@ -16,7 +16,7 @@ use wire::{FromValue as _, Struct, Value};
 
 use super::error::LakeError;
 use super::query::{Delivery, Query, Target};
-use crate::delivery::{gzip, settle, sha256_hex};
+use crate::delivery::{gzip, settle_with, sha256_hex};
 use crate::error::TrailError;
 use crate::{destination, signing_key};
 
@@ -93,9 +93,15 @@ async fn files(
 async fn sign(plane: &Arc<Plane>, query: &Query, target: &Target, files: Vec<(String, String)>) -> Result<(), ApiError> {
     let position = plane.regions.position(&query.region).unwrap_or_default();
     let now_ms = plane.clock.now_ms();
-    let mut tx = plane.transaction(position);
-    let key = signing_key::current(&mut tx, &query.region, now_ms).await?;
-    settle(tx).await?;
+    let key = loop {
+        let mut tx = plane.transaction(position);
+        let (key, is_new) = signing_key::current(&mut tx, &query.region, now_ms).await?;
+        // A new key is told to the log in the commit that makes it, as for digests. Who loses the race uses the winner's.
+        let statement = if is_new { Some((position, key.statement()?.to_bytes())) } else { None };
+        if settle_with(tx, statement.into_iter().collect()).await? {
+            break key;
+        }
+    };
     let text = files.iter().map(|(_, hash)| hash.as_str()).collect::<Vec<_>>().join(" ");
     let signed = json!({
         "version": "1.0",

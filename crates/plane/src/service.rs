@@ -169,6 +169,11 @@ pub trait Service: Send + Sync + 'static {
         None
     }
 
+    /// Protocols of other APIs whose requests mean operations of this service.
+    fn doors(&self) -> Vec<std::sync::Arc<dyn crate::door::Door>> {
+        Vec::new()
+    }
+
     /// State that the service's handlers find through [`crate::Plane::extension`].
     fn extension(&self) -> Option<std::sync::Arc<dyn std::any::Any + Send + Sync>> {
         None

@@ -37,6 +37,7 @@ mod decision;
 mod document;
 mod explain;
 mod glob;
+mod index;
 mod json;
 mod kms_grant;
 mod opinion;

@@ -138,6 +138,15 @@ impl ResourceElement {
         }
     }
 
+    /// What the resources that the element can match begin with; every one begins with the empty text.
+    pub(crate) fn beginnings(&self) -> impl Iterator<Item = &[u8]> {
+        let (everything, patterns): (_, &[ResourcePattern]) = match self {
+            Self::Implied | Self::Except(_) => (Some(&[][..]), &[]),
+            Self::Only(patterns) => (None, patterns),
+        };
+        everything.into_iter().chain(patterns.iter().filter_map(ResourcePattern::beginning))
+    }
+
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
         let any = |patterns: &[ResourcePattern]| patterns.iter().any(|pattern| pattern.matches(request));
         match self {
@@ -183,6 +192,15 @@ impl ResourcePattern {
             ResourceForm::Template(template) => {
                 template.tokens(request).is_some_and(|tokens| ArnPattern::from_tokens(&tokens).matches(&request.resource))
             }
+        }
+    }
+
+    /// What every resource begins with that the pattern matches; `None` if it matches nothing.
+    fn beginning(&self) -> Option<&[u8]> {
+        match &self.form {
+            ResourceForm::Nothing => None,
+            ResourceForm::Arn(pattern) => Some(pattern.literal()),
+            ResourceForm::Template(template) => Some(template.literal()),
         }
     }
 

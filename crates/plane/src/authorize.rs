@@ -19,7 +19,7 @@ use crate::service::{ResourceAccess, Target};
 use crate::{bearer, binding};
 
 /// Compiled policies kept, by their text.
-const POLICIES: usize = 10_000;
+const POLICIES: usize = 30_000;
 
 /// Compiled policies by their kind and text.
 type Compiled = HashMap<(PolicyKind, Arc<str>), Arc<Policy>>;

@@ -21,6 +21,9 @@ use crate::{bearer, binding};
 /// Compiled policies kept, by their text.
 const POLICIES: usize = 30_000;
 
+/// Decisions of one call that are recorded beside the first (a batch may need thousands).
+const FURTHER_MAX: usize = 100;
+
 /// Compiled policies by their kind and text.
 type Compiled = HashMap<(PolicyKind, Arc<str>), Arc<Policy>>;
 
@@ -93,9 +96,23 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
             }
             return Err(error);
         }
-        call.decision.get_or_insert(verdict.note);
+        match &mut call.decision {
+            None => call.decision = Some(verdict.note),
+            Some(first) => further(first, verdict.note),
+        }
     }
     Ok(())
+}
+
+/// Adds what else a call needed to the note of its first decision.
+fn further(first: &mut serde_json::Value, note: serde_json::Value) {
+    let Some(first) = first.as_object_mut() else { return };
+    let list = first.entry("further").or_insert_with(|| json!([]));
+    if let Some(list) = list.as_array_mut()
+        && list.len() < FURTHER_MAX
+    {
+        list.push(note);
+    }
 }
 
 /// The principals of a closed account can do nothing, whatever allows it.
@@ -171,6 +188,42 @@ async fn ask(call: &mut Call, question: Question<'_>) -> Result<Option<ApiError>
     verdict.refusal.map(|refusal| denied(call, &question.target, &refusal, &owner, &control, &verdict.note)).transpose()
 }
 
+/// What a caller may do, kept for the questions that come up when the call has answered: decided by the policies as they were when it began.
+pub struct Standing {
+    call: Call,
+    access: Arc<PrincipalAccess>,
+    control: ControlPolicies,
+}
+
+impl Standing {
+    /// The standing of a call's caller towards resources of its own account that have no policy.
+    pub async fn of(call: &mut Call) -> Result<Self, ApiError> {
+        let access = access(call).await?;
+        let account = call.account.clone();
+        let control = call.plane.control_policies(&account, &account).await?;
+        Ok(Self { call: call.detached(), access, control })
+    }
+
+    /// Whether the caller is allowed an action on a resource of its account.
+    pub fn allows(&self, action: &str, resource_arn: &str, keys: &MapContext) -> bool {
+        let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
+        let found = ResourceAccess { account: self.call.account.clone(), ..ResourceAccess::default() };
+        let question = Question { target, found, input: &Value::Null, keys: keys.clone(), tags: None, encryption_context: Vec::new() };
+        decide(&self.call, &question, &self.access, &self.call.account, &self.control).refusal.is_none()
+    }
+
+    /// Records what was noted after the call's own event, as an event of the service with the same request id.
+    pub fn record(
+        &self,
+        event_name: &str,
+        notes: serde_json::Map<String, serde_json::Value>,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
+        let plane = Arc::clone(&self.call.plane);
+        let events = plane.events_afterwards(&self.call, event_name, &notes);
+        async move { plane.record(events?).await }
+    }
+}
+
 async fn targets(call: &mut Call, input: &Value) -> Result<Vec<Target>, ApiError> {
     if call.operation.binding == Binding::Service
         && let Some(service) = call.plane.service(call.service.head.id).cloned()
@@ -201,8 +254,11 @@ async fn access(call: &mut Call) -> Result<Arc<PrincipalAccess>, ApiError> {
     if let Some(access) = key.as_deref().and_then(|key| plane.identities.access(key)) {
         return Ok(access);
     }
-    if call.principal.is_anonymous() || matches!(call.principal.kind, PrincipalKind::Service { .. }) {
-        return Ok(Arc::default());
+    if call.principal.is_anonymous() || call.principal.is_federated_caller() || matches!(call.principal.kind, PrincipalKind::Service { .. })
+    {
+        // A service that acts on a proof (a certificate) has what the proof says as its tags.
+        let tags = call.principal.session.as_ref().map(|session| session.tags.clone()).unwrap_or_default();
+        return Ok(Arc::new(PrincipalAccess { tags, ..PrincipalAccess::default() }));
     }
     // Read apart from the call's transaction: what a call may do does not conflict with what it does.
     let mut tx = call.tx.renew();
@@ -273,7 +329,13 @@ fn decide(call: &Call, question: &Question<'_>, access: &PrincipalAccess, owner:
     let organization = control.organization.as_deref();
     let decision = policy::decide(&principal, &check, &policies, &context, organization);
     if decision.allowed {
-        let note = json!({ "allowed": true, "action": target.action, "resource": target.resource_arn, "deciding": statement(&decision) });
+        let note = json!({
+            "allowed": true,
+            "action": target.action,
+            "resource": target.resource_arn,
+            "deciding": statement(&decision),
+            "asked": asked(&context, &check, access),
+        });
         return Verdict { refusal: None, note };
     }
     let note = json!({
@@ -286,6 +348,7 @@ fn decide(call: &Call, question: &Question<'_>, access: &PrincipalAccess, owner:
         "deciding": statement(&decision),
         "credentialLimit": decision.credential_limit,
         "conditionKeys": mentioned_keys(&principal, &check, &policies, &context, organization),
+        "asked": asked(&context, &check, access),
         "explanation": policy::explain(&principal, &check, &policies, &context, organization),
     });
     Verdict { refusal: Some(decision), note }
@@ -308,6 +371,32 @@ fn mentioned_keys(
         keys.insert(name.to_owned(), values.map_or(serde_json::Value::Null, |values| values.iter().collect()));
     }
     keys
+}
+
+/// What a policy may ask about the request, so that the decision can be taken again under other policies.
+fn asked(context: &RequestContext<'_>, check: &Check, access: &PrincipalAccess) -> serde_json::Value {
+    let mut asked = json!({ "context": context.recorded() });
+    if let Some(asked) = asked.as_object_mut() {
+        if let Some(account) = &check.resource.account {
+            asked.insert("owner".to_owned(), json!(account));
+        }
+        if !check.resource.tags.is_empty() {
+            asked.insert("resourceTags".to_owned(), json!(check.resource.tags));
+        }
+        if let Some(tags) = &check.request_tags {
+            asked.insert("requestTags".to_owned(), json!(tags));
+        }
+        if !check.encryption_context.is_empty() {
+            asked.insert("encryptionContext".to_owned(), json!(check.encryption_context));
+        }
+        if !access.tags.is_empty() {
+            asked.insert("principalTags".to_owned(), json!(access.tags));
+        }
+        if access.session.is_some() {
+            asked.insert("sessionPolicies".to_owned(), json!(true));
+        }
+    }
+    asked
 }
 
 /// A role's trust policy says who may assume it; it has no say in what is done to the role itself.
@@ -371,13 +460,22 @@ pub fn policy_principal(principal: &Principal, access: &PrincipalAccess) -> poli
         PrincipalKind::User { .. } => Kind::User,
         PrincipalKind::AssumedRole { role_arn, .. } => Kind::RoleSession { role_arn: role_arn.clone() },
         PrincipalKind::FederatedUser { user_arn, .. } => Kind::FederatedUser { user_arn: user_arn.clone() },
-        PrincipalKind::Service { name } => return policy::Principal::unaccounted(Kind::Service { name: name.clone() }),
+        PrincipalKind::Service { name } => {
+            let mut made = policy::Principal::unaccounted(Kind::Service { name: name.clone() });
+            made.tags.clone_from(&access.tags);
+            return made;
+        }
+        PrincipalKind::WebIdentity { provider, .. } => {
+            return policy::Principal::unaccounted(Kind::WebIdentity { provider: provider.clone() });
+        }
+        PrincipalKind::Saml { provider, .. } => return policy::Principal::unaccounted(Kind::Saml { provider: provider.clone() }),
         PrincipalKind::Anonymous => return policy::Principal::anonymous(),
     };
     let mut made = policy::Principal::new(kind, principal.account.clone(), principal.arn.clone());
     made.user_id = Some(principal.principal_id.clone());
     made.tags.clone_from(&access.tags);
     made.service_linked = access.service_linked;
+    made.assumed_root = principal.session.as_ref().is_some_and(|session| session.issuer_operation == "AssumeRoot");
     if principal.session.as_ref().is_some_and(|session| session.issuer_operation == "GetSessionToken") {
         made.credential = policy::Credential::SessionToken;
     }

@@ -19,6 +19,29 @@ use crate::organization::ControlPolicies;
 use crate::origin::VpcEndpoint;
 use crate::principal::PrincipalKind;
 
+/// Global keys that are recorded, without their prefix.
+const RECORDED: [&str; 17] = [
+    "requestedregion",
+    "securetransport",
+    "sourceip",
+    "vpcsourceip",
+    "sourcevpce",
+    "sourcevpc",
+    "referer",
+    "viaawsservice",
+    "calledvia",
+    "calledviafirst",
+    "calledvialast",
+    "tokenissuetime",
+    "multifactorauthpresent",
+    "multifactorauthage",
+    "sourceidentity",
+    "sourcearn",
+    "sourceaccount",
+];
+/// Values of one key that are recorded.
+const RECORDED_VALUES_MAX: usize = 100;
+
 /// Everything that a condition may ask about one request.
 pub struct RequestContext<'a> {
     call: &'a Call,
@@ -50,6 +73,20 @@ impl<'a> RequestContext<'a> {
 
     fn organization_paths(&self, account: &str) -> Option<Values<'a>> {
         self.organization?.path_of(account).map(|path| Values::Many(vec![Cow::Borrowed(path)]))
+    }
+
+    /// The keys that an audit entry keeps, so that the decision can be taken again: all that the request has but what stands in the event
+    /// itself (its time, its user agent).
+    pub fn recorded(&self) -> serde_json::Value {
+        let mut recorded = serde_json::Map::new();
+        let names = RECORDED.iter().map(|name| format!("aws:{name}")).chain(self.service.names().map(str::to_owned));
+        for name in names {
+            if let Some(values) = self.key(&name).filter(|values| !values.is_empty()) {
+                let values = values.iter().take(RECORDED_VALUES_MAX).collect::<Vec<_>>();
+                recorded.insert(name, serde_json::json!(values));
+            }
+        }
+        recorded.into()
     }
 
     fn global(&self, name: &str) -> Option<String> {
@@ -89,7 +126,7 @@ impl<'a> RequestContext<'a> {
             "sourceaccount" => call.caller.as_ref().map(|caller| caller.source_account.clone()),
             "federatedprovider" => match &call.principal.kind {
                 PrincipalKind::FederatedUser { .. } => Some(call.principal.account.clone()),
-                _ => None,
+                _ => session.and_then(|session| session.federated_provider.clone()),
             },
             _ => None,
         }

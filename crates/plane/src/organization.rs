@@ -22,6 +22,14 @@ pub struct OrganizationView {
     pub members: HashMap<String, MemberPolicies>,
     /// Accounts whose principals can do nothing any more.
     pub suspended: HashSet<String>,
+    /// Whether it is more than consolidated billing.
+    pub all_features: bool,
+    /// Service principals with trusted access.
+    pub service_access: HashSet<String>,
+    /// Delegated administrators by service principal.
+    pub delegated_administrators: HashMap<String, HashSet<String>>,
+    /// The effective Bedrock policy of each account that has one, as `DescribeEffectivePolicy` shows it.
+    pub bedrock: HashMap<String, serde_json::Value>,
 }
 
 /// Control policies of one member account, in levels from the root to the account.

@@ -1,10 +1,11 @@
 //! A policy: parsed, compiled, ready to be asked.
 
 use crate::compile::{Compiled, Problem, compile};
+use crate::context::Context;
 use crate::index::StatementIndex;
 use crate::json;
-use crate::principal::GrantClass;
-use crate::request::Request;
+use crate::principal::{GrantClass, Principal};
+use crate::request::{Check, Request};
 use crate::statement::{Effect, Statement};
 use crate::validate::{MalformedPolicy, validate};
 
@@ -172,6 +173,17 @@ impl Policy {
             }
         }
         names
+    }
+
+    /// What this policy alone says about a check: `Deny` if a statement denies, else `Allow` if one allows, else nothing.
+    /// It is no decision (see [`crate::decide`]); it is for those who compare policies.
+    pub fn says(&self, principal: &Principal, check: &Check, context: &dyn Context, has_boundary: bool) -> Option<Effect> {
+        let outcome = self.evaluate(&Request::new(principal, check, context, None, has_boundary));
+        match (outcome.deny, outcome.allow) {
+            (Some(_), _) => Some(Effect::Deny),
+            (None, Some(_)) => Some(Effect::Allow),
+            (None, None) => None,
+        }
     }
 
     /// What the policy says about a request: the first matching Deny, and the Allow that names the caller closest.

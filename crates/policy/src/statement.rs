@@ -4,7 +4,7 @@ use crate::arn::ArnPattern;
 use crate::condition::Condition;
 use crate::glob::{Glob, push_pattern};
 use crate::json::Span;
-use crate::principal::{GrantClass, PrincipalElement};
+use crate::principal::{GrantClass, Principal, PrincipalElement};
 use crate::request::Request;
 use crate::template::{Template, has_variable_before_resource};
 
@@ -67,6 +67,11 @@ impl Statement {
     /// `Principal` or `NotPrincipal`.
     pub fn principals(&self) -> &PrincipalElement {
         &self.principal
+    }
+
+    /// How closely the statement's `Principal` or `NotPrincipal` names the caller (a statement without either names everybody).
+    pub fn names(&self, principal: &Principal, has_boundary: bool) -> Option<GrantClass> {
+        self.principal.class(principal, has_boundary)
     }
 
     /// The conditions in the order of the document; all must hold.

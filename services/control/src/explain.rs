@@ -4,7 +4,7 @@ use plane::organization::ControlPolicies;
 use plane::{ApiError, Call, PrincipalAccess, Reply};
 use policy::{Check, MapContext, PolicySet, Resource};
 use serde_json::json;
-use trail::{Filter, lookup};
+use trail::Filter;
 use wire::Value;
 
 use crate::{reply, text};
@@ -28,10 +28,9 @@ pub(crate) async fn explain_request(cx: &mut Call, input: Value) -> Result<Reply
         ..Filter::default()
     };
     let mut found: Vec<trail::Entry> = Vec::new();
-    for region in cx.plane.regions.iter() {
+    for position in 0..cx.plane.regions.iter().count() {
         let limit = if wants_last { 1 } else { CALLS_OF_A_REQUEST };
-        let page =
-            lookup(region.store.as_ref(), &cx.plane.sealer(), &filter, None, limit).await.map_err(|error| ApiError::internal(&error))?;
+        let page = cx.plane.ledger(position)?.lookup(&filter, None, limit).await.map_err(|error| ApiError::internal(&error))?;
         found.extend(page.entries);
     }
     // Newest first within a region. A call that a service made for the caller bears the same request id; the refused one is the one to

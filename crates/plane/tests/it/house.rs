@@ -11,7 +11,7 @@ use objects::{LocalBackend, ObjectVault};
 use plane::body::{self, Body};
 use plane::organization::MemberPolicies;
 use plane::origin::VpcEndpoint;
-use plane::pipeline::AuditReads;
+use plane::pipeline::{AuditFailure, AuditReads};
 use plane::{
     ApiError, Clock as _, Credential, Directory, ManualClock, OrganizationView, Organizations, Origin, Plane, PlaneSettings, Principal,
     PrincipalAccess, PrincipalKind, RegionState, Regions, Transaction,
@@ -70,7 +70,7 @@ impl Organizations for Denying {
         let view = OrganizationView {
             organization: Arc::new(organization),
             members: [(ACCOUNT.to_owned(), member)].into(),
-            suspended: std::collections::HashSet::new(),
+            ..OrganizationView::default()
         };
         Ok((account == ACCOUNT || account == HOME_ACCOUNT).then_some(view))
     }
@@ -169,7 +169,7 @@ impl House {
             recorder: Recorder::start(Arc::clone(&store)),
         };
         let plane = Plane::new(
-            PlaneSettings { home_account: HOME_ACCOUNT.to_owned(), audit_reads: AuditReads::Interval },
+            PlaneSettings { home_account: HOME_ACCOUNT.to_owned(), audit_reads: AuditReads::Interval, audit_failure: AuditFailure::Refuse },
             Arc::new(Regions::new(vec![region]).unwrap()),
             Arc::new(Keyring::ephemeral(Arc::new(SystemRandomness)).unwrap()),
             Arc::clone(&clock) as Arc<dyn plane::Clock>,

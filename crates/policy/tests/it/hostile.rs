@@ -127,7 +127,9 @@ fn characters_that_deceive_are_refused() {
         ("control character", "s3:Get\u{7}Object"),
     ] {
         let document = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": text, "Resource": "*"}]}).to_string();
-        let refused = Policy::parse(&document, PolicyKind::Identity).unwrap_err();
+        // As a client writes it that escapes nothing.
+        let raw = document.replace("\\u0007", "\u{7}");
+        let refused = Policy::parse(&raw, PolicyKind::Identity).unwrap_err();
         assert_eq!(refused.message, "Syntax errors in policy.", "{name}");
         // In a stored policy it is another action than the one that it looks like.
         let verdict = decide_with(&json!({"Effect": "Deny", "Action": text, "Resource": "*"}), "s3:GetObject", "arn:aws:s3:::b/k");
@@ -140,7 +142,7 @@ fn nesting_repetition_and_the_unknown_are_refused() {
     let condition = |inside: &str| {
         format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{inside}}}]}}"#)
     };
-    let deep = format!("{}1{}", r#"{"a":"#.repeat(5_000), "}".repeat(5_000));
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(1_000), "}".repeat(1_000));
     for text in [
         condition(&deep),
         condition(r#"{"StringEquals":{"a":{"b":"c"}}}"#),

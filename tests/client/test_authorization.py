@@ -98,3 +98,17 @@ def test_a_refused_call_is_explained_with_the_change_that_allows_it(bailiwick, a
     call(Bucket=bucket)
     # Somebody else's call is still refused.
     assert_denied(lambda: user.client("s3").delete_bucket(Bucket=bucket), "s3:DeleteBucket", by="identity", explicit=False)
+
+
+def test_s3_tells_why_within_one_organization_only(account, other_account):
+    bucket = f"told-{account.id}"
+    account.client("s3").create_bucket(Bucket=bucket)
+    outside = other_account.user(policy=allow("s3:*")).client("s3")
+    with raises("AccessDenied", message="^Access Denied$"):
+        outside.list_objects_v2(Bucket=bucket)
+    organizations = account.client("organizations")
+    organizations.create_organization(FeatureSet="ALL")
+    invited = organizations.invite_account_to_organization(Target={"Id": other_account.id, "Type": "ACCOUNT"})["Handshake"]["Id"]
+    other_account.client("organizations").accept_handshake(HandshakeId=invited)
+    with raises("AccessDenied", message="no resource-based policy allows the s3:ListBucket action"):
+        outside.list_objects_v2(Bucket=bucket)

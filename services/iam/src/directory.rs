@@ -17,8 +17,8 @@ use crate::entity::{self, Bounded, Entity, EntityKind, GroupRecord, IdOwner, Rol
 use crate::identifier::{AssumedRoleArn, IamArn, assumed_role_arn};
 use crate::key_use::{self, LastUse, Uses};
 use crate::managed_policy::{self, ManagedPolicyRecord};
-use crate::service_specific_credential::{self, CredentialRecord};
 use crate::password::{self, PasswordPolicyRecord};
+use crate::service_specific_credential::{self, CredentialRecord};
 use crate::{identifier, service_linked_role, tags};
 
 /// What stands for the account's password policy where policies are told.

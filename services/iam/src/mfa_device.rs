@@ -102,7 +102,14 @@ pub enum MfaProof {
 }
 
 /// Checks a code of an owner's device and uses it up: it is written with the call, so that no other call can use it again.
-pub async fn prove(tx: &mut Transaction, account: &str, owner_id: &str, serial: &str, code: &str, now_ms: i64) -> Result<MfaProof, ApiError> {
+pub async fn prove(
+    tx: &mut Transaction,
+    account: &str,
+    owner_id: &str,
+    serial: &str,
+    code: &str,
+    now_ms: i64,
+) -> Result<MfaProof, ApiError> {
     let found = find(tx, account, serial).await?.filter(|device| device.owner_id.as_deref() == Some(owner_id));
     let Some(mut device) = found else { return Ok(MfaProof::UnknownDevice) };
     match totp::verify(&seed_bytes(&device.seed), code, now_ms, device.drift, device.last_step) {
@@ -213,7 +220,9 @@ impl Owner {
 
 async fn load_of(cx: &mut Call, owner: &Owner, serial: &str) -> Result<MfaDeviceRecord, ApiError> {
     let found = find(&mut cx.tx, &cx.account, serial).await?.filter(|device| device.owner_id.as_deref() == Some(owner.id()));
-    found.ok_or_else(|| IamError::NoSuchEntity(format!("MFA Device with serial number {serial} is not assigned to user {}.", owner.name())).into())
+    found.ok_or_else(|| {
+        IamError::NoSuchEntity(format!("MFA Device with serial number {serial} is not assigned to user {}.", owner.name())).into()
+    })
 }
 
 pub(crate) async fn enable_mfa_device(cx: &mut Call, input: EnableMFADeviceInput) -> Result<EnableMFADeviceOutput, ApiError> {

@@ -211,9 +211,13 @@ mod tests {
         let policy = strict();
         let text = |password: &str| check(Some(&policy), "ana", password).map_err(|error| error.to_string());
         assert_eq!(text("Abcdefgh1!"), Ok(()));
-        for (password, end) in
-            [("Abc1!", "length of 10"), ("Abcdefghi1", "one symbol"), ("Abcdefghi!", "one number"), ("abcdefghi1!", "uppercase letter"), ("ABCDEFGHI1!", "lowercase letter")]
-        {
+        for (password, end) in [
+            ("Abc1!", "length of 10"),
+            ("Abcdefghi1", "one symbol"),
+            ("Abcdefghi!", "one number"),
+            ("abcdefghi1!", "uppercase letter"),
+            ("ABCDEFGHI1!", "lowercase letter"),
+        ] {
             assert!(text(password).unwrap_err().ends_with(end), "{password}");
         }
         assert_eq!(expires_ms(Some(&policy), 0), Some(MILLISECONDS_PER_DAY));

@@ -147,7 +147,10 @@ pub(crate) async fn upload_server_certificate(
         tags,
     };
     save(cx, &record)?;
-    Ok(UploadServerCertificateOutput { server_certificate_metadata: Some(record.metadata(&cx.account)), tags: tags::to_output(&record.tags) })
+    Ok(UploadServerCertificateOutput {
+        server_certificate_metadata: Some(record.metadata(&cx.account)),
+        tags: tags::to_output(&record.tags),
+    })
 }
 
 pub(crate) async fn get_server_certificate(

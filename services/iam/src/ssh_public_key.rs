@@ -210,11 +210,14 @@ fn save(cx: &mut Call, user: &UserRecord, record: &SshPublicKeyRecord) -> Result
 
 pub(crate) async fn upload_ssh_public_key(cx: &mut Call, input: UploadSSHPublicKeyInput) -> Result<UploadSSHPublicKeyOutput, ApiError> {
     let user = entity::load::<UserRecord>(&mut cx.tx, &cx.account, &input.user_name).await?;
-    let unrecognized = || IamError::UnrecognizedPublicKeyEncoding("The public key encoding format is unsupported or unrecognized.".to_owned());
+    let unrecognized =
+        || IamError::UnrecognizedPublicKeyEncoding("The public key encoding format is unsupported or unrecognized.".to_owned());
     let key = parse(&input.ssh_public_key_body).ok_or_else(unrecognized)??;
     let existing = all_of(&mut cx.tx, &cx.account, &user.head.id).await?;
     if existing.iter().any(|known| known.modulus == key.modulus) {
-        return Err(IamError::DuplicateSshPublicKey("The SSH public key is already associated with the specified IAM user.".to_owned()).into());
+        return Err(
+            IamError::DuplicateSshPublicKey("The SSH public key is already associated with the specified IAM user.".to_owned()).into()
+        );
     }
     if existing.len() >= PER_USER {
         return Err(quota_exceeded("SSHPublicKeysPerUser", PER_USER));

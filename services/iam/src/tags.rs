@@ -81,7 +81,13 @@ pub(crate) fn remove(tags: &mut Pairs, keys: &[String]) {
     tags.retain(|(key, _)| !keys.iter().any(|other| same_key(key, other)));
 }
 
-pub(crate) fn cut(cx: &Call, tagged: &impl Tagged, owner: &str, marker: Option<&str>, max_items: Option<i32>) -> Result<Page<Tag>, ApiError> {
+pub(crate) fn cut(
+    cx: &Call,
+    tagged: &impl Tagged,
+    owner: &str,
+    marker: Option<&str>,
+    max_items: Option<i32>,
+) -> Result<Page<Tag>, ApiError> {
     let mut tags = list(tagged.tags());
     let key = |tag: &Tag| tag.key.to_lowercase();
     tags.sort_by_key(key);

@@ -21,7 +21,9 @@ fn denied(text: &str) -> ApiError {
 
 /// The member account that a call names, by its id or by the ARN of its root user.
 fn target_account(text: &str) -> Option<&str> {
-    let id = text.strip_prefix("arn:").map_or(Some(text), |_| identifier::IamArn::parse(text).filter(|arn| arn.resource_type == "root").map(|arn| arn.account))?;
+    let id = text
+        .strip_prefix("arn:")
+        .map_or(Some(text), |_| identifier::IamArn::parse(text).filter(|arn| arn.resource_type == "root").map(|arn| arn.account))?;
     identifier::is_account_id(id).then_some(id)
 }
 

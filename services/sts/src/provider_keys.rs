@@ -107,7 +107,8 @@ impl ProviderKeys {
     }
 
     async fn get(&self, url: &str) -> Result<Bytes, ApiError> {
-        let request = http::Request::get(url).header("accept", "application/json").body(Bytes::new()).map_err(|error| unreachable(&error))?;
+        let request =
+            http::Request::get(url).header("accept", "application/json").body(Bytes::new()).map_err(|error| unreachable(&error))?;
         let answer = self.client.send(request).await.map_err(|error| unreachable(&error))?;
         if answer.status() != http::StatusCode::OK {
             return Err(unreachable(&answer.status()));

@@ -8,7 +8,7 @@ use crate::assess::{
     Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction, InputTooLong, RegexFinding, Segment, Usage,
     WordFinding, WordSource,
 };
-use crate::attack::{Confidence, score_prompt_attack};
+use crate::attack::{Confidence, Provenance, score_prompt_attack};
 use crate::definition::{ContentCategory, Definition, DefinitionError, Handling, Mask, Strength};
 use crate::profanity::PROFANITY;
 use crate::words::{WordMatcher, fold};
@@ -297,7 +297,7 @@ impl Guardrail {
             if filter.category != ContentCategory::PromptAttack || !filter.input.enabled || filter.input_strength == Strength::None {
                 continue;
             }
-            let attack = score_prompt_attack(text);
+            let attack = score_prompt_attack(text, Provenance::User);
             if attack.confidence == Confidence::None {
                 continue;
             }

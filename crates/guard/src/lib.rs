@@ -13,20 +13,31 @@
 
 mod assess;
 mod attack;
+mod confidence;
+mod content;
 mod definition;
+mod grounding;
 mod guardrail;
+mod output_risk;
 mod profanity;
+mod sentence;
 mod stream;
+mod topic;
 mod words;
 
 pub use assess::{
     Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction, InputTooLong, Qualifier, RegexFinding, Segment,
     Usage, WordFinding, WordSource,
 };
-pub use attack::{AttackScore, Confidence, score_prompt_attack};
+pub use attack::{AttackCategories, AttackScore, Provenance, score_prompt_attack};
+pub use confidence::Confidence;
+pub use content::{CATEGORIES, ContentScore, ContentScores, score_content};
 pub use definition::{
     ContentCategory, ContentFilter, Definition, DefinitionError, EntityRule, Handling, Mask, Modality, PatternRule, Policy, Strength, Tier,
     WordRule,
 };
+pub use grounding::{GroundingScores, score_grounding};
 pub use guardrail::Guardrail;
+pub use output_risk::{OutputRisk, OutputRiskKind, output_risks};
 pub use stream::{StreamGuard, StreamStep};
+pub use topic::{Topic, TopicScore};

@@ -304,15 +304,12 @@ fn statement(decision: &Decision) -> serde_json::Value {
 
 /// What the owning service knows of a resource; nothing for `*` and for services without handlers.
 pub async fn resource_access(call: &mut Call, action: &str, arn: &str) -> Result<ResourceAccess, ApiError> {
-    let Some(prefix) = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1)).map(str::to_owned) else {
+    let Some(prefix) = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1)) else {
         return Ok(ResourceAccess::default());
     };
     let plane = Arc::clone(&call.plane);
-    let region = call.region.clone();
-    for service in plane.services() {
-        if facts::catalog().head(service.id()).is_some_and(|head| head.iam_prefix == prefix)
-            && let Some(found) = service.resource_for(&mut call.tx, &region, action, arn).await?
-        {
+    for service in plane.services_of(prefix) {
+        if let Some(found) = service.resource_for(&mut call.tx, &call.region, action, arn).await? {
             return Ok(found);
         }
     }

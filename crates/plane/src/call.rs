@@ -28,7 +28,7 @@ pub struct RequestFacts {
     pub path: String,
     pub query: String,
     pub host: Option<String>,
-    pub headers: HeaderMap,
+    pub headers: Arc<HeaderMap>,
     pub user_agent: String,
     /// `REST-HEADER`, `REST-QUERY-STRING`, `POST` (as `s3:authType` names them), `bearer`, `anonymous`.
     pub authentication_type: &'static str,

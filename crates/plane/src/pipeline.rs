@@ -1,8 +1,8 @@
 //! The pipeline: what happens to every call, in order.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,10 +83,17 @@ pub struct Plane {
     organizations: Arc<dyn Organizations>,
     pub(crate) identities: IdentityCache,
     pub(crate) signing_keys: sigv4::KeyCache,
+    /// Random bytes for identifiers, drawn many at a time: each call needs two and asking the generator costs more than the bytes.
+    identifier_bytes: Mutex<Vec<u8>>,
     services: HashMap<&'static str, Arc<dyn Service>>,
+    /// By the prefix of their actions and ARNs.
+    by_prefix: HashMap<&'static str, Vec<Arc<dyn Service>>>,
     handlers: HashMap<(&'static str, &'static str), Handler>,
 }
 
+const UUID_BYTES: usize = 16;
+/// Identifiers whose bytes are drawn at once.
+const UUIDS_DRAWN: usize = 64;
 /// Derived signing keys kept.
 const SIGNING_KEYS: usize = 10_000;
 
@@ -104,6 +111,12 @@ impl Plane {
             .iter()
             .flat_map(|service| service.handlers().iter().map(|handler| ((service.id(), handler.operation), *handler)))
             .collect();
+        let mut by_prefix: HashMap<_, Vec<_>> = HashMap::new();
+        for service in &services {
+            if let Some(head) = catalog().head(service.id()) {
+                by_prefix.entry(head.iam_prefix).or_default().push(Arc::clone(service));
+            }
+        }
         Self {
             settings,
             regions,
@@ -113,9 +126,11 @@ impl Plane {
             counters: Counters::default(),
             directory,
             organizations: Arc::new(NoOrganizations),
+            identifier_bytes: Mutex::default(),
             identities: IdentityCache::default(),
             signing_keys: sigv4::KeyCache::new(SIGNING_KEYS),
             services: services.into_iter().map(|service| (service.id(), service)).collect(),
+            by_prefix,
             handlers,
         }
     }
@@ -163,6 +178,11 @@ impl Plane {
         self.services.values()
     }
 
+    /// The services whose resources have this prefix in their ARNs.
+    pub(crate) fn services_of(&self, prefix: &str) -> &[Arc<dyn Service>] {
+        self.by_prefix.get(prefix).map_or(&[], Vec::as_slice)
+    }
+
     pub(crate) fn service(&self, id: &str) -> Option<&Arc<dyn Service>> {
         self.services.get(id)
     }
@@ -182,8 +202,18 @@ impl Plane {
 
     /// A version-4 UUID.
     pub fn random_uuid(&self) -> Result<String, ApiError> {
-        let mut bytes = [0_u8; 16];
-        self.randomness.fill(&mut bytes).map_err(|error| ApiError::internal(&error))?;
+        let mut drawn = self.identifier_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if drawn.len() < UUID_BYTES {
+            drawn.resize(UUID_BYTES * UUIDS_DRAWN, 0);
+            if let Err(error) = self.randomness.fill(&mut drawn) {
+                drawn.clear();
+                return Err(ApiError::internal(&error));
+            }
+        }
+        let at = drawn.len() - UUID_BYTES;
+        let mut bytes = [0_u8; UUID_BYTES];
+        bytes.copy_from_slice(drawn.get(at..).unwrap_or_default());
+        drawn.truncate(at);
         Ok(uuid(bytes))
     }
 
@@ -637,7 +667,7 @@ pub(crate) struct Head {
     pub path: String,
     pub query: String,
     pub host: Option<String>,
-    pub headers: http::HeaderMap,
+    pub headers: Arc<http::HeaderMap>,
     pub origin: Arc<Origin>,
 }
 
@@ -661,7 +691,7 @@ impl Received {
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
             host,
-            headers: head.headers,
+            headers: Arc::new(head.headers),
             origin,
         };
         Self { head, body: Some(body) }
@@ -685,7 +715,7 @@ impl Head {
             path: self.path.clone(),
             query: self.query.clone(),
             host: self.host.clone(),
-            headers: self.headers.clone(),
+            headers: Arc::clone(&self.headers),
             user_agent: self.header("user-agent").unwrap_or_default().to_owned(),
             authentication_type,
             signed_ms,
@@ -794,11 +824,16 @@ fn backoff(attempt: u32, randomness: &dyn Randomness) -> Duration {
     Duration::from_micros(u64::from(attempt) * 200 + u64::from(jitter.first().copied().unwrap_or_default()) * 8 * u64::from(attempt))
 }
 
-fn uuid(mut bytes: [u8; 16]) -> String {
+fn uuid(mut bytes: [u8; UUID_BYTES]) -> String {
     let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
     *version = (*version & 0x0F) | 0x40;
     *variant = (*variant & 0x3F) | 0x80;
-    let text = hex::encode(bytes);
-    let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
-    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+    let mut text = String::with_capacity(36);
+    for (at, byte) in bytes.iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.extend([byte >> 4, byte & 0x0F].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')));
+    }
+    text
 }

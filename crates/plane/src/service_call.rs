@@ -70,7 +70,7 @@ impl ServiceCaller {
             path: "/".to_owned(),
             query: String::new(),
             host: None,
-            headers,
+            headers: Arc::new(headers),
             user_agent: self.service.to_owned(),
             authentication_type: "REST-HEADER",
             signed_ms: None,

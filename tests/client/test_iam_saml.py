@@ -34,7 +34,7 @@ class IdentityProvider:
             '<IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol"><KeyDescriptor use="signing">'
             f'<KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>{body}</X509Certificate></X509Data></KeyInfo>'
             '</KeyDescriptor><SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="https://id.example"/>'
-            "</IDPSSODescriptor></EntityDescriptor>"
+            f"</IDPSSODescriptor><!--{'x' * 200}--></EntityDescriptor>"
         )
 
     def response(self, server, role, provider, sign="assertion", key=None, change=None, status="Success", **more):

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use plane::authorize::compiled;
 use plane::service::ResourceAccess;
 use plane::{ApiError, Call, Handler, Service, Target, Transaction, handler};
-use policy::{Attached, MapContext, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
+use policy::{Attached, MapContext, PolicyKind, PolicySource, ResourcePolicy};
 use wire::Value;
 
 use crate::access_key::{create_access_key, delete_access_key, get_access_key_last_used, list_access_keys, update_access_key};
@@ -201,9 +201,6 @@ const HANDLERS: &[Handler] = &[
     handler!("UploadSigningCertificate", signing_certificate::upload_signing_certificate),
 ];
 
-/// Who may take over the root user of a member account, as far as the member's side goes: its own organization.
-const ROOT_OF_MEMBER: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRoot","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalOrgID":"${aws:ResourceOrgID}"}}}]}"#;
-
 /// The service. Its state is in the records; the uses of credentials are with the [`Directory`], which is the plane's too.
 pub struct Iam {
     directory: Arc<Directory>,
@@ -232,15 +229,6 @@ impl Service for Iam {
 
     async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
         targets::targets(call, input).await
-    }
-
-    async fn resource_for(&self, tx: &mut Transaction, region: &str, action: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
-        let root = IamArn::parse(arn).filter(|parsed| action == "sts:AssumeRoot" && parsed.resource_type == "root");
-        let Some(root) = root else { return self.resource(tx, region, arn).await };
-        // A root user has no policy of its own that could name others: the organization's word stands for it, and the operation asks whether
-        // the caller's account manages the target's. What the caller's own policies say is decided as always.
-        let policy = Attached::new(arn, PolicySource::Resource, compiled(PolicyKind::Resource(ResourceKind::Standard), ROOT_OF_MEMBER));
-        Ok(Some(ResourceAccess { account: root.account.to_owned(), policy: ResourcePolicy::Standard(policy), ..ResourceAccess::default() }))
     }
 
     async fn resource(&self, tx: &mut Transaction, _region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {

@@ -15,6 +15,7 @@
 //!
 //! ## Not as AWS does
 //! * The packed size of a session is measured by our own, uncompressed form.
+//! * `AssumeRoot` is for the organization's management account; delegated administrators are refused.
 //! * `ProvidedContexts` and `MinimumSessionTokenSize` are refused.
 //! * `GetAccessKeyInfo` knows long-term keys and the caller's own session key; other session keys leave no record.
 

@@ -42,6 +42,12 @@ impl Directory {
         self.uses.get(subject)
     }
 
+    /// When an access key (by its id) or a role (by its unique id) was last used, milliseconds since 1970, as far as is known.
+    pub async fn last_used_ms(&self, tx: &mut Transaction, subject: &str) -> Result<Option<i64>, ApiError> {
+        let written = key_use::written(tx, subject).await?.map(|last| last.at_ms);
+        Ok(self.last_use(subject).map(|last| last.at_ms).max(written))
+    }
+
     /// Writes down when credentials were last used. The server calls it now and then and before it ends; what cannot be written is kept.
     pub async fn flush(&self, plane: &Arc<Plane>) -> Result<(), ApiError> {
         let mut uses: Vec<(String, LastUse)> = self.uses.take().into_iter().collect();

@@ -272,6 +272,7 @@ async fn calls(cx: &mut Call) -> Result<Vec<Seen>, ApiError> {
         end_ms: None,
         attribute: None,
         denied_only: false,
+        insights: false,
     };
     let mut found = Vec::new();
     let stores: Vec<_> = cx.plane.regions.iter().map(|region| Arc::clone(&region.store)).collect();

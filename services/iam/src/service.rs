@@ -271,6 +271,11 @@ impl Service for Iam {
         }
     }
 
+    async fn policy_holders(&self, tx: &mut Transaction, _region: &str, account: &str) -> Result<Vec<String>, ApiError> {
+        let roles = entity::all::<RoleRecord>(tx, account).await?;
+        Ok(roles.iter().map(|role| role.arn(account)).collect())
+    }
+
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {
         let text = |member: &str| input.member(member).and_then(Value::as_str);
         // The boundary that the call sets, else the one that the entity has.

@@ -10,6 +10,7 @@ use plane::organization::MemberPolicies;
 use plane::{ApiError, OrganizationView, Organizations, Record, Transaction};
 use store::Table;
 
+use crate::effective_policy::effective;
 use crate::organization::{self, Membership, Organization};
 use crate::policy::{self as stored, OrganizationPolicy};
 use crate::policy_type::PolicyKind;
@@ -58,6 +59,14 @@ impl Organizations for View {
                 delegated_administrators.entry(service.clone()).or_default().insert(account.clone());
             }
         }
+        let mut bedrock = HashMap::new();
+        if enabled(PolicyKind::Bedrock) {
+            for account in organization.accounts.keys() {
+                if let Some(policy) = effective(tx, &organization, PolicyKind::Bedrock, account).await? {
+                    bedrock.insert(account.clone(), policy);
+                }
+            }
+        }
         Ok(Some(OrganizationView {
             organization: Arc::new(engine),
             members,
@@ -65,6 +74,7 @@ impl Organizations for View {
             all_features: organization.all_features,
             service_access: organization.service_access.keys().cloned().collect(),
             delegated_administrators,
+            bedrock,
         }))
     }
 

@@ -85,7 +85,6 @@ def test_replay_shows_which_verdicts_change(bailiwick, command):
     changes = runtime.converse(modelId=MODEL, messages=user("tell me about the merger"))
     stays = runtime.converse(modelId=MODEL, messages=user("a forbidden word"))
     bailiwick.control("POST", "/_bailiwick/trail/flush")
-    bedrock.delete_model_invocation_logging_configuration()
     words = {"wordsConfig": [{"text": "forbidden"}, {"text": "merger"}]}
     bedrock.update_guardrail(guardrailIdentifier=made["guardrailId"], **definition(name="replayed", wordPolicyConfig=words))
     told = command("guardrail", "replay", "--draft", made["guardrailId"], "--since", "7d", "--output", "json")
@@ -97,3 +96,4 @@ def test_replay_shows_which_verdicts_change(bailiwick, command):
     whole = command("guardrail", "replay", "--draft", made["guardrailId"], "--all", "--output", "json")
     assert {row["REQUEST"] for row in json.loads(whole.stdout)} >= {request_id(changes), request_id(stays)}
     assert command("guardrail", "replay", "--draft", made["guardrailId"], "--since", "soon").returncode == 2
+    bedrock.delete_model_invocation_logging_configuration()

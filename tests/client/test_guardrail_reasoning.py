@@ -71,7 +71,7 @@ def test_policy_life(account, bedrock, policy):
         ({"rules": [{"id": "A00000000001", "expression": "(=> is_full_time"}]}, "parenthesis"),
         ({"rules": [{"id": "A00000000001", "expression": "(* months_of_service months_of_service)"}]}, "not linear"),
         ({"rules": [{"id": "A00000000001", "expression": "(= level BOSS)"}]}, "no variable"),
-        ({"variables": [{"name": "x", "type": "Shoe", "description": ""}], "rules": []}, "Shoe"),
+        ({"variables": [{"name": "x", "type": "Shoe", "description": "x"}], "rules": []}, "Shoe"),
     ],
 )
 def test_what_cannot_be_decided_is_refused(bedrock, change, message):

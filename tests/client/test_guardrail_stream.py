@@ -1,5 +1,6 @@
 """The bytes of guarded streams: a recorded one is read by botocore, and what a server sends has the same form."""
 
+import json
 import pathlib
 
 from botocore.eventstream import EventStreamBuffer
@@ -29,7 +30,7 @@ def test_recorded_frames_are_read_by_botocore():
         "messageStop",
         "validationException",
     ]
-    assert messages[1].payload.decode() == '{"contentBlockIndex":0,"delta":{"text":"Write to {EMAIL}, é 😀."}}'
+    assert json.loads(messages[1].payload) == {"contentBlockIndex": 0, "delta": {"text": "Write to {EMAIL}, é 😀."}}
     assert messages[6].payload.decode() == '{"stopReason":"guardrail_intervened"}'
     assert messages[7].headers[":message-type"] == "exception"
     assert all(message.headers[":content-type"] == "application/json" for message in messages)

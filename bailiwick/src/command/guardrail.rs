@@ -114,7 +114,13 @@ impl Caller {
             }
             let page = self.call("s3", "ListObjectsV2", &structure(&members)).await?;
             if let Some(Value::List(objects)) = page.member("Contents") {
-                keys.extend(objects.iter().filter_map(|object| object.member("Key").and_then(Value::as_str)).filter(|key| is_log_file(key)).map(str::to_owned));
+                keys.extend(
+                    objects
+                        .iter()
+                        .filter_map(|object| object.member("Key").and_then(Value::as_str))
+                        .filter(|key| is_log_file(key))
+                        .map(str::to_owned),
+                );
             }
             token = page.member("NextContinuationToken").and_then(Value::as_str).map(str::to_owned);
             if token.is_none() || keys.len() > FILES_MAX {
@@ -255,7 +261,11 @@ async fn prompts(caller: &Caller, region: &str, since: Timestamp) -> Result<Vec<
             .map_err(|error| Failure::general(format!("the log file `{key}` cannot be read: {error}")))?;
         for line in text.lines() {
             let Ok(entry) = serde_json::from_str::<Json>(line) else { continue };
-            let is_recent = entry.get("timestamp").and_then(Json::as_str).and_then(|time| time.parse::<Timestamp>().ok()).is_some_and(|time| time >= since);
+            let is_recent = entry
+                .get("timestamp")
+                .and_then(Json::as_str)
+                .and_then(|time| time.parse::<Timestamp>().ok())
+                .is_some_and(|time| time >= since);
             if let Some(prompt) = prompt(&entry).filter(|_| is_recent) {
                 found.push(prompt);
             }
@@ -309,7 +319,8 @@ mod tests {
     fn prompts_are_read_from_every_body_shape() {
         let entry = |body: Json| json!({ "timestamp": "t", "requestId": "r", "modelId": "m", "input": { "inputBodyJson": body } });
         let texts = |body: Json| prompt(&entry(body)).map(|prompt| prompt.texts);
-        let converse = json!({ "messages": [{ "role": "user", "content": [{ "text": "a" }, { "guardContent": { "text": { "text": "b" } } }] }] });
+        let converse =
+            json!({ "messages": [{ "role": "user", "content": [{ "text": "a" }, { "guardContent": { "text": { "text": "b" } } }] }] });
         assert_eq!(texts(converse), Some(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(texts(json!({ "messages": [{ "role": "user", "content": "a" }] })), Some(vec!["a".to_owned()]));
         assert_eq!(texts(json!({ "inputText": "a" })), Some(vec!["a".to_owned()]));

@@ -104,7 +104,10 @@ impl Judge {
     }
 
     pub(crate) fn begin(definition: &Definition) -> Judgement {
-        Judgement { content: vec![Best::default(); definition.content_filters.len()], topics: vec![Best::default(); definition.topics.len()] }
+        Judgement {
+            content: vec![Best::default(); definition.content_filters.len()],
+            topics: vec![Best::default(); definition.topics.len()],
+        }
     }
 
     /// Judges a text, or a window of one that begins at byte `offset`.
@@ -186,7 +189,9 @@ impl Judgement {
     pub(crate) fn blocks(&self, definition: &Definition, direction: Direction) -> bool {
         let content = definition.content_filters.iter().zip(&self.content);
         let topics = definition.topics.iter().zip(&self.topics);
-        content.filter(|(filter, best)| detected(definition, direction, filter, best)).any(|(filter, _)| filter_handling(direction, filter).action == Mask::Block)
+        content
+            .filter(|(filter, best)| detected(definition, direction, filter, best))
+            .any(|(filter, _)| filter_handling(direction, filter).action == Mask::Block)
             || topics
                 .filter(|(rule, best)| is_topic(handling(direction, rule.input, rule.output), best))
                 .any(|(rule, _)| handling(direction, rule.input, rule.output).action == Mask::Block)
@@ -257,7 +262,8 @@ fn is_topic(handling: Handling, best: &Best) -> bool {
 
 /// Compares an answer with its sources and its query. Without a source, or a query, the filter has nothing to compare with and does not run.
 pub(crate) fn ground(definition: &Definition, segments: &[Segment<'_>], assessment: &mut Assessment) -> u64 {
-    let with = |qualifier: Qualifier| segments.iter().filter(move |segment| segment.qualifiers.contains(&qualifier)).map(|segment| segment.text);
+    let with =
+        |qualifier: Qualifier| segments.iter().filter(move |segment| segment.qualifiers.contains(&qualifier)).map(|segment| segment.text);
     let sources: Vec<&str> = with(Qualifier::GroundingSource).collect();
     let query: Vec<&str> = with(Qualifier::Query).collect();
     let query = query.join("\n");

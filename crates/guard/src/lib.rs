@@ -27,8 +27,8 @@ mod topic;
 mod words;
 
 pub use assess::{
-    Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction, GroundingFinding, InputTooLong, Place, Qualifier,
-    RegexFinding, Segment, TopicFinding, Usage, WordFinding, WordSource,
+    Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction, GroundingFinding, InputTooLong, Place,
+    Qualifier, RegexFinding, Segment, TopicFinding, Usage, WordFinding, WordSource,
 };
 pub use attack::{AttackCategories, AttackScore, Provenance, score_prompt_attack};
 pub use confidence::Confidence;

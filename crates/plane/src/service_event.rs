@@ -12,7 +12,12 @@ use crate::pipeline::Plane;
 
 impl Plane {
     /// The events of notes under the request id of a call that has answered; none without notes.
-    pub(crate) fn events_afterwards(&self, call: &Call, event_name: &str, notes: &Map<String, Json>) -> Result<Vec<PendingEvent>, ApiError> {
+    pub(crate) fn events_afterwards(
+        &self,
+        call: &Call,
+        event_name: &str,
+        notes: &Map<String, Json>,
+    ) -> Result<Vec<PendingEvent>, ApiError> {
         if notes.is_empty() {
             return Ok(Vec::new());
         }

@@ -91,10 +91,11 @@ impl Policy {
         let premises = translation::read(self, query.unwrap_or_default(), translation::Role::Question);
         let claims = translation::read(self, answer, translation::Role::Answer);
         if !claims.options.is_empty() || !premises.options.is_empty() {
-            let options = premises.options.iter().chain(&claims.options).map(|statement| Translation {
-                claims: vec![statement.clone()],
-                ..Translation::default()
-            });
+            let options = premises
+                .options
+                .iter()
+                .chain(&claims.options)
+                .map(|statement| Translation { claims: vec![statement.clone()], ..Translation::default() });
             return vec![Finding::TranslationAmbiguous { options: options.take(2).collect() }];
         }
         if claims.statements.is_empty() {
@@ -119,7 +120,8 @@ impl Policy {
     }
 
     fn decide(&self, translation: Translation) -> Result<Finding, PolicyError> {
-        let formulas = |statements: &[Statement]| statements.iter().map(|statement| self.formula(&statement.logic)).collect::<Result<Vec<_>, _>>();
+        let formulas =
+            |statements: &[Statement]| statements.iter().map(|statement| self.formula(&statement.logic)).collect::<Result<Vec<_>, _>>();
         let premises = and(formulas(&translation.premises)?);
         let claims = and(formulas(&translation.claims)?);
         let counter = not(claims.clone());
@@ -141,9 +143,7 @@ impl Policy {
         };
         Ok(match ask(&[&premises, &counter]) {
             Answer::Unknown => Finding::TooComplex,
-            Answer::Unsatisfiable => {
-                Finding::Valid { supporting_rules: self.core(&[&premises, &counter]), translation, claims_true }
-            }
+            Answer::Unsatisfiable => Finding::Valid { supporting_rules: self.core(&[&premises, &counter]), translation, claims_true },
             Answer::Satisfiable(model) => Finding::Satisfiable { translation, claims_true, claims_false: self.scenario(&model) },
         })
     }
@@ -201,5 +201,9 @@ impl Policy {
 }
 
 pub(crate) fn quoted(name: &str) -> String {
-    if name.contains(|character: char| character.is_whitespace() || "()".contains(character)) { format!("|{name}|") } else { name.to_owned() }
+    if name.contains(|character: char| character.is_whitespace() || "()".contains(character)) {
+        format!("|{name}|")
+    } else {
+        name.to_owned()
+    }
 }

@@ -193,10 +193,16 @@ impl Policy {
                 atoms(&parsed, &mut mentioned);
             }
         }
-        let unused_variables: Vec<String> =
-            self.definition.variables.iter().filter(|variable| !mentioned.contains(&variable.name)).map(|variable| variable.name.clone()).collect();
+        let unused_variables: Vec<String> = self
+            .definition
+            .variables
+            .iter()
+            .filter(|variable| !mentioned.contains(&variable.name))
+            .map(|variable| variable.name.clone())
+            .collect();
         let is_typed = |name: &str| self.definition.variables.iter().any(|variable| variable.type_name == name);
-        let values = self.definition.types.iter().flat_map(|kind| kind.values.iter().map(move |(value, _)| (kind.name.clone(), value.clone())));
+        let values =
+            self.definition.types.iter().flat_map(|kind| kind.values.iter().map(move |(value, _)| (kind.name.clone(), value.clone())));
         Unused {
             types: self.definition.types.iter().map(|kind| kind.name.clone()).filter(|name| !is_typed(name)).collect(),
             values: values.filter(|(kind, value)| !mentioned.contains(value) && !mentioned.contains(&format!("{kind}.{value}"))).collect(),
@@ -214,7 +220,8 @@ impl Policy {
             if let Ok(parsed) = expression::parse(&rule.expression) {
                 atoms(&parsed, &mut mentioned);
             }
-            let mut variables: std::collections::BTreeSet<String> = mentioned.into_iter().filter(|name| self.by_name.contains_key(name)).collect();
+            let mut variables: std::collections::BTreeSet<String> =
+                mentioned.into_iter().filter(|name| self.by_name.contains_key(name)).collect();
             let mut ids = vec![rule.id.clone()];
             let (joined, apart): (Vec<_>, Vec<_>) = sets.into_iter().partition(|(known, _)| !known.is_disjoint(&variables));
             for (known, rules) in joined {

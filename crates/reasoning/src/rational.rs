@@ -34,7 +34,8 @@ impl Rational {
         if denominator == 0 {
             return Err(Overflow);
         }
-        let divisor = i128::try_from(greatest_common_divisor(numerator.unsigned_abs(), denominator.unsigned_abs())).map_err(|_| Overflow)?;
+        let divisor =
+            i128::try_from(greatest_common_divisor(numerator.unsigned_abs(), denominator.unsigned_abs())).map_err(|_| Overflow)?;
         let sign = if denominator < 0 { -1 } else { 1 };
         let scaled = |number: i128| (number / divisor).checked_mul(sign).ok_or(Overflow);
         Ok(Self { numerator: scaled(numerator)?, denominator: scaled(denominator)? })
@@ -110,7 +111,11 @@ impl std::fmt::Display for Rational {
     /// As SMT-LIB writes it.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (sign, numerator) = (if self.numerator < 0 { "-" } else { "" }, self.numerator.unsigned_abs());
-        if self.denominator == 1 { write!(formatter, "{sign}{numerator}") } else { write!(formatter, "{sign}{numerator}/{}", self.denominator) }
+        if self.denominator == 1 {
+            write!(formatter, "{sign}{numerator}")
+        } else {
+            write!(formatter, "{sign}{numerator}/{}", self.denominator)
+        }
     }
 }
 

@@ -34,10 +34,7 @@ impl Value {
     }
 
     fn plus(self, other: Self, factor: Rational) -> Result<Self, Overflow> {
-        Ok(Self {
-            real: self.real.add(other.real.multiply(factor)?)?,
-            tiny: self.tiny.add(other.tiny.multiply(factor)?)?,
-        })
+        Ok(Self { real: self.real.add(other.real.multiply(factor)?)?, tiny: self.tiny.add(other.tiny.multiply(factor)?)? })
     }
 
     fn minus(self, other: Self) -> Result<Self, Overflow> {
@@ -214,7 +211,8 @@ pub(crate) fn check(count: usize, integers: &[usize], constraints: &[Constraint]
             }
             Ok(Ok(values)) => values,
         };
-        let fraction = integers.iter().find_map(|variable| values.get(*variable).filter(|value| !value.is_integer()).map(|value| (*variable, *value)));
+        let fraction =
+            integers.iter().find_map(|variable| values.get(*variable).filter(|value| !value.is_integer()).map(|value| (*variable, *value)));
         let Some((variable, value)) = fraction else { return Feasibility::Feasible(values) };
         let floor = value.floor();
         let mut below = constraints_here.clone();

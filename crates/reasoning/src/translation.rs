@@ -38,8 +38,22 @@ struct Phrase {
 
 /// Words that make a statement uncertain.
 const HEDGES: [&str; 16] = [
-    "may", "might", "could", "maybe", "perhaps", "probably", "possibly", "likely", "unless", "or", "either", "sometimes", "usually", "depends",
-    "unclear", "except",
+    "may",
+    "might",
+    "could",
+    "maybe",
+    "perhaps",
+    "probably",
+    "possibly",
+    "likely",
+    "unless",
+    "or",
+    "either",
+    "sometimes",
+    "usually",
+    "depends",
+    "unclear",
+    "except",
 ];
 const NEGATIONS: [&str; 9] = ["not", "no", "never", "isn't", "aren't", "doesn't", "don't", "cannot", "without"];
 /// Words of names that say nothing.
@@ -234,7 +248,8 @@ fn boundary(all: &[String], from: usize, to: usize) -> usize {
 fn value(policy: &Policy, variable: usize, before: &[String], after: &[String]) -> Option<String> {
     let name = quoted(policy.variable_name(variable));
     let near = before.iter().rev().take_while(|word| *word != "and" && *word != "but").take(4);
-    let negated = near.chain(after.iter().take(3)).filter(|word| NEGATIONS.contains(&word.as_str()) || word.ends_with("n't")).count() % 2 == 1;
+    let negated =
+        near.chain(after.iter().take(3)).filter(|word| NEGATIONS.contains(&word.as_str()) || word.ends_with("n't")).count() % 2 == 1;
     match policy.sort(variable)? {
         Sort::Boolean => {
             let says = |word: &str| after.iter().take(3).any(|other| other == word);
@@ -242,7 +257,8 @@ fn value(policy: &Policy, variable: usize, before: &[String], after: &[String]) 
             Some(format!("(= {name} {stated})"))
         }
         Sort::Enumeration(kind) => {
-            let found: Vec<usize> = (0..policy.value_count(kind)).filter(|value| names_value(policy, kind, *value, before, after)).collect();
+            let found: Vec<usize> =
+                (0..policy.value_count(kind)).filter(|value| names_value(policy, kind, *value, before, after)).collect();
             match found.as_slice() {
                 [single] => {
                     let value = quoted(policy.value_name(kind, *single)?);

@@ -61,7 +61,8 @@ impl Role {
         match principal.filter(|_| trusts) {
             Some(principal) => Ok(Self { principal: Arc::new(principal) }),
             None => {
-                let message = format!("Could not assume provided IAM role. Please ensure that the role `{role_arn}` exists and trusts Bedrock.");
+                let message =
+                    format!("Could not assume provided IAM role. Please ensure that the role `{role_arn}` exists and trusts Bedrock.");
                 Err(Refusal::invalid(message).into())
             }
         }

@@ -16,27 +16,29 @@ const SCREENINGS: &str = "guardrailScreenings";
 pub(crate) async fn get_incident(cx: &mut Call, input: Value) -> Result<Reply, ApiError> {
     let request_id = text(&input, "RequestId");
     cx.plane.flush().await?;
-    let filter = Filter {
-        account: cx.account.clone(),
-        attribute: Some(("RequestId".to_owned(), request_id.clone())),
-        ..Filter::default()
-    };
+    let filter = Filter { account: cx.account.clone(), attribute: Some(("RequestId".to_owned(), request_id.clone())), ..Filter::default() };
     let mut records = Vec::new();
     for region in cx.plane.regions.iter() {
-        let page = lookup(region.store.as_ref(), &cx.plane.sealer(), &filter, None, EVENTS_MAX).await.map_err(|error| ApiError::internal(&error))?;
+        let page = lookup(region.store.as_ref(), &cx.plane.sealer(), &filter, None, EVENTS_MAX)
+            .await
+            .map_err(|error| ApiError::internal(&error))?;
         records.extend(page.entries.into_iter().map(|entry| entry.record));
     }
     // Newest first as they are found; a story is told from its beginning.
     records.reverse();
     let records = records.into_iter().map(|record| serde_json::to_value(&record)).collect::<Result<Vec<_>, _>>()?;
     let incident = incident(&request_id, &records).ok_or_else(|| {
-        ApiError::new("ResourceNotFoundException", format!("no call with the request id `{request_id}` is recorded in account `{}`", cx.account))
+        ApiError::new(
+            "ResourceNotFoundException",
+            format!("no call with the request id `{request_id}` is recorded in account `{}`", cx.account),
+        )
     })?;
     Ok(reply([("Incident", Value::Document(incident))]))
 }
 
 fn incident(request_id: &str, records: &[Json]) -> Option<Json> {
-    let main = records.iter().find(|record| record.get("eventSource").and_then(Json::as_str).is_some_and(|source| source.starts_with("bedrock")));
+    let main =
+        records.iter().find(|record| record.get("eventSource").and_then(Json::as_str).is_some_and(|source| source.starts_with("bedrock")));
     let main = main.or_else(|| records.first())?;
     let screenings: Vec<Json> = records
         .iter()

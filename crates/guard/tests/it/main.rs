@@ -5,8 +5,7 @@ mod verdict;
 
 use guard::{
     Action, Confidence, ContentCategory, ContentFilter, Definition, DefinitionError, Direction, EntityRule, FindingAction, Guardrail,
-    Handling, Modality, PatternRule, Provenance, Qualifier, Segment, StreamGuard, Strength, WordRule, WordSource,
-    score_prompt_attack,
+    Handling, Modality, PatternRule, Provenance, Qualifier, Segment, StreamGuard, Strength, WordRule, WordSource, score_prompt_attack,
 };
 use proptest::prelude::*;
 use sensitive::{Kind, PatternError};

@@ -69,10 +69,7 @@ fn a_denied_topic_is_recognised_by_its_examples() {
     assert_eq!((answered.action, answered.topics[0].action), (Action::None, FindingAction::None), "detected only");
     assert!(!guardrail.assess(Direction::Input, &segment("How long do I boil an egg?")).unwrap().is_blocked);
     let long = TopicRule { definition: "x".repeat(201), ..rule.clone() };
-    assert!(matches!(
-        Guardrail::compile(Definition { topics: vec![long], ..definition() }),
-        Err(DefinitionError::Topic { .. })
-    ));
+    assert!(matches!(Guardrail::compile(Definition { topics: vec![long], ..definition() }), Err(DefinitionError::Topic { .. })));
     let twice = Definition { topics: vec![rule.clone(), rule], ..definition() };
     assert!(matches!(Guardrail::compile(twice), Err(DefinitionError::Duplicate { .. })));
 }
@@ -80,8 +77,7 @@ fn a_denied_topic_is_recognised_by_its_examples() {
 #[test]
 fn grounding_compares_answers_with_their_sources() {
     let rule = |kind, threshold| GroundingRule { kind, threshold, output: Handling::BLOCK };
-    let guardrail =
-        Guardrail::compile(Definition { grounding: vec![rule(GroundingKind::Grounding, 0.6)], ..definition() }).unwrap();
+    let guardrail = Guardrail::compile(Definition { grounding: vec![rule(GroundingKind::Grounding, 0.6)], ..definition() }).unwrap();
     let source = "London is the capital of the United Kingdom. Tokyo is the capital of Japan.";
     let assess = |answer| {
         let segments = [

@@ -18,7 +18,11 @@ fn leave() -> PolicyDefinition {
     PolicyDefinition {
         types: vec![TypeDefinition {
             name: "Level".to_owned(),
-            values: vec![("INTERN".to_owned(), None), ("STAFF".to_owned(), None), ("SENIOR".to_owned(), Some("also \"principal\"".to_owned()))],
+            values: vec![
+                ("INTERN".to_owned(), None),
+                ("STAFF".to_owned(), None),
+                ("SENIOR".to_owned(), Some("also \"principal\"".to_owned())),
+            ],
         }],
         variables: vec![
             variable("is_full_time", "bool", "Whether the employee works full time (\"full-time employee\")."),
@@ -88,7 +92,9 @@ fn policies_that_cannot_be_decided_are_refused() {
         change(&mut definition);
         Policy::compile(definition).unwrap_err()
     };
-    for expression in ["(* leave_days months_of_service)", "(= level 3)", "(forall x x)", "(=> is_full_time)", "leave_days", "(= level BOSS)"] {
+    for expression in
+        ["(* leave_days months_of_service)", "(= level 3)", "(forall x x)", "(=> is_full_time)", "leave_days", "(= level BOSS)"]
+    {
         let error = with(&|definition| definition.rules = rules(&[expression]));
         assert!(matches!(error, PolicyError::Expression(_)), "{expression}: {error}");
     }

@@ -103,4 +103,3 @@ fn directions_override_the_rule() {
     assert_eq!((input.enabled, input.action), (false, Mask::Block));
     assert_eq!((output.enabled, output.action), (true, Mask::None));
 }
-

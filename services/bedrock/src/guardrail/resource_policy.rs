@@ -73,11 +73,15 @@ fn check_statements(text: &str, arn: &str) -> Result<(), Refusal> {
             }
         }
         let allowed = ["bedrock:ApplyGuardrail", "bedrock:GetGuardrail"];
-        if let Some(action) = list(statement.get("Action")).iter().find(|action| !action.as_str().is_some_and(|action| allowed.contains(&action))) {
+        if let Some(action) =
+            list(statement.get("Action")).iter().find(|action| !action.as_str().is_some_and(|action| allowed.contains(&action)))
+        {
             return Err(Refusal::invalid(format!("The action {action} cannot stand in the policy of a guardrail.")));
         }
         let is_this = |resource: &serde_json::Value| {
-            resource.as_str().is_some_and(|resource| resource == arn || resource.strip_prefix(arn).is_some_and(|rest| rest.starts_with(':')))
+            resource
+                .as_str()
+                .is_some_and(|resource| resource == arn || resource.strip_prefix(arn).is_some_and(|rest| rest.starts_with(':')))
         };
         if let Some(resource) = list(statement.get("Resource")).iter().find(|resource| !is_this(resource)) {
             return Err(Refusal::invalid(format!("The resource {resource} is not this guardrail.")));

@@ -54,12 +54,7 @@ fn context(arn: &str) -> BTreeMap<String, String> {
 }
 
 /// Seals a definition under the caller's KMS key, asked for a data key in the caller's name.
-pub(crate) async fn seal<D: Serialize>(
-    cx: &mut Call,
-    arn: &str,
-    kms_key_id: Option<&str>,
-    definition: D,
-) -> Result<Held<D>, ApiError> {
+pub(crate) async fn seal<D: Serialize>(cx: &mut Call, arn: &str, kms_key_id: Option<&str>, definition: D) -> Result<Held<D>, ApiError> {
     let Some(kms_key_id) = kms_key_id else { return Ok(Held::Plain(definition)) };
     let answer = cx
         .forward(GenerateDataKeyInput {

@@ -8,8 +8,8 @@ use plane::{ApiError, Call};
 
 use super::resource_policy::GuardrailPolicy;
 use super::sealing::Held;
-use super::{enforcement, resource_policy};
 use super::{Draft, NameClaim, Version, definition_key, draft_key, find, name_key, version_key, version_number, versions_key};
+use super::{enforcement, resource_policy};
 use crate::refusal::Refusal;
 
 /// Versions that a guardrail may have at once.

@@ -1,9 +1,9 @@
 //! Findings in the forms of the two APIs, which differ in the name of one member.
 
+use ::reasoning::{Finding, Scenario, Statement, Translation, Verdict};
 use api_bedrock::AutomatedReasoningCheckFinding;
 use api_bedrock_runtime::GuardrailAutomatedReasoningFinding;
 use plane::ApiError;
-use ::reasoning::{Finding, Scenario, Statement, Translation, Verdict};
 use wire::{FromValue, Struct, Value};
 
 /// The API's name of a verdict.

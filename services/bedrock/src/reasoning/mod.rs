@@ -86,7 +86,11 @@ impl From<api::AutomatedReasoningPolicyDefinition> for Source {
                 .rules
                 .unwrap_or_default()
                 .into_iter()
-                .map(|rule| SourceRule { id: rule.id, expression: rule.expression.into_inner(), alternate: text(rule.alternate_expression) })
+                .map(|rule| SourceRule {
+                    id: rule.id,
+                    expression: rule.expression.into_inner(),
+                    alternate: text(rule.alternate_expression),
+                })
                 .collect(),
         }
     }

@@ -111,7 +111,13 @@ pub(crate) async fn get_automated_reasoning_policy(
 ) -> Result<GetAutomatedReasoningPolicyOutput, ApiError> {
     let (policy, version) = find(cx, &input.policy_arn).await?;
     let (account, region) = (cx.account.clone(), cx.region.clone());
-    let shown = |name: String, description: Option<String>, hash: String, version: String, created_ms: i64, updated_ms: i64, kms: Option<String>| {
+    let shown = |name: String,
+                 description: Option<String>,
+                 hash: String,
+                 version: String,
+                 created_ms: i64,
+                 updated_ms: i64,
+                 kms: Option<String>| {
         GetAutomatedReasoningPolicyOutput {
             policy_arn: input.policy_arn.clone(),
             name: Secret::new(name),

@@ -2,9 +2,10 @@
 
 use api_bedrock::{
     AutomatedReasoningCheckResult, AutomatedReasoningPolicyTestCase, CreateAutomatedReasoningPolicyTestCaseInput,
-    CreateAutomatedReasoningPolicyTestCaseOutput, DeleteAutomatedReasoningPolicyTestCaseInput, DeleteAutomatedReasoningPolicyTestCaseOutput,
-    GetAutomatedReasoningPolicyTestCaseInput, GetAutomatedReasoningPolicyTestCaseOutput, ListAutomatedReasoningPolicyTestCasesInput,
-    ListAutomatedReasoningPolicyTestCasesOutput, UpdateAutomatedReasoningPolicyTestCaseInput, UpdateAutomatedReasoningPolicyTestCaseOutput,
+    CreateAutomatedReasoningPolicyTestCaseOutput, DeleteAutomatedReasoningPolicyTestCaseInput,
+    DeleteAutomatedReasoningPolicyTestCaseOutput, GetAutomatedReasoningPolicyTestCaseInput, GetAutomatedReasoningPolicyTestCaseOutput,
+    ListAutomatedReasoningPolicyTestCasesInput, ListAutomatedReasoningPolicyTestCasesOutput, UpdateAutomatedReasoningPolicyTestCaseInput,
+    UpdateAutomatedReasoningPolicyTestCaseOutput,
 };
 use plane::transaction::SCAN_LIMIT;
 use plane::{ApiError, Call, Key, Record, Scope};

@@ -1,25 +1,25 @@
 //! Build workflows, of which `IMPORT_POLICY` is definite and runs at once, and the tests that run on what they built.
 
+use ::reasoning::{Finding, aggregate};
 use api_bedrock::{
     AutomatedReasoningPolicyBuildLog, AutomatedReasoningPolicyBuildResultAssetManifest,
     AutomatedReasoningPolicyBuildResultAssetManifestEntry, AutomatedReasoningPolicyBuildResultAssetType as AssetType,
     AutomatedReasoningPolicyBuildResultAssets as Assets, AutomatedReasoningPolicyBuildWorkflowStatus as Status,
     AutomatedReasoningPolicyBuildWorkflowSummary, AutomatedReasoningPolicyBuildWorkflowType as Kind,
-    AutomatedReasoningPolicyDefinitionQualityReport, AutomatedReasoningPolicyDefinitionTypeValuePair,
-    AutomatedReasoningPolicyTestResult, AutomatedReasoningPolicyTestRunResult, AutomatedReasoningPolicyTestRunStatus,
-    CancelAutomatedReasoningPolicyBuildWorkflowInput, CancelAutomatedReasoningPolicyBuildWorkflowOutput,
-    DeleteAutomatedReasoningPolicyBuildWorkflowInput, DeleteAutomatedReasoningPolicyBuildWorkflowOutput,
-    GetAutomatedReasoningPolicyBuildWorkflowInput, GetAutomatedReasoningPolicyBuildWorkflowOutput,
-    GetAutomatedReasoningPolicyBuildWorkflowResultAssetsInput, GetAutomatedReasoningPolicyBuildWorkflowResultAssetsOutput,
-    GetAutomatedReasoningPolicyTestResultInput, GetAutomatedReasoningPolicyTestResultOutput,
-    ListAutomatedReasoningPolicyBuildWorkflowsInput, ListAutomatedReasoningPolicyBuildWorkflowsOutput,
-    ListAutomatedReasoningPolicyTestResultsInput, ListAutomatedReasoningPolicyTestResultsOutput,
-    StartAutomatedReasoningPolicyBuildWorkflowInput, StartAutomatedReasoningPolicyBuildWorkflowOutput,
-    StartAutomatedReasoningPolicyTestWorkflowInput, StartAutomatedReasoningPolicyTestWorkflowOutput,
+    AutomatedReasoningPolicyDefinitionQualityReport, AutomatedReasoningPolicyDefinitionTypeValuePair, AutomatedReasoningPolicyTestResult,
+    AutomatedReasoningPolicyTestRunResult, AutomatedReasoningPolicyTestRunStatus, CancelAutomatedReasoningPolicyBuildWorkflowInput,
+    CancelAutomatedReasoningPolicyBuildWorkflowOutput, DeleteAutomatedReasoningPolicyBuildWorkflowInput,
+    DeleteAutomatedReasoningPolicyBuildWorkflowOutput, GetAutomatedReasoningPolicyBuildWorkflowInput,
+    GetAutomatedReasoningPolicyBuildWorkflowOutput, GetAutomatedReasoningPolicyBuildWorkflowResultAssetsInput,
+    GetAutomatedReasoningPolicyBuildWorkflowResultAssetsOutput, GetAutomatedReasoningPolicyTestResultInput,
+    GetAutomatedReasoningPolicyTestResultOutput, ListAutomatedReasoningPolicyBuildWorkflowsInput,
+    ListAutomatedReasoningPolicyBuildWorkflowsOutput, ListAutomatedReasoningPolicyTestResultsInput,
+    ListAutomatedReasoningPolicyTestResultsOutput, StartAutomatedReasoningPolicyBuildWorkflowInput,
+    StartAutomatedReasoningPolicyBuildWorkflowOutput, StartAutomatedReasoningPolicyTestWorkflowInput,
+    StartAutomatedReasoningPolicyTestWorkflowOutput,
 };
 use plane::transaction::SCAN_LIMIT;
 use plane::{ApiError, Call, Key, Record, Scope};
-use ::reasoning::{Finding, aggregate};
 use serde::{Deserialize, Serialize};
 use store::Table;
 use wire::{Secret, Timestamp};
@@ -217,7 +217,10 @@ fn quality(source: &Source) -> Result<AutomatedReasoningPolicyDefinitionQualityR
         unused_type_values: unused
             .values
             .into_iter()
-            .map(|(type_name, value_name)| AutomatedReasoningPolicyDefinitionTypeValuePair { type_name: Secret::new(type_name), value_name })
+            .map(|(type_name, value_name)| AutomatedReasoningPolicyDefinitionTypeValuePair {
+                type_name: Secret::new(type_name),
+                value_name,
+            })
             .collect(),
         unused_variables: unused.variables.into_iter().map(Secret::new).collect(),
         conflicting_rules: policy.conflicting_rules(),
@@ -292,8 +295,7 @@ pub(crate) async fn list_automated_reasoning_policy_test_results(
     let below = runs_key(cx, &policy, &workflow.id);
     let runs = cx.tx.scan::<TestRun>(&below, None, SCAN_LIMIT).await?.into_iter().map(|(_, run)| run).collect();
     let limit = input.max_results.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_LENGTH);
-    let page =
-        cx.page(runs, |run: &TestRun| run.case.id.clone(), &workflow.id, input.next_token.as_deref(), limit).map_err(page_error)?;
+    let page = cx.page(runs, |run: &TestRun| run.case.id.clone(), &workflow.id, input.next_token.as_deref(), limit).map_err(page_error)?;
     Ok(ListAutomatedReasoningPolicyTestResultsOutput {
         test_results: page.items.iter().map(|run| result(run, &input.policy_arn)).collect::<Result<_, _>>()?,
         next_token: page.next,

@@ -5,12 +5,11 @@
 
 use api_bedrock_runtime::{
     GuardrailChecksContentBlock, GuardrailChecksContentFilterCategory, GuardrailChecksContentFilterConfig,
-    GuardrailChecksContentFilterResult, GuardrailChecksContentFilterResultEntry, GuardrailChecksContentFilterUsage,
-    GuardrailChecksMessage, GuardrailChecksPromptAttackCategory, GuardrailChecksPromptAttackConfig, GuardrailChecksPromptAttackResult,
+    GuardrailChecksContentFilterResult, GuardrailChecksContentFilterResultEntry, GuardrailChecksContentFilterUsage, GuardrailChecksMessage,
+    GuardrailChecksPromptAttackCategory, GuardrailChecksPromptAttackConfig, GuardrailChecksPromptAttackResult,
     GuardrailChecksPromptAttackResultEntry, GuardrailChecksPromptAttackUsage, GuardrailChecksResults, GuardrailChecksRole,
-    GuardrailChecksSensitiveInformationConfig, GuardrailChecksSensitiveInformationResult,
-    GuardrailChecksSensitiveInformationResultEntry, GuardrailChecksSensitiveInformationUsage, GuardrailChecksUsageResults,
-    InvokeGuardrailChecksInput, InvokeGuardrailChecksOutput,
+    GuardrailChecksSensitiveInformationConfig, GuardrailChecksSensitiveInformationResult, GuardrailChecksSensitiveInformationResultEntry,
+    GuardrailChecksSensitiveInformationUsage, GuardrailChecksUsageResults, InvokeGuardrailChecksInput, InvokeGuardrailChecksOutput,
 };
 use guard::{AttackCategories, ContentCategory, Provenance, score_content, score_prompt_attack};
 use plane::{ApiError, Call};

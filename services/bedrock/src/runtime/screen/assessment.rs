@@ -14,7 +14,8 @@ use crate::reasoning::guardrail_finding;
 impl Screen {
     /// The assessments of all guardrails, one each, in the order in which they ran.
     pub(crate) fn assessments(&self, screened: &Screened, full: bool) -> Result<Vec<api::GuardrailAssessment>, ApiError> {
-        let shown = screened.each.iter().filter_map(|outcome| self.applied.get(outcome.applied).map(|applied| applied.assessment(outcome, full)));
+        let shown =
+            screened.each.iter().filter_map(|outcome| self.applied.get(outcome.applied).map(|applied| applied.assessment(outcome, full)));
         shown.collect()
     }
 

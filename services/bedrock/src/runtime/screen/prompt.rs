@@ -83,7 +83,8 @@ impl Screen {
         context.sources = texts(&|piece| has(piece, Qualifier::GroundingSource));
         context.query = query;
         let has_documents = prompt.turns.iter().any(|turn| !turn.media.is_empty());
-        context.is_tainted = has_documents || pieces.iter().any(|piece| piece.place == Place::ToolResult || has(piece, Qualifier::GroundingSource));
+        context.is_tainted =
+            has_documents || pieces.iter().any(|piece| piece.place == Place::ToolResult || has(piece, Qualifier::GroundingSource));
     }
 }
 

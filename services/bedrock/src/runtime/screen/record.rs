@@ -56,7 +56,8 @@ fn findings(found: &Assessment) -> Vec<Json> {
         shown
     });
     // The name of a topic is part of the definition, which its owner may hide: its place in the list tells enough.
-    let topics = found.topics.iter().filter(|topic| topic.detected).map(|topic| finding("topic", "DENY", topic.place.as_ref(), topic.action));
+    let topics =
+        found.topics.iter().filter(|topic| topic.detected).map(|topic| finding("topic", "DENY", topic.place.as_ref(), topic.action));
     let grounding = found.grounding.iter().filter(|grounding| grounding.detected).map(|grounding| {
         let kind = format!("{:?}", grounding.kind).to_uppercase();
         json!({ "policy": "contextualGrounding", "type": kind, "action": action_name(grounding.action), "score": grounding.score })
@@ -82,7 +83,8 @@ pub(super) fn screening(
         (false, guard::Action::None) => "NONE",
     };
     let all = findings(found);
-    let hashes: Vec<String> = segments.iter().filter(|segment| segment.is_guarded()).take(HASHES_MAX).map(|segment| hash(segment.text)).collect();
+    let hashes: Vec<String> =
+        segments.iter().filter(|segment| segment.is_guarded()).take(HASHES_MAX).map(|segment| hash(segment.text)).collect();
     json!({
         "guardrailArn": applied.arn,
         "guardrailVersion": applied.version,
@@ -101,7 +103,8 @@ pub(super) fn screening(
 /// Writes late notes as an event.
 pub(super) async fn write(standing: &Mutex<Option<Standing>>, notes: Map<String, Json>) -> Result<(), ApiError> {
     // The lock is not held over the write.
-    let writing = standing.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|standing| standing.record("GuardrailStreamScreening", notes));
+    let writing =
+        standing.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|standing| standing.record("GuardrailStreamScreening", notes));
     match writing {
         Some(writing) => writing.await,
         None => Ok(()),

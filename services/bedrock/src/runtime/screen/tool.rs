@@ -105,7 +105,8 @@ impl Screen {
             Some(text) => Some(self.run(Direction::Output, &[Segment::of(text)])?),
             None => None,
         };
-        let mut blocked = output.as_ref().filter(|output| output.assessment.is_blocked).and_then(|output| output.assessment.outputs.first().cloned());
+        let mut blocked =
+            output.as_ref().filter(|output| output.assessment.is_blocked).and_then(|output| output.assessment.outputs.first().cloned());
         if let Some(output) = output.as_ref().filter(|output| output.intervened()) {
             answer.text = output.assessment.outputs.first().cloned();
         }

@@ -19,6 +19,7 @@ mod definition;
 mod grounding;
 mod guardrail;
 mod judge;
+pub mod model;
 mod output_risk;
 mod profanity;
 mod sentence;

@@ -12,6 +12,7 @@ use wire::{ApiInput, Timestamp};
 use crate::audit::PendingEvent;
 use crate::bearer::BearerTokenType;
 use crate::body::Body;
+use crate::door::DoorSide;
 use crate::error::ApiError;
 use crate::origin::Origin;
 use crate::pipeline::Plane;
@@ -24,6 +25,9 @@ use crate::transaction::Transaction;
 pub struct RequestFacts {
     pub origin: Arc<Origin>,
     pub method: String,
+    /// Raw, percent-encoded.
+    pub path: String,
+    pub query: String,
     pub host: Option<String>,
     pub headers: Arc<HeaderMap>,
     pub user_agent: String,
@@ -46,6 +50,8 @@ pub struct AuditNotes {
     pub additional: serde_json::Map<String, serde_json::Value>,
     /// Replaces the response elements (services that show less than they answer).
     pub response_elements: Option<serde_json::Value>,
+    /// Replaces who called, where the credentials do not tell (a web identity that asks for a session).
+    pub identity: Option<trail::UserIdentity>,
     /// Other accounts that get a copy of the event (owner of the resource).
     pub other_accounts: Vec<String>,
     /// Notes that are still being made while the handler runs.
@@ -101,6 +107,8 @@ pub struct Call {
     /// What was decided, for the entry and for `explain`.
     pub(crate) decision: Option<serde_json::Value>,
     pub(crate) body: Option<Body>,
+    /// The protocol that the call came by, when it is not AWS's.
+    pub(crate) door: Option<DoorSide>,
     pub(crate) pending: Vec<PendingEvent>,
     /// Events among `pending` that survive a conflict: they belong to remembered work.
     pub(crate) kept: usize,
@@ -138,6 +146,7 @@ impl Call {
             audit: AuditNotes::default(),
             decision: None,
             body: None,
+            door: None,
             pending: Vec::new(),
             kept: 0,
             memory: HashMap::new(),

@@ -23,6 +23,7 @@
 //! guardrails; in messages images and documents under a guardrail that is not declared to let them pass, video, audio, search results and
 //! tool changes; prompt variables; other performance and service tiers.
 
+mod door;
 mod foundation_model;
 mod guardrail;
 mod imported_model;
@@ -190,6 +191,10 @@ impl Service for BedrockRuntime {
 
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {
         model::condition_keys(call, input, keys);
+    }
+
+    fn doors(&self) -> Vec<Arc<dyn plane::door::Door>> {
+        vec![Arc::new(door::anthropic::Anthropic), Arc::new(door::openai::OpenAi)]
     }
 
     fn extension(&self) -> Option<Arc<dyn Any + Send + Sync>> {

@@ -53,6 +53,12 @@ impl Organizations for View {
             paths,
             foreign: None,
         };
+        let mut delegated_administrators: HashMap<String, HashSet<String>> = HashMap::new();
+        for (account, services) in &organization.delegated {
+            for service in services.keys() {
+                delegated_administrators.entry(service.clone()).or_default().insert(account.clone());
+            }
+        }
         let mut bedrock = HashMap::new();
         if enabled(PolicyKind::Bedrock) {
             for account in organization.accounts.keys() {
@@ -61,7 +67,15 @@ impl Organizations for View {
                 }
             }
         }
-        Ok(Some(OrganizationView { organization: Arc::new(engine), members, suspended, bedrock }))
+        Ok(Some(OrganizationView {
+            organization: Arc::new(engine),
+            members,
+            suspended,
+            all_features: organization.all_features,
+            service_access: organization.service_access.keys().cloned().collect(),
+            delegated_administrators,
+            bedrock,
+        }))
     }
 
     fn tables(&self) -> &'static [Table] {

@@ -6,18 +6,22 @@
 //!
 //! Invariants:
 //! 1. A guardrail that cannot run fails the call; a definition that the engine cannot decide is refused, never stored.
-//! 2. Of a guarded stream nothing leaves before the guard has released it, whatever `streamProcessingMode` says: `async` is treated as
-//!    `sync`, which only ever shows less.
+//! 2. Of a guarded stream nothing leaves before the guard has released it. `async` holds back less and may stop an answer after a part of it
+//!    was shown, as on AWS; guardrails that are enforced are always `sync`.
 //! 3. Prompts, answers and definitions never reach a log or an event.
 //! 4. The definition of a guardrail with a KMS key is readable only through that key, for each caller anew.
+//! 5. An enforced guardrail runs on every model call that it covers, whatever the caller says; when it cannot, the call is denied.
+//! 6. What was screened is recorded by hash, filter and place, never as text.
 //!
 //! ## Recorded only
 //! `requestMetadata` (there is no invocation log yet), `performanceConfig` and `serviceTier` of value `standard` or `default`.
 //!
+//! The guardrail profile (`crossRegionConfig`): it unlocks the tier STANDARD, but no text leaves the region for it.
+//!
 //! ## Not supported yet, refused with a `ValidationException`
-//! Denied topics, contextual grounding, automated reasoning, the content categories other than `PROMPT_ATTACK`, images, the tier
-//! STANDARD and guardrail profiles; in messages images, documents, video, audio, search results and tool changes; prompt variables; other
-//! performance and service tiers; models other than those of the upstream (profiles, provisioned, imported and custom models, routers).
+//! Image filters; build workflows of automated reasoning policies that need a language model; resource policies of other things than
+//! guardrails; in messages images and documents under a guardrail that is not declared to let them pass, video, audio, search results and
+//! tool changes; prompt variables; other performance and service tiers.
 
 mod door;
 mod foundation_model;
@@ -182,7 +186,7 @@ impl Service for BedrockRuntime {
 
     async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
         let targets = model::targets(call, input).await?;
-        guardrail::enforcement::add_targets(call, input, targets).await
+        guardrail::enforcement::add_targets(call, targets).await
     }
 
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {

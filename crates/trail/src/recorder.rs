@@ -59,9 +59,9 @@ impl Queue {
         self.is_closed || !self.flushes.is_empty() || self.ends.len() >= BATCH_LENGTH
     }
 
-    /// Puts an event behind the others and gives their number; `None` where there is no room.
-    fn push(&mut self, entry: &[u8]) -> Result<Option<usize>, RecorderError> {
-        if let Some(failure) = &self.failure {
+    /// Puts an event behind the others and gives their number; `None` where there is no room. While the store fails only `anyway`.
+    fn push(&mut self, entry: &[u8], anyway: bool) -> Result<Option<usize>, RecorderError> {
+        if let Some(failure) = self.failure.as_ref().filter(|_| !anyway) {
             return Err(failure.clone());
         }
         if self.ends.len() >= QUEUE_LENGTH {
@@ -105,11 +105,20 @@ impl Recorder {
 
     /// Hands an event over; it will be durable within [`INTERVAL`]. Fails when the last batch could not be written (fail closed).
     pub async fn record(&self, entry: Bytes) -> Result<(), RecorderError> {
+        self.hand_over(entry, false).await
+    }
+
+    /// As [`Recorder::record`], while the store fails: the event waits in memory until it recovers, with as many others as the queue holds.
+    pub async fn keep(&self, entry: Bytes) -> Result<(), RecorderError> {
+        self.hand_over(entry, true).await
+    }
+
+    async fn hand_over(&self, entry: Bytes, anyway: bool) -> Result<(), RecorderError> {
         let shared = &self.0.0;
         loop {
             // Registered before the look at the queue, so that no room is missed.
             let space = shared.space.notified();
-            if let Some(count) = shared.queue().push(&entry)? {
+            if let Some(count) = shared.queue().push(&entry, anyway)? {
                 if count == 1 || count == BATCH_LENGTH {
                     shared.work.notify_one();
                 }
@@ -117,11 +126,6 @@ impl Recorder {
             }
             space.await;
         }
-    }
-
-    /// As [`Recorder::record`], while the store fails: the event waits in memory until it recovers, with as many others as the queue holds.
-    pub async fn keep(&self, entry: Bytes) -> Result<(), RecorderError> {
-        self.queue.send(Message::Event(entry)).await.map_err(|_| stopped())
     }
 
     /// Returns when everything handed over before is durable.

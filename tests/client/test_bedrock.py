@@ -113,10 +113,11 @@ def test_guardrail_life(account, bedrock):
 @pytest.mark.parametrize(
     "change, named",
     [
-        ({"topicPolicyConfig": {"topicsConfig": [{"name": "t", "definition": "d", "type": "DENY"}]}}, "topicPolicyConfig"),
-        ({"contextualGroundingPolicyConfig": {"filtersConfig": [{"type": "GROUNDING", "threshold": 0.5}]}}, "contextualGroundingPolicyConfig"),
-        ({"crossRegionConfig": {"guardrailProfileIdentifier": "us.guardrail.v1:0"}}, "crossRegionConfig"),
-        ({"contentPolicyConfig": {"filtersConfig": [{"type": "HATE", "inputStrength": "LOW", "outputStrength": "LOW"}]}}, "HATE"),
+        ({"contextualGroundingPolicyConfig": {"filtersConfig": [{"type": "GROUNDING", "threshold": 1.5}]}}, "threshold"),
+        (
+            {"topicPolicyConfig": {"topicsConfig": [{"name": "t", "definition": "d", "type": "DENY"}] * 2}},
+            "stands twice",
+        ),
         (
             {
                 "contentPolicyConfig": {

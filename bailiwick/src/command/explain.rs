@@ -95,9 +95,35 @@ pub fn story(record: &Json, decision: &Json) -> String {
         policy_story(policy, &mut out);
     }
     if let Some(change) = decision.get("smallestChange").filter(|change| !change.is_null()) {
-        out += &format!("smallest change that would allow it, in an identity-based policy:\n  {change}\n");
+        change_story(change, &mut out);
     }
     out
+}
+
+/// The change as a diff, with a warning for what it opens besides.
+fn change_story(change: &Json, out: &mut String) {
+    let edits = change.get("edits").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    if edits.is_empty() {
+        let reason = change.get("none").and_then(Json::as_str).unwrap_or("there is none");
+        *out += &format!("no change of policies would allow it: {reason}\n");
+        return;
+    }
+    *out += "smallest change that would allow it now:\n";
+    for edit in edits {
+        let id = edit.get("policy_id").and_then(Json::as_str).unwrap_or_default();
+        *out += &format!("  {} in {} {id}\n", text(edit, "/kind"), text(edit, "/policy_type"));
+        for (sign, name) in [('-', "before"), ('+', "after")] {
+            if let Some(statement) = edit.get(name).filter(|statement| !statement.is_null()) {
+                *out += &format!("    {sign} {statement}\n");
+            }
+        }
+        if let Some(note) = edit.get("note").and_then(Json::as_str) {
+            *out += &format!("    note: {note}\n");
+        }
+    }
+    for opened in change.get("also_opens").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
+        *out += &format!("  WARNING: it opens more than was asked: {opened}\n");
+    }
 }
 
 fn policy_story(policy: &Json, out: &mut String) {

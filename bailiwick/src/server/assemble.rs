@@ -201,13 +201,16 @@ async fn record_audit_failure(plane: &Arc<Plane>) -> Result<(), StartError> {
 fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>) -> Vec<Arc<dyn Service>> {
     vec![
         Arc::new(iam::Iam::new(directory)),
-        Arc::new(sts::Sts),
+        Arc::new(sts::Sts::new(sts::ProviderKeys::new(crate::upstream::reachable(config)))),
         Arc::new(kms::Kms),
         Arc::new(s3::S3),
         Arc::new(bedrock::Bedrock),
-        Arc::new(bedrock::BedrockRuntime::new(crate::upstream::upstream(config))),
+        Arc::new(bedrock::BedrockRuntime::new(crate::upstream::models(config), crate::local_model::load(&config.models_dir))),
         Arc::new(cloudtrail::CloudTrail),
+        Arc::new(cloudtrail::CloudTrailData::new()),
         Arc::new(organizations::OrganizationsService),
+        Arc::new(rolesanywhere::RolesAnywhere),
+        Arc::new(accessanalyzer::AccessAnalyzer),
         Arc::new(control::Control::new(host)),
     ]
 }
@@ -250,8 +253,42 @@ impl Host for Process {
         let plane = self.plane()?;
         for position in 0..plane.regions.iter().count() {
             cloudtrail::deliver(plane, position, true).await?;
+            bedrock::deliver(plane, position).await?;
         }
         Ok(())
+    }
+
+    fn put_upstream_secret(&self, tx: &mut plane::Transaction, name: &str, value: &str) -> Result<(), ApiError> {
+        bedrock::put_secret(tx, name, value)
+    }
+
+    async fn delete_upstream_secret(&self, tx: &mut plane::Transaction, name: &str) -> Result<bool, ApiError> {
+        bedrock::delete_secret(tx, name).await
+    }
+
+    async fn upstream_secrets(&self, tx: &mut plane::Transaction) -> Result<Vec<String>, ApiError> {
+        bedrock::list_secrets(tx).await
+    }
+
+    async fn model_usage(&self, account: &str, from: &str, to: &str) -> Result<Vec<control::UsageLine>, ApiError> {
+        let plane = self.plane()?;
+        let mut lines = Vec::new();
+        for region in plane.regions.iter() {
+            for line in bedrock::usage_of(plane, account, &region.name, from, to).await? {
+                lines.push(control::UsageLine {
+                    day: line.key.day,
+                    region: line.key.region,
+                    principal: line.key.principal,
+                    model: line.key.model,
+                    tags: line.key.tags,
+                    calls: line.count.calls,
+                    input_tokens: line.count.input_tokens,
+                    output_tokens: line.count.output_tokens,
+                    cost_usd: line.count.cost_usd,
+                });
+            }
+        }
+        Ok(lines)
     }
 
     async fn reset(&self) -> Result<(), ApiError> {

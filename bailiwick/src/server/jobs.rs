@@ -1,4 +1,5 @@
-//! Background work: delivery of trails, key rotation and deletion that have come due, object bytes that nothing names any more, last-used times.
+//! Background work: delivery of trails, key rotation and deletion that have come due, object bytes that nothing names any more, last-used
+//! times, findings of analyzers.
 //!
 //! Of all nodes on one store one at a time does it, by a lease. Each piece is a transaction of its own and does nothing when it is done
 //! twice, so a lease that changes hands half way does no harm.
@@ -49,6 +50,9 @@ async fn round(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
         release(&jobs, lease).await;
         done?;
     }
+    // What this process counted and collected is its own: no lease.
+    bedrock::flush_usage(plane).await?;
+    bedrock::deliver(plane, position).await?;
     if let Some((jobs, lease)) = acquire(plane, position, MAINTENANCE, LEASE_MS).await? {
         let done = work(plane, position).await;
         release(&jobs, lease).await;
@@ -77,7 +81,9 @@ async fn work(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
     let rotated = kms::rotate_due(plane, region).await?;
     let deleted = kms::delete_due(plane, region).await?;
     let swept = s3::sweep_orphans(plane, position).await?;
-    tracing::debug!(region, rotated, deleted, swept.noted, swept.deleted, "background work is done");
+    cloudtrail::lake_round(plane, position).await?;
+    let analyzers = accessanalyzer::work(plane, position).await?;
+    tracing::debug!(region, rotated, deleted, swept.noted, swept.deleted, analyzers, "background work is done");
     if position == 0 { flush_key_use(plane).await } else { Ok(()) }
 }
 

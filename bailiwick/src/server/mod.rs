@@ -126,6 +126,9 @@ impl Server {
                 let _ = writeln!(text, "bailiwick_store_revision{{region=\"{}\"}} {}", region.name, region.store.head().borrow().0);
             }
         }
+        if let Some(plane) = self.plane.get() {
+            text.push_str(&bedrock::metrics(plane));
+        }
         page(StatusCode::OK, "text/plain; version=0.0.4", text)
     }
 

@@ -21,6 +21,107 @@ shape! {
 operation!("cloudtrail", "AddTags", AddTagsInput, AddTagsOutput);
 
 shape! {
+    struct CancelQueryInput {
+        event_data_store: Option<String> = "EventDataStore",
+        query_id: String = "QueryId",
+        event_data_store_owner_account_id: Option<String> = "EventDataStoreOwnerAccountId",
+    }
+}
+
+shape! {
+    struct CancelQueryOutput {
+        query_id: String = "QueryId",
+        query_status: QueryStatus = "QueryStatus",
+        event_data_store_owner_account_id: Option<String> = "EventDataStoreOwnerAccountId",
+    }
+}
+
+operation!("cloudtrail", "CancelQuery", CancelQueryInput, CancelQueryOutput);
+
+shape! {
+    struct CreateChannelInput {
+        name: String = "Name",
+        source: String = "Source",
+        destinations: Vec<Destination> = "Destinations",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateChannelOutput {
+        channel_arn: Option<String> = "ChannelArn",
+        name: Option<String> = "Name",
+        source: Option<String> = "Source",
+        destinations: Option<Vec<Destination>> = "Destinations",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+operation!("cloudtrail", "CreateChannel", CreateChannelInput, CreateChannelOutput);
+
+shape! {
+    struct CreateDashboardInput {
+        name: String = "Name",
+        refresh_schedule: Option<RefreshSchedule> = "RefreshSchedule",
+        tags_list: Option<Vec<Tag>> = "TagsList",
+        termination_protection_enabled: Option<bool> = "TerminationProtectionEnabled",
+        widgets: Option<Vec<RequestWidget>> = "Widgets",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateDashboardOutput {
+        dashboard_arn: Option<String> = "DashboardArn",
+        name: Option<String> = "Name",
+        type_: Option<DashboardType> = "Type",
+        widgets: Option<Vec<Widget>> = "Widgets",
+        tags_list: Option<Vec<Tag>> = "TagsList",
+        refresh_schedule: Option<RefreshSchedule> = "RefreshSchedule",
+        termination_protection_enabled: Option<bool> = "TerminationProtectionEnabled",
+    }
+}
+
+operation!("cloudtrail", "CreateDashboard", CreateDashboardInput, CreateDashboardOutput);
+
+shape! {
+    struct CreateEventDataStoreInput {
+        name: String = "Name",
+        advanced_event_selectors: Option<Vec<AdvancedEventSelector>> = "AdvancedEventSelectors",
+        multi_region_enabled: Option<bool> = "MultiRegionEnabled",
+        organization_enabled: Option<bool> = "OrganizationEnabled",
+        retention_period: Option<i32> = "RetentionPeriod",
+        termination_protection_enabled: Option<bool> = "TerminationProtectionEnabled",
+        tags_list: Option<Vec<Tag>> = "TagsList",
+        kms_key_id: Option<String> = "KmsKeyId",
+        start_ingestion: Option<bool> = "StartIngestion",
+        billing_mode: Option<BillingMode> = "BillingMode",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateEventDataStoreOutput {
+        event_data_store_arn: Option<String> = "EventDataStoreArn",
+        name: Option<String> = "Name",
+        status: Option<EventDataStoreStatus> = "Status",
+        advanced_event_selectors: Option<Vec<AdvancedEventSelector>> = "AdvancedEventSelectors",
+        multi_region_enabled: Option<bool> = "MultiRegionEnabled",
+        organization_enabled: Option<bool> = "OrganizationEnabled",
+        retention_period: Option<i32> = "RetentionPeriod",
+        termination_protection_enabled: Option<bool> = "TerminationProtectionEnabled",
+        tags_list: Option<Vec<Tag>> = "TagsList",
+        created_timestamp: Option<Timestamp> = "CreatedTimestamp",
+        updated_timestamp: Option<Timestamp> = "UpdatedTimestamp",
+        kms_key_id: Option<String> = "KmsKeyId",
+        billing_mode: Option<BillingMode> = "BillingMode",
+    }
+}
+
+operation!("cloudtrail", "CreateEventDataStore", CreateEventDataStoreInput, CreateEventDataStoreOutput);
+
+shape! {
     struct CreateTrailInput {
         name: String = "Name",
         s3_bucket_name: String = "S3BucketName",
@@ -61,6 +162,45 @@ shape! {
 operation!("cloudtrail", "CreateTrail", CreateTrailInput, CreateTrailOutput);
 
 shape! {
+    struct DeleteChannelInput {
+        channel: String = "Channel",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteChannelOutput {}
+}
+
+operation!("cloudtrail", "DeleteChannel", DeleteChannelInput, DeleteChannelOutput);
+
+shape! {
+    struct DeleteDashboardInput {
+        dashboard_id: String = "DashboardId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteDashboardOutput {}
+}
+
+operation!("cloudtrail", "DeleteDashboard", DeleteDashboardInput, DeleteDashboardOutput);
+
+shape! {
+    struct DeleteEventDataStoreInput {
+        event_data_store: String = "EventDataStore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteEventDataStoreOutput {}
+}
+
+operation!("cloudtrail", "DeleteEventDataStore", DeleteEventDataStoreInput, DeleteEventDataStoreOutput);
+
+shape! {
     struct DeleteTrailInput {
         name: String = "Name",
     }
@@ -93,6 +233,34 @@ operation!(
 
 shape! {
     #[derive(Default)]
+    struct DescribeQueryInput {
+        event_data_store: Option<String> = "EventDataStore",
+        query_id: Option<String> = "QueryId",
+        query_alias: Option<String> = "QueryAlias",
+        refresh_id: Option<String> = "RefreshId",
+        event_data_store_owner_account_id: Option<String> = "EventDataStoreOwnerAccountId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeQueryOutput {
+        query_id: Option<String> = "QueryId",
+        query_string: Option<String> = "QueryString",
+        query_status: Option<QueryStatus> = "QueryStatus",
+        query_statistics: Option<QueryStatisticsForDescribeQuery> = "QueryStatistics",
+        error_message: Option<String> = "ErrorMessage",
+        delivery_s3_uri: Option<String> = "DeliveryS3Uri",
+        delivery_status: Option<DeliveryStatus> = "DeliveryStatus",
+        prompt: Option<String> = "Prompt",
+        event_data_store_owner_account_id: Option<String> = "EventDataStoreOwnerAccountId",
+    }
+}
+
+operation!("cloudtrail", "DescribeQuery", DescribeQueryInput, DescribeQueryOutput);
+
+shape! {
+    #[derive(Default)]
     struct DescribeTrailsInput {
         trail_name_list: Option<Vec<String>> = "trailNameList",
         include_shadow_trails: Option<bool> = "includeShadowTrails",
@@ -107,6 +275,131 @@ shape! {
 }
 
 operation!("cloudtrail", "DescribeTrails", DescribeTrailsInput, DescribeTrailsOutput);
+
+shape! {
+    struct DisableFederationInput {
+        event_data_store: String = "EventDataStore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DisableFederationOutput {
+        event_data_store_arn: Option<String> = "EventDataStoreArn",
+        federation_status: Option<FederationStatus> = "FederationStatus",
+    }
+}
+
+operation!("cloudtrail", "DisableFederation", DisableFederationInput, DisableFederationOutput);
+
+shape! {
+    struct EnableFederationInput {
+        event_data_store: String = "EventDataStore",
+        federation_role_arn: String = "FederationRoleArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct EnableFederationOutput {
+        event_data_store_arn: Option<String> = "EventDataStoreArn",
+        federation_status: Option<FederationStatus> = "FederationStatus",
+        federation_role_arn: Option<String> = "FederationRoleArn",
+    }
+}
+
+operation!("cloudtrail", "EnableFederation", EnableFederationInput, EnableFederationOutput);
+
+shape! {
+    struct GenerateQueryInput {
+        event_data_stores: Vec<String> = "EventDataStores",
+        prompt: String = "Prompt",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GenerateQueryOutput {
+        query_statement: Option<String> = "QueryStatement",
+        query_alias: Option<String> = "QueryAlias",
+        event_data_store_owner_account_id: Option<String> = "EventDataStoreOwnerAccountId",
+    }
+}
+
+operation!("cloudtrail", "GenerateQuery", GenerateQueryInput, GenerateQueryOutput);
+
+shape! {
+    struct GetChannelInput {
+        channel: String = "Channel",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetChannelOutput {
+        channel_arn: Option<String> = "ChannelArn",
+        name: Option<String> = "Name",
+        source: Option<String> = "Source",
+        source_config: Option<SourceConfig> = "SourceConfig",
+        destinations: Option<Vec<Destination>> = "Destinations",
+        ingestion_status: Option<IngestionStatus> = "IngestionStatus",
+    }
+}
+
+operation!("cloudtrail", "GetChannel", GetChannelInput, GetChannelOutput);
+
+shape! {
+    struct GetDashboardInput {
+        dashboard_id: String = "DashboardId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetDashboardOutput {
+        dashboard_arn: Option<String> = "DashboardArn",
+        type_: Option<DashboardType> = "Type",
+        status: Option<DashboardStatus> = "Status",
+        widgets: Option<Vec<Widget>> = "Widgets",
+        refresh_schedule: Option<RefreshSchedule> = "RefreshSchedule",
+        created_timestamp: Option<Timestamp> = "CreatedTimestamp",
+        updated_timestamp: Option<Timestamp> = "UpdatedTimestamp",
+        last_refresh_id: Option<String> = "LastRefreshId",
+        last_refresh_failure_reason: Option<String> = "LastRefreshFailureReason",
+        termination_protection_enabled: Option<bool> = "TerminationProtectionEnabled",
+    }
+}
+
+operation!("cloudtrail", "GetDashboard", GetDashboardInput, GetDashboardOutput);
+
+shape! {
+    struct GetEventDataStoreInput {
+        event_data_store: String = "EventDataStore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetEventDataStoreOutput {
+        event_data_store_arn: Option<String> = "EventDataStoreArn",
+        name: Option<String> = "Name",
+        status: Option<EventDataStoreStatus> = "Status",
+        advanced_event_selectors: Option<Vec<AdvancedEventSelector>> = "AdvancedEventSelectors",
+        multi_region_enabled: Option<bool> = "MultiRegionEnabled",
+        organization_enabled: Option<bool> = "OrganizationEnabled",
+        retention_period: Option<i32> = "RetentionPeriod",
+        termination_protection_enabled: Option<bool> = "TerminationProtectionEnabled",
+        created_timestamp: Option<Timestamp> = "CreatedTimestamp",
+        updated_timestamp: Option<Timestamp> = "UpdatedTimestamp",
+        kms_key_id: Option<String> = "KmsKeyId",
+        billing_mode: Option<BillingMode> = "BillingMode",
+        federation_status: Option<FederationStatus> = "FederationStatus",
+        federation_role_arn: Option<String> = "FederationRoleArn",
+        partition_keys: Option<Vec<PartitionKey>> = "PartitionKeys",
+    }
+}
+
+operation!("cloudtrail", "GetEventDataStore", GetEventDataStoreInput, GetEventDataStoreOutput);
 
 shape! {
     struct GetEventSelectorsInput {
@@ -124,6 +417,29 @@ shape! {
 }
 
 operation!("cloudtrail", "GetEventSelectors", GetEventSelectorsInput, GetEventSelectorsOutput);
+
+shape! {
+    struct GetImportInput {
+        import_id: String = "ImportId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetImportOutput {
+        import_id: Option<String> = "ImportId",
+        destinations: Option<Vec<String>> = "Destinations",
+        import_source: Option<ImportSource> = "ImportSource",
+        start_event_time: Option<Timestamp> = "StartEventTime",
+        end_event_time: Option<Timestamp> = "EndEventTime",
+        import_status: Option<ImportStatus> = "ImportStatus",
+        created_timestamp: Option<Timestamp> = "CreatedTimestamp",
+        updated_timestamp: Option<Timestamp> = "UpdatedTimestamp",
+        import_statistics: Option<ImportStatistics> = "ImportStatistics",
+    }
+}
+
+operation!("cloudtrail", "GetImport", GetImportInput, GetImportOutput);
 
 shape! {
     #[derive(Default)]
@@ -144,6 +460,29 @@ shape! {
 }
 
 operation!("cloudtrail", "GetInsightSelectors", GetInsightSelectorsInput, GetInsightSelectorsOutput);
+
+shape! {
+    struct GetQueryResultsInput {
+        event_data_store: Option<String> = "EventDataStore",
+        query_id: String = "QueryId",
+        next_token: Option<String> = "NextToken",
+        max_query_results: Option<i32> = "MaxQueryResults",
+        event_data_store_owner_account_id: Option<String> = "EventDataStoreOwnerAccountId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetQueryResultsOutput {
+        query_status: Option<QueryStatus> = "QueryStatus",
+        query_statistics: Option<QueryStatistics> = "QueryStatistics",
+        query_result_rows: Option<Vec<Vec<BTreeMap<String, String>>>> = "QueryResultRows",
+        next_token: Option<String> = "NextToken",
+        error_message: Option<String> = "ErrorMessage",
+    }
+}
+
+operation!("cloudtrail", "GetQueryResults", GetQueryResultsInput, GetQueryResultsOutput);
 
 shape! {
     struct GetTrailInput {
@@ -190,6 +529,100 @@ shape! {
 }
 
 operation!("cloudtrail", "GetTrailStatus", GetTrailStatusInput, GetTrailStatusOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListChannelsInput {
+        max_results: Option<i32> = "MaxResults",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListChannelsOutput {
+        channels: Option<Vec<Channel>> = "Channels",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListChannels", ListChannelsInput, ListChannelsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListDashboardsInput {
+        name_prefix: Option<String> = "NamePrefix",
+        type_: Option<DashboardType> = "Type",
+        next_token: Option<String> = "NextToken",
+        max_results: Option<i32> = "MaxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListDashboardsOutput {
+        dashboards: Option<Vec<DashboardDetail>> = "Dashboards",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListDashboards", ListDashboardsInput, ListDashboardsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListEventDataStoresInput {
+        next_token: Option<String> = "NextToken",
+        max_results: Option<i32> = "MaxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListEventDataStoresOutput {
+        event_data_stores: Option<Vec<EventDataStore>> = "EventDataStores",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListEventDataStores", ListEventDataStoresInput, ListEventDataStoresOutput);
+
+shape! {
+    struct ListImportFailuresInput {
+        import_id: String = "ImportId",
+        max_results: Option<i32> = "MaxResults",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListImportFailuresOutput {
+        failures: Option<Vec<ImportFailureListItem>> = "Failures",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListImportFailures", ListImportFailuresInput, ListImportFailuresOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListImportsInput {
+        max_results: Option<i32> = "MaxResults",
+        destination: Option<String> = "Destination",
+        import_status: Option<ImportStatus> = "ImportStatus",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListImportsOutput {
+        imports: Option<Vec<ImportsListItem>> = "Imports",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListImports", ListImportsInput, ListImportsOutput);
 
 shape! {
     struct ListInsightsDataInput {
@@ -263,6 +696,27 @@ shape! {
 }
 
 operation!("cloudtrail", "ListPublicKeys", ListPublicKeysInput, ListPublicKeysOutput);
+
+shape! {
+    struct ListQueriesInput {
+        event_data_store: String = "EventDataStore",
+        next_token: Option<String> = "NextToken",
+        max_results: Option<i32> = "MaxResults",
+        start_time: Option<Timestamp> = "StartTime",
+        end_time: Option<Timestamp> = "EndTime",
+        query_status: Option<QueryStatus> = "QueryStatus",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListQueriesOutput {
+        queries: Option<Vec<Query>> = "Queries",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "ListQueries", ListQueriesInput, ListQueriesOutput);
 
 shape! {
     struct ListTagsInput {
@@ -393,6 +847,106 @@ shape! {
 operation!("cloudtrail", "RemoveTags", RemoveTagsInput, RemoveTagsOutput);
 
 shape! {
+    struct RestoreEventDataStoreInput {
+        event_data_store: String = "EventDataStore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct RestoreEventDataStoreOutput {
+        event_data_store_arn: Option<String> = "EventDataStoreArn",
+        name: Option<String> = "Name",
+        status: Option<EventDataStoreStatus> = "Status",
+        advanced_event_selectors: Option<Vec<AdvancedEventSelector>> = "AdvancedEventSelectors",
+        multi_region_enabled: Option<bool> = "MultiRegionEnabled",
+        organization_enabled: Option<bool> = "OrganizationEnabled",
+        retention_period: Option<i32> = "RetentionPeriod",
+        termination_protection_enabled: Option<bool> = "TerminationProtectionEnabled",
+        created_timestamp: Option<Timestamp> = "CreatedTimestamp",
+        updated_timestamp: Option<Timestamp> = "UpdatedTimestamp",
+        kms_key_id: Option<String> = "KmsKeyId",
+        billing_mode: Option<BillingMode> = "BillingMode",
+    }
+}
+
+operation!("cloudtrail", "RestoreEventDataStore", RestoreEventDataStoreInput, RestoreEventDataStoreOutput);
+
+shape! {
+    struct SearchSampleQueriesInput {
+        search_phrase: String = "SearchPhrase",
+        max_results: Option<i32> = "MaxResults",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct SearchSampleQueriesOutput {
+        search_results: Option<Vec<SearchSampleQueriesSearchResult>> = "SearchResults",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!("cloudtrail", "SearchSampleQueries", SearchSampleQueriesInput, SearchSampleQueriesOutput);
+
+shape! {
+    struct StartDashboardRefreshInput {
+        dashboard_id: String = "DashboardId",
+        query_parameter_values: Option<BTreeMap<String, String>> = "QueryParameterValues",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StartDashboardRefreshOutput {
+        refresh_id: Option<String> = "RefreshId",
+    }
+}
+
+operation!("cloudtrail", "StartDashboardRefresh", StartDashboardRefreshInput, StartDashboardRefreshOutput);
+
+shape! {
+    struct StartEventDataStoreIngestionInput {
+        event_data_store: String = "EventDataStore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StartEventDataStoreIngestionOutput {}
+}
+
+operation!("cloudtrail", "StartEventDataStoreIngestion", StartEventDataStoreIngestionInput, StartEventDataStoreIngestionOutput);
+
+shape! {
+    #[derive(Default)]
+    struct StartImportInput {
+        destinations: Option<Vec<String>> = "Destinations",
+        import_source: Option<ImportSource> = "ImportSource",
+        start_event_time: Option<Timestamp> = "StartEventTime",
+        end_event_time: Option<Timestamp> = "EndEventTime",
+        import_id: Option<String> = "ImportId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StartImportOutput {
+        import_id: Option<String> = "ImportId",
+        destinations: Option<Vec<String>> = "Destinations",
+        import_source: Option<ImportSource> = "ImportSource",
+        start_event_time: Option<Timestamp> = "StartEventTime",
+        end_event_time: Option<Timestamp> = "EndEventTime",
+        import_status: Option<ImportStatus> = "ImportStatus",
+        created_timestamp: Option<Timestamp> = "CreatedTimestamp",
+        updated_timestamp: Option<Timestamp> = "UpdatedTimestamp",
+    }
+}
+
+operation!("cloudtrail", "StartImport", StartImportInput, StartImportOutput);
+
+shape! {
     struct StartLoggingInput {
         name: String = "Name",
     }
@@ -406,6 +960,63 @@ shape! {
 operation!("cloudtrail", "StartLogging", StartLoggingInput, StartLoggingOutput);
 
 shape! {
+    #[derive(Default)]
+    struct StartQueryInput {
+        query_statement: Option<String> = "QueryStatement",
+        delivery_s3_uri: Option<String> = "DeliveryS3Uri",
+        query_alias: Option<String> = "QueryAlias",
+        query_parameters: Option<Vec<String>> = "QueryParameters",
+        event_data_store_owner_account_id: Option<String> = "EventDataStoreOwnerAccountId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StartQueryOutput {
+        query_id: Option<String> = "QueryId",
+        event_data_store_owner_account_id: Option<String> = "EventDataStoreOwnerAccountId",
+    }
+}
+
+operation!("cloudtrail", "StartQuery", StartQueryInput, StartQueryOutput);
+
+shape! {
+    struct StopEventDataStoreIngestionInput {
+        event_data_store: String = "EventDataStore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StopEventDataStoreIngestionOutput {}
+}
+
+operation!("cloudtrail", "StopEventDataStoreIngestion", StopEventDataStoreIngestionInput, StopEventDataStoreIngestionOutput);
+
+shape! {
+    struct StopImportInput {
+        import_id: String = "ImportId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StopImportOutput {
+        import_id: Option<String> = "ImportId",
+        import_source: Option<ImportSource> = "ImportSource",
+        destinations: Option<Vec<String>> = "Destinations",
+        import_status: Option<ImportStatus> = "ImportStatus",
+        created_timestamp: Option<Timestamp> = "CreatedTimestamp",
+        updated_timestamp: Option<Timestamp> = "UpdatedTimestamp",
+        start_event_time: Option<Timestamp> = "StartEventTime",
+        end_event_time: Option<Timestamp> = "EndEventTime",
+        import_statistics: Option<ImportStatistics> = "ImportStatistics",
+    }
+}
+
+operation!("cloudtrail", "StopImport", StopImportInput, StopImportOutput);
+
+shape! {
     struct StopLoggingInput {
         name: String = "Name",
     }
@@ -417,6 +1028,87 @@ shape! {
 }
 
 operation!("cloudtrail", "StopLogging", StopLoggingInput, StopLoggingOutput);
+
+shape! {
+    struct UpdateChannelInput {
+        channel: String = "Channel",
+        destinations: Option<Vec<Destination>> = "Destinations",
+        name: Option<String> = "Name",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateChannelOutput {
+        channel_arn: Option<String> = "ChannelArn",
+        name: Option<String> = "Name",
+        source: Option<String> = "Source",
+        destinations: Option<Vec<Destination>> = "Destinations",
+    }
+}
+
+operation!("cloudtrail", "UpdateChannel", UpdateChannelInput, UpdateChannelOutput);
+
+shape! {
+    struct UpdateDashboardInput {
+        dashboard_id: String = "DashboardId",
+        widgets: Option<Vec<RequestWidget>> = "Widgets",
+        refresh_schedule: Option<RefreshSchedule> = "RefreshSchedule",
+        termination_protection_enabled: Option<bool> = "TerminationProtectionEnabled",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateDashboardOutput {
+        dashboard_arn: Option<String> = "DashboardArn",
+        name: Option<String> = "Name",
+        type_: Option<DashboardType> = "Type",
+        widgets: Option<Vec<Widget>> = "Widgets",
+        refresh_schedule: Option<RefreshSchedule> = "RefreshSchedule",
+        termination_protection_enabled: Option<bool> = "TerminationProtectionEnabled",
+        created_timestamp: Option<Timestamp> = "CreatedTimestamp",
+        updated_timestamp: Option<Timestamp> = "UpdatedTimestamp",
+    }
+}
+
+operation!("cloudtrail", "UpdateDashboard", UpdateDashboardInput, UpdateDashboardOutput);
+
+shape! {
+    struct UpdateEventDataStoreInput {
+        event_data_store: String = "EventDataStore",
+        name: Option<String> = "Name",
+        advanced_event_selectors: Option<Vec<AdvancedEventSelector>> = "AdvancedEventSelectors",
+        multi_region_enabled: Option<bool> = "MultiRegionEnabled",
+        organization_enabled: Option<bool> = "OrganizationEnabled",
+        retention_period: Option<i32> = "RetentionPeriod",
+        termination_protection_enabled: Option<bool> = "TerminationProtectionEnabled",
+        kms_key_id: Option<String> = "KmsKeyId",
+        billing_mode: Option<BillingMode> = "BillingMode",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateEventDataStoreOutput {
+        event_data_store_arn: Option<String> = "EventDataStoreArn",
+        name: Option<String> = "Name",
+        status: Option<EventDataStoreStatus> = "Status",
+        advanced_event_selectors: Option<Vec<AdvancedEventSelector>> = "AdvancedEventSelectors",
+        multi_region_enabled: Option<bool> = "MultiRegionEnabled",
+        organization_enabled: Option<bool> = "OrganizationEnabled",
+        retention_period: Option<i32> = "RetentionPeriod",
+        termination_protection_enabled: Option<bool> = "TerminationProtectionEnabled",
+        created_timestamp: Option<Timestamp> = "CreatedTimestamp",
+        updated_timestamp: Option<Timestamp> = "UpdatedTimestamp",
+        kms_key_id: Option<String> = "KmsKeyId",
+        billing_mode: Option<BillingMode> = "BillingMode",
+        federation_status: Option<FederationStatus> = "FederationStatus",
+        federation_role_arn: Option<String> = "FederationRoleArn",
+    }
+}
+
+operation!("cloudtrail", "UpdateEventDataStore", UpdateEventDataStoreInput, UpdateEventDataStoreOutput);
 
 shape! {
     struct UpdateTrailInput {

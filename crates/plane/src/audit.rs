@@ -13,7 +13,7 @@ use trail::{Entry, EntryError, Event, EventResource, Sealer, SessionContext, Ses
 use wire::Value;
 
 use crate::bearer;
-use crate::call::Call;
+use crate::call::{Call, LateNotes};
 use crate::clock::iso8601_s;
 use crate::error::ApiError;
 use crate::principal::{Principal, PrincipalKind};
@@ -103,6 +103,7 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
     let request = &call.request;
     let mut additional = if call.service.head.id == "s3" { transfer(call, outcome) } else { Map::new() };
     additional.extend(call.audit.additional.clone());
+    additional.extend(call.audit.late.as_ref().map(LateNotes::take).unwrap_or_default());
     if request.bearer.is_some() && call.via.is_empty() {
         additional.insert("callWithBearerToken".to_owned(), Json::Bool(true));
     }
@@ -205,6 +206,8 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
         PrincipalKind::Service { name } => {
             return UserIdentity { identity_type: "AWSService".to_owned(), invoked_by: Some(name.clone()), ..UserIdentity::default() };
         }
+        PrincipalKind::WebIdentity { provider, user_name } => return federated("WebIdentityUser", principal, provider, user_name),
+        PrincipalKind::Saml { provider, user_name } => return federated("SAMLUser", principal, provider, user_name),
         PrincipalKind::Anonymous => {
             return UserIdentity {
                 identity_type: "Unknown".to_owned(),
@@ -235,8 +238,8 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
         credential_id,
         user_name,
         session_context,
-        invoked_by: invoked_by.map(str::to_owned),
         identity_provider: None,
+        invoked_by: invoked_by.map(str::to_owned),
     }
 }
 
@@ -343,6 +346,17 @@ impl crate::pipeline::Plane {
             tls_details: None,
         };
         Ok((position, Entry { record, decision: None }))
+    }
+}
+
+/// A caller on another provider's word.
+fn federated(identity_type: &str, principal: &Principal, provider: &str, user_name: &str) -> UserIdentity {
+    UserIdentity {
+        identity_type: identity_type.to_owned(),
+        principal_id: Some(principal.principal_id.clone()),
+        user_name: Some(user_name.to_owned()),
+        identity_provider: Some(provider.to_owned()),
+        ..UserIdentity::default()
     }
 }
 

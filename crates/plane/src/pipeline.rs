@@ -21,6 +21,7 @@ use crate::body::{self, Body, BodyError};
 use crate::cache::IdentityCache;
 use crate::call::{Call, RequestFacts};
 use crate::clock::Clock;
+use crate::door::{Door, DoorRequest, DoorSide, Meant};
 use crate::error::{ApiError, status_of};
 use crate::idempotency;
 use crate::identify::{self, Identified, Unidentified};
@@ -100,6 +101,7 @@ pub struct Plane {
     /// Random bytes for identifiers, drawn many at a time: each call needs two and asking the generator costs more than the bytes.
     identifier_bytes: Mutex<Vec<u8>>,
     services: HashMap<&'static str, Arc<dyn Service>>,
+    doors: Vec<Arc<dyn Door>>,
     /// By the prefix of their actions and ARNs.
     by_prefix: HashMap<&'static str, Vec<Arc<dyn Service>>>,
     handlers: HashMap<(&'static str, &'static str), Handler>,
@@ -138,7 +140,9 @@ impl Plane {
                 by_prefix.entry(head.iam_prefix).or_default().push(Arc::clone(service));
             }
         }
+        let doors = services.iter().flat_map(|service| service.doors()).collect();
         Self {
+            doors,
             settings,
             regions,
             keyring,
@@ -286,7 +290,10 @@ impl Plane {
         if received.head.path.len() + received.head.query.len() > URI_LIMIT {
             return Err(Refusal::before(ApiError::new("RequestURITooLong", "the URI of the request is too long").with_status(414)));
         }
-        let Received { head, body: incoming } = received;
+        if let Some(door) = self.door_of(&received.head) {
+            return self.receive_at_door(received, door, request_id).await;
+        }
+        let Received { head, body: incoming, .. } = received;
         if post_form::is_upload(head)
             && let Some(incoming) = incoming.take()
         {
@@ -371,8 +378,95 @@ impl Plane {
                 return Ok(identified);
             }
         }
-        let hints = claim.as_ref().ok().map(authenticate::hints).unwrap_or_default();
+        let hints = claim.as_ref().ok().map(authenticate::hints).or_else(|| authenticate::certificate_hints(head)).unwrap_or_default();
         identify::identify(&parts, head.host.as_deref(), &hints, form, is_region)
+    }
+
+    /// The door whose protocol the request is in.
+    fn door_of(&self, head: &Head) -> Option<Arc<dyn Door>> {
+        let signed_for_bedrock = || authenticate::claim(head).is_ok_and(|claim| claim.scope().service == bearer::SIGNING_NAME);
+        let is_keyed = bearer::token(&head.headers).or_else(|| bearer::api_key(&head.headers)).is_some() || signed_for_bedrock();
+        self.doors.iter().find(|door| door.takes(&head.path, is_keyed)).cloned()
+    }
+
+    /// A request in another API's protocol: the door says what it means, then it is a call like any other.
+    async fn receive_at_door(
+        self: &Arc<Self>,
+        received: &mut Received,
+        door: Arc<dyn Door>,
+        request_id: &str,
+    ) -> Result<Response<Body>, Box<Refusal>> {
+        received.door = Some(Arc::clone(&door));
+        let Received { head, body: incoming, .. } = received;
+        // Clients that know no other header send their key here.
+        if bearer::token(&head.headers).is_none()
+            && let Some(Ok(mut value)) = bearer::api_key(&head.headers).map(|key| HeaderValue::from_str(&format!("Bearer {key}")))
+        {
+            value.set_sensitive(true);
+            let headers = Arc::make_mut(&mut head.headers);
+            headers.remove("x-api-key");
+            headers.insert(http::header::AUTHORIZATION, value);
+        }
+        let collected = match incoming.take() {
+            Some(body) => body::collect(body, MODEL_BODY_LIMIT, BODY_TIMEOUT).await,
+            None => Ok(Bytes::new()),
+        };
+        let content = collected.map_err(|error| Refusal::before(body_error(&error)))?;
+        let request = DoorRequest { method: &head.method, path: &head.path, headers: &head.headers, body: &content };
+        let unknown = || {
+            let message = format!("there is no {} {}", head.method, head.path);
+            Refusal::before(ApiError::new("UnknownOperationException", message).with_status(404))
+        };
+        let Meant { service, operation, input, writer } = door.read(&request).ok_or_else(unknown)?;
+        let service = catalog().service(service).ok_or_else(unknown)?;
+        let operation = service.operation(operation).ok_or_else(unknown)?;
+        let claim = authenticate::claim(head);
+        let is_region = |name: &str| self.regions.position(name).is_some();
+        let in_host = head.host.as_deref().and_then(|host| identify::host_facts(host, is_region).region);
+        let signed_for = || match bearer::token(&head.headers) {
+            Some(token) => bearer::region_of(token),
+            None => claim.as_ref().ok().map(|claim| claim.scope().region.to_owned()),
+        };
+        let identified = Identified {
+            service,
+            operation,
+            protocol: Protocol::RestJson,
+            labels: wire::Labels::default(),
+            host_label: None,
+            region: in_host.or_else(signed_for),
+        };
+        let region = self.region_of(&identified).map_err(|error| Refusal::identified(&identified, error, None))?;
+        let mut nothing = None;
+        let mut body = Some(content);
+        let Authenticated { principal, access_key_id, request, .. } =
+            authenticate::authenticate(self, head, &mut nothing, claim, &identified, &mut body)
+                .await
+                .map_err(|failure| Refusal::identified(&identified, failure.error, failure.principal))?;
+        if access_key_id.is_some() {
+            self.directory.used(&principal, service.head.iam_prefix, &region, self.clock.now_ms());
+        }
+        let position = self.regions.position(&region).unwrap_or_default();
+        let mut call = Call::new(
+            Arc::clone(self),
+            service,
+            operation,
+            identified.protocol,
+            request_id.to_owned(),
+            principal,
+            region,
+            self.now(),
+            Arc::new(request),
+            self.transaction(position),
+        );
+        call.door = Some(DoorSide { door, writer: Some(writer) });
+        if call.principal.is_anonymous() {
+            let error = crate::authorize::anonymous(&call);
+            return Ok(self.finish_failed(call, Json::Null, error, position).await);
+        }
+        match input.and_then(|input| checked(service, operation, input)) {
+            Ok(input) => Ok(self.run(call, input, position).await),
+            Err(error) => Ok(self.finish_failed(call, Json::Null, error, position).await),
+        }
     }
 
     /// A browser's form upload: it becomes a `PutObject` that goes the way of every call.
@@ -467,6 +561,12 @@ impl Plane {
         let reply = self.handle(call, input).await?;
         let events = audit::events(call, region, parameters.clone(), &Outcome::Done(&reply.value))?;
         call.pending.extend(events);
+        if let Some(door) = call.door.clone() {
+            let tx = std::mem::replace(&mut call.tx, self.transaction(region));
+            self.commit(call, tx).await?;
+            let missing = || ApiError::internal(&"a door has no writer for its answer");
+            return Ok(door.answer(&reply.value, reply.body, &call.request_id).ok_or_else(missing)?);
+        }
         let mut encoded = wire::encode_output(call.protocol, call.service, call.operation, &reply.value, &call.request_id);
         if let Some(status) = reply.status {
             encoded.status = status;
@@ -550,6 +650,9 @@ impl Plane {
             Err(error) => Err(error),
         };
         let error = recorded.err().unwrap_or(error);
+        if let Some(door) = &call.door {
+            return door.error(&error_reply(Some(call.service), Some(call.operation), &error), &call.request_id);
+        }
         encode_error(call.protocol, Some(call.service), Some(call.operation), &error, &call.request_id, call.request.method == "HEAD")
     }
 
@@ -557,7 +660,11 @@ impl Plane {
     async fn refuse(self: &Arc<Self>, received: &Received, refusal: Refusal, request_id: &str) -> Response<Body> {
         self.counters.unauthenticated.fetch_add(1, Ordering::Relaxed);
         let head_only = received.head.method == "HEAD";
+        let door = received.door.clone().map(|door| DoorSide { door, writer: None });
         let Some(service) = refusal.service else {
+            if let Some(door) = door {
+                return door.error(&error_reply(None, None, &refusal.error), request_id);
+            }
             return encode_error(refusal.protocol, None, None, &refusal.error, request_id, head_only);
         };
         let principal = refusal.principal.unwrap_or_else(|| Arc::new(Principal::anonymous()));
@@ -566,7 +673,7 @@ impl Plane {
         let error = match refusal.operation {
             Some(operation) => {
                 let request = Arc::new(received.head.facts("anonymous", None));
-                let call = Call::new(
+                let mut call = Call::new(
                     Arc::clone(self),
                     service,
                     operation,
@@ -578,6 +685,7 @@ impl Plane {
                     request,
                     self.transaction(region),
                 );
+                call.door = door;
                 return self.finish_failed(call, Json::Null, refusal.error, region).await;
             }
             None => refusal.error,
@@ -692,6 +800,8 @@ async fn read_body(
 struct Received {
     head: Head,
     body: Option<Body>,
+    /// The protocol that it is in, when it is not AWS's.
+    door: Option<Arc<dyn Door>>,
 }
 
 /// All of a request but its body.
@@ -728,7 +838,7 @@ impl Received {
             headers: Arc::new(head.headers),
             origin,
         };
-        Self { head, body: Some(body) }
+        Self { head, body: Some(body), door: None }
     }
 }
 
@@ -746,6 +856,8 @@ impl Head {
         RequestFacts {
             origin: Arc::clone(&self.origin),
             method: self.method.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
             host: self.host.clone(),
             headers: Arc::clone(&self.headers),
             user_agent: self.header("user-agent").unwrap_or_default().to_owned(),
@@ -804,6 +916,28 @@ pub fn body_error(error: &BodyError) -> ApiError {
     }
 }
 
+/// Checks an input that no codec has decoded.
+fn checked(service: &'static ServiceFacts, operation: &'static Operation, input: Value) -> Result<Value, ApiError> {
+    let violations = operation.input.map(|shape| wire::violations(service, shape, &input)).unwrap_or_default();
+    if violations.is_empty() {
+        return Ok(input);
+    }
+    let reply = wire::DecodeError::Validation(violations).to_reply(service);
+    Err(ApiError::new(reply.code, reply.message).with_status(reply.status))
+}
+
+/// An error with the status that it has in its service.
+fn error_reply(service: Option<&'static ServiceFacts>, operation: Option<&'static Operation>, error: &ApiError) -> ErrorReply {
+    let status = service.map_or_else(|| error.status.unwrap_or(400), |service| status_of(error, service, operation));
+    ErrorReply {
+        code: error.code.to_string(),
+        message: error.message.clone(),
+        status,
+        sender_fault: status < 500,
+        members: error.members.clone(),
+    }
+}
+
 /// Encodes an error in the caller's protocol.
 pub fn encode_error(
     protocol: Protocol,
@@ -813,14 +947,7 @@ pub fn encode_error(
     request_id: &str,
     head_only: bool,
 ) -> Response<Body> {
-    let status = service.map_or_else(|| error.status.unwrap_or(400), |service| status_of(error, service, operation));
-    let reply = ErrorReply {
-        code: error.code.to_string(),
-        message: error.message.clone(),
-        status,
-        sender_fault: status < 500,
-        members: error.members.clone(),
-    };
+    let reply = error_reply(service, operation, error);
     let mut encoded = wire::encode_error(protocol, service, &reply, request_id);
     encoded.headers.extend(error.headers.iter().map(|(name, value)| ((*name).into(), value.clone())));
     if head_only {

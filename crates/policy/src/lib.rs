@@ -37,6 +37,7 @@ mod decision;
 mod document;
 mod explain;
 mod glob;
+mod index;
 mod json;
 mod kms_grant;
 mod opinion;
@@ -64,7 +65,7 @@ pub use explain::{
     ConditionTrace, DecidingStatement, Element, Explanation, PolicyOutcome, PolicyTrace, StatementTrace, explain, missing_keys,
 };
 pub use glob::Glob;
-pub use json::{DOCUMENT_BYTES_MAX, Position, Span};
+pub use json::{DOCUMENT_BYTES_MAX, Json, JsonError, Node, Position, Span, parse as parse_json};
 pub use kms_grant::KmsGrant;
 pub use policy::{Policy, PolicyKind, ResourceKind};
 pub use policy_set::{Attached, PolicySet, PolicySource, PolicyType, ResourcePolicy};
@@ -75,3 +76,4 @@ pub use scope::{RCP_SERVICES, supports_resource_control};
 pub use statement::{Effect, Statement};
 pub use template::{PatternPart, pattern_parts};
 pub use validate::{Malformation, MalformedPolicy, SizeLimit, characters_without_white_space};
+pub use value::parse_date;

@@ -19,13 +19,23 @@
 //! STANDARD and guardrail profiles; in messages images, documents, video, audio, search results and tool changes; prompt variables; other
 //! performance and service tiers; models other than those of the upstream (profiles, provisioned, imported and custom models, routers).
 
+mod door;
 mod foundation_model;
 mod guardrail;
+mod imported_model;
+mod inference_profile;
+mod invocation_log;
 mod model;
+mod provisioned_throughput;
+mod reasoning;
 mod refusal;
 mod runtime;
+mod s3_data;
+mod secret;
 mod tag;
 mod upstream;
+mod usage;
+mod work;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -36,7 +46,11 @@ use plane::{ApiError, Call, Handler, Service, Target, Transaction, handler, stre
 use policy::MapContext;
 use wire::Value;
 
-pub use upstream::Upstream;
+pub use secret::{delete_secret, list_secrets, put_secret};
+pub use upstream::local::{LocalEnding, LocalFailure, LocalMessage, LocalModel, LocalRequest};
+pub use upstream::settings;
+pub use usage::ledger::{UsageCount, UsageKey, UsageLine};
+pub use work::{deliver, flush_usage, metrics, usage_of};
 
 /// Id of the runtime in the facts, under which its state is found.
 const RUNTIME: &str = "bedrock-runtime";
@@ -52,22 +66,80 @@ impl Service for Bedrock {
 
     fn handlers(&self) -> &'static [Handler] {
         &[
+            handler!("CancelAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::cancel_automated_reasoning_policy_build_workflow),
+            handler!("CreateAutomatedReasoningPolicy", reasoning::policy::create_automated_reasoning_policy),
+            handler!("CreateAutomatedReasoningPolicyTestCase", reasoning::test_case::create_automated_reasoning_policy_test_case),
+            handler!("CreateAutomatedReasoningPolicyVersion", reasoning::version::create_automated_reasoning_policy_version),
             handler!("CreateGuardrail", guardrail::draft::create_guardrail),
             handler!("CreateGuardrailVersion", guardrail::version::create_guardrail_version),
+            handler!("CreateInferenceProfile", inference_profile::create_inference_profile),
+            handler!("CreateModelImportJob", imported_model::create_model_import_job),
+            handler!("CreateProvisionedModelThroughput", provisioned_throughput::create_provisioned_model_throughput),
+            handler!("DeleteAutomatedReasoningPolicy", reasoning::policy::delete_automated_reasoning_policy),
+            handler!("DeleteAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::delete_automated_reasoning_policy_build_workflow),
+            handler!("DeleteAutomatedReasoningPolicyTestCase", reasoning::test_case::delete_automated_reasoning_policy_test_case),
+            handler!("DeleteEnforcedGuardrailConfiguration", guardrail::enforcement::delete_enforced_guardrail_configuration),
             handler!("DeleteGuardrail", guardrail::version::delete_guardrail),
+            handler!("DeleteImportedModel", imported_model::delete_imported_model),
+            handler!("DeleteInferenceProfile", inference_profile::delete_inference_profile),
+            handler!(
+                "DeleteModelInvocationLoggingConfiguration",
+                invocation_log::configuration::delete_model_invocation_logging_configuration
+            ),
+            handler!("DeleteProvisionedModelThroughput", provisioned_throughput::delete_provisioned_model_throughput),
+            handler!("DeleteResourcePolicy", guardrail::resource_policy::delete_resource_policy),
+            handler!("ExportAutomatedReasoningPolicyVersion", reasoning::version::export_automated_reasoning_policy_version),
+            handler!("GetAutomatedReasoningPolicy", reasoning::policy::get_automated_reasoning_policy),
+            handler!("GetAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::get_automated_reasoning_policy_build_workflow),
+            handler!(
+                "GetAutomatedReasoningPolicyBuildWorkflowResultAssets",
+                reasoning::workflow::get_automated_reasoning_policy_build_workflow_result_assets
+            ),
+            handler!("GetAutomatedReasoningPolicyTestCase", reasoning::test_case::get_automated_reasoning_policy_test_case),
+            handler!("GetAutomatedReasoningPolicyTestResult", reasoning::workflow::get_automated_reasoning_policy_test_result),
             handler!("GetFoundationModel", foundation_model::get_foundation_model),
+            handler!("GetFoundationModelAvailability", foundation_model::get_foundation_model_availability),
             handler!("GetGuardrail", guardrail::listing::get_guardrail),
+            handler!("GetImportedModel", imported_model::get_imported_model),
+            handler!("GetInferenceProfile", inference_profile::get_inference_profile),
+            handler!("GetModelImportJob", imported_model::get_model_import_job),
+            handler!("GetModelInvocationLoggingConfiguration", invocation_log::configuration::get_model_invocation_logging_configuration),
+            handler!("GetProvisionedModelThroughput", provisioned_throughput::get_provisioned_model_throughput),
+            handler!("GetResourcePolicy", guardrail::resource_policy::get_resource_policy),
+            handler!("ListAutomatedReasoningPolicies", reasoning::policy::list_automated_reasoning_policies),
+            handler!("ListAutomatedReasoningPolicyBuildWorkflows", reasoning::workflow::list_automated_reasoning_policy_build_workflows),
+            handler!("ListAutomatedReasoningPolicyTestCases", reasoning::test_case::list_automated_reasoning_policy_test_cases),
+            handler!("ListAutomatedReasoningPolicyTestResults", reasoning::workflow::list_automated_reasoning_policy_test_results),
+            handler!("ListEnforcedGuardrailsConfiguration", guardrail::enforcement::list_enforced_guardrails_configuration),
             handler!("ListFoundationModels", foundation_model::list_foundation_models),
             handler!("ListGuardrails", guardrail::listing::list_guardrails),
+            handler!("ListImportedModels", imported_model::list_imported_models),
+            handler!("ListInferenceProfiles", inference_profile::list_inference_profiles),
+            handler!("ListModelImportJobs", imported_model::list_model_import_jobs),
+            handler!("ListProvisionedModelThroughputs", provisioned_throughput::list_provisioned_model_throughputs),
             handler!("ListTagsForResource", tag::list_tags_for_resource),
+            handler!("PutEnforcedGuardrailConfiguration", guardrail::enforcement::put_enforced_guardrail_configuration),
+            handler!("PutModelInvocationLoggingConfiguration", invocation_log::configuration::put_model_invocation_logging_configuration),
+            handler!("PutResourcePolicy", guardrail::resource_policy::put_resource_policy),
+            handler!("StartAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::start_automated_reasoning_policy_build_workflow),
+            handler!("StartAutomatedReasoningPolicyTestWorkflow", reasoning::workflow::start_automated_reasoning_policy_test_workflow),
             handler!("TagResource", tag::tag_resource),
             handler!("UntagResource", tag::untag_resource),
+            handler!("UpdateAutomatedReasoningPolicy", reasoning::policy::update_automated_reasoning_policy),
+            handler!("UpdateAutomatedReasoningPolicyTestCase", reasoning::test_case::update_automated_reasoning_policy_test_case),
             handler!("UpdateGuardrail", guardrail::draft::update_guardrail),
+            handler!("UpdateProvisionedModelThroughput", provisioned_throughput::update_provisioned_model_throughput),
         ]
     }
 
     async fn resource(&self, tx: &mut Transaction, region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
-        guardrail::access(tx, region, arn).await
+        if arn.contains(":automated-reasoning-policy/") {
+            return reasoning::access(tx, region, arn).await;
+        }
+        match tag::access(tx, region, arn).await? {
+            Some(access) => Ok(Some(access)),
+            None => guardrail::access(tx, region, arn).await,
+        }
     }
 
     fn request_parameters(&self, call: &Call, input: &Value) -> Option<serde_json::Value> {
@@ -81,9 +153,9 @@ pub struct BedrockRuntime {
 }
 
 impl BedrockRuntime {
-    /// A runtime in front of `upstream`. Nothing is contacted before the first call.
-    pub fn new(upstream: Upstream) -> Self {
-        Self { state: Arc::new(runtime::State::new(upstream)) }
+    /// A runtime in front of the declared upstreams and of models in this process. Nothing is contacted before the first call.
+    pub fn new(settings: settings::ModelSettings, local: Vec<Arc<dyn LocalModel>>) -> Self {
+        Self { state: Arc::new(runtime::State::new(settings, local)) }
     }
 }
 
@@ -98,17 +170,27 @@ impl Service for BedrockRuntime {
             handler!("ApplyGuardrail", runtime::apply_guardrail::apply_guardrail),
             handler!("Converse", runtime::converse::converse),
             streaming_handler!("ConverseStream", runtime::converse_stream::converse_stream),
+            handler!("CountTokens", runtime::count_tokens::count_tokens),
+            handler!("GetAsyncInvoke", runtime::async_invoke::get_async_invoke),
+            handler!("InvokeGuardrailChecks", runtime::guardrail_checks::invoke_guardrail_checks),
             handler!("InvokeModel", runtime::invoke::invoke_model),
             streaming_handler!("InvokeModelWithResponseStream", runtime::invoke::invoke_model_with_response_stream),
+            handler!("ListAsyncInvokes", runtime::async_invoke::list_async_invokes),
+            handler!("StartAsyncInvoke", runtime::async_invoke::start_async_invoke),
         ]
     }
 
     async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
-        Ok(model::targets(call, input))
+        let targets = model::targets(call, input).await?;
+        guardrail::enforcement::add_targets(call, input, targets).await
     }
 
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {
         model::condition_keys(call, input, keys);
+    }
+
+    fn doors(&self) -> Vec<Arc<dyn plane::door::Door>> {
+        vec![Arc::new(door::anthropic::Anthropic), Arc::new(door::openai::OpenAi)]
     }
 
     fn extension(&self) -> Option<Arc<dyn Any + Send + Sync>> {

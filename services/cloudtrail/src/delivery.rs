@@ -162,7 +162,8 @@ pub(crate) async fn settle(tx: Transaction) -> Result<bool, ApiError> {
     settle_with(tx, Vec::new()).await
 }
 
-async fn settle_with(tx: Transaction, entries: Vec<(usize, Bytes)>) -> Result<bool, ApiError> {
+/// As [`settle`], with rows for the log in the same commit.
+pub(crate) async fn settle_with(tx: Transaction, entries: Vec<(usize, Bytes)>) -> Result<bool, ApiError> {
     if !tx.has_writes() {
         return Ok(true);
     }

@@ -64,7 +64,7 @@ pub(crate) async fn check(cx: &mut Call, trail_arn: &str, wanted: Destination) -
 }
 
 /// The region that the bucket is in, and that it exists.
-async fn bucket_region(cx: &mut Call, bucket: &str) -> Result<String, ApiError> {
+pub(crate) async fn bucket_region(cx: &mut Call, bucket: &str) -> Result<String, ApiError> {
     let arn = format!("arn:{}:s3:::{bucket}", plane::PARTITION);
     match authorize::resource_access(cx, "s3:GetBucketPolicy", &arn).await {
         Ok(access) if access.account.is_empty() => Err(TrailError::BucketMissing(bucket.to_owned()).into()),

@@ -27,6 +27,7 @@ mod error;
 mod insight;
 mod insight_metric;
 mod insight_selector;
+mod lake;
 mod lookup;
 mod organization;
 mod path;
@@ -41,9 +42,13 @@ mod trail_status;
 
 use async_trait::async_trait;
 use plane::page::PageError;
-use plane::{ApiError, Handler, Service, handler};
+use plane::service::ResourceAccess;
+use plane::{ApiError, Call, Handler, Service, Target, Transaction, handler};
+use wire::Value;
 
 pub use delivery::deliver;
+pub use lake::put_audit_events::CloudTrailData;
+pub use lake::round::lake_round;
 
 /// The principal that delivers.
 pub(crate) const SERVICE_PRINCIPAL: &str = "cloudtrail.amazonaws.com";
@@ -88,6 +93,47 @@ impl Service for CloudTrail {
             handler!("StartLogging", trail_operations::start_logging),
             handler!("StopLogging", trail_operations::stop_logging),
             handler!("UpdateTrail", trail_operations::update_trail),
+            handler!("CreateChannel", lake::channel_operations::create_channel),
+            handler!("GetChannel", lake::channel_operations::get_channel),
+            handler!("ListChannels", lake::channel_operations::list_channels),
+            handler!("UpdateChannel", lake::channel_operations::update_channel),
+            handler!("DeleteChannel", lake::channel_operations::delete_channel),
+            handler!("CreateDashboard", lake::dashboard_operations::create_dashboard),
+            handler!("UpdateDashboard", lake::dashboard_operations::update_dashboard),
+            handler!("GetDashboard", lake::dashboard_operations::get_dashboard),
+            handler!("ListDashboards", lake::dashboard_operations::list_dashboards),
+            handler!("DeleteDashboard", lake::dashboard_operations::delete_dashboard),
+            handler!("StartDashboardRefresh", lake::dashboard_operations::start_dashboard_refresh),
+            handler!("CreateEventDataStore", lake::event_data_store_operations::create_event_data_store),
+            handler!("UpdateEventDataStore", lake::event_data_store_operations::update_event_data_store),
+            handler!("GetEventDataStore", lake::event_data_store_operations::get_event_data_store),
+            handler!("ListEventDataStores", lake::event_data_store_operations::list_event_data_stores),
+            handler!("DeleteEventDataStore", lake::event_data_store_operations::delete_event_data_store),
+            handler!("RestoreEventDataStore", lake::event_data_store_operations::restore_event_data_store),
+            handler!("StartEventDataStoreIngestion", lake::event_data_store_operations::start_event_data_store_ingestion),
+            handler!("StopEventDataStoreIngestion", lake::event_data_store_operations::stop_event_data_store_ingestion),
+            handler!("EnableFederation", lake::federation::enable_federation),
+            handler!("DisableFederation", lake::federation::disable_federation),
+            handler!("StartImport", lake::import_operations::start_import),
+            handler!("GetImport", lake::import_operations::get_import),
+            handler!("ListImports", lake::import_operations::list_imports),
+            handler!("StopImport", lake::import_operations::stop_import),
+            handler!("ListImportFailures", lake::import_operations::list_import_failures),
+            handler!("StartQuery", lake::query_operations::start_query),
+            handler!("DescribeQuery", lake::query_operations::describe_query),
+            handler!("GetQueryResults", lake::query_operations::get_query_results),
+            handler!("CancelQuery", lake::query_operations::cancel_query),
+            handler!("ListQueries", lake::query_operations::list_queries),
+            handler!("SearchSampleQueries", lake::sample_query::search_sample_queries),
+            handler!("GenerateQuery", lake::sample_query::generate_query),
         ]
+    }
+
+    async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
+        lake::target::targets(call, input).await
+    }
+
+    async fn resource(&self, tx: &mut Transaction, region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
+        lake::tag::access(tx, region, arn).await
     }
 }

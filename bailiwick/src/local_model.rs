@@ -98,11 +98,6 @@ impl LocalModel for Installed {
 
     fn generate(&self, asked: &LocalRequest, piece: &mut dyn FnMut(&str) -> bool) -> Result<LocalEnding, LocalFailure> {
         let ending = self.model.generate(&request(asked), piece).map_err(failure)?;
-        Ok(LocalEnding {
-            input_tokens: ending.input_tokens,
-            output_tokens: ending.output_tokens,
-            is_cut: ending.is_cut,
-            stop: ending.stop,
-        })
+        Ok(LocalEnding { input_tokens: ending.input_tokens, output_tokens: ending.output_tokens, is_cut: ending.is_cut, stop: ending.stop })
     }
 }

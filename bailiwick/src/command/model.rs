@@ -122,9 +122,11 @@ async fn download(index: &str) -> Result<Bytes, Failure> {
     let page_url = format!("{}/{PACKAGE}/", index.trim_end_matches('/'));
     let page = fetch(&page_url).await?;
     let page = String::from_utf8_lossy(&page);
-    let link = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).find(|link| {
-        link.split(['#', '?']).next().is_some_and(|link| link.ends_with(WHEEL))
-    });
+    let link = page
+        .split("href=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .find(|link| link.split(['#', '?']).next().is_some_and(|link| link.ends_with(WHEEL)));
     let link = link.ok_or_else(|| Failure::general(format!("the index `{index}` has no `{WHEEL}`")))?;
     let link = link.split('#').next().unwrap_or_default();
     fetch(&resolve(&page_url, link)).await
@@ -200,7 +202,9 @@ fn member<'a>(zip: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut rest = zip;
     loop {
         let (header, after) = rest.split_first_chunk::<30>()?;
-        let number = |at: usize| header.get(at..at + 2).map(|bytes| usize::from(u16::from_le_bytes([*bytes.first().unwrap_or(&0), *bytes.last().unwrap_or(&0)])));
+        let number = |at: usize| {
+            header.get(at..at + 2).map(|bytes| usize::from(u16::from_le_bytes([*bytes.first().unwrap_or(&0), *bytes.last().unwrap_or(&0)])))
+        };
         if !header.starts_with(b"PK\x03\x04") {
             return None;
         }

@@ -28,8 +28,7 @@ pub struct Usage {
     output: Format,
 }
 
-const HEADERS: [&str; 9] =
-    ["day", "region", "principal", "model", "tags", "calls", "input_tokens", "output_tokens", "cost_usd"];
+const HEADERS: [&str; 9] = ["day", "region", "principal", "model", "tags", "calls", "input_tokens", "output_tokens", "cost_usd"];
 
 impl Usage {
     pub async fn run(self) -> Result<(), Failure> {
@@ -61,7 +60,10 @@ fn row(line: &Json) -> Vec<String> {
         Some(other) => other.to_string(),
         None => String::new(),
     };
-    ["day", "region", "principal", "model", "tags", "calls", "inputTokens", "outputTokens", "costUsd"].iter().map(|name| field(name)).collect()
+    ["day", "region", "principal", "model", "tags", "calls", "inputTokens", "outputTokens", "costUsd"]
+        .iter()
+        .map(|name| field(name))
+        .collect()
 }
 
 /// A field of CSV. Spreadsheets take what begins with certain signs for a formula: those are led by an apostrophe.

@@ -106,7 +106,7 @@ pub(crate) struct Matrix {
 impl Matrix {
     pub(crate) fn read(file: &File<'_>, name: &str, rows: usize, columns: usize) -> Result<Self, FileError> {
         let tensor = file.tensor(name)?;
-        if tensor.dimensions != [columns, rows] || columns % BLOCK != 0 {
+        if tensor.dimensions != [columns, rows] || !columns.is_multiple_of(BLOCK) {
             return Err(FileError::Tensor(name.to_owned()));
         }
         Ok(Self { rows, columns, weights: weights(&tensor) })
@@ -233,7 +233,11 @@ mod tests {
     #[test]
     fn products_in_blocks_are_near_the_exact_ones() {
         let vector: Vec<f32> = (0..64_u8).map(|number| (f32::from(number) - 31.0) / 7.0).collect();
-        let block = |scale: f32, offset: f32| FourBits { scale, offset, packed: std::array::from_fn(|at| u8::try_from(at * 16 + 15 - at).unwrap()) };
+        let block = |scale: f32, offset: f32| FourBits {
+            scale,
+            offset,
+            packed: std::array::from_fn(|at| u8::try_from(at * 16 + 15 - at).unwrap()),
+        };
         let matrix = Matrix { rows: 1, columns: 64, weights: Rows::Four(vec![block(0.5, -3.0), block(0.25, 1.0)]) };
         let mut row = Vec::new();
         matrix.row(0, &mut row);

@@ -1,10 +1,10 @@
 //! Foundation models: those that the upstreams offer.
 
 use api_bedrock::{
-    AgreementAvailability, AgreementStatus, AuthorizationStatus, EntitlementAvailability, FoundationModelDetails,
-    FoundationModelLifecycle, FoundationModelLifecycleStatus, FoundationModelSummary, GetFoundationModelAvailabilityInput,
-    GetFoundationModelAvailabilityOutput, GetFoundationModelInput, GetFoundationModelOutput, InferenceType, ListFoundationModelsInput,
-    ListFoundationModelsOutput, ModelModality, RegionAvailability,
+    AgreementAvailability, AgreementStatus, AuthorizationStatus, EntitlementAvailability, FoundationModelDetails, FoundationModelLifecycle,
+    FoundationModelLifecycleStatus, FoundationModelSummary, GetFoundationModelAvailabilityInput, GetFoundationModelAvailabilityOutput,
+    GetFoundationModelInput, GetFoundationModelOutput, InferenceType, ListFoundationModelsInput, ListFoundationModelsOutput, ModelModality,
+    RegionAvailability,
 };
 use plane::{ApiError, Call};
 
@@ -26,12 +26,14 @@ pub(crate) async fn list_foundation_models(
         // None of the models here can be customised.
         input.by_customization_type.is_none()
             && input.by_output_modality.as_ref().is_none_or(|wanted| has(&summary.output_modalities, wanted))
-            && input.by_inference_type.as_ref().is_none_or(|wanted| {
-                summary.inference_types_supported.as_ref().is_some_and(|kinds| kinds.contains(wanted))
-            })
-            && input.by_provider.as_ref().is_none_or(|provider| {
-                summary.provider_name.as_ref().is_some_and(|name| provider.eq_ignore_ascii_case(name))
-            })
+            && input
+                .by_inference_type
+                .as_ref()
+                .is_none_or(|wanted| summary.inference_types_supported.as_ref().is_some_and(|kinds| kinds.contains(wanted)))
+            && input
+                .by_provider
+                .as_ref()
+                .is_none_or(|provider| summary.provider_name.as_ref().is_some_and(|name| provider.eq_ignore_ascii_case(name)))
     });
     Ok(ListFoundationModelsOutput { model_summaries: Some(summaries.collect()) })
 }

@@ -126,7 +126,8 @@ pub(crate) async fn create_model_import_job(
         let rest = source.s3_uri.strip_prefix(&seen.s3)?;
         Some(format!("{}/{}", seen.path.trim_end_matches('/'), rest.trim_start_matches('/')))
     });
-    let path = path.ok_or_else(|| Refusal::invalid("The upstream that serves the base model does not see the S3 location of the model."))?;
+    let path =
+        path.ok_or_else(|| Refusal::invalid("The upstream that serves the base model does not see the S3 location of the model."))?;
     // A run after a conflict must not load the adapter again.
     let (id, job_id) = if let Some(made) = cx.recall::<(String, String)>("import") {
         made
@@ -184,10 +185,7 @@ fn place(created_ms: i64, id: &str, ascending: bool) -> String {
     format!("{place:020}{id}")
 }
 
-pub(crate) async fn list_model_import_jobs(
-    cx: &mut Call,
-    input: ListModelImportJobsInput,
-) -> Result<ListModelImportJobsOutput, ApiError> {
+pub(crate) async fn list_model_import_jobs(cx: &mut Call, input: ListModelImportJobsInput) -> Result<ListModelImportJobsOutput, ApiError> {
     let ascending = input.sort_order == Some(api_bedrock::SortOrder::Ascending);
     let mut items: Vec<(String, ModelImportJobSummary)> = Vec::new();
     for model in all(cx).await? {
@@ -264,10 +262,7 @@ pub(crate) async fn list_imported_models(cx: &mut Call, input: ListImportedModel
     Ok(ListImportedModelsOutput { next_token: page.next, model_summaries: Some(summaries) })
 }
 
-pub(crate) async fn delete_imported_model(
-    cx: &mut Call,
-    input: DeleteImportedModelInput,
-) -> Result<DeleteImportedModelOutput, ApiError> {
+pub(crate) async fn delete_imported_model(cx: &mut Call, input: DeleteImportedModelInput) -> Result<DeleteImportedModelOutput, ApiError> {
     let mut model = find(cx, &input.model_identifier).await?;
     let state = runtime::state(cx)?;
     let server = state.gateway.servers().iter().find(|server| server.settings.name == model.upstream);

@@ -178,8 +178,7 @@ pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec
     };
     let state = runtime::state(call)?;
     let arns = model_arns(call, &state, model_id).await?;
-    let mut targets: Vec<Target> =
-        arns.into_iter().map(|resource_arn| Target { action: action.to_owned(), resource_arn }).collect();
+    let mut targets: Vec<Target> = arns.into_iter().map(|resource_arn| Target { action: action.to_owned(), resource_arn }).collect();
     if let (Some(identifier), _) = guardrail_of(input) {
         let resource_arn = arn_of(&call.region, &call.account, identifier);
         targets.push(Target { action: "bedrock:ApplyGuardrail".to_owned(), resource_arn });

@@ -59,7 +59,8 @@ impl Role {
         let trusts = plane.is_service_allowed(&caller, &cx.region, ("sts", "AssumeRole"), target, &MapContext::new()).await?;
         let principal = plane.directory().principal(&mut plane.transaction(0), role_arn).await?;
         let Some(principal) = principal.filter(|_| trusts) else {
-            let message = format!("Could not assume provided IAM role. Please ensure that the role `{role_arn}` exists and trusts Bedrock.");
+            let message =
+                format!("Could not assume provided IAM role. Please ensure that the role `{role_arn}` exists and trusts Bedrock.");
             return Err(Refusal::invalid(message).into());
         };
         Ok(Self { principal: Arc::new(principal) })

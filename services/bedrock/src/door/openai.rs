@@ -74,7 +74,8 @@ fn generation(request: &DoorRequest<'_>, is_text: bool) -> Meant {
     let counts = options.get("include_usage") == Some(&Json::Bool(true));
     if let Ok(fields) = &mut fields {
         let wanted = if is_text { "prompt" } else { "messages" };
-        if is_text && let Some(Json::Array(prompts)) = fields.get_mut("prompt")
+        if is_text
+            && let Some(Json::Array(prompts)) = fields.get_mut("prompt")
             && prompts.len() == 1
         {
             let only = prompts.remove(0);
@@ -105,7 +106,12 @@ fn embeddings(request: &DoorRequest<'_>) -> Meant {
         let missing = || ApiError::new("ValidationException", "Missing required parameter: 'input'.").with_status(400);
         if fields.contains_key("input") && !fields.contains_key("messages") { Ok(fields) } else { Err(missing()) }
     });
-    Meant { service: RUNTIME, operation: "InvokeModel", input: input(request.headers, fields), writer: Arc::new(Completion { counts: false }) }
+    Meant {
+        service: RUNTIME,
+        operation: "InvokeModel",
+        input: input(request.headers, fields),
+        writer: Arc::new(Completion { counts: false }),
+    }
 }
 
 fn models(id: Option<String>) -> Meant {

@@ -30,15 +30,7 @@ fn caller(account: &str, region: &str) -> ServiceCaller {
     }
 }
 
-async fn put(
-    plane: &Arc<Plane>,
-    account: &str,
-    region: &str,
-    bucket: &str,
-    key: &str,
-    body: Bytes,
-    is_gzip: bool,
-) -> Result<(), ApiError> {
+async fn put(plane: &Arc<Plane>, account: &str, region: &str, bucket: &str, key: &str, body: Bytes, is_gzip: bool) -> Result<(), ApiError> {
     let mut input = Struct::new();
     let mut set = |name: &'static str, value: &str| input.set(name, Value::Str(value.to_owned()));
     set("Bucket", bucket);
@@ -52,12 +44,7 @@ async fn put(
 }
 
 /// Writes the object that shows that the log can be delivered.
-pub(crate) async fn check(
-    plane: &Arc<Plane>,
-    account: &str,
-    region: &str,
-    configuration: &LoggingConfiguration,
-) -> Result<(), ApiError> {
+pub(crate) async fn check(plane: &Arc<Plane>, account: &str, region: &str, configuration: &LoggingConfiguration) -> Result<(), ApiError> {
     let key = format!("{}{CHECK}", configuration.folder(account, region));
     put(plane, account, region, &configuration.bucket, &key, Bytes::from_static(b""), false).await
 }

@@ -6,10 +6,9 @@
 use api_bedrock_runtime::{
     ContentBlock, ConversationRole, ConverseInput, ConverseMetrics, ConverseOutput, ConverseOutputShape, ConverseTrace, DocumentBlock,
     DocumentSource, GuardrailConverseContentBlock, GuardrailConverseContentQualifier, GuardrailTrace, ImageBlock, ImageSource,
-    InferenceConfiguration, Message, OutputConfig,
-    OutputFormatStructure, PerformanceConfigLatency, PerformanceConfiguration, ServiceTier, ServiceTierType, SystemContentBlock,
-    TokenUsage, Tool, ToolChoice, ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock, ToolResultStatus,
-    ToolUseBlock,
+    InferenceConfiguration, Message, OutputConfig, OutputFormatStructure, PerformanceConfigLatency, PerformanceConfiguration, ServiceTier,
+    ServiceTierType, SystemContentBlock, TokenUsage, Tool, ToolChoice, ToolConfiguration, ToolInputSchema, ToolResultBlock,
+    ToolResultContentBlock, ToolResultStatus, ToolUseBlock,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -144,7 +143,8 @@ pub(super) fn arguments(text: &str) -> Result<Json, ApiError> {
     if text.trim().is_empty() {
         return Ok(json!({}));
     }
-    serde_json::from_str(text).map_err(|_| crate::upstream::fault::model_error(None, "the model called a tool with arguments that are not JSON"))
+    serde_json::from_str(text)
+        .map_err(|_| crate::upstream::fault::model_error(None, "the model called a tool with arguments that are not JSON"))
 }
 
 impl Conversation {
@@ -341,9 +341,7 @@ fn medium(media_type: String, name: String, bytes: &Bytes) -> Media {
 
 fn picture(block: ImageBlock) -> Result<ContentPart, Refusal> {
     match block.source.into_inner() {
-        ImageSource::Bytes(bytes) => {
-            Ok(ContentPart::Image(medium(format!("image/{}", block.format.as_str()), String::new(), &bytes)))
-        }
+        ImageSource::Bytes(bytes) => Ok(ContentPart::Image(medium(format!("image/{}", block.format.as_str()), String::new(), &bytes))),
         ImageSource::S3Location(_) => Err(Refusal::unsupported("an image by its S3 location")),
         ImageSource::Unknown => Err(Refusal::invalid("The source of an image is empty.")),
     }
@@ -375,12 +373,7 @@ fn tool_turn(result: ToolResultBlock) -> Result<Turn, Refusal> {
     }
     let failed = result.status == Some(ToolResultStatus::Error);
     let text = format!("{}{}", if failed { "error: " } else { "" }, texts.join("\n"));
-    Ok(Turn {
-        role: "tool",
-        parts: vec![Part { text, mark: Mark::Exempt }],
-        tool_call_id: Some(result.tool_use_id),
-        ..Turn::default()
-    })
+    Ok(Turn { role: "tool", parts: vec![Part { text, mark: Mark::Exempt }], tool_call_id: Some(result.tool_use_id), ..Turn::default() })
 }
 
 #[cfg(test)]

@@ -46,7 +46,8 @@ impl Dialect {
             return Ok(Self::Anthropic);
         }
         if let Some(Json::Array(messages)) = fields.get("messages") {
-            let is_untyped = |content: &Json| content.as_array().and_then(|blocks| blocks.first()).is_some_and(|block| block.get("type").is_none());
+            let is_untyped =
+                |content: &Json| content.as_array().and_then(|blocks| blocks.first()).is_some_and(|block| block.get("type").is_none());
             let is_nova = has("schemaVersion")
                 || has("inferenceConfig")
                 || messages.iter().filter_map(|message| message.get("content")).any(is_untyped);

@@ -115,7 +115,9 @@ impl Embedding {
         let body: OpenAiBody = body(fields)?;
         let texts = match body.input {
             Json::String(text) => vec![text],
-            list => serde_json::from_value(list).map_err(|_| Refusal::unsupported("an input that is neither a text nor a list of texts"))?,
+            list => {
+                serde_json::from_value(list).map_err(|_| Refusal::unsupported("an input that is neither a text nor a list of texts"))?
+            }
         };
         let is_base64 = match body.encoding_format.as_deref() {
             None | Some("float") => false,

@@ -157,7 +157,6 @@ async fn answer(cx: &mut Call, invocation: Invocation, fields: Map<String, Json>
     }
 }
 
-
 pub(crate) async fn invoke_model_with_response_stream(
     cx: &mut Call,
     input: InvokeModelWithResponseStreamInput,
@@ -246,8 +245,9 @@ fn add_guardrail(body: &mut Json, intervened: bool, trace: Option<api_bedrock_ru
         shown.insert("input".to_owned(), plain(input.into_value(), false));
     }
     if let Some(outputs) = trace.output_assessments {
-        let each =
-            outputs.into_iter().flat_map(|(id, list)| list.into_iter().map(move |one| json!({ id.clone(): plain(one.into_value(), false) })));
+        let each = outputs
+            .into_iter()
+            .flat_map(|(id, list)| list.into_iter().map(move |one| json!({ id.clone(): plain(one.into_value(), false) })));
         shown.insert("outputs".to_owned(), each.collect());
     }
     if let Some(reason) = trace.action_reason {

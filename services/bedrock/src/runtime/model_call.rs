@@ -59,8 +59,7 @@ impl ModelCall {
         let characters: usize = prompt.turns.iter().flat_map(|turn| &turn.parts).map(|part| part.text.chars().count()).sum();
         let (_, output) = estimate(&prompt.request);
         let input_tokens = u64::try_from(characters.div_ceil(4)).unwrap_or(u64::MAX);
-        let opening =
-            Opening { model_id: model_id.to_owned(), request_metadata, estimate: (input_tokens, output), is_embedding: false };
+        let opening = Opening { model_id: model_id.to_owned(), request_metadata, estimate: (input_tokens, output), is_embedding: false };
         let call = Self::open(cx, opening, input).await?;
         if let Some(log) = &call.log {
             prompt.replaced = log.replaced.clone();
@@ -116,9 +115,10 @@ pub(crate) fn metadata_of_header(text: Option<&str>) -> Result<Option<Json>, Ref
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     let invalid = || Refusal::invalid("The request metadata must be a JSON object of 1 to 16 texts.");
     let metadata: Json = serde_json::from_str(text).map_err(|_| invalid())?;
-    let is_sound = metadata
-        .as_object()
-        .is_some_and(|members| (1..=16).contains(&members.len()) && members.iter().all(|(name, value)| name.len() <= 256 && value.as_str().is_some_and(|text| text.len() <= 256)));
+    let is_sound = metadata.as_object().is_some_and(|members| {
+        (1..=16).contains(&members.len())
+            && members.iter().all(|(name, value)| name.len() <= 256 && value.as_str().is_some_and(|text| text.len() <= 256))
+    });
     if is_sound { Ok(Some(metadata)) } else { Err(invalid()) }
 }
 

@@ -198,9 +198,7 @@ pub(super) fn answer(answer: Answer) -> Result<Json, ApiError> {
     let inputs = tool_input(&answer)?;
     let mut content: Vec<Json> = answer.text.into_iter().map(|text| json!({ "text": text })).collect();
     let calls = answer.tool_calls.into_iter().zip(inputs);
-    content.extend(
-        calls.map(|(call, input)| json!({ "toolUse": { "toolUseId": call.id, "name": call.function.name, "input": input } })),
-    );
+    content.extend(calls.map(|(call, input)| json!({ "toolUse": { "toolUseId": call.id, "name": call.function.name, "input": input } })));
     Ok(json!({
         "output": { "message": { "role": "assistant", "content": content } },
         "stopReason": answer.stop.converse().as_str(),

@@ -194,7 +194,9 @@ pub(super) fn prompt(form: TextForm, fields: Map<String, Json>) -> Result<Prompt
             let stop = match body.stop {
                 None | Some(Json::Null) => None,
                 Some(Json::String(stop)) => Some(vec![stop]),
-                Some(list) => Some(serde_json::from_value(list).map_err(|_| Refusal::invalid("`stop` must be a text or a list of texts."))?),
+                Some(list) => {
+                    Some(serde_json::from_value(list).map_err(|_| Refusal::invalid("`stop` must be a text or a list of texts."))?)
+                }
             };
             let request = ChatRequest {
                 max_tokens: body.max_tokens,

@@ -57,11 +57,7 @@ fn unreadable() -> ApiError {
     stream_error("an event of the model server cannot be read")
 }
 
-fn events(
-    parser: &mut EventParser,
-    bytes: &[u8],
-    read: impl Fn(&str) -> Result<ChatChunk, ApiError>,
-) -> Result<Decoded, ApiError> {
+fn events(parser: &mut EventParser, bytes: &[u8], read: impl Fn(&str) -> Result<ChatChunk, ApiError>) -> Result<Decoded, ApiError> {
     let mut decoded = Decoded::default();
     for event in parser.push(bytes).map_err(|error| stream_error(&error.to_string()))? {
         if event.trim() == DONE {

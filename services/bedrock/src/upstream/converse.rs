@@ -178,10 +178,7 @@ pub(super) fn decode(body: &[u8]) -> Result<ChatResponse, Failure> {
     }
     let reason = answer.get("stopReason").and_then(Json::as_str).map(|reason| finish(reason).to_owned());
     let message = ChatAnswer { content: Some(text), tool_calls: (!calls.is_empty()).then_some(calls) };
-    Ok(ChatResponse {
-        choices: vec![ChatChoice { message, finish_reason: reason, stop_reason: None }],
-        usage: usage(answer.get("usage")),
-    })
+    Ok(ChatResponse { choices: vec![ChatChoice { message, finish_reason: reason, stop_reason: None }], usage: usage(answer.get("usage")) })
 }
 
 /// Reads the frames of `ConverseStream`.
@@ -195,9 +192,7 @@ impl Stream {
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Decoded, ApiError> {
         self.frames.push(bytes);
         let mut decoded = Decoded::default();
-        while let Some(message) =
-            self.frames.next_message().map_err(|_| stream_error("a frame of the model server cannot be read"))?
-        {
+        while let Some(message) = self.frames.next_message().map_err(|_| stream_error("a frame of the model server cannot be read"))? {
             if let Some(exception) = message.text(":exception-type") {
                 return Err(match exception {
                     "throttlingException" => too_many_requests(),
@@ -205,8 +200,8 @@ impl Stream {
                     _ => stream_error("the model server broke the answer off"),
                 });
             }
-            let event: Json = serde_json::from_slice(&message.payload)
-                .map_err(|_| stream_error("an event of the model server cannot be read"))?;
+            let event: Json =
+                serde_json::from_slice(&message.payload).map_err(|_| stream_error("an event of the model server cannot be read"))?;
             let kind = message.text(":event-type").unwrap_or_default();
             decoded.is_done |= kind == "metadata";
             decoded.chunks.extend(self.read(kind, &event));

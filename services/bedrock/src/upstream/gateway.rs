@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use plane::ApiError;
 
+use super::Model;
 use super::chat::{ChatRequest, ChatResponse, EmbeddingRequest, EmbeddingResponse};
 use super::chunks::Chunks;
 use super::fault::{Failure, unavailable};
@@ -13,7 +14,6 @@ use super::local::{Local, LocalModel};
 use super::responder;
 use super::server::{Secrets, Server};
 use super::settings::{DeclaredModel, ModelSettings, ProfileSettings};
-use super::Model;
 use crate::refusal::Refusal;
 
 /// How long the upstreams' lists of models are believed.
@@ -105,8 +105,7 @@ enum Answered {
 impl Gateway {
     /// `local` models are offered beside what is declared; without any upstream the embedded responder is there, too.
     pub(crate) fn new(settings: ModelSettings, local: Vec<Arc<dyn LocalModel>>) -> Self {
-        let servers =
-            settings.upstreams.iter().map(|upstream| Arc::new(Server::new(upstream.clone(), &settings.allow_internal))).collect();
+        let servers = settings.upstreams.iter().map(|upstream| Arc::new(Server::new(upstream.clone(), &settings.allow_internal))).collect();
         Self { settings, servers, local: local.into_iter().map(Local).collect(), listing: Mutex::new(None), turn: AtomicUsize::new(0) }
     }
 
@@ -195,7 +194,10 @@ impl Gateway {
             return Ok(Some(Route { model: id.to_owned(), tiers }));
         }
         let listed = self.models(secrets).await?;
-        Ok(listed.iter().find(|listed| listed.model.id == id).map(|listed| Route { model: id.to_owned(), tiers: vec![listed.places.clone()] }))
+        Ok(listed
+            .iter()
+            .find(|listed| listed.model.id == id)
+            .map(|listed| Route { model: id.to_owned(), tiers: vec![listed.places.clone()] }))
     }
 
     /// Where calls for an adapter go that was loaded into an upstream.
@@ -209,9 +211,12 @@ impl Gateway {
     pub(crate) fn adapter_server(&self, base_model: &str) -> Option<Arc<Server>> {
         let serves = |server: &Server| {
             server.settings.models.iter().any(|model| model == base_model)
-                || self.settings.models.iter().flat_map(|model| &model.targets).any(|target| {
-                    target.upstream == server.settings.name && target.model == base_model
-                })
+                || self
+                    .settings
+                    .models
+                    .iter()
+                    .flat_map(|model| &model.targets)
+                    .any(|target| target.upstream == server.settings.name && target.model == base_model)
         };
         self.servers.iter().find(|server| server.settings.loads_adapters.is_some() && serves(server)).cloned()
     }
@@ -282,7 +287,12 @@ impl Gateway {
     }
 
     /// A whole answer, and who gave it.
-    pub(crate) async fn chat(&self, secrets: &dyn Secrets, route: &Route, request: &ChatRequest) -> Result<(ChatResponse, String), ApiError> {
+    pub(crate) async fn chat(
+        &self,
+        secrets: &dyn Secrets,
+        route: &Route,
+        request: &ChatRequest,
+    ) -> Result<(ChatResponse, String), ApiError> {
         match self.ask(secrets, route, Ask::Chat(request), false).await? {
             (Answered::Whole(answer), by) => Ok((answer, by)),
             _ => Err(ApiError::internal(&"a model server gave an answer of another kind")),
@@ -444,7 +454,8 @@ mod tests {
             targets: vec![TargetSettings { upstream: upstream.name.clone(), model: "x".to_owned(), weight: 1 }],
             ..DeclaredModel::default()
         };
-        let gateway = Gateway::new(ModelSettings { upstreams: vec![upstream], models: vec![declared], ..ModelSettings::default() }, Vec::new());
+        let gateway =
+            Gateway::new(ModelSettings { upstreams: vec![upstream], models: vec![declared], ..ModelSettings::default() }, Vec::new());
         let route = gateway.route(&NoSecrets, "m").await.unwrap().unwrap();
         let error = gateway.chat(&NoSecrets, &route, &request("x")).await.unwrap_err();
         assert_eq!((error.code.as_ref(), error.status), ("ServiceUnavailableException", Some(503)));

@@ -6,9 +6,7 @@ use plane::ApiError;
 use tokio::sync::mpsc;
 
 use super::anthropic::said;
-use super::chat::{
-    ChatAnswer, ChatChoice, ChatChunk, ChatRequest, ChatResponse, ChatUsage, ChunkChoice, Content,
-};
+use super::chat::{ChatAnswer, ChatChoice, ChatChunk, ChatRequest, ChatResponse, ChatUsage, ChunkChoice, Content};
 use super::chunks::Chunks;
 use super::fault::{Failure, model_error, too_many_requests};
 use crate::refusal::Refusal;

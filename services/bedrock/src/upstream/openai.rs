@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn images_are_data_urls_and_texts_are_said() {
-        let media = |media_type: &str, base64: &str| Media { media_type: media_type.to_owned(), name: "d".to_owned(), base64: base64.to_owned() };
+        let media =
+            |media_type: &str, base64: &str| Media { media_type: media_type.to_owned(), name: "d".to_owned(), base64: base64.to_owned() };
         let parts = vec![
             ContentPart::Text("see".to_owned()),
             ContentPart::Image(media("image/png", "eA==")),

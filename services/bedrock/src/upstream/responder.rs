@@ -11,8 +11,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::anthropic::said;
 use super::chat::{
-    CalledFunction, CalledFunctionDelta, ChatAnswer, ChatChoice, ChatChunk, ChatMessage, ChatRequest, ChatResponse, ChatTool,
-    ChatToolCall, ChatUsage, ChunkChoice, ChunkDelta, Content, EmbeddingItem, EmbeddingRequest, EmbeddingResponse, ToolCallDelta,
+    CalledFunction, CalledFunctionDelta, ChatAnswer, ChatChoice, ChatChunk, ChatMessage, ChatRequest, ChatResponse, ChatTool, ChatToolCall,
+    ChatUsage, ChunkChoice, ChunkDelta, Content, EmbeddingItem, EmbeddingRequest, EmbeddingResponse, ToolCallDelta,
 };
 use super::chunks::Chunks;
 use super::fault::Failure;
@@ -154,10 +154,7 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 
 fn text(last: Option<&ChatMessage>, question: &str) -> String {
     if let Some(result) = last.filter(|message| message.role == "tool") {
-        return format!(
-            "The tool answered: {}",
-            text_of(result).chars().take(ECHO_LENGTH).collect::<String>()
-        );
+        return format!("The tool answered: {}", text_of(result).chars().take(ECHO_LENGTH).collect::<String>());
     }
     let lower = question.to_lowercase();
     if lower.contains("contact") || lower.contains("billing") {
@@ -239,7 +236,11 @@ mod tests {
         assert_eq!(made.tool_call, Some(("weather".to_owned(), r#"{"city":"use weather","days":1}"#.to_owned())));
         assert_eq!(made.finish_reason, "tool_calls");
         let mut request = ChatRequest { tools, ..ask("use weather") };
-        request.messages.push(ChatMessage { role: "tool".to_owned(), content: Some(Content::Text("sunny".to_owned())), ..ChatMessage::default() });
+        request.messages.push(ChatMessage {
+            role: "tool".to_owned(),
+            content: Some(Content::Text("sunny".to_owned())),
+            ..ChatMessage::default()
+        });
         assert_eq!(Made::of(&request).text.as_deref(), Some("The tool answered: sunny"));
     }
 

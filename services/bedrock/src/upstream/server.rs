@@ -278,7 +278,8 @@ impl Server {
         if let Some(secret) = self.secret(secrets).await? {
             request = request.header(AUTHORIZATION, format!("Bearer {}", secret.as_str()));
         }
-        let request = request.body(Bytes::from(serde_json::to_vec(&body)?)).map_err(|error| Failure::of_request(ApiError::internal(&error)))?;
+        let request =
+            request.body(Bytes::from(serde_json::to_vec(&body)?)).map_err(|error| Failure::of_request(ApiError::internal(&error)))?;
         let answer = self.client.send(request).await?;
         if !answer.status().is_success() {
             return Ok(None);
@@ -295,10 +296,11 @@ impl Server {
             return Ok(declared.iter().map(model).collect());
         }
         let path = if self.settings.kind == UpstreamKind::Anthropic { "/v1/models" } else { "/models" };
-        let answer = self.send(secrets, Method::GET, path, Bytes::new(), JSON).await.map_err(|failure| match failure.error.code.as_ref() {
-            "ValidationException" => Failure { error: unavailable("it does not list its models"), ..failure },
-            _ => failure,
-        })?;
+        let answer =
+            self.send(secrets, Method::GET, path, Bytes::new(), JSON).await.map_err(|failure| match failure.error.code.as_ref() {
+                "ValidationException" => Failure { error: unavailable("it does not list its models"), ..failure },
+                _ => failure,
+            })?;
         let body = answer.into_body().collect().await?;
         let unreadable = |_| Failure { error: unavailable("its list of models cannot be read"), may_go_elsewhere: true, is_sick: true };
         let list: ModelList = serde_json::from_slice(&body).map_err(unreadable)?;

@@ -351,7 +351,8 @@ fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), InvalidSetting
 
 fn check_upstream(upstream: &UpstreamSettings) -> Result<(), InvalidSettings> {
     let url = upstream.url.parse::<http::Uri>().ok();
-    let is_usable = url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none());
+    let is_usable =
+        url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none());
     if !is_usable {
         return Err(InvalidSettings::Url(upstream.url.clone()));
     }
@@ -422,14 +423,20 @@ mod tests {
     #[test]
     fn declarations_must_fit_together() {
         let upstream = r#"{"name":"a","url":"http://h/v1"}"#;
-        assert_eq!(settings(&format!(r#"{{"upstreams":[{upstream}],"models":[{{"id":"m","targets":[{{"upstream":"a","model":"x"}}]}}]}}"#)), Ok(()));
+        assert_eq!(
+            settings(&format!(r#"{{"upstreams":[{upstream}],"models":[{{"id":"m","targets":[{{"upstream":"a","model":"x"}}]}}]}}"#)),
+            Ok(())
+        );
         for (text, words) in [
             (format!(r#"{{"upstreams":[{upstream},{upstream}]}}"#), "declared twice"),
             (r#"{"upstreams":[{"name":"a","url":"ftp://h"}]}"#.to_owned(), "not a URL"),
             (r#"{"upstreams":[{"name":"a","kind":"bedrock","url":"https://h"}]}"#.to_owned(), "needs a region"),
             (r#"{"upstreams":[{"name":"a","url":"https://h","attempts":0}]}"#.to_owned(), "from 1 to 10"),
             (r#"{"models":[{"id":"m","targets":[{"upstream":"a","model":"x"}]}]}"#.to_owned(), "not declared"),
-            (format!(r#"{{"upstreams":[{upstream}],"models":[{{"id":"m","targets":[{{"upstream":"a","model":"x","weight":0}}]}}]}}"#), "no target"),
+            (
+                format!(r#"{{"upstreams":[{upstream}],"models":[{{"id":"m","targets":[{{"upstream":"a","model":"x","weight":0}}]}}]}}"#),
+                "no target",
+            ),
             (r#"{"limits":[{"principal":"*"}]}"#.to_owned(), "limits nothing"),
             (r#"{"inference_profiles":[{"id":"p","models":[{"model":"m"}]}]}"#.to_owned(), "not declared"),
         ] {

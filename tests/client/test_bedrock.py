@@ -416,7 +416,7 @@ def test_guard_content_selects(runtime, guardrail):
     [
         ({"modelId": "anthropic.claude-x"}, "The provided model identifier is invalid."),
         ({"messages": [{"role": "assistant", "content": [{"text": "x"}]}]}, "must start with a user message"),
-        ({"messages": [{"role": "user", "content": [{"image": {"format": "png", "source": {"bytes": b"x"}}}]}]}, "`image` is not supported"),
+        ({"messages": [{"role": "user", "content": [{"image": {"format": "png", "source": {"bytes": b"x"}}}]}]}, "doesn't support images"),
         ({"guardrailConfig": {"guardrailIdentifier": "aaaaaaaaaaaa", "guardrailVersion": "1"}}, "does not exist"),
         ({"guardrailConfig": {"guardrailIdentifier": "aaaaaaaaaaaa"}}, "together"),
         ({"performanceConfig": {"latency": "optimized"}}, "performanceConfig"),
@@ -529,7 +529,7 @@ def test_invoke_model_streams(runtime, guardrail):
     assert events[-1]["amazon-bedrock-guardrailAction"] == "INTERVENED"
 
 
-@pytest.mark.parametrize("body", ["", "no json", "[]", "{}", '{"prompt": "x"}', '{"messages": []}', '{"anthropic_version": "1", "max_tokens": 1, "messages": []}'])
+@pytest.mark.parametrize("body", ["", "no json", "[]", "{}", '{"prompt": 1}', '{"messages": []}', '{"anthropic_version": "1", "max_tokens": 1, "messages": []}'])
 def test_malformed_bodies_are_refused(runtime, body):
     with raises("ValidationException", 400):
         runtime.invoke_model(modelId=MODEL, body=body)

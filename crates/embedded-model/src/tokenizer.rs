@@ -98,11 +98,7 @@ impl Tokenizer {
     /// Adds the tokens of a text. Names of control tokens in it are text like any other.
     pub(crate) fn encode(&self, text: &str, out: &mut Vec<u32>) {
         for piece in pieces(text) {
-<<<<<<< HEAD
-            let mut tokens: Vec<u32> = piece.bytes().map(|byte| self.single.get(usize::from(byte)).copied().unwrap_or_default()).collect();
-=======
             let mut tokens: Vec<u32> = piece.bytes().filter_map(|byte| self.single.get(usize::from(byte)).copied().flatten()).collect();
->>>>>>> wt-models
             // The merge of the lowest rank first, wherever it is.
             loop {
                 let pairs = tokens.iter().zip(tokens.iter().skip(1)).enumerate();

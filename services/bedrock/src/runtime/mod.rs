@@ -13,10 +13,7 @@ pub(crate) mod count_tokens;
 mod dialect;
 mod embedding;
 pub(crate) mod exchange;
-<<<<<<< HEAD
 pub(crate) mod guardrail_checks;
-=======
->>>>>>> wt-models
 pub(crate) mod invoke;
 pub(crate) mod model_call;
 mod nova;

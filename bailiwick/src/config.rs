@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bedrock::settings::{BudgetSettings, DeclaredModel, LimitSettings, ModelSettings, ProfileSettings, UpstreamSettings};
 use serde::Deserialize;
 
 /// Where a setting came from, strongest first.
@@ -44,6 +45,8 @@ const BACKGROUND_INTERVAL_S: u64 = 60;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data_dir: PathBuf,
+    /// Models that run in this process.
+    pub models_dir: PathBuf,
     /// First is the home region.
     pub regions: Vec<String>,
     pub account_id: String,
@@ -51,13 +54,25 @@ pub struct Config {
     pub store: StoreSetting,
     pub seal: SealSetting,
     pub audit_reads: plane::pipeline::AuditReads,
+    pub audit_failure: plane::pipeline::AuditFailure,
     /// Between two rounds of background work: delivery of trails, rotation, deletion.
     pub background_interval_s: u64,
-    /// OpenAI-compatible base URL; `None`: the embedded deterministic responder.
+    /// OpenAI-compatible base URL, beside what is declared in the file.
     pub upstream: Option<String>,
+    /// Model servers, models, limits and budgets of the file. Without any upstream the embedded deterministic responder answers.
+    pub models: ModelSettings,
     /// Upstream hosts that may resolve to internal addresses.
     pub allow_internal: Vec<String>,
+    /// Who cosigns the trail's checkpoints.
+    pub witnesses: Vec<WitnessSetting>,
     pub origins: BTreeMap<&'static str, (String, OriginOfSetting)>,
+}
+
+/// A witness: where it is, and the key that its cosignatures must hold under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessSetting {
+    pub url: String,
+    pub key: transparency::VerifierKey,
 }
 
 /// Where to listen.
@@ -93,15 +108,29 @@ pub enum SealSetting {
 #[serde(deny_unknown_fields)]
 pub struct Layer {
     pub data_dir: Option<PathBuf>,
+    pub models_dir: Option<PathBuf>,
     pub regions: Option<Vec<String>>,
     pub account_id: Option<String>,
     pub listen: Option<Vec<String>>,
     pub store: Option<String>,
     pub seal: Option<String>,
     pub audit_reads: Option<String>,
+    pub audit_failure: Option<String>,
     pub background_interval_s: Option<u64>,
     pub upstream: Option<String>,
     pub allow_internal: Option<Vec<String>>,
+    pub witnesses: Option<Vec<String>>,
+    /// In the file only.
+    #[serde(default)]
+    pub upstreams: Vec<UpstreamSettings>,
+    #[serde(default)]
+    pub models: Vec<DeclaredModel>,
+    #[serde(default)]
+    pub inference_profiles: Vec<ProfileSettings>,
+    #[serde(default)]
+    pub limits: Vec<LimitSettings>,
+    #[serde(default)]
+    pub budgets: Vec<BudgetSettings>,
 }
 
 /// The layer of the environment.
@@ -110,16 +139,20 @@ pub fn environment() -> Layer {
     let list = |name: &str| text(name).map(|value| value.split(',').map(|part| part.trim().to_owned()).collect());
     Layer {
         data_dir: text("BAILIWICK_DATA_DIR").map(PathBuf::from),
+        models_dir: text("BAILIWICK_MODELS_DIR").map(PathBuf::from),
         regions: list("BAILIWICK_REGIONS"),
         account_id: text("BAILIWICK_ACCOUNT_ID"),
         listen: list("BAILIWICK_LISTEN"),
         store: text("BAILIWICK_STORE"),
         seal: text("BAILIWICK_SEAL"),
         audit_reads: text("BAILIWICK_AUDIT_READS"),
+        audit_failure: text("BAILIWICK_AUDIT_FAILURE"),
         // What is not a number is refused below, like every number out of bounds.
         background_interval_s: text("BAILIWICK_BACKGROUND_INTERVAL_S").map(|value| value.parse().unwrap_or(0)),
         upstream: text("BAILIWICK_UPSTREAM"),
         allow_internal: list("BAILIWICK_ALLOW_INTERNAL"),
+        witnesses: list("BAILIWICK_WITNESSES"),
+        ..Layer::default()
     }
 }
 
@@ -153,15 +186,29 @@ impl Config {
     pub fn resolve(flags: Layer, environment: Layer, file: Layer) -> Result<Self, ConfigError> {
         let mut layers = Layers { flags, environment, file, origins: BTreeMap::new() };
         let data_dir = layers.pick("data_dir", |layer| layer.data_dir.clone(), PathBuf::from(".bailiwick"));
+        let models_dir = layers.pick("models_dir", |layer| layer.models_dir.clone(), data_dir.join("models"));
         let regions = layers.pick("regions", |layer| layer.regions.clone(), vec!["us-east-1".to_owned()]);
         let account_id = layers.pick("account_id", |layer| layer.account_id.clone(), "123456789012".to_owned());
         let listen = layers.pick("listen", |layer| layer.listen.clone(), vec!["https://127.0.0.1:4566".to_owned()]);
         let store = layers.pick("store", |layer| layer.store.clone(), "redb".to_owned());
         let seal = layers.pick("seal", |layer| layer.seal.clone(), "key-file".to_owned());
         let audit_reads = layers.pick("audit_reads", |layer| layer.audit_reads.clone(), "interval".to_owned());
+        let audit_failure = layers.pick("audit_failure", |layer| layer.audit_failure.clone(), "refuse".to_owned());
         let background_interval_s = layers.pick("background_interval_s", |layer| layer.background_interval_s, BACKGROUND_INTERVAL_S);
         let upstream = layers.pick("upstream", |layer| layer.upstream.clone().map(Some), None);
         let allow_internal = layers.pick("allow_internal", |layer| layer.allow_internal.clone(), Vec::new());
+        let witnesses = layers.pick("witnesses", |layer| layer.witnesses.clone(), Vec::new());
+        let models = declared(std::mem::take(&mut layers.file), upstream.as_deref())?;
+        for (name, count) in [
+            ("upstreams", models.upstreams.len()),
+            ("models", models.models.len()),
+            ("inference_profiles", models.inference_profiles.len()),
+            ("limits", models.limits.len()),
+            ("budgets", models.budgets.len()),
+        ] {
+            let origin = if count == 0 { OriginOfSetting::Default } else { OriginOfSetting::File };
+            layers.origins.insert(name, (format!("{count} declared"), origin));
+        }
         let mut origins = layers.origins;
         // A connection string may hold a password.
         if let Some((shown, _)) = origins.get_mut("store").filter(|(shown, _)| shown.contains("postgres")) {
@@ -169,18 +216,38 @@ impl Config {
         }
         Ok(Self {
             data_dir,
+            models_dir,
             regions: check_regions(regions)?,
             account_id: check_account(account_id)?,
             listen: listen.iter().map(|text| parse_listen(text)).collect::<Result<_, _>>()?,
             store: parse_store(store)?,
             seal: parse_seal(seal)?,
             audit_reads: parse_audit_reads(audit_reads)?,
+            audit_failure: parse_audit_failure(&audit_failure)?,
             background_interval_s: check_background_interval(background_interval_s)?,
             upstream,
+            models,
             allow_internal,
+            witnesses: witnesses.iter().map(|text| parse_witness(text)).collect::<Result<_, _>>()?,
             origins,
         })
     }
+}
+
+/// What the file declares about models, checked together with the upstream of the flag.
+fn declared(file: Layer, upstream: Option<&str>) -> Result<ModelSettings, ConfigError> {
+    let declared = ModelSettings {
+        upstreams: file.upstreams,
+        models: file.models,
+        inference_profiles: file.inference_profiles,
+        limits: file.limits,
+        budgets: file.budgets,
+        allow_internal: Vec::new(),
+    };
+    let mut all = declared.clone();
+    all.upstreams.extend(upstream.map(UpstreamSettings::at));
+    all.check().map_err(|error| invalid("upstreams, models, inference_profiles, limits, budgets", "", &error.to_string()))?;
+    Ok(declared)
 }
 
 fn invalid(setting: &'static str, value: &str, reason: &str) -> ConfigError {
@@ -244,6 +311,15 @@ fn parse_seal(text: String) -> Result<SealSetting, ConfigError> {
     }
 }
 
+fn parse_witness(text: &str) -> Result<WitnessSetting, ConfigError> {
+    let (key, url) = text.rsplit_once('@').ok_or_else(|| invalid("witnesses", text, "use `NAME+ID+KEY@URL`"))?;
+    let key = transparency::VerifierKey::parse(key).map_err(|error| invalid("witnesses", text, &error.to_string()))?;
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        return Err(invalid("witnesses", text, "the URL begins with `https://` or `http://`"));
+    }
+    Ok(WitnessSetting { url: url.to_owned(), key })
+}
+
 fn check_background_interval(seconds: u64) -> Result<u64, ConfigError> {
     if (1..=3600).contains(&seconds) {
         return Ok(seconds);
@@ -256,6 +332,14 @@ fn parse_audit_reads(text: String) -> Result<plane::pipeline::AuditReads, Config
         "before-reply" => Ok(plane::pipeline::AuditReads::BeforeReply),
         "interval" => Ok(plane::pipeline::AuditReads::Interval),
         _ => Err(invalid("audit_reads", &text, "use `before-reply` or `interval`")),
+    }
+}
+
+fn parse_audit_failure(text: &str) -> Result<plane::pipeline::AuditFailure, ConfigError> {
+    match text {
+        "refuse" => Ok(plane::pipeline::AuditFailure::Refuse),
+        "continue" => Ok(plane::pipeline::AuditFailure::Continue),
+        _ => Err(invalid("audit_failure", text, "use `refuse` or `continue`")),
     }
 }
 

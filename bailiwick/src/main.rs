@@ -8,6 +8,7 @@ mod client;
 mod command;
 mod config;
 mod demo;
+mod local_model;
 mod server;
 mod upstream;
 

@@ -98,8 +98,9 @@ impl Connection {
 
 /// Measures one scenario, after one call of each client that does not count.
 pub(crate) async fn run(target: &Target, scenario: &'static Scenario, pace: &Pace) -> Result<Measured, Failure> {
-    let mut connections = Vec::with_capacity(pace.clients);
-    for number in 0..pace.clients {
+    let clients = scenario.clients.unwrap_or(pace.clients);
+    let mut connections = Vec::with_capacity(clients);
+    for number in 0..clients {
         let mut connection = Connection::open(target, number).await?;
         connection.call(scenario).await?;
         connections.push(connection);

@@ -150,6 +150,14 @@ impl Serving {
             if let Err(error) = crate::server::jobs::flush_key_use(plane).await {
                 tracing::warn!(%error, "the last use of access keys could not be written");
             }
+            if let Err(error) = bedrock::flush_usage(plane).await {
+                tracing::warn!(%error, "the last use of models could not be written");
+            }
+            for position in 0..plane.regions.iter().count() {
+                if let Err(error) = bedrock::deliver(plane, position).await {
+                    tracing::warn!(%error, "the last entries of the invocation log could not be delivered");
+                }
+            }
             if let Err(error) = plane.flush().await {
                 tracing::error!(%error, "the last events could not be written");
             }

@@ -21,4 +21,15 @@ pub use types::*;
 pub const SERVICE: &str = "bedrock-runtime";
 
 /// Every operation that has types here, sorted.
-pub const OPERATIONS: &[&str] = &["ApplyGuardrail", "Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream"];
+pub const OPERATIONS: &[&str] = &[
+    "ApplyGuardrail",
+    "Converse",
+    "ConverseStream",
+    "CountTokens",
+    "GetAsyncInvoke",
+    "InvokeGuardrailChecks",
+    "InvokeModel",
+    "InvokeModelWithResponseStream",
+    "ListAsyncInvokes",
+    "StartAsyncInvoke",
+];

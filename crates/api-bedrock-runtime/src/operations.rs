@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use wire::{Secret, operation, shape};
+use wire::{Secret, Timestamp, operation, shape};
 
 use crate::types::*;
 
@@ -89,6 +89,61 @@ shape! {
 operation!("bedrock-runtime", "ConverseStream", ConverseStreamInput, ConverseStreamOutput);
 
 shape! {
+    struct CountTokensInput {
+        model_id: String = "modelId",
+        input: CountTokensInputShape = "input",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CountTokensOutput {
+        input_tokens: i32 = "inputTokens",
+    }
+}
+
+operation!("bedrock-runtime", "CountTokens", CountTokensInput, CountTokensOutput);
+
+shape! {
+    struct GetAsyncInvokeInput {
+        invocation_arn: String = "invocationArn",
+    }
+}
+
+shape! {
+    struct GetAsyncInvokeOutput {
+        invocation_arn: String = "invocationArn",
+        model_arn: String = "modelArn",
+        client_request_token: Option<String> = "clientRequestToken",
+        status: AsyncInvokeStatus = "status",
+        failure_message: Option<Secret<String>> = "failureMessage",
+        submit_time: Timestamp = "submitTime",
+        last_modified_time: Option<Timestamp> = "lastModifiedTime",
+        end_time: Option<Timestamp> = "endTime",
+        output_data_config: AsyncInvokeOutputDataConfig = "outputDataConfig",
+    }
+}
+
+operation!("bedrock-runtime", "GetAsyncInvoke", GetAsyncInvokeInput, GetAsyncInvokeOutput);
+
+shape! {
+    struct InvokeGuardrailChecksInput {
+        messages: Vec<GuardrailChecksMessage> = "messages",
+        checks: GuardrailChecksConfig = "checks",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct InvokeGuardrailChecksOutput {
+        results: GuardrailChecksResults = "results",
+        usage: GuardrailChecksUsageResults = "usage",
+    }
+}
+
+operation!("bedrock-runtime", "InvokeGuardrailChecks", InvokeGuardrailChecksInput, InvokeGuardrailChecksOutput);
+
+shape! {
     struct InvokeModelInput {
         body: Option<Secret<Bytes>> = "body",
         content_type: Option<String> = "contentType",
@@ -139,3 +194,45 @@ shape! {
 }
 
 operation!("bedrock-runtime", "InvokeModelWithResponseStream", InvokeModelWithResponseStreamInput, InvokeModelWithResponseStreamOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListAsyncInvokesInput {
+        submit_time_after: Option<Timestamp> = "submitTimeAfter",
+        submit_time_before: Option<Timestamp> = "submitTimeBefore",
+        status_equals: Option<AsyncInvokeStatus> = "statusEquals",
+        max_results: Option<i32> = "maxResults",
+        next_token: Option<String> = "nextToken",
+        sort_by: Option<SortAsyncInvocationBy> = "sortBy",
+        sort_order: Option<SortOrder> = "sortOrder",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListAsyncInvokesOutput {
+        next_token: Option<String> = "nextToken",
+        async_invoke_summaries: Option<Vec<AsyncInvokeSummary>> = "asyncInvokeSummaries",
+    }
+}
+
+operation!("bedrock-runtime", "ListAsyncInvokes", ListAsyncInvokesInput, ListAsyncInvokesOutput);
+
+shape! {
+    struct StartAsyncInvokeInput {
+        client_request_token: Option<String> = "clientRequestToken",
+        model_id: String = "modelId",
+        model_input: Secret<serde_json::Value> = "modelInput",
+        output_data_config: AsyncInvokeOutputDataConfig = "outputDataConfig",
+        tags: Option<Vec<Tag>> = "tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StartAsyncInvokeOutput {
+        invocation_arn: String = "invocationArn",
+    }
+}
+
+operation!("bedrock-runtime", "StartAsyncInvoke", StartAsyncInvokeInput, StartAsyncInvokeOutput);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use wire::{Secret, shape};
+use wire::{Secret, Timestamp, shape};
 
 shape! {
     #[derive(Default)]
@@ -18,6 +18,43 @@ shape! {
         guardrail_arn: Option<String> = "guardrailArn",
         guardrail_origin: Option<Vec<GuardrailOrigin>> = "guardrailOrigin",
         guardrail_ownership: Option<GuardrailOwnership> = "guardrailOwnership",
+    }
+}
+
+shape! {
+    union AsyncInvokeOutputDataConfig {
+        S3OutputDataConfig(AsyncInvokeS3OutputDataConfig) = "s3OutputDataConfig",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AsyncInvokeS3OutputDataConfig {
+        s3_uri: String = "s3Uri",
+        kms_key_id: Option<String> = "kmsKeyId",
+        bucket_owner: Option<String> = "bucketOwner",
+    }
+}
+
+shape! {
+    enum AsyncInvokeStatus {
+        InProgress = "InProgress",
+        Completed = "Completed",
+        Failed = "Failed",
+    }
+}
+
+shape! {
+    struct AsyncInvokeSummary {
+        invocation_arn: String = "invocationArn",
+        model_arn: String = "modelArn",
+        client_request_token: Option<String> = "clientRequestToken",
+        status: Option<AsyncInvokeStatus> = "status",
+        failure_message: Option<Secret<String>> = "failureMessage",
+        submit_time: Timestamp = "submitTime",
+        last_modified_time: Option<Timestamp> = "lastModifiedTime",
+        end_time: Option<Timestamp> = "endTime",
+        output_data_config: AsyncInvokeOutputDataConfig = "outputDataConfig",
     }
 }
 
@@ -276,9 +313,26 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct ConverseTokensRequest {
+        messages: Option<Vec<Message>> = "messages",
+        system: Option<Vec<SystemContentBlock>> = "system",
+        tool_config: Option<ToolConfiguration> = "toolConfig",
+        additional_model_request_fields: Option<serde_json::Value> = "additionalModelRequestFields",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct ConverseTrace {
         guardrail: Option<GuardrailTraceAssessment> = "guardrail",
         prompt_router: Option<PromptRouterTrace> = "promptRouter",
+    }
+}
+
+shape! {
+    union CountTokensInputShape {
+        InvokeModel(InvokeModelTokensRequest) = "invokeModel",
+        Converse(ConverseTokensRequest) = "converse",
     }
 }
 
@@ -512,6 +566,215 @@ shape! {
         claims_true_scenario: Option<GuardrailAutomatedReasoningScenario> = "claimsTrueScenario",
         supporting_rules: Option<Vec<GuardrailAutomatedReasoningRule>> = "supportingRules",
         logic_warning: Option<GuardrailAutomatedReasoningLogicWarning> = "logicWarning",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksConfig {
+        content_filter: Option<GuardrailChecksContentFilterConfig> = "contentFilter",
+        prompt_attack: Option<GuardrailChecksPromptAttackConfig> = "promptAttack",
+        sensitive_information: Option<GuardrailChecksSensitiveInformationConfig> = "sensitiveInformation",
+    }
+}
+
+shape! {
+    union GuardrailChecksContentBlock {
+        Text(Secret<String>) = "text",
+    }
+}
+
+shape! {
+    enum GuardrailChecksContentFilterCategory {
+        Violence = "VIOLENCE",
+        Hate = "HATE",
+        Sexual = "SEXUAL",
+        Misconduct = "MISCONDUCT",
+        Insults = "INSULTS",
+    }
+}
+
+shape! {
+    struct GuardrailChecksContentFilterCategoryConfig {
+        category: GuardrailChecksContentFilterCategory = "category",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksContentFilterConfig {
+        categories: Vec<GuardrailChecksContentFilterCategoryConfig> = "categories",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksContentFilterResult {
+        results: Vec<GuardrailChecksContentFilterResultEntry> = "results",
+    }
+}
+
+shape! {
+    struct GuardrailChecksContentFilterResultEntry {
+        category: GuardrailChecksContentFilterCategory = "category",
+        severity_score: f64 = "severityScore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksContentFilterUsage {
+        text_units: i32 = "textUnits",
+    }
+}
+
+shape! {
+    struct GuardrailChecksMessage {
+        role: GuardrailChecksRole = "role",
+        content: Vec<GuardrailChecksContentBlock> = "content",
+    }
+}
+
+shape! {
+    enum GuardrailChecksPromptAttackCategory {
+        Jailbreak = "JAILBREAK",
+        PromptInjection = "PROMPT_INJECTION",
+        PromptLeakage = "PROMPT_LEAKAGE",
+    }
+}
+
+shape! {
+    struct GuardrailChecksPromptAttackCategoryConfig {
+        category: GuardrailChecksPromptAttackCategory = "category",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksPromptAttackConfig {
+        categories: Vec<GuardrailChecksPromptAttackCategoryConfig> = "categories",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksPromptAttackResult {
+        results: Vec<GuardrailChecksPromptAttackResultEntry> = "results",
+    }
+}
+
+shape! {
+    struct GuardrailChecksPromptAttackResultEntry {
+        category: GuardrailChecksPromptAttackCategory = "category",
+        severity_score: f64 = "severityScore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksPromptAttackUsage {
+        text_units: i32 = "textUnits",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksResults {
+        content_filter: Option<GuardrailChecksContentFilterResult> = "contentFilter",
+        prompt_attack: Option<GuardrailChecksPromptAttackResult> = "promptAttack",
+        sensitive_information: Option<GuardrailChecksSensitiveInformationResult> = "sensitiveInformation",
+    }
+}
+
+shape! {
+    enum GuardrailChecksRole {
+        User = "user",
+        Assistant = "assistant",
+        System = "system",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksSensitiveInformationConfig {
+        entities: Vec<GuardrailChecksSensitiveInformationEntityConfig> = "entities",
+    }
+}
+
+shape! {
+    struct GuardrailChecksSensitiveInformationEntityConfig {
+        type_: GuardrailChecksSensitiveInformationEntityType = "type",
+    }
+}
+
+shape! {
+    enum GuardrailChecksSensitiveInformationEntityType {
+        Address = "ADDRESS",
+        Age = "AGE",
+        AwsAccessKey = "AWS_ACCESS_KEY",
+        AwsSecretKey = "AWS_SECRET_KEY",
+        CaHealthNumber = "CA_HEALTH_NUMBER",
+        CaSocialInsuranceNumber = "CA_SOCIAL_INSURANCE_NUMBER",
+        CreditDebitCardCvv = "CREDIT_DEBIT_CARD_CVV",
+        CreditDebitCardExpiry = "CREDIT_DEBIT_CARD_EXPIRY",
+        CreditDebitCardNumber = "CREDIT_DEBIT_CARD_NUMBER",
+        DriverId = "DRIVER_ID",
+        Email = "EMAIL",
+        InternationalBankAccountNumber = "INTERNATIONAL_BANK_ACCOUNT_NUMBER",
+        IpAddress = "IP_ADDRESS",
+        LicensePlate = "LICENSE_PLATE",
+        MacAddress = "MAC_ADDRESS",
+        Name = "NAME",
+        Password = "PASSWORD",
+        Phone = "PHONE",
+        Pin = "PIN",
+        SwiftCode = "SWIFT_CODE",
+        UkNationalHealthServiceNumber = "UK_NATIONAL_HEALTH_SERVICE_NUMBER",
+        UkNationalInsuranceNumber = "UK_NATIONAL_INSURANCE_NUMBER",
+        UkUniqueTaxpayerReferenceNumber = "UK_UNIQUE_TAXPAYER_REFERENCE_NUMBER",
+        Url = "URL",
+        Username = "USERNAME",
+        UsBankAccountNumber = "US_BANK_ACCOUNT_NUMBER",
+        UsBankRoutingNumber = "US_BANK_ROUTING_NUMBER",
+        UsIndividualTaxIdentificationNumber = "US_INDIVIDUAL_TAX_IDENTIFICATION_NUMBER",
+        UsPassportNumber = "US_PASSPORT_NUMBER",
+        UsSocialSecurityNumber = "US_SOCIAL_SECURITY_NUMBER",
+        VehicleIdentificationNumber = "VEHICLE_IDENTIFICATION_NUMBER",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksSensitiveInformationResult {
+        results: Vec<GuardrailChecksSensitiveInformationResultEntry> = "results",
+        truncated: Option<bool> = "truncated",
+    }
+}
+
+shape! {
+    struct GuardrailChecksSensitiveInformationResultEntry {
+        type_: GuardrailChecksSensitiveInformationEntityType = "type",
+        confidence_score: f64 = "confidenceScore",
+        begin_offset: i32 = "beginOffset",
+        end_offset: i32 = "endOffset",
+        message_index: i32 = "messageIndex",
+        content_index: i32 = "contentIndex",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksSensitiveInformationUsage {
+        text_units: i32 = "textUnits",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksUsageResults {
+        content_filter: Option<GuardrailChecksContentFilterUsage> = "contentFilter",
+        prompt_attack: Option<GuardrailChecksPromptAttackUsage> = "promptAttack",
+        sensitive_information: Option<GuardrailChecksSensitiveInformationUsage> = "sensitiveInformation",
     }
 }
 
@@ -1008,6 +1271,13 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct InvokeModelTokensRequest {
+        body: Secret<Bytes> = "body",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct JsonSchemaDefinition {
         schema: String = "schema",
         name: Option<String> = "name",
@@ -1204,6 +1474,19 @@ shape! {
 }
 
 shape! {
+    enum SortAsyncInvocationBy {
+        SubmissionTime = "SubmissionTime",
+    }
+}
+
+shape! {
+    enum SortOrder {
+        Ascending = "Ascending",
+        Descending = "Descending",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct SpecificToolChoice {
         name: String = "name",
@@ -1236,6 +1519,14 @@ shape! {
     #[derive(Default)]
     struct SystemTool {
         name: String = "name",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct Tag {
+        key: String = "key",
+        value: String = "value",
     }
 }
 

@@ -5,6 +5,105 @@ use wire::{Secret, Timestamp, operation, shape};
 use crate::types::*;
 
 shape! {
+    struct CancelAutomatedReasoningPolicyBuildWorkflowInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CancelAutomatedReasoningPolicyBuildWorkflowOutput {}
+}
+
+operation!(
+    "bedrock",
+    "CancelAutomatedReasoningPolicyBuildWorkflow",
+    CancelAutomatedReasoningPolicyBuildWorkflowInput,
+    CancelAutomatedReasoningPolicyBuildWorkflowOutput
+);
+
+shape! {
+    struct CreateAutomatedReasoningPolicyInput {
+        name: Secret<String> = "name",
+        description: Option<Secret<String>> = "description",
+        client_request_token: Option<String> = "clientRequestToken",
+        policy_definition: Option<AutomatedReasoningPolicyDefinition> = "policyDefinition",
+        kms_key_id: Option<String> = "kmsKeyId",
+        tags: Option<Vec<Tag>> = "tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateAutomatedReasoningPolicyOutput {
+        policy_arn: String = "policyArn",
+        version: String = "version",
+        name: Secret<String> = "name",
+        description: Option<Secret<String>> = "description",
+        definition_hash: Option<String> = "definitionHash",
+        created_at: Timestamp = "createdAt",
+        updated_at: Timestamp = "updatedAt",
+    }
+}
+
+operation!("bedrock", "CreateAutomatedReasoningPolicy", CreateAutomatedReasoningPolicyInput, CreateAutomatedReasoningPolicyOutput);
+
+shape! {
+    struct CreateAutomatedReasoningPolicyTestCaseInput {
+        policy_arn: String = "policyArn",
+        guard_content: Secret<String> = "guardContent",
+        query_content: Option<Secret<String>> = "queryContent",
+        expected_aggregated_findings_result: AutomatedReasoningCheckResult = "expectedAggregatedFindingsResult",
+        client_request_token: Option<String> = "clientRequestToken",
+        confidence_threshold: Option<f64> = "confidenceThreshold",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateAutomatedReasoningPolicyTestCaseOutput {
+        policy_arn: String = "policyArn",
+        test_case_id: String = "testCaseId",
+    }
+}
+
+operation!(
+    "bedrock",
+    "CreateAutomatedReasoningPolicyTestCase",
+    CreateAutomatedReasoningPolicyTestCaseInput,
+    CreateAutomatedReasoningPolicyTestCaseOutput
+);
+
+shape! {
+    struct CreateAutomatedReasoningPolicyVersionInput {
+        policy_arn: String = "policyArn",
+        client_request_token: Option<String> = "clientRequestToken",
+        last_updated_definition_hash: String = "lastUpdatedDefinitionHash",
+        tags: Option<Vec<Tag>> = "tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateAutomatedReasoningPolicyVersionOutput {
+        policy_arn: String = "policyArn",
+        version: String = "version",
+        name: Secret<String> = "name",
+        description: Option<Secret<String>> = "description",
+        definition_hash: String = "definitionHash",
+        created_at: Timestamp = "createdAt",
+    }
+}
+
+operation!(
+    "bedrock",
+    "CreateAutomatedReasoningPolicyVersion",
+    CreateAutomatedReasoningPolicyVersionInput,
+    CreateAutomatedReasoningPolicyVersionOutput
+);
+
+shape! {
     struct CreateGuardrailInput {
         name: Secret<String> = "name",
         description: Option<Secret<String>> = "description",
@@ -54,6 +153,141 @@ shape! {
 operation!("bedrock", "CreateGuardrailVersion", CreateGuardrailVersionInput, CreateGuardrailVersionOutput);
 
 shape! {
+    struct CreateInferenceProfileInput {
+        inference_profile_name: String = "inferenceProfileName",
+        description: Option<Secret<String>> = "description",
+        client_request_token: Option<String> = "clientRequestToken",
+        model_source: InferenceProfileModelSource = "modelSource",
+        tags: Option<Vec<Tag>> = "tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateInferenceProfileOutput {
+        inference_profile_arn: String = "inferenceProfileArn",
+        status: Option<InferenceProfileStatus> = "status",
+    }
+}
+
+operation!("bedrock", "CreateInferenceProfile", CreateInferenceProfileInput, CreateInferenceProfileOutput);
+
+shape! {
+    struct CreateModelImportJobInput {
+        job_name: String = "jobName",
+        imported_model_name: String = "importedModelName",
+        role_arn: String = "roleArn",
+        model_data_source: ModelDataSource = "modelDataSource",
+        job_tags: Option<Vec<Tag>> = "jobTags",
+        imported_model_tags: Option<Vec<Tag>> = "importedModelTags",
+        client_request_token: Option<String> = "clientRequestToken",
+        vpc_config: Option<VpcConfig> = "vpcConfig",
+        imported_model_kms_key_id: Option<String> = "importedModelKmsKeyId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateModelImportJobOutput {
+        job_arn: String = "jobArn",
+    }
+}
+
+operation!("bedrock", "CreateModelImportJob", CreateModelImportJobInput, CreateModelImportJobOutput);
+
+shape! {
+    struct CreateProvisionedModelThroughputInput {
+        client_request_token: Option<String> = "clientRequestToken",
+        model_units: i32 = "modelUnits",
+        provisioned_model_name: String = "provisionedModelName",
+        model_id: String = "modelId",
+        commitment_duration: Option<CommitmentDuration> = "commitmentDuration",
+        tags: Option<Vec<Tag>> = "tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateProvisionedModelThroughputOutput {
+        provisioned_model_arn: String = "provisionedModelArn",
+    }
+}
+
+operation!("bedrock", "CreateProvisionedModelThroughput", CreateProvisionedModelThroughputInput, CreateProvisionedModelThroughputOutput);
+
+shape! {
+    struct DeleteAutomatedReasoningPolicyInput {
+        policy_arn: String = "policyArn",
+        force: Option<bool> = "force",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteAutomatedReasoningPolicyOutput {}
+}
+
+operation!("bedrock", "DeleteAutomatedReasoningPolicy", DeleteAutomatedReasoningPolicyInput, DeleteAutomatedReasoningPolicyOutput);
+
+shape! {
+    struct DeleteAutomatedReasoningPolicyBuildWorkflowInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        last_updated_at: Timestamp = "lastUpdatedAt",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteAutomatedReasoningPolicyBuildWorkflowOutput {}
+}
+
+operation!(
+    "bedrock",
+    "DeleteAutomatedReasoningPolicyBuildWorkflow",
+    DeleteAutomatedReasoningPolicyBuildWorkflowInput,
+    DeleteAutomatedReasoningPolicyBuildWorkflowOutput
+);
+
+shape! {
+    struct DeleteAutomatedReasoningPolicyTestCaseInput {
+        policy_arn: String = "policyArn",
+        test_case_id: String = "testCaseId",
+        last_updated_at: Timestamp = "lastUpdatedAt",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteAutomatedReasoningPolicyTestCaseOutput {}
+}
+
+operation!(
+    "bedrock",
+    "DeleteAutomatedReasoningPolicyTestCase",
+    DeleteAutomatedReasoningPolicyTestCaseInput,
+    DeleteAutomatedReasoningPolicyTestCaseOutput
+);
+
+shape! {
+    struct DeleteEnforcedGuardrailConfigurationInput {
+        config_id: String = "configId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteEnforcedGuardrailConfigurationOutput {}
+}
+
+operation!(
+    "bedrock",
+    "DeleteEnforcedGuardrailConfiguration",
+    DeleteEnforcedGuardrailConfigurationInput,
+    DeleteEnforcedGuardrailConfigurationOutput
+);
+
+shape! {
     struct DeleteGuardrailInput {
         guardrail_identifier: String = "guardrailIdentifier",
         guardrail_version: Option<String> = "guardrailVersion",
@@ -66,6 +300,214 @@ shape! {
 }
 
 operation!("bedrock", "DeleteGuardrail", DeleteGuardrailInput, DeleteGuardrailOutput);
+
+shape! {
+    struct DeleteImportedModelInput {
+        model_identifier: String = "modelIdentifier",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteImportedModelOutput {}
+}
+
+operation!("bedrock", "DeleteImportedModel", DeleteImportedModelInput, DeleteImportedModelOutput);
+
+shape! {
+    struct DeleteInferenceProfileInput {
+        inference_profile_identifier: String = "inferenceProfileIdentifier",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteInferenceProfileOutput {}
+}
+
+operation!("bedrock", "DeleteInferenceProfile", DeleteInferenceProfileInput, DeleteInferenceProfileOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DeleteModelInvocationLoggingConfigurationInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteModelInvocationLoggingConfigurationOutput {}
+}
+
+operation!(
+    "bedrock",
+    "DeleteModelInvocationLoggingConfiguration",
+    DeleteModelInvocationLoggingConfigurationInput,
+    DeleteModelInvocationLoggingConfigurationOutput
+);
+
+shape! {
+    struct DeleteProvisionedModelThroughputInput {
+        provisioned_model_id: String = "provisionedModelId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteProvisionedModelThroughputOutput {}
+}
+
+operation!("bedrock", "DeleteProvisionedModelThroughput", DeleteProvisionedModelThroughputInput, DeleteProvisionedModelThroughputOutput);
+
+shape! {
+    struct DeleteResourcePolicyInput {
+        resource_arn: String = "resourceArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteResourcePolicyOutput {}
+}
+
+operation!("bedrock", "DeleteResourcePolicy", DeleteResourcePolicyInput, DeleteResourcePolicyOutput);
+
+shape! {
+    struct ExportAutomatedReasoningPolicyVersionInput {
+        policy_arn: String = "policyArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ExportAutomatedReasoningPolicyVersionOutput {
+        policy_definition: AutomatedReasoningPolicyDefinition = "policyDefinition",
+    }
+}
+
+operation!(
+    "bedrock",
+    "ExportAutomatedReasoningPolicyVersion",
+    ExportAutomatedReasoningPolicyVersionInput,
+    ExportAutomatedReasoningPolicyVersionOutput
+);
+
+shape! {
+    struct GetAutomatedReasoningPolicyInput {
+        policy_arn: String = "policyArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetAutomatedReasoningPolicyOutput {
+        policy_arn: String = "policyArn",
+        name: Secret<String> = "name",
+        version: String = "version",
+        policy_id: String = "policyId",
+        description: Option<Secret<String>> = "description",
+        definition_hash: String = "definitionHash",
+        kms_key_arn: Option<String> = "kmsKeyArn",
+        created_at: Option<Timestamp> = "createdAt",
+        updated_at: Timestamp = "updatedAt",
+    }
+}
+
+operation!("bedrock", "GetAutomatedReasoningPolicy", GetAutomatedReasoningPolicyInput, GetAutomatedReasoningPolicyOutput);
+
+shape! {
+    struct GetAutomatedReasoningPolicyBuildWorkflowInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+    }
+}
+
+shape! {
+    struct GetAutomatedReasoningPolicyBuildWorkflowOutput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        status: AutomatedReasoningPolicyBuildWorkflowStatus = "status",
+        build_workflow_type: AutomatedReasoningPolicyBuildWorkflowType = "buildWorkflowType",
+        document_name: Option<Secret<String>> = "documentName",
+        document_content_type: Option<AutomatedReasoningPolicyBuildDocumentContentType> = "documentContentType",
+        document_description: Option<Secret<String>> = "documentDescription",
+        created_at: Timestamp = "createdAt",
+        updated_at: Timestamp = "updatedAt",
+    }
+}
+
+operation!(
+    "bedrock",
+    "GetAutomatedReasoningPolicyBuildWorkflow",
+    GetAutomatedReasoningPolicyBuildWorkflowInput,
+    GetAutomatedReasoningPolicyBuildWorkflowOutput
+);
+
+shape! {
+    struct GetAutomatedReasoningPolicyBuildWorkflowResultAssetsInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        asset_type: AutomatedReasoningPolicyBuildResultAssetType = "assetType",
+        asset_id: Option<String> = "assetId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetAutomatedReasoningPolicyBuildWorkflowResultAssetsOutput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        build_workflow_assets: Option<AutomatedReasoningPolicyBuildResultAssets> = "buildWorkflowAssets",
+    }
+}
+
+operation!(
+    "bedrock",
+    "GetAutomatedReasoningPolicyBuildWorkflowResultAssets",
+    GetAutomatedReasoningPolicyBuildWorkflowResultAssetsInput,
+    GetAutomatedReasoningPolicyBuildWorkflowResultAssetsOutput
+);
+
+shape! {
+    struct GetAutomatedReasoningPolicyTestCaseInput {
+        policy_arn: String = "policyArn",
+        test_case_id: String = "testCaseId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetAutomatedReasoningPolicyTestCaseOutput {
+        policy_arn: String = "policyArn",
+        test_case: AutomatedReasoningPolicyTestCase = "testCase",
+    }
+}
+
+operation!(
+    "bedrock",
+    "GetAutomatedReasoningPolicyTestCase",
+    GetAutomatedReasoningPolicyTestCaseInput,
+    GetAutomatedReasoningPolicyTestCaseOutput
+);
+
+shape! {
+    struct GetAutomatedReasoningPolicyTestResultInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        test_case_id: String = "testCaseId",
+    }
+}
+
+shape! {
+    struct GetAutomatedReasoningPolicyTestResultOutput {
+        test_result: AutomatedReasoningPolicyTestResult = "testResult",
+    }
+}
+
+operation!(
+    "bedrock",
+    "GetAutomatedReasoningPolicyTestResult",
+    GetAutomatedReasoningPolicyTestResultInput,
+    GetAutomatedReasoningPolicyTestResultOutput
+);
 
 shape! {
     struct GetFoundationModelInput {
@@ -81,6 +523,24 @@ shape! {
 }
 
 operation!("bedrock", "GetFoundationModel", GetFoundationModelInput, GetFoundationModelOutput);
+
+shape! {
+    struct GetFoundationModelAvailabilityInput {
+        model_id: String = "modelId",
+    }
+}
+
+shape! {
+    struct GetFoundationModelAvailabilityOutput {
+        model_id: String = "modelId",
+        agreement_availability: AgreementAvailability = "agreementAvailability",
+        authorization_status: AuthorizationStatus = "authorizationStatus",
+        entitlement_availability: EntitlementAvailability = "entitlementAvailability",
+        region_availability: RegionAvailability = "regionAvailability",
+    }
+}
+
+operation!("bedrock", "GetFoundationModelAvailability", GetFoundationModelAvailabilityInput, GetFoundationModelAvailabilityOutput);
 
 shape! {
     struct GetGuardrailInput {
@@ -115,6 +575,250 @@ shape! {
 }
 
 operation!("bedrock", "GetGuardrail", GetGuardrailInput, GetGuardrailOutput);
+
+shape! {
+    struct GetImportedModelInput {
+        model_identifier: String = "modelIdentifier",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetImportedModelOutput {
+        model_arn: Option<String> = "modelArn",
+        model_name: Option<String> = "modelName",
+        job_name: Option<String> = "jobName",
+        job_arn: Option<String> = "jobArn",
+        model_data_source: Option<ModelDataSource> = "modelDataSource",
+        creation_time: Option<Timestamp> = "creationTime",
+        model_architecture: Option<String> = "modelArchitecture",
+        model_kms_key_arn: Option<String> = "modelKmsKeyArn",
+        instruct_supported: Option<bool> = "instructSupported",
+        custom_model_units: Option<CustomModelUnits> = "customModelUnits",
+    }
+}
+
+operation!("bedrock", "GetImportedModel", GetImportedModelInput, GetImportedModelOutput);
+
+shape! {
+    struct GetInferenceProfileInput {
+        inference_profile_identifier: String = "inferenceProfileIdentifier",
+    }
+}
+
+shape! {
+    struct GetInferenceProfileOutput {
+        inference_profile_name: String = "inferenceProfileName",
+        description: Option<Secret<String>> = "description",
+        created_at: Option<Timestamp> = "createdAt",
+        updated_at: Option<Timestamp> = "updatedAt",
+        inference_profile_arn: String = "inferenceProfileArn",
+        models: Vec<InferenceProfileModel> = "models",
+        inference_profile_id: String = "inferenceProfileId",
+        status: InferenceProfileStatus = "status",
+        type_: InferenceProfileType = "type",
+    }
+}
+
+operation!("bedrock", "GetInferenceProfile", GetInferenceProfileInput, GetInferenceProfileOutput);
+
+shape! {
+    struct GetModelImportJobInput {
+        job_identifier: String = "jobIdentifier",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetModelImportJobOutput {
+        job_arn: Option<String> = "jobArn",
+        job_name: Option<String> = "jobName",
+        imported_model_name: Option<String> = "importedModelName",
+        imported_model_arn: Option<String> = "importedModelArn",
+        role_arn: Option<String> = "roleArn",
+        model_data_source: Option<ModelDataSource> = "modelDataSource",
+        status: Option<ModelImportJobStatus> = "status",
+        failure_message: Option<String> = "failureMessage",
+        creation_time: Option<Timestamp> = "creationTime",
+        last_modified_time: Option<Timestamp> = "lastModifiedTime",
+        end_time: Option<Timestamp> = "endTime",
+        vpc_config: Option<VpcConfig> = "vpcConfig",
+        imported_model_kms_key_arn: Option<String> = "importedModelKmsKeyArn",
+    }
+}
+
+operation!("bedrock", "GetModelImportJob", GetModelImportJobInput, GetModelImportJobOutput);
+
+shape! {
+    #[derive(Default)]
+    struct GetModelInvocationLoggingConfigurationInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetModelInvocationLoggingConfigurationOutput {
+        logging_config: Option<LoggingConfig> = "loggingConfig",
+    }
+}
+
+operation!(
+    "bedrock",
+    "GetModelInvocationLoggingConfiguration",
+    GetModelInvocationLoggingConfigurationInput,
+    GetModelInvocationLoggingConfigurationOutput
+);
+
+shape! {
+    struct GetProvisionedModelThroughputInput {
+        provisioned_model_id: String = "provisionedModelId",
+    }
+}
+
+shape! {
+    struct GetProvisionedModelThroughputOutput {
+        model_units: i32 = "modelUnits",
+        desired_model_units: i32 = "desiredModelUnits",
+        provisioned_model_name: String = "provisionedModelName",
+        provisioned_model_arn: String = "provisionedModelArn",
+        model_arn: String = "modelArn",
+        desired_model_arn: String = "desiredModelArn",
+        foundation_model_arn: String = "foundationModelArn",
+        status: ProvisionedModelStatus = "status",
+        creation_time: Timestamp = "creationTime",
+        last_modified_time: Timestamp = "lastModifiedTime",
+        failure_message: Option<String> = "failureMessage",
+        commitment_duration: Option<CommitmentDuration> = "commitmentDuration",
+        commitment_expiration_time: Option<Timestamp> = "commitmentExpirationTime",
+    }
+}
+
+operation!("bedrock", "GetProvisionedModelThroughput", GetProvisionedModelThroughputInput, GetProvisionedModelThroughputOutput);
+
+shape! {
+    struct GetResourcePolicyInput {
+        resource_arn: String = "resourceArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetResourcePolicyOutput {
+        resource_policy: Option<String> = "resourcePolicy",
+    }
+}
+
+operation!("bedrock", "GetResourcePolicy", GetResourcePolicyInput, GetResourcePolicyOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListAutomatedReasoningPoliciesInput {
+        policy_arn: Option<String> = "policyArn",
+        next_token: Option<String> = "nextToken",
+        max_results: Option<i32> = "maxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListAutomatedReasoningPoliciesOutput {
+        automated_reasoning_policy_summaries: Vec<AutomatedReasoningPolicySummary> = "automatedReasoningPolicySummaries",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("bedrock", "ListAutomatedReasoningPolicies", ListAutomatedReasoningPoliciesInput, ListAutomatedReasoningPoliciesOutput);
+
+shape! {
+    struct ListAutomatedReasoningPolicyBuildWorkflowsInput {
+        policy_arn: String = "policyArn",
+        next_token: Option<String> = "nextToken",
+        max_results: Option<i32> = "maxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListAutomatedReasoningPolicyBuildWorkflowsOutput {
+        automated_reasoning_policy_build_workflow_summaries: Vec<AutomatedReasoningPolicyBuildWorkflowSummary> = "automatedReasoningPolicyBuildWorkflowSummaries",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!(
+    "bedrock",
+    "ListAutomatedReasoningPolicyBuildWorkflows",
+    ListAutomatedReasoningPolicyBuildWorkflowsInput,
+    ListAutomatedReasoningPolicyBuildWorkflowsOutput
+);
+
+shape! {
+    struct ListAutomatedReasoningPolicyTestCasesInput {
+        policy_arn: String = "policyArn",
+        next_token: Option<String> = "nextToken",
+        max_results: Option<i32> = "maxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListAutomatedReasoningPolicyTestCasesOutput {
+        test_cases: Vec<AutomatedReasoningPolicyTestCase> = "testCases",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!(
+    "bedrock",
+    "ListAutomatedReasoningPolicyTestCases",
+    ListAutomatedReasoningPolicyTestCasesInput,
+    ListAutomatedReasoningPolicyTestCasesOutput
+);
+
+shape! {
+    struct ListAutomatedReasoningPolicyTestResultsInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        next_token: Option<String> = "nextToken",
+        max_results: Option<i32> = "maxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListAutomatedReasoningPolicyTestResultsOutput {
+        test_results: Vec<AutomatedReasoningPolicyTestResult> = "testResults",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!(
+    "bedrock",
+    "ListAutomatedReasoningPolicyTestResults",
+    ListAutomatedReasoningPolicyTestResultsInput,
+    ListAutomatedReasoningPolicyTestResultsOutput
+);
+
+shape! {
+    #[derive(Default)]
+    struct ListEnforcedGuardrailsConfigurationInput {
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListEnforcedGuardrailsConfigurationOutput {
+        guardrails_config: Vec<AccountEnforcedGuardrailOutputConfiguration> = "guardrailsConfig",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!(
+    "bedrock",
+    "ListEnforcedGuardrailsConfiguration",
+    ListEnforcedGuardrailsConfigurationInput,
+    ListEnforcedGuardrailsConfigurationOutput
+);
 
 shape! {
     #[derive(Default)]
@@ -155,6 +859,97 @@ shape! {
 operation!("bedrock", "ListGuardrails", ListGuardrailsInput, ListGuardrailsOutput);
 
 shape! {
+    #[derive(Default)]
+    struct ListImportedModelsInput {
+        creation_time_before: Option<Timestamp> = "creationTimeBefore",
+        creation_time_after: Option<Timestamp> = "creationTimeAfter",
+        name_contains: Option<String> = "nameContains",
+        max_results: Option<i32> = "maxResults",
+        next_token: Option<String> = "nextToken",
+        sort_by: Option<SortModelsBy> = "sortBy",
+        sort_order: Option<SortOrder> = "sortOrder",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListImportedModelsOutput {
+        next_token: Option<String> = "nextToken",
+        model_summaries: Option<Vec<ImportedModelSummary>> = "modelSummaries",
+    }
+}
+
+operation!("bedrock", "ListImportedModels", ListImportedModelsInput, ListImportedModelsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListInferenceProfilesInput {
+        max_results: Option<i32> = "maxResults",
+        next_token: Option<String> = "nextToken",
+        type_equals: Option<InferenceProfileType> = "typeEquals",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListInferenceProfilesOutput {
+        inference_profile_summaries: Option<Vec<InferenceProfileSummary>> = "inferenceProfileSummaries",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("bedrock", "ListInferenceProfiles", ListInferenceProfilesInput, ListInferenceProfilesOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListModelImportJobsInput {
+        creation_time_after: Option<Timestamp> = "creationTimeAfter",
+        creation_time_before: Option<Timestamp> = "creationTimeBefore",
+        status_equals: Option<ModelImportJobStatus> = "statusEquals",
+        name_contains: Option<String> = "nameContains",
+        max_results: Option<i32> = "maxResults",
+        next_token: Option<String> = "nextToken",
+        sort_by: Option<SortJobsBy> = "sortBy",
+        sort_order: Option<SortOrder> = "sortOrder",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListModelImportJobsOutput {
+        next_token: Option<String> = "nextToken",
+        model_import_job_summaries: Option<Vec<ModelImportJobSummary>> = "modelImportJobSummaries",
+    }
+}
+
+operation!("bedrock", "ListModelImportJobs", ListModelImportJobsInput, ListModelImportJobsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListProvisionedModelThroughputsInput {
+        creation_time_after: Option<Timestamp> = "creationTimeAfter",
+        creation_time_before: Option<Timestamp> = "creationTimeBefore",
+        status_equals: Option<ProvisionedModelStatus> = "statusEquals",
+        model_arn_equals: Option<String> = "modelArnEquals",
+        name_contains: Option<String> = "nameContains",
+        max_results: Option<i32> = "maxResults",
+        next_token: Option<String> = "nextToken",
+        sort_by: Option<SortByProvisionedModels> = "sortBy",
+        sort_order: Option<SortOrder> = "sortOrder",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListProvisionedModelThroughputsOutput {
+        next_token: Option<String> = "nextToken",
+        provisioned_model_summaries: Option<Vec<ProvisionedModelSummary>> = "provisionedModelSummaries",
+    }
+}
+
+operation!("bedrock", "ListProvisionedModelThroughputs", ListProvisionedModelThroughputsInput, ListProvisionedModelThroughputsOutput);
+
+shape! {
     struct ListTagsForResourceInput {
         resource_arn: String = "resourceARN",
     }
@@ -168,6 +963,105 @@ shape! {
 }
 
 operation!("bedrock", "ListTagsForResource", ListTagsForResourceInput, ListTagsForResourceOutput);
+
+shape! {
+    struct PutEnforcedGuardrailConfigurationInput {
+        config_id: Option<String> = "configId",
+        guardrail_inference_config: AccountEnforcedGuardrailInferenceInputConfiguration = "guardrailInferenceConfig",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutEnforcedGuardrailConfigurationOutput {
+        config_id: Option<String> = "configId",
+        updated_at: Option<Timestamp> = "updatedAt",
+        updated_by: Option<String> = "updatedBy",
+    }
+}
+
+operation!("bedrock", "PutEnforcedGuardrailConfiguration", PutEnforcedGuardrailConfigurationInput, PutEnforcedGuardrailConfigurationOutput);
+
+shape! {
+    struct PutModelInvocationLoggingConfigurationInput {
+        logging_config: LoggingConfig = "loggingConfig",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutModelInvocationLoggingConfigurationOutput {}
+}
+
+operation!(
+    "bedrock",
+    "PutModelInvocationLoggingConfiguration",
+    PutModelInvocationLoggingConfigurationInput,
+    PutModelInvocationLoggingConfigurationOutput
+);
+
+shape! {
+    struct PutResourcePolicyInput {
+        resource_arn: String = "resourceArn",
+        resource_policy: String = "resourcePolicy",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutResourcePolicyOutput {
+        resource_arn: Option<String> = "resourceArn",
+    }
+}
+
+operation!("bedrock", "PutResourcePolicy", PutResourcePolicyInput, PutResourcePolicyOutput);
+
+shape! {
+    struct StartAutomatedReasoningPolicyBuildWorkflowInput {
+        policy_arn: String = "policyArn",
+        build_workflow_type: AutomatedReasoningPolicyBuildWorkflowType = "buildWorkflowType",
+        client_request_token: Option<String> = "clientRequestToken",
+        source_content: AutomatedReasoningPolicyBuildWorkflowSource = "sourceContent",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StartAutomatedReasoningPolicyBuildWorkflowOutput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+    }
+}
+
+operation!(
+    "bedrock",
+    "StartAutomatedReasoningPolicyBuildWorkflow",
+    StartAutomatedReasoningPolicyBuildWorkflowInput,
+    StartAutomatedReasoningPolicyBuildWorkflowOutput
+);
+
+shape! {
+    struct StartAutomatedReasoningPolicyTestWorkflowInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        test_case_ids: Option<Vec<String>> = "testCaseIds",
+        client_request_token: Option<String> = "clientRequestToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StartAutomatedReasoningPolicyTestWorkflowOutput {
+        policy_arn: String = "policyArn",
+    }
+}
+
+operation!(
+    "bedrock",
+    "StartAutomatedReasoningPolicyTestWorkflow",
+    StartAutomatedReasoningPolicyTestWorkflowInput,
+    StartAutomatedReasoningPolicyTestWorkflowOutput
+);
 
 shape! {
     struct TagResourceInput {
@@ -198,6 +1092,55 @@ shape! {
 operation!("bedrock", "UntagResource", UntagResourceInput, UntagResourceOutput);
 
 shape! {
+    struct UpdateAutomatedReasoningPolicyInput {
+        policy_arn: String = "policyArn",
+        policy_definition: AutomatedReasoningPolicyDefinition = "policyDefinition",
+        name: Option<Secret<String>> = "name",
+        description: Option<Secret<String>> = "description",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateAutomatedReasoningPolicyOutput {
+        policy_arn: String = "policyArn",
+        name: Secret<String> = "name",
+        definition_hash: String = "definitionHash",
+        updated_at: Timestamp = "updatedAt",
+    }
+}
+
+operation!("bedrock", "UpdateAutomatedReasoningPolicy", UpdateAutomatedReasoningPolicyInput, UpdateAutomatedReasoningPolicyOutput);
+
+shape! {
+    struct UpdateAutomatedReasoningPolicyTestCaseInput {
+        policy_arn: String = "policyArn",
+        test_case_id: String = "testCaseId",
+        guard_content: Secret<String> = "guardContent",
+        query_content: Option<Secret<String>> = "queryContent",
+        last_updated_at: Timestamp = "lastUpdatedAt",
+        expected_aggregated_findings_result: AutomatedReasoningCheckResult = "expectedAggregatedFindingsResult",
+        confidence_threshold: Option<f64> = "confidenceThreshold",
+        client_request_token: Option<String> = "clientRequestToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateAutomatedReasoningPolicyTestCaseOutput {
+        policy_arn: String = "policyArn",
+        test_case_id: String = "testCaseId",
+    }
+}
+
+operation!(
+    "bedrock",
+    "UpdateAutomatedReasoningPolicyTestCase",
+    UpdateAutomatedReasoningPolicyTestCaseInput,
+    UpdateAutomatedReasoningPolicyTestCaseOutput
+);
+
+shape! {
     struct UpdateGuardrailInput {
         guardrail_identifier: String = "guardrailIdentifier",
         name: Secret<String> = "name",
@@ -226,3 +1169,18 @@ shape! {
 }
 
 operation!("bedrock", "UpdateGuardrail", UpdateGuardrailInput, UpdateGuardrailOutput);
+
+shape! {
+    struct UpdateProvisionedModelThroughputInput {
+        provisioned_model_id: String = "provisionedModelId",
+        desired_provisioned_model_name: Option<String> = "desiredProvisionedModelName",
+        desired_model_id: Option<String> = "desiredModelId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateProvisionedModelThroughputOutput {}
+}
+
+operation!("bedrock", "UpdateProvisionedModelThroughput", UpdateProvisionedModelThroughputInput, UpdateProvisionedModelThroughputOutput);

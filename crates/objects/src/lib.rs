@@ -4,7 +4,8 @@
 //! object that no record names is an orphan and is swept by [`ObjectVault::list`] and [`ObjectVault::delete`].
 //!
 //! # Invariants
-//! 1. [`ObjectVault::put`] answers after the bytes are durable (file and directory synced), under a name that no other object ever had.
+//! 1. [`ObjectVault::put`] answers after the bytes are durable (file and directory synced), under a name that no other object ever had; or it
+//!    hands the ciphertext of a small object back, which its owner then commits with the record that names it.
 //! 2. No plaintext byte is given out before its chunk is authenticated; the key commitment and the length are checked before any chunk.
 //! 3. No plaintext byte and no key is ever on disk.
 //!
@@ -28,7 +29,7 @@ pub use backend::{Backend, Listed, ObjectName, Reader, Upload};
 pub use cobblestone::{CHUNK_BYTES, DataKey, Decryptor, Encryptor, HEADER_BYTES, ciphertext_length, plaintext_length};
 pub use local::LocalBackend;
 pub use remote::RemoteBackend;
-pub use vault::{FillRandom, ObjectVault, Stored};
+pub use vault::{FillRandom, ObjectVault, Source, Stored};
 
 /// Why an object cannot be written or read.
 #[derive(Debug, thiserror::Error)]

@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 
 use crate::cobblestone::{CHUNK_BYTES, DataKey, Decryptor, Encryptor, HEADER_BYTES, chunk_offset, ciphertext_length};
-use crate::{Backend, Listed, ObjectError, ObjectName, Reader};
+use crate::{Backend, Listed, ObjectError, ObjectName, Reader, Upload};
 
 /// Chunks that are read and decrypted at a time: 512 KiB.
 const WINDOW_CHUNKS: u64 = 32;
@@ -25,8 +26,41 @@ pub type FillRandom = Arc<dyn Fn(&mut [u8]) -> Result<(), ObjectError> + Send + 
 pub struct Stored {
     pub name: ObjectName,
     pub plaintext_length: u64,
-    /// Bytes on disk.
+    /// Bytes of ciphertext, wherever they are.
     pub ciphertext_length: u64,
+    /// The ciphertext of a small object, which the backend never saw: whoever puts it keeps it.
+    pub inline: Option<Bytes>,
+}
+
+impl Stored {
+    /// To read it again.
+    pub fn source(&self) -> Source<'_> {
+        self.inline.clone().map_or(Source::Named(&self.name), Source::Inline)
+    }
+}
+
+/// Where the ciphertext of an object is.
+#[derive(Clone, Debug)]
+pub enum Source<'a> {
+    /// In the backend.
+    Named(&'a ObjectName),
+    /// In the caller's hands; see [`Stored::inline`].
+    Inline(Bytes),
+}
+
+/// Ciphertext in memory, read as from a backend.
+struct InlineReader(Bytes);
+
+#[async_trait]
+impl Reader for InlineReader {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    async fn read(&self, range: Range<u64>) -> Result<Vec<u8>, ObjectError> {
+        let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(self.0.len());
+        Ok(self.0.get(at(range.start)..at(range.end)).unwrap_or_default().to_vec())
+    }
 }
 
 /// Encrypted objects in a backend.
@@ -53,11 +87,13 @@ impl ObjectVault {
     }
 
     /// Encrypts the stream under a fresh name and answers when it is durable. `context` (say bucket, version and part) must be given
-    /// again to read. When the stream fails nothing is left behind.
+    /// again to read. When the stream fails nothing is left behind. An object of up to `inline_bytes_max` bytes (0: none) is handed
+    /// back as ciphertext and not written: a file of its own, with a sync of its own, costs more than everything else about it.
     pub async fn put<E>(
         &self,
         key: &DataKey,
         context: &[u8],
+        inline_bytes_max: u64,
         plaintext: impl Stream<Item = Result<Bytes, E>> + Send,
     ) -> Result<Stored, ObjectError>
     where
@@ -65,7 +101,7 @@ impl ObjectVault {
     {
         let name = ObjectName::from_random(self.random()?);
         let mut encryptor = Encryptor::new(key, self.random()?, context)?;
-        let mut upload = self.backend.start(&name).await?;
+        let mut upload: Option<Box<dyn Upload>> = None;
         let mut plaintext = std::pin::pin!(plaintext);
         let written = async {
             while let Some(bytes) = plaintext.next().await {
@@ -73,26 +109,48 @@ impl ObjectVault {
                 // A caller may hand over a whole object at once: keep the buffer small all the same.
                 for piece in bytes.chunks(WRITE_BYTES) {
                     encryptor.push(piece)?;
-                    if let Some(sealed) = encryptor.take(WRITE_BYTES) {
-                        upload.write(sealed).await?;
+                    if encryptor.plaintext_length() > inline_bytes_max
+                        && let Some(sealed) = encryptor.take(WRITE_BYTES)
+                    {
+                        self.started(&mut upload, &name).await?.write(sealed).await?;
                     }
                 }
             }
             let plaintext_length = encryptor.plaintext_length();
-            upload.write(encryptor.finish()?).await?;
-            Ok(plaintext_length)
+            let last = encryptor.finish()?;
+            if plaintext_length <= inline_bytes_max && inline_bytes_max > 0 {
+                return Ok((plaintext_length, Some(last)));
+            }
+            self.started(&mut upload, &name).await?.write(last).await?;
+            Ok((plaintext_length, None))
         };
         match written.await {
-            Ok(plaintext_length) => {
-                upload.finish().await?;
+            Ok((plaintext_length, inline)) => {
+                if let Some(upload) = upload {
+                    upload.finish().await?;
+                }
                 let ciphertext_length = ciphertext_length(plaintext_length).ok_or(ObjectError::TooLong)?;
-                Ok(Stored { name, plaintext_length, ciphertext_length })
+                Ok(Stored { name, plaintext_length, ciphertext_length, inline })
             }
             Err(error) => {
-                upload.abort().await;
+                if let Some(upload) = upload {
+                    upload.abort().await;
+                }
                 Err(error)
             }
         }
+    }
+
+    async fn started<'u>(
+        &self,
+        upload: &'u mut Option<Box<dyn Upload>>,
+        name: &ObjectName,
+    ) -> Result<&'u mut Box<dyn Upload>, ObjectError> {
+        let started = match upload.take() {
+            Some(started) => started,
+            None => self.backend.start(name).await?,
+        };
+        Ok(upload.insert(started))
     }
 
     /// The plaintext of `range`. Key, context and length are checked before this answers, each chunk before its bytes come out of the
@@ -101,7 +159,7 @@ impl ObjectVault {
         &self,
         key: &DataKey,
         context: &[u8],
-        name: &ObjectName,
+        source: Source<'_>,
         plaintext_length: u64,
         range: Range<u64>,
     ) -> Result<impl Stream<Item = Result<Bytes, ObjectError>> + Send + use<>, ObjectError> {
@@ -109,7 +167,10 @@ impl ObjectVault {
             return Err(ObjectError::Range { start: range.start, end: range.end, length: plaintext_length });
         }
         let expected = ciphertext_length(plaintext_length).ok_or(ObjectError::TooLong)?;
-        let reader = self.backend.open(name).await?;
+        let reader: Box<dyn Reader> = match source {
+            Source::Named(name) => self.backend.open(name).await?,
+            Source::Inline(sealed) => Box::new(InlineReader(sealed)),
+        };
         if reader.length() != expected {
             return Err(ObjectError::Length { expected, found: reader.length() });
         }

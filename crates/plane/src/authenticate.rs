@@ -11,6 +11,7 @@ use http_body::Frame;
 use http_body_util::BodyExt as _;
 use sigv4::{ChunkLimits, ChunkedDecoder, Claim, Form, Payload, SignatureError, SigningKey};
 
+use crate::bearer;
 use crate::body::{Body, BodyError};
 use crate::call::RequestFacts;
 use crate::error::ApiError;
@@ -68,6 +69,24 @@ pub(crate) fn hints(claim: &Claim<'_>) -> Hints {
     Hints { signing_name: Some(scope.service.to_owned()), region: Some(scope.region.to_owned()) }
 }
 
+/// Algorithms of signatures that a certificate's key makes.
+const CERTIFICATE_ALGORITHMS: &str = "AWS4-X509-";
+
+/// What a signature by a certificate says of service and region; read and not yet believed.
+pub(crate) fn certificate_hints(head: &Head) -> Option<Hints> {
+    let authorization = head.header("authorization")?.strip_prefix(CERTIFICATE_ALGORITHMS)?;
+    let (_, credential) = authorization.split_once("Credential=")?;
+    let mut scope = credential.split(',').next()?.split('/').skip(2);
+    let (region, service) = (scope.next()?, scope.next()?);
+    Some(Hints { signing_name: Some(service.to_owned()), region: Some(region.to_owned()) })
+}
+
+/// Whether the request bears a signature that its service verifies itself: an operation that no access key signs, and a certificate's key.
+fn is_signed_by_certificate(head: &Head, identified: &Identified) -> bool {
+    let by_certificate = head.header("authorization").is_some_and(|authorization| authorization.starts_with(CERTIFICATE_ALGORITHMS));
+    by_certificate && identified.operation.unsigned
+}
+
 fn family(protocol: Protocol) -> sigv4::Protocol {
     match protocol {
         Protocol::Query => sigv4::Protocol::Query,
@@ -104,9 +123,14 @@ pub(crate) async fn authenticate(
         error: reply(error, identified.service, identified.protocol),
         principal,
     };
+    if let Some(token) = bearer::token(&head.headers)
+        && bearer::takes(identified.service.head.id, identified.operation.name)
+    {
+        return by_bearer(plane, head, body, token, identified, collected.is_some()).await;
+    }
     let claim = match claim {
         Ok(claim) => claim,
-        Err(SignatureError::MissingToken) => {
+        Err(error) if matches!(error, SignatureError::MissingToken) || is_signed_by_certificate(head, identified) => {
             let check = anonymous_check(head, identified).map_err(|error| Failure { error, principal: None })?;
             let stream = match (collected.as_mut(), check) {
                 (Some(whole), Check::Chunked(Some(decoder))) => {
@@ -159,6 +183,27 @@ pub(crate) async fn authenticate(
     request.trailers = trailers;
     let access_key_id = Some(claim.access_key_id().to_owned());
     Ok(Authenticated { principal: Arc::clone(&credential.principal), access_key_id, request, stream })
+}
+
+/// A request that bears a key and no signature: nothing is declared of its body, so nothing of it is compared.
+async fn by_bearer(
+    plane: &Plane,
+    head: &Head,
+    body: &mut Option<Body>,
+    token: &str,
+    identified: &Identified,
+    collected: bool,
+) -> Result<Authenticated, Failure> {
+    let home = plane.regions.at(0).map(|region| region.name.clone()).map_err(|error| Failure { error, principal: None })?;
+    let region = identified.region.as_deref().filter(|region| plane.regions.position(region).is_some()).unwrap_or(&home);
+    let bearer = bearer::authenticate(plane, token, region)
+        .await
+        .map_err(|failure| Failure { error: failure.error, principal: failure.principal })?;
+    let stream = if collected { None } else { body.take() };
+    let mut request = head.facts("bearer", bearer.signed_ms);
+    request.bearer = Some(bearer.token_type);
+    let access_key_id = bearer.principal.access_key_id.clone();
+    Ok(Authenticated { principal: bearer.principal, access_key_id, request, stream })
 }
 
 fn check_scope(plane: &Plane, head: &Head, claim: &Claim<'_>, identified: &Identified, now: jiff::Timestamp) -> Result<(), SignatureError> {

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use facts::{Operation, Protocol, Service as ServiceFacts};
 use http::HeaderMap;
@@ -10,7 +10,9 @@ use trail::EventResource;
 use wire::{ApiInput, Timestamp};
 
 use crate::audit::PendingEvent;
+use crate::bearer::BearerTokenType;
 use crate::body::Body;
+use crate::door::DoorSide;
 use crate::error::ApiError;
 use crate::origin::Origin;
 use crate::pipeline::Plane;
@@ -23,15 +25,20 @@ use crate::transaction::Transaction;
 pub struct RequestFacts {
     pub origin: Arc<Origin>,
     pub method: String,
+    /// Raw, percent-encoded.
+    pub path: String,
+    pub query: String,
     pub host: Option<String>,
-    pub headers: HeaderMap,
+    pub headers: Arc<HeaderMap>,
     pub user_agent: String,
-    /// `REST-HEADER`, `REST-QUERY-STRING`, `POST` (as `s3:authType` names them), `anonymous`.
+    /// `REST-HEADER`, `REST-QUERY-STRING`, `POST` (as `s3:authType` names them), `bearer`, `anonymous`.
     pub authentication_type: &'static str,
     /// When a presigned or header signature was made, milliseconds since 1970.
     pub signed_ms: Option<i64>,
     /// SHA-256 of the payload that the client declared (`x-amz-content-sha256`), as it stands.
     pub content_sha256: Option<String>,
+    /// Set when the caller proved itself by a bearer key and not by a signature.
+    pub bearer: Option<BearerTokenType>,
     /// Trailers of an `aws-chunked` body, once it was read to its end.
     pub trailers: crate::authenticate::Trailers,
 }
@@ -43,8 +50,38 @@ pub struct AuditNotes {
     pub additional: serde_json::Map<String, serde_json::Value>,
     /// Replaces the response elements (services that show less than they answer).
     pub response_elements: Option<serde_json::Value>,
+    /// Replaces who called, where the credentials do not tell (a web identity that asks for a session).
+    pub identity: Option<trail::UserIdentity>,
     /// Other accounts that get a copy of the event (owner of the resource).
     pub other_accounts: Vec<String>,
+    /// Notes that are still being made while the handler runs.
+    pub late: Option<LateNotes>,
+}
+
+/// Notes for `additionalEventData` that somebody without the call makes: whoever screens a prompt, or an answer that still streams. The event takes
+/// those that are there when it is made; later ones are left for an event of their own ([`crate::Plane::record_afterwards`]).
+#[derive(Clone, Debug, Default)]
+pub struct LateNotes(Arc<Mutex<Vec<(String, serde_json::Value)>>>);
+
+impl LateNotes {
+    /// Adds an item to the list of this name.
+    pub fn push(&self, name: &str, item: serde_json::Value) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), item));
+    }
+
+    /// Takes all notes, as lists by name.
+    pub fn take(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut lists: serde_json::Map<String, serde_json::Value> = serde_json::Map::new();
+        for (name, item) in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            match lists.get_mut(&name) {
+                Some(serde_json::Value::Array(items)) => items.push(item),
+                _ => {
+                    lists.insert(name, serde_json::Value::Array(vec![item]));
+                }
+            }
+        }
+        lists
+    }
 }
 
 /// A call. Handlers get it by `&mut`: the transaction, the caller, the time, and ways to call other services for the caller.
@@ -70,6 +107,8 @@ pub struct Call {
     /// What was decided, for the entry and for `explain`.
     pub(crate) decision: Option<serde_json::Value>,
     pub(crate) body: Option<Body>,
+    /// The protocol that the call came by, when it is not AWS's.
+    pub(crate) door: Option<DoorSide>,
     pub(crate) pending: Vec<PendingEvent>,
     /// Events among `pending` that survive a conflict: they belong to remembered work.
     pub(crate) kept: usize,
@@ -107,10 +146,31 @@ impl Call {
             audit: AuditNotes::default(),
             decision: None,
             body: None,
+            door: None,
             pending: Vec::new(),
             kept: 0,
             memory: HashMap::new(),
         }
+    }
+
+    /// A call of the same caller, for questions that come up when this one has answered (a stream goes on). It commits nothing and leaves no
+    /// event of its own.
+    pub(crate) fn detached(&self) -> Self {
+        let mut detached = Self::new(
+            Arc::clone(&self.plane),
+            self.service,
+            self.operation,
+            self.protocol,
+            self.request_id.clone(),
+            Arc::clone(&self.principal),
+            self.region.clone(),
+            self.now,
+            Arc::clone(&self.request),
+            self.tx.renew(),
+        );
+        detached.via.clone_from(&self.via);
+        detached.caller.clone_from(&self.caller);
+        detached
     }
 
     /// Forgets what a run did that met a conflict; the next one begins on the newest state.

@@ -49,11 +49,12 @@ pub struct HostFacts {
 
 /// Reads `bucket.s3.REGION.anything`, `SERVICE.REGION.anything`, `bucket.s3-REGION...`; ports and case do not matter.
 pub fn host_facts(host: &str, is_region: impl Fn(&str) -> bool) -> HostFacts {
-    let name = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
-        .map_or(host, |(name, _)| name)
-        .to_ascii_lowercase();
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
+    if name.parse::<std::net::Ipv4Addr>().is_ok() {
+        // An address names no service; labels of digits are none of a name's.
+        return HostFacts::default();
+    }
+    let name = name.to_ascii_lowercase();
     let labels: Vec<&str> = name.split('.').collect();
     let region = labels.iter().find(|label| is_region(label)).map(|label| (*label).to_owned());
     // The last `s3` label with something before it: bucket names may hold dots, and even a label `s3`.
@@ -149,12 +150,13 @@ fn json_target(target: &str, parts: &RequestParts<'_>, hints: &Hints, found: Fou
 fn query(action: &str, version: Option<&str>, hints: &Hints, host: &HostFacts, found: &Found) -> Option<Result<Identified, Unidentified>> {
     let is_query =
         |head: &&'static ServiceHead| head.protocols.iter().any(|protocol| matches!(protocol, Protocol::Query | Protocol::Ec2Query));
-    let heads: Vec<&'static ServiceHead> = catalog().heads().iter().filter(is_query).collect();
-    let head = heads
-        .iter()
-        .find(|head| hints.signing_name.as_deref() == Some(head.signing_name))
-        .or_else(|| heads.iter().find(|head| hints.signing_name.is_none() && host.endpoint_prefix.as_deref() == Some(head.endpoint_prefix)))
-        .or_else(|| heads.iter().find(|head| hints.signing_name.is_none() && version == Some(head.api_version)))?;
+    let heads = || catalog().heads().iter().filter(is_query);
+    let head = match hints.signing_name.as_deref() {
+        Some(name) => heads().find(|head| head.signing_name == name),
+        None => heads()
+            .find(|head| host.endpoint_prefix.as_deref() == Some(head.endpoint_prefix))
+            .or_else(|| heads().find(|head| version == Some(head.api_version))),
+    }?;
     let service = catalog().service(head.id)?;
     let protocol = *head.protocols.iter().find(|protocol| matches!(protocol, Protocol::Query | Protocol::Ec2Query))?;
     let found = Found { host_label: None, region: found.region.clone() };

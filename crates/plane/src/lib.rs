@@ -2,6 +2,8 @@
 //!
 //! listener facts → identify → authenticate → decode → authorize → handle → record → encode
 //!
+//! Protocols that are not AWS's ([`door`]) differ in how they name the operation, decode and encode; nothing between is theirs.
+//!
 //! It is not a service: it knows no resource of its own. Services (floor 3) give it handlers, resolvers of resources and their policies,
 //! and condition keys; the plane decides, records and encodes.
 //!
@@ -15,15 +17,19 @@
 
 mod binding;
 mod cache;
+mod condition_member;
 mod post_form;
+mod service_event;
 
 pub mod audit;
 pub mod authenticate;
 pub mod authorize;
+pub mod bearer;
 pub mod body;
 pub mod call;
 pub mod clock;
 pub mod condition;
+pub mod door;
 pub mod error;
 pub mod idempotency;
 pub mod identify;

@@ -1,8 +1,8 @@
 //! The pipeline: what happens to every call, in order.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,15 +11,17 @@ use http::{HeaderValue, Response};
 use keyring::{Keyring, Randomness};
 use serde_json::Value as Json;
 use store::Revision;
-use trail::Sealer;
+use trail::{Ledger, Sealer};
 use wire::{Encoded, ErrorReply, RequestParts, Timestamp, Value};
 
 use crate::audit::{self, Outcome, PendingEvent, TrailSealer};
 use crate::authenticate::{self, Authenticated};
+use crate::bearer;
 use crate::body::{self, Body, BodyError};
 use crate::cache::IdentityCache;
 use crate::call::{Call, RequestFacts};
 use crate::clock::Clock;
+use crate::door::{Door, DoorRequest, DoorSide, Meant};
 use crate::error::{ApiError, status_of};
 use crate::idempotency;
 use crate::identify::{self, Identified, Unidentified};
@@ -52,12 +54,24 @@ pub enum AuditReads {
     Interval,
 }
 
+/// What becomes of a call whose event the audit store does not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuditFailure {
+    /// It is refused: no record, no effect.
+    #[default]
+    Refuse,
+    /// A call that changed nothing is answered; its event waits in memory and is lost with the process. A change is refused all the same, because
+    /// its event stands in its own commit.
+    Continue,
+}
+
 /// Settings of the plane.
 #[derive(Clone, Debug)]
 pub struct PlaneSettings {
     /// Account that calls without a known caller are recorded in.
     pub home_account: String,
     pub audit_reads: AuditReads,
+    pub audit_failure: AuditFailure,
 }
 
 /// Counters for the metrics page.
@@ -82,10 +96,20 @@ pub struct Plane {
     organizations: Arc<dyn Organizations>,
     pub(crate) identities: IdentityCache,
     pub(crate) signing_keys: sigv4::KeyCache,
+    /// One per region, in the regions' order.
+    ledgers: Vec<Arc<Ledger>>,
+    /// Random bytes for identifiers, drawn many at a time: each call needs two and asking the generator costs more than the bytes.
+    identifier_bytes: Mutex<Vec<u8>>,
     services: HashMap<&'static str, Arc<dyn Service>>,
+    doors: Vec<Arc<dyn Door>>,
+    /// By the prefix of their actions and ARNs.
+    by_prefix: HashMap<&'static str, Vec<Arc<dyn Service>>>,
     handlers: HashMap<(&'static str, &'static str), Handler>,
 }
 
+const UUID_BYTES: usize = 16;
+/// Identifiers whose bytes are drawn at once.
+const UUIDS_DRAWN: usize = 64;
 /// Derived signing keys kept.
 const SIGNING_KEYS: usize = 10_000;
 
@@ -103,7 +127,22 @@ impl Plane {
             .iter()
             .flat_map(|service| service.handlers().iter().map(|handler| ((service.id(), handler.operation), *handler)))
             .collect();
+        let ledgers = regions
+            .iter()
+            .map(|region| {
+                let origin = format!("bailiwick/{}/{}", keyring.id(), region.name);
+                Arc::new(Ledger::new(Arc::clone(&region.store), Arc::new(TrailSealer(Arc::clone(&keyring))), origin))
+            })
+            .collect();
+        let mut by_prefix: HashMap<_, Vec<_>> = HashMap::new();
+        for service in &services {
+            if let Some(head) = catalog().head(service.id()) {
+                by_prefix.entry(head.iam_prefix).or_default().push(Arc::clone(service));
+            }
+        }
+        let doors = services.iter().flat_map(|service| service.doors()).collect();
         Self {
+            doors,
             settings,
             regions,
             keyring,
@@ -112,9 +151,12 @@ impl Plane {
             counters: Counters::default(),
             directory,
             organizations: Arc::new(NoOrganizations),
+            identifier_bytes: Mutex::default(),
             identities: IdentityCache::default(),
             signing_keys: sigv4::KeyCache::new(SIGNING_KEYS),
+            ledgers,
             services: services.into_iter().map(|service| (service.id(), service)).collect(),
+            by_prefix,
             handlers,
         }
     }
@@ -162,6 +204,11 @@ impl Plane {
         self.services.values()
     }
 
+    /// The services whose resources have this prefix in their ARNs.
+    pub(crate) fn services_of(&self, prefix: &str) -> &[Arc<dyn Service>] {
+        self.by_prefix.get(prefix).map_or(&[], Vec::as_slice)
+    }
+
     pub(crate) fn service(&self, id: &str) -> Option<&Arc<dyn Service>> {
         self.services.get(id)
     }
@@ -181,8 +228,18 @@ impl Plane {
 
     /// A version-4 UUID.
     pub fn random_uuid(&self) -> Result<String, ApiError> {
-        let mut bytes = [0_u8; 16];
-        self.randomness.fill(&mut bytes).map_err(|error| ApiError::internal(&error))?;
+        let mut drawn = self.identifier_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if drawn.len() < UUID_BYTES {
+            drawn.resize(UUID_BYTES * UUIDS_DRAWN, 0);
+            if let Err(error) = self.randomness.fill(&mut drawn) {
+                drawn.clear();
+                return Err(ApiError::internal(&error));
+            }
+        }
+        let at = drawn.len() - UUID_BYTES;
+        let mut bytes = [0_u8; UUID_BYTES];
+        bytes.copy_from_slice(drawn.get(at..).unwrap_or_default());
+        drawn.truncate(at);
         Ok(uuid(bytes))
     }
 
@@ -190,6 +247,12 @@ impl Plane {
     pub fn forget(&self) {
         self.identities.clear();
         self.signing_keys.clear();
+        self.ledgers.iter().for_each(|ledger| ledger.forget());
+    }
+
+    /// The ledger of a region's trail. Positions come from [`Regions::position`].
+    pub fn ledger(&self, position: usize) -> Result<&Arc<Ledger>, ApiError> {
+        self.ledgers.get(position).ok_or_else(|| ApiError::internal(&"a region position is out of range"))
     }
 
     /// Seals and opens audit entries.
@@ -227,7 +290,10 @@ impl Plane {
         if received.head.path.len() + received.head.query.len() > URI_LIMIT {
             return Err(Refusal::before(ApiError::new("RequestURITooLong", "the URI of the request is too long").with_status(414)));
         }
-        let Received { head, body: incoming } = received;
+        if let Some(door) = self.door_of(&received.head) {
+            return self.receive_at_door(received, door, request_id).await;
+        }
+        let Received { head, body: incoming, .. } = received;
         if post_form::is_upload(head)
             && let Some(incoming) = incoming.take()
         {
@@ -235,12 +301,7 @@ impl Plane {
         }
         let form = form(head, incoming).await.map_err(|error| Refusal::before(body_error(&error)))?;
         let claim = authenticate::claim(head);
-        let hints = claim.as_ref().ok().map(authenticate::hints).unwrap_or_default();
-        let identified = {
-            let parts = head.parts(None);
-            let is_region = |name: &str| self.regions.position(name).is_some();
-            identify::identify(&parts, head.host.as_deref(), &hints, form.as_deref(), is_region).map_err(Refusal::unidentified)?
-        };
+        let identified = self.identify(head, &claim, form.as_deref()).map_err(Refusal::unidentified)?;
         let region = self.region_of(&identified).map_err(|error| Refusal::identified(&identified, error, None))?;
         let known = |error: ApiError| Refusal::identified(&identified, error, None);
         let streams = streaming_input(identified.service, identified.operation);
@@ -297,6 +358,114 @@ impl Plane {
                 };
                 Ok(self.finish_failed(call, Json::Null, error, position).await)
             }
+        }
+    }
+
+    /// What the request means. A bearer key has no scope that could say it: its services' paths do.
+    fn identify(
+        &self,
+        head: &Head,
+        claim: &Result<sigv4::Claim<'_>, sigv4::SignatureError>,
+        form: Option<&[u8]>,
+    ) -> Result<Identified, Unidentified> {
+        let parts = head.parts(None);
+        let is_region = |name: &str| self.regions.position(name).is_some();
+        if let Some(token) = bearer::token(&head.headers) {
+            let in_host = head.host.as_deref().and_then(|host| identify::host_facts(host, is_region).region);
+            let region = in_host.or_else(|| bearer::region_of(token));
+            let hints = identify::Hints { signing_name: Some(bearer::SIGNING_NAME.to_owned()), region };
+            if let Ok(identified) = identify::identify(&parts, head.host.as_deref(), &hints, form, is_region) {
+                return Ok(identified);
+            }
+        }
+        let hints = claim.as_ref().ok().map(authenticate::hints).or_else(|| authenticate::certificate_hints(head)).unwrap_or_default();
+        identify::identify(&parts, head.host.as_deref(), &hints, form, is_region)
+    }
+
+    /// The door whose protocol the request is in.
+    fn door_of(&self, head: &Head) -> Option<Arc<dyn Door>> {
+        let signed_for_bedrock = || authenticate::claim(head).is_ok_and(|claim| claim.scope().service == bearer::SIGNING_NAME);
+        let is_keyed = bearer::token(&head.headers).or_else(|| bearer::api_key(&head.headers)).is_some() || signed_for_bedrock();
+        self.doors.iter().find(|door| door.takes(&head.path, is_keyed)).cloned()
+    }
+
+    /// A request in another API's protocol: the door says what it means, then it is a call like any other.
+    async fn receive_at_door(
+        self: &Arc<Self>,
+        received: &mut Received,
+        door: Arc<dyn Door>,
+        request_id: &str,
+    ) -> Result<Response<Body>, Box<Refusal>> {
+        received.door = Some(Arc::clone(&door));
+        let Received { head, body: incoming, .. } = received;
+        // Clients that know no other header send their key here.
+        if bearer::token(&head.headers).is_none()
+            && let Some(Ok(mut value)) = bearer::api_key(&head.headers).map(|key| HeaderValue::from_str(&format!("Bearer {key}")))
+        {
+            value.set_sensitive(true);
+            let headers = Arc::make_mut(&mut head.headers);
+            headers.remove("x-api-key");
+            headers.insert(http::header::AUTHORIZATION, value);
+        }
+        let collected = match incoming.take() {
+            Some(body) => body::collect(body, MODEL_BODY_LIMIT, BODY_TIMEOUT).await,
+            None => Ok(Bytes::new()),
+        };
+        let content = collected.map_err(|error| Refusal::before(body_error(&error)))?;
+        let request = DoorRequest { method: &head.method, path: &head.path, headers: &head.headers, body: &content };
+        let unknown = || {
+            let message = format!("there is no {} {}", head.method, head.path);
+            Refusal::before(ApiError::new("UnknownOperationException", message).with_status(404))
+        };
+        let Meant { service, operation, input, writer } = door.read(&request).ok_or_else(unknown)?;
+        let service = catalog().service(service).ok_or_else(unknown)?;
+        let operation = service.operation(operation).ok_or_else(unknown)?;
+        let claim = authenticate::claim(head);
+        let is_region = |name: &str| self.regions.position(name).is_some();
+        let in_host = head.host.as_deref().and_then(|host| identify::host_facts(host, is_region).region);
+        let signed_for = || match bearer::token(&head.headers) {
+            Some(token) => bearer::region_of(token),
+            None => claim.as_ref().ok().map(|claim| claim.scope().region.to_owned()),
+        };
+        let identified = Identified {
+            service,
+            operation,
+            protocol: Protocol::RestJson,
+            labels: wire::Labels::default(),
+            host_label: None,
+            region: in_host.or_else(signed_for),
+        };
+        let region = self.region_of(&identified).map_err(|error| Refusal::identified(&identified, error, None))?;
+        let mut nothing = None;
+        let mut body = Some(content);
+        let Authenticated { principal, access_key_id, request, .. } =
+            authenticate::authenticate(self, head, &mut nothing, claim, &identified, &mut body)
+                .await
+                .map_err(|failure| Refusal::identified(&identified, failure.error, failure.principal))?;
+        if access_key_id.is_some() {
+            self.directory.used(&principal, service.head.iam_prefix, &region, self.clock.now_ms());
+        }
+        let position = self.regions.position(&region).unwrap_or_default();
+        let mut call = Call::new(
+            Arc::clone(self),
+            service,
+            operation,
+            identified.protocol,
+            request_id.to_owned(),
+            principal,
+            region,
+            self.now(),
+            Arc::new(request),
+            self.transaction(position),
+        );
+        call.door = Some(DoorSide { door, writer: Some(writer) });
+        if call.principal.is_anonymous() {
+            let error = crate::authorize::anonymous(&call);
+            return Ok(self.finish_failed(call, Json::Null, error, position).await);
+        }
+        match input.and_then(|input| checked(service, operation, input)) {
+            Ok(input) => Ok(self.run(call, input, position).await),
+            Err(error) => Ok(self.finish_failed(call, Json::Null, error, position).await),
         }
     }
 
@@ -392,6 +561,12 @@ impl Plane {
         let reply = self.handle(call, input).await?;
         let events = audit::events(call, region, parameters.clone(), &Outcome::Done(&reply.value))?;
         call.pending.extend(events);
+        if let Some(door) = call.door.clone() {
+            let tx = std::mem::replace(&mut call.tx, self.transaction(region));
+            self.commit(call, tx).await?;
+            let missing = || ApiError::internal(&"a door has no writer for its answer");
+            return Ok(door.answer(&reply.value, reply.body, &call.request_id).ok_or_else(missing)?);
+        }
         let mut encoded = wire::encode_output(call.protocol, call.service, call.operation, &reply.value, &call.request_id);
         if let Some(status) = reply.status {
             encoded.status = status;
@@ -432,10 +607,16 @@ impl Plane {
         let mut touched = Vec::new();
         for event in &pending {
             let (region, entry) = seal(&sealer, event)?;
-            self.regions.at(region)?.recorder.record(entry).await.map_err(|error| ApiError::unrecordable(&error))?;
+            let recorder = &self.regions.at(region)?.recorder;
+            if let Err(error) = recorder.record(entry.clone()).await {
+                if self.settings.audit_failure == AuditFailure::Refuse {
+                    return Err(ApiError::unrecordable(&error));
+                }
+                recorder.keep(entry).await.map_err(|error| ApiError::unrecordable(&error))?;
+            }
             touched.push(region);
         }
-        if self.settings.audit_reads == AuditReads::BeforeReply {
+        if self.settings.audit_reads == AuditReads::BeforeReply && self.settings.audit_failure == AuditFailure::Refuse {
             touched.sort_unstable();
             touched.dedup();
             for region in touched {
@@ -469,6 +650,9 @@ impl Plane {
             Err(error) => Err(error),
         };
         let error = recorded.err().unwrap_or(error);
+        if let Some(door) = &call.door {
+            return door.error(&error_reply(Some(call.service), Some(call.operation), &error), &call.request_id);
+        }
         encode_error(call.protocol, Some(call.service), Some(call.operation), &error, &call.request_id, call.request.method == "HEAD")
     }
 
@@ -476,7 +660,11 @@ impl Plane {
     async fn refuse(self: &Arc<Self>, received: &Received, refusal: Refusal, request_id: &str) -> Response<Body> {
         self.counters.unauthenticated.fetch_add(1, Ordering::Relaxed);
         let head_only = received.head.method == "HEAD";
+        let door = received.door.clone().map(|door| DoorSide { door, writer: None });
         let Some(service) = refusal.service else {
+            if let Some(door) = door {
+                return door.error(&error_reply(None, None, &refusal.error), request_id);
+            }
             return encode_error(refusal.protocol, None, None, &refusal.error, request_id, head_only);
         };
         let principal = refusal.principal.unwrap_or_else(|| Arc::new(Principal::anonymous()));
@@ -485,7 +673,7 @@ impl Plane {
         let error = match refusal.operation {
             Some(operation) => {
                 let request = Arc::new(received.head.facts("anonymous", None));
-                let call = Call::new(
+                let mut call = Call::new(
                     Arc::clone(self),
                     service,
                     operation,
@@ -497,6 +685,7 @@ impl Plane {
                     request,
                     self.transaction(region),
                 );
+                call.door = door;
                 return self.finish_failed(call, Json::Null, refusal.error, region).await;
             }
             None => refusal.error,
@@ -611,6 +800,8 @@ async fn read_body(
 struct Received {
     head: Head,
     body: Option<Body>,
+    /// The protocol that it is in, when it is not AWS's.
+    door: Option<Arc<dyn Door>>,
 }
 
 /// All of a request but its body.
@@ -620,7 +811,7 @@ pub(crate) struct Head {
     pub path: String,
     pub query: String,
     pub host: Option<String>,
-    pub headers: http::HeaderMap,
+    pub headers: Arc<http::HeaderMap>,
     pub origin: Arc<Origin>,
 }
 
@@ -644,10 +835,10 @@ impl Received {
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
             host,
-            headers: head.headers,
+            headers: Arc::new(head.headers),
             origin,
         };
-        Self { head, body: Some(body) }
+        Self { head, body: Some(body), door: None }
     }
 }
 
@@ -665,12 +856,15 @@ impl Head {
         RequestFacts {
             origin: Arc::clone(&self.origin),
             method: self.method.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
             host: self.host.clone(),
-            headers: self.headers.clone(),
+            headers: Arc::clone(&self.headers),
             user_agent: self.header("user-agent").unwrap_or_default().to_owned(),
             authentication_type,
             signed_ms,
             content_sha256: self.header("x-amz-content-sha256").map(str::to_owned),
+            bearer: None,
             trailers: authenticate::Trailers::default(),
         }
     }
@@ -722,6 +916,28 @@ pub fn body_error(error: &BodyError) -> ApiError {
     }
 }
 
+/// Checks an input that no codec has decoded.
+fn checked(service: &'static ServiceFacts, operation: &'static Operation, input: Value) -> Result<Value, ApiError> {
+    let violations = operation.input.map(|shape| wire::violations(service, shape, &input)).unwrap_or_default();
+    if violations.is_empty() {
+        return Ok(input);
+    }
+    let reply = wire::DecodeError::Validation(violations).to_reply(service);
+    Err(ApiError::new(reply.code, reply.message).with_status(reply.status))
+}
+
+/// An error with the status that it has in its service.
+fn error_reply(service: Option<&'static ServiceFacts>, operation: Option<&'static Operation>, error: &ApiError) -> ErrorReply {
+    let status = service.map_or_else(|| error.status.unwrap_or(400), |service| status_of(error, service, operation));
+    ErrorReply {
+        code: error.code.to_string(),
+        message: error.message.clone(),
+        status,
+        sender_fault: status < 500,
+        members: error.members.clone(),
+    }
+}
+
 /// Encodes an error in the caller's protocol.
 pub fn encode_error(
     protocol: Protocol,
@@ -731,14 +947,7 @@ pub fn encode_error(
     request_id: &str,
     head_only: bool,
 ) -> Response<Body> {
-    let status = service.map_or_else(|| error.status.unwrap_or(400), |service| status_of(error, service, operation));
-    let reply = ErrorReply {
-        code: error.code.to_string(),
-        message: error.message.clone(),
-        status,
-        sender_fault: status < 500,
-        members: error.members.clone(),
-    };
+    let reply = error_reply(service, operation, error);
     let mut encoded = wire::encode_error(protocol, service, &reply, request_id);
     encoded.headers.extend(error.headers.iter().map(|(name, value)| ((*name).into(), value.clone())));
     if head_only {
@@ -774,11 +983,16 @@ fn backoff(attempt: u32, randomness: &dyn Randomness) -> Duration {
     Duration::from_micros(u64::from(attempt) * 200 + u64::from(jitter.first().copied().unwrap_or_default()) * 8 * u64::from(attempt))
 }
 
-fn uuid(mut bytes: [u8; 16]) -> String {
+fn uuid(mut bytes: [u8; UUID_BYTES]) -> String {
     let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
     *version = (*version & 0x0F) | 0x40;
     *variant = (*variant & 0x3F) | 0x80;
-    let text = hex::encode(bytes);
-    let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
-    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+    let mut text = String::with_capacity(36);
+    for (at, byte) in bytes.iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.extend([byte >> 4, byte & 0x0F].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')));
+    }
+    text
 }

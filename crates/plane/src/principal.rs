@@ -46,6 +46,20 @@ pub enum PrincipalKind {
     Service {
         name: String,
     },
+    /// A caller who bears a token of an OpenID Connect provider, in the call that takes it.
+    WebIdentity {
+        /// ARN of the provider.
+        provider: String,
+        /// Subject of the token.
+        user_name: String,
+    },
+    /// A caller who bears a SAML assertion, in the call that takes it.
+    Saml {
+        /// ARN of the provider.
+        provider: String,
+        /// Subject of the assertion.
+        user_name: String,
+    },
     Anonymous,
 }
 
@@ -64,6 +78,9 @@ pub struct Session {
     pub source_identity: Option<String>,
     /// The session came from another session (role chaining).
     pub chained: bool,
+    /// ARN of the identity provider that the session began with.
+    #[serde(default)]
+    pub federated_provider: Option<String>,
     /// `GetSessionToken` or `GetFederationToken` issued it; role sessions have `AssumeRole`.
     pub issuer_operation: String,
 }
@@ -81,6 +98,11 @@ impl Principal {
         }
     }
 
+    /// Whether it is proved by another provider's word and belongs to no account.
+    pub fn is_federated_caller(&self) -> bool {
+        matches!(self.kind, PrincipalKind::WebIdentity { .. } | PrincipalKind::Saml { .. })
+    }
+
     pub fn is_anonymous(&self) -> bool {
         matches!(self.kind, PrincipalKind::Anonymous)
     }
@@ -89,8 +111,11 @@ impl Principal {
 /// What an access key opens.
 #[derive(Clone, Debug)]
 pub struct Credential {
+    /// What signatures are made with; empty for a bearer key.
     pub secret: zeroize::Zeroizing<String>,
     pub principal: Arc<Principal>,
+    /// When a long-term credential ends, milliseconds since 1970; a session's end stands in its principal.
+    pub expires_ms: Option<i64>,
 }
 
 /// Everything attached to a principal that takes part in a decision.
@@ -110,6 +135,10 @@ pub struct PrincipalAccess {
 pub trait Directory: Send + Sync + 'static {
     /// The active long-term access key of this id, if there is one.
     async fn credential(&self, tx: &mut Transaction, access_key_id: &str) -> Result<Option<Credential>, ApiError>;
+    /// What a long-term bearer key (`ABSK...`) opens, if it is active. The caller compares its end.
+    async fn bearer(&self, _tx: &mut Transaction, _token: &str) -> Result<Option<Credential>, ApiError> {
+        Ok(None)
+    }
     /// Policies and tags of the principal *as they are now*. A user or role that no longer exists has none.
     async fn access(&self, tx: &mut Transaction, principal: &Principal) -> Result<PrincipalAccess, ApiError>;
     /// The user, role session or root of this ARN, for questions about somebody who does not call. A role's ARN gives a session of it.

@@ -20,7 +20,7 @@ pub enum Scope {
 ///
 /// JSON and not a positional encoding, because a record outlives the program that wrote it: new members get `#[serde(default)]`, and
 /// [`Record::upgrade`] rewrites what changed its meaning. A sample of every schema version stays in the tests.
-pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait Record: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     const TABLE: Table;
     /// Version of the schema that is written.
     const SCHEMA: u8 = 1;

@@ -18,12 +18,13 @@ use wire::{ApiInput, Value};
 use crate::audit::{self, Outcome};
 use crate::authenticate::Trailers;
 use crate::authorize;
-use crate::body;
+use crate::body::{self, Body};
 use crate::call::{Call, RequestFacts};
 use crate::error::ApiError;
 use crate::origin::Origin;
 use crate::pipeline::Plane;
 use crate::principal::{Principal, PrincipalKind};
+use crate::service::Reply;
 use crate::transaction::Abort;
 
 /// Runs before a conflict is the service's problem.
@@ -67,12 +68,15 @@ impl ServiceCaller {
                 vpc_endpoint: None,
             }),
             method: "POST".to_owned(),
+            path: "/".to_owned(),
+            query: String::new(),
             host: None,
-            headers,
+            headers: Arc::new(headers),
             user_agent: self.service.to_owned(),
             authentication_type: "REST-HEADER",
             signed_ms: None,
             content_sha256: None,
+            bearer: None,
             trailers: Trailers::default(),
         }
     }
@@ -87,14 +91,81 @@ impl Plane {
         input: I,
         body: Option<Bytes>,
     ) -> Result<I::Output, ApiError> {
+        self.call_in_service(caller, caller.principal(), region, input, body).await.map(|(output, _)| output)
+    }
+
+    /// As [`Plane::call_as_service`], in a role that the service has assumed: an import reads a bucket so. `session_arn` is the session's
+    /// ARN (`arn:aws:sts::...:assumed-role/...`). The role's trust policy is asked first, its own policies decide on the call, and
+    /// `invokedBy` of the event names the service. Gives the streaming body, too.
+    pub async fn call_in_role<I: ApiInput>(
+        self: &Arc<Self>,
+        caller: &ServiceCaller,
+        session_arn: &str,
+        region: &str,
+        input: I,
+    ) -> Result<(I::Output, Option<Body>), ApiError> {
+        let refused =
+            || ApiError::new("AccessDenied", format!("the service `{}` cannot assume the role of `{session_arn}`", caller.service));
+        let position = self.regions.position(region).unwrap_or_default();
+        let mut tx = self.transaction(position);
+        let principal = self.directory().principal(&mut tx, session_arn).await?.ok_or_else(refused)?;
+        let PrincipalKind::AssumedRole { role_arn, .. } = &principal.kind else { return Err(refused()) };
+        let target = ("sts:AssumeRole", role_arn.as_str());
+        if !self.is_service_allowed(caller, region, ("sts", "AssumeRole"), target, &MapContext::new()).await? {
+            return Err(refused());
+        }
+        self.call_in_service(caller, Arc::new(principal), region, input, None).await
+    }
+
+    async fn call_in_service<I: ApiInput>(
+        self: &Arc<Self>,
+        caller: &ServiceCaller,
+        principal: Arc<Principal>,
+        region: &str,
+        input: I,
+        body: Option<Bytes>,
+    ) -> Result<(I::Output, Option<Body>), ApiError> {
         let input = input.into_value();
         let mut call = self.service_call(caller, region, I::SERVICE, I::OPERATION, body.as_ref())?;
-        let position = self.regions.position(region).unwrap_or_default();
+        call.account.clone_from(&principal.account);
+        call.principal = principal;
+        self.run_for_service::<I>(call, input, body).await
+    }
+
+    /// Calls an operation as somebody for whom one of our services works later, or whose role it has taken: authorized as that principal,
+    /// through the service, recorded, in a transaction of its own. Gives the body of an operation that streams, too.
+    pub async fn call_as_principal<I: ApiInput>(
+        self: &Arc<Self>,
+        principal: Arc<Principal>,
+        service_name: &'static str,
+        region: &str,
+        input: I,
+        body: Option<Bytes>,
+    ) -> Result<(I::Output, Option<Body>), ApiError> {
+        let input = input.into_value();
+        // Only the form of the request is the service's; the principal is replaced before anything is decided.
+        let form = ServiceCaller { service: service_name, source_arn: String::new(), source_account: principal.account.clone() };
+        let mut call = self.service_call(&form, region, I::SERVICE, I::OPERATION, body.as_ref())?;
+        call.account.clone_from(&principal.account);
+        call.principal = principal;
+        call.caller = None;
+        call.via.push(service_name.to_owned());
+        self.run_for_service::<I>(call, input, body).await
+    }
+
+    /// Authorizes, handles and records, again after a conflict.
+    async fn run_for_service<I: ApiInput>(
+        self: &Arc<Self>,
+        mut call: Call,
+        input: Value,
+        body: Option<Bytes>,
+    ) -> Result<(I::Output, Option<Body>), ApiError> {
+        let position = self.regions.position(&call.region).unwrap_or_default();
         let parameters = self.parameters(&call, &input);
         for _ in 0..ATTEMPTS {
             call.body = body.clone().map(body::full);
-            match self.attempt_as_service(&mut call, &input, &parameters, position).await {
-                Ok(output) => return crate::service::typed(output),
+            match self.attempt_for_service(&mut call, &input, &parameters, position).await {
+                Ok(reply) => return Ok((crate::service::typed(reply.value)?, reply.body)),
                 Err(Abort::Conflict) => call.begin_again(),
                 Err(Abort::Failed(error)) => {
                     let events = audit::events(&call, position, parameters, &Outcome::Failed(&error))?;
@@ -152,13 +223,13 @@ impl Plane {
         Ok(call)
     }
 
-    async fn attempt_as_service(
+    async fn attempt_for_service(
         self: &Arc<Self>,
         call: &mut Call,
         input: &Value,
         parameters: &Json,
         position: usize,
-    ) -> Result<Value, Abort> {
+    ) -> Result<Reply, Abort> {
         authorize::authorize(call, input).await?;
         let reply = self.handle(call, input).await?;
         let events = audit::events(call, position, parameters.clone(), &Outcome::Done(&reply.value))?;
@@ -166,6 +237,6 @@ impl Plane {
         let fresh = call.tx.renew();
         let tx = std::mem::replace(&mut call.tx, fresh);
         self.commit(call, tx).await?;
-        Ok(reply.value)
+        Ok(reply)
     }
 }

@@ -54,5 +54,5 @@ pub fn open(keyring: &Keyring, access_key_id: &str, token: &str) -> Option<Crede
     if content.format != FORMAT {
         return None;
     }
-    Some(Credential { secret: Zeroizing::new(content.secret), principal: Arc::new(content.principal) })
+    Some(Credential { secret: Zeroizing::new(content.secret), principal: Arc::new(content.principal), expires_ms: None })
 }

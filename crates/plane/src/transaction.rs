@@ -1,5 +1,6 @@
 //! The optimistic transaction that a handler works in: reads a snapshot, buffers writes, commits once.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,8 +32,11 @@ pub struct Transaction {
     expect: Vec<(usize, Expect)>,
     writes: BTreeMap<Place, Buffered>,
     /// Records that were read by key, opened: the resolver, the decision and the handler of a call often ask for the same ones.
-    opened: BTreeMap<Place, Option<Zeroizing<Vec<u8>>>>,
+    opened: BTreeMap<Place, Opened>,
 }
+
+/// A record that was read: as a value of its type, `None` where the row is missing.
+type Opened = Option<Box<dyn Any + Send + Sync>>;
 
 /// Why a transaction did not commit.
 #[derive(Debug)]
@@ -85,16 +89,19 @@ impl Transaction {
             return buffered.as_ref().map(|(plain, _)| decode(plain)).transpose();
         }
         let at = (place, R::TABLE, bytes);
-        if let Some(plain) = self.opened.get(&at) {
-            return plain.as_ref().map(|plain| decode(plain)).transpose();
+        if let Some(opened) = self.opened.get(&at) {
+            let Some(record) = opened else { return Ok(None) };
+            // A table belongs to one type.
+            let record = record.downcast_ref::<R>().ok_or_else(|| ApiError::internal(&"a table is read as two types"))?;
+            return Ok(Some(record.clone()));
         }
         let row = self.snapshot(place).await?.get(R::TABLE, &at.2).await?;
         let version = row.as_ref().map(|row| row.version);
         self.expect.push((place, Expect::Version { table: R::TABLE, key: at.2.clone(), version }));
-        let plain = row.map(|row| unseal(&self.keyring, R::TABLE, key.account(), &at.2, &row.value)).transpose()?;
-        let record = plain.as_ref().map(|plain| decode(plain)).transpose();
-        self.opened.insert(at, plain);
-        record
+        let record = row.map(|row| open::<R>(&self.keyring, key.account(), &at.2, &row.value)).transpose()?;
+        let opened: Opened = record.as_ref().map(|record| Box::new(record.clone()) as Box<dyn Any + Send + Sync>);
+        self.opened.insert(at, opened);
+        Ok(record)
     }
 
     /// Writes a record, new or not.

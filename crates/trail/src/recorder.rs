@@ -3,12 +3,12 @@
 //! Two ways, by setting: before the reply (the caller waits for the sync that many share), or by interval (the caller goes on; the
 //! event is durable within [`INTERVAL`]). The queue is bounded: when the store cannot keep up, callers wait, and when it fails they are told.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use store::{Batch, Store};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 /// An event handed over is durable after this time at the latest.
 pub const INTERVAL: Duration = Duration::from_millis(100);
@@ -24,102 +24,177 @@ const BATCH_LENGTH: usize = 4_096;
 #[error("the audit trail cannot take events: {0}")]
 pub struct RecorderError(pub String);
 
-enum Message {
-    Event(Bytes),
-    Flush(oneshot::Sender<Result<(), RecorderError>>),
-}
-
 /// Handle to the writer task of one region's store.
 #[derive(Clone)]
-pub struct Recorder {
-    queue: mpsc::Sender<Message>,
-    failure: Arc<std::sync::Mutex<Option<RecorderError>>>,
+pub struct Recorder(Arc<Handle>);
+
+/// Tells the writer when the last handle is gone.
+struct Handle(Arc<Shared>);
+
+/// What callers and writer share. Events are copied one behind the other into one buffer: the writer is woken once a batch and not once an
+/// event, and no memory that a caller allocated is freed by another thread. Both cost more than the copy.
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// There is something to do: a first event, a full batch, a flush, the end.
+    work: Notify,
+    /// The queue was emptied.
+    space: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    /// Where each event ends in `bytes`.
+    ends: Vec<usize>,
+    flushes: Vec<oneshot::Sender<Result<(), RecorderError>>>,
+    /// Why the last batch could not be written.
+    failure: Option<RecorderError>,
+    is_closed: bool,
+}
+
+impl Queue {
+    /// A batch must not wait for the interval.
+    fn is_pressing(&self) -> bool {
+        self.is_closed || !self.flushes.is_empty() || self.ends.len() >= BATCH_LENGTH
+    }
+
+    /// Puts an event behind the others and gives their number; `None` where there is no room.
+    fn push(&mut self, entry: &[u8], despite_failure: bool) -> Result<Option<usize>, RecorderError> {
+        if let Some(failure) = self.failure.as_ref().filter(|_| !despite_failure) {
+            return Err(failure.clone());
+        }
+        if self.ends.len() >= QUEUE_LENGTH {
+            return Ok(None);
+        }
+        self.bytes.extend_from_slice(entry);
+        self.ends.push(self.bytes.len());
+        Ok(Some(self.ends.len()))
+    }
+
+    /// Takes all events, in order.
+    fn take(&mut self) -> Vec<Bytes> {
+        // The next batch is about as large.
+        let (bytes, ends) = (Vec::with_capacity(self.bytes.len()), Vec::with_capacity(self.ends.len()));
+        let (bytes, ends) = (Bytes::from(std::mem::replace(&mut self.bytes, bytes)), std::mem::replace(&mut self.ends, ends));
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        starts.zip(ends.iter().copied()).map(|(start, end)| bytes.slice(start..end)).collect()
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.queue().is_closed = true;
+        self.0.work.notify_one();
+    }
 }
 
 impl Recorder {
     /// Starts the writer on the current runtime. It ends when the last handle is dropped, after writing what it holds.
     pub fn start(store: Arc<dyn Store>) -> Self {
-        let (queue, inbox) = mpsc::channel(QUEUE_LENGTH);
-        let failure = Arc::new(std::sync::Mutex::new(None));
-        tokio::spawn(write(store, inbox, Arc::clone(&failure)));
-        Self { queue, failure }
+        let shared = Arc::new(Shared::default());
+        tokio::spawn(write(store, Arc::clone(&shared)));
+        Self(Arc::new(Handle(shared)))
     }
 
     /// Hands an event over; it will be durable within [`INTERVAL`]. Fails when the last batch could not be written (fail closed).
     pub async fn record(&self, entry: Bytes) -> Result<(), RecorderError> {
-        self.check()?;
-        self.queue.send(Message::Event(entry)).await.map_err(|_| stopped())
+        self.hand_over(&entry, false).await
+    }
+
+    async fn hand_over(&self, entry: &[u8], despite_failure: bool) -> Result<(), RecorderError> {
+        let shared = &self.0.0;
+        loop {
+            // Registered before the look at the queue, so that no room is missed.
+            let space = shared.space.notified();
+            if let Some(count) = shared.queue().push(entry, despite_failure)? {
+                if count == 1 || count == BATCH_LENGTH {
+                    shared.work.notify_one();
+                }
+                return Ok(());
+            }
+            space.await;
+        }
+    }
+
+    /// As [`Recorder::record`], while the store fails: the event waits in memory until it recovers, with as many others as the queue holds.
+    pub async fn keep(&self, entry: Bytes) -> Result<(), RecorderError> {
+        self.hand_over(&entry, true).await
     }
 
     /// Returns when everything handed over before is durable.
     pub async fn flush(&self) -> Result<(), RecorderError> {
         let (done, wait) = oneshot::channel();
-        self.queue.send(Message::Flush(done)).await.map_err(|_| stopped())?;
-        wait.await.map_err(|_| stopped())?
-    }
-
-    fn check(&self) -> Result<(), RecorderError> {
-        let failure = self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        failure.clone().map_or(Ok(()), Err)
+        self.0.0.queue().flushes.push(done);
+        self.0.0.work.notify_one();
+        wait.await.map_err(|_| RecorderError("the writer has stopped".to_owned()))?
     }
 }
 
-fn stopped() -> RecorderError {
-    RecorderError("the writer has stopped".to_owned())
-}
-
-async fn write(store: Arc<dyn Store>, mut inbox: mpsc::Receiver<Message>, failure: Arc<std::sync::Mutex<Option<RecorderError>>>) {
-    let mut messages = Vec::new();
+async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
     // Entries that could not be written stay here and go first next time: nothing is lost while the process lives.
     let mut entries: Vec<Bytes> = Vec::new();
-    while receive(&mut inbox, &mut messages, !entries.is_empty()).await {
-        let mut waiting = Vec::new();
-        for message in messages.drain(..) {
-            match message {
-                Message::Event(entry) => entries.push(entry),
-                Message::Flush(done) => waiting.push(done),
+    loop {
+        wait(&shared, !entries.is_empty()).await;
+        let (flushes, is_closed) = {
+            let mut queue = shared.queue();
+            // While the store fails, no more than the queue holds is taken out of it: memory stays bounded.
+            if entries.len() < QUEUE_LENGTH || queue.is_closed {
+                entries.append(&mut queue.take());
             }
-        }
-        if waiting.is_empty() {
-            waiting = gather(&mut inbox, &mut entries).await;
-        }
+            (std::mem::take(&mut queue.flushes), queue.is_closed)
+        };
+        shared.space.notify_waiters();
         let result = commit(store.as_ref(), &mut entries).await;
-        *failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = result.clone().err();
-        for done in waiting {
+        shared.queue().failure = result.clone().err();
+        if let (true, Err(error)) = (is_closed, &result) {
+            tracing::error!(%error, lost = entries.len(), "audit events could not be written at shutdown");
+        }
+        for done in flushes {
             // A caller that no longer waits needs no answer.
             let _ = done.send(result.clone());
         }
-    }
-    if let Err(error) = commit(store.as_ref(), &mut entries).await {
-        tracing::error!(%error, lost = entries.len(), "audit events could not be written at shutdown");
-    }
-}
-
-/// Waits for messages; while events wait for another try, not longer than [`RETRY`]. `false`: there are no senders any more.
-async fn receive(inbox: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>, has_waiting: bool) -> bool {
-    if !has_waiting {
-        return inbox.recv_many(messages, BATCH_LENGTH).await > 0;
-    }
-    // Time is up: the events that wait are tried again.
-    tokio::time::timeout(RETRY, inbox.recv_many(messages, BATCH_LENGTH)).await.map_or(true, |received| received > 0)
-}
-
-/// Collects more entries until the interval ends, a batch is full or somebody wants a flush.
-async fn gather(inbox: &mut mpsc::Receiver<Message>, entries: &mut Vec<Bytes>) -> Vec<oneshot::Sender<Result<(), RecorderError>>> {
-    let deadline = tokio::time::sleep(INTERVAL / 2);
-    tokio::pin!(deadline);
-    while entries.len() < BATCH_LENGTH {
-        tokio::select! {
-            biased;
-            message = inbox.recv() => match message {
-                Some(Message::Event(entry)) => entries.push(entry),
-                Some(Message::Flush(done)) => return vec![done],
-                None => break,
-            },
-            () = &mut deadline => break,
+        if is_closed {
+            return;
         }
     }
-    Vec::new()
+}
+
+/// Waits until a batch is to be written: half the interval after its first event, or at once when it presses. Events that wait for another
+/// try do so for [`RETRY`] at most.
+async fn wait(shared: &Shared, has_failed: bool) {
+    if has_failed {
+        // Time is up, or there is more to do: either way the events that wait are tried again.
+        let _ = tokio::time::timeout(RETRY, shared.work.notified()).await;
+        return;
+    }
+    loop {
+        let (is_empty, is_pressing) = {
+            let queue = shared.queue();
+            (queue.ends.is_empty(), queue.is_pressing())
+        };
+        if is_pressing {
+            return;
+        }
+        if !is_empty {
+            break;
+        }
+        shared.work.notified().await;
+    }
+    let deadline = tokio::time::sleep(INTERVAL / 2);
+    tokio::pin!(deadline);
+    while !shared.queue().is_pressing() {
+        tokio::select! {
+            () = shared.work.notified() => {}
+            () = &mut deadline => return,
+        }
+    }
 }
 
 async fn commit(store: &dyn Store, entries: &mut Vec<Bytes>) -> Result<(), RecorderError> {

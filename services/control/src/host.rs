@@ -1,12 +1,27 @@
 //! What the binary does for this service.
 
 use async_trait::async_trait;
-use plane::ApiError;
+use plane::{ApiError, Transaction};
 
 /// The root user's keys of a new account.
 pub struct AccountKeys {
     pub access_key_id: String,
     pub secret_access_key: zeroize::Zeroizing<String>,
+}
+
+/// What a principal used of a model on a day.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsageLine {
+    /// `2026-11-28`.
+    pub day: String,
+    pub region: String,
+    pub principal: String,
+    pub model: String,
+    pub tags: Vec<(String, String)>,
+    pub calls: u64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cost_usd: f64,
 }
 
 /// The process around the plane.
@@ -20,6 +35,14 @@ pub trait Host: Send + Sync + 'static {
     async fn create_account(&self, account_id: String) -> Result<AccountKeys, ApiError>;
     /// Delivers what the log holds to every trail's bucket, with a digest where a trail has them.
     async fn deliver_trails(&self) -> Result<(), ApiError>;
+    /// Keeps the secret of an upstream.
+    fn put_upstream_secret(&self, tx: &mut Transaction, name: &str, value: &str) -> Result<(), ApiError>;
+    /// Forgets the secret of an upstream. `false`: there is none.
+    async fn delete_upstream_secret(&self, tx: &mut Transaction, name: &str) -> Result<bool, ApiError>;
+    /// Names of all secrets of upstreams.
+    async fn upstream_secrets(&self, tx: &mut Transaction) -> Result<Vec<String>, ApiError>;
+    /// What an account used of models from the first day to the last, in all regions.
+    async fn model_usage(&self, account: &str, from: &str, to: &str) -> Result<Vec<UsageLine>, ApiError>;
     /// Sets everything back to the state after the bootstrap, with the same root keys.
     async fn reset(&self) -> Result<(), ApiError>;
     /// Writes a consistent copy of all stores and the sealed keyring below `directory`, which must not exist. Gives the home store's revision.

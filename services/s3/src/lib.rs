@@ -13,6 +13,8 @@
 //! # How bytes and records stay together
 //! A write stages its bytes in the vault, then the transaction commits the object's record with a note that its blobs are in use. A conflict
 //! runs the handler again without the body. Bytes that nothing uses (overwritten, deleted, left by a crash) are deleted by [`sweep_orphans`].
+//! An object of up to 16 KiB has no blob: its ciphertext is a record beside its own, in the same commit. One synced commit is several times
+//! cheaper than a commit and a synced file.
 //!
 //! # Choices
 //! * Bucket Keys change the encryption context (the bucket's ARN instead of the object's). Data keys are not cached: each write asks KMS.
@@ -135,6 +137,11 @@ impl Service for S3 {
 
     async fn resource_for(&self, tx: &mut Transaction, region: &str, action: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
         access::resource(tx, region, action, arn).await
+    }
+
+    async fn policy_holders(&self, tx: &mut Transaction, region: &str, account: &str) -> Result<Vec<String>, ApiError> {
+        let buckets = tx.scan::<record::Bucket>(&plane::Key::new(account, region), None, plane::transaction::SCAN_LIMIT).await?;
+        Ok(buckets.into_iter().map(|(_, bucket)| format!("arn:{}:s3:::{}", plane::PARTITION, bucket.name)).collect())
     }
 
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {

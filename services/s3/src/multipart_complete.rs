@@ -71,6 +71,7 @@ pub(crate) async fn complete_multipart_upload(
                 size: part.size,
                 number: *number,
                 checksum: Some(part.checksum.clone()),
+                inline: false,
             })
             .collect(),
         multipart: true,

@@ -84,7 +84,7 @@ async fn receive(cx: &mut Call, bucket: &Bucket, upload: &Upload, input: &Upload
     // An upload without an algorithm takes any checksum: it is compared, and the upload's own is kept.
     digests.also(declared.algorithm().filter(|declared| *declared != algorithm));
     let source = storage::chunks(cx.take_body());
-    let staged = storage::stage(cx, bucket, &key, source, digests).await?;
+    let staged = storage::stage(cx, bucket, &key, source, 0, digests).await?;
     let trailer = declared.algorithm().and_then(|algorithm| cx.request.trailers.get(algorithm.header()));
     if let Err(error) = staged.digested.verify(content_md5, &declared, trailer.as_deref()) {
         storage::discard(cx, &staged).await;
@@ -177,7 +177,7 @@ async fn transfer(cx: &mut Call, bucket: &Bucket, upload: &Upload, input: &Uploa
     let key = encryption::open_key(cx, bucket, &upload.encryption, customer_headers!(input)).await?;
     let bytes = storage::read(cx, &source.bucket, source_key, &source.object.pieces, range).await?;
     let digests = Digests::new(matches!(upload.encryption, Encryption::Managed { .. }), upload.algorithm());
-    let staged = storage::stage(cx, bucket, &key, bytes, digests).await?;
+    let staged = storage::stage(cx, bucket, &key, bytes, 0, digests).await?;
     let written = Written { etag: etag(cx, &upload.encryption, &staged)?, staged, encryption: upload.encryption.clone() };
     remember(cx, &written);
     Ok(written)

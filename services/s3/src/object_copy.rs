@@ -17,8 +17,8 @@ use crate::error::{invalid_argument, invalid_request, not_implemented};
 use crate::metadata::{metadata_of, refuse_unsupported};
 use crate::object_get::{check_version, find};
 use crate::object_put::{Written, etag, place, recall, remember, undo};
-use crate::record::{Bucket, Encryption, Metadata, Object, Piece, StoredChecksum};
-use crate::storage::{self, UPLOAD_BYTES_MAX};
+use crate::record::{Bucket, Encryption, Metadata, Object, StoredChecksum};
+use crate::storage::{self, INLINE_BYTES_MAX, UPLOAD_BYTES_MAX};
 use crate::tag::{self, Tags};
 use crate::{bucket, event};
 
@@ -103,7 +103,7 @@ async fn copy(cx: &mut Call, input: &CopyObjectInput) -> Result<CopyObjectOutput
         size: staged.size,
         etag,
         modified_ms: cx.now.0,
-        pieces: vec![Piece { blob: staged.blob, size: staged.size, number: 1, checksum: None }],
+        pieces: vec![storage::keep_staged(cx, &bucket, &staged)?],
         multipart: false,
         encryption,
         checksum: Some(checksum.clone()),
@@ -190,7 +190,7 @@ async fn transfer(cx: &mut Call, bucket: &Bucket, input: &CopyObjectInput, sourc
     let new = encryption::new_key(cx, bucket, &input.key, &requested_encryption!(input)).await?;
     let bytes = storage::read(cx, &source.bucket, source_key, &source.object.pieces, 0..source.object.size).await?;
     let digests = Digests::new(matches!(new.encryption, Encryption::Managed { .. }), algorithm);
-    let staged = storage::stage(cx, bucket, &new.key, bytes, digests).await?;
+    let staged = storage::stage(cx, bucket, &new.key, bytes, INLINE_BYTES_MAX, digests).await?;
     let written = Written { etag: etag(cx, &new.encryption, &staged)?, staged, encryption: new.encryption };
     remember(cx, &written);
     Ok(written)

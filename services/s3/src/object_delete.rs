@@ -50,7 +50,7 @@ async fn remove(cx: &mut Call, bucket: &Bucket, key: &str, expected: &Expected<'
     expected.check(object.as_ref())?;
     if let Some(object) = object {
         for piece in &object.pieces {
-            storage::release(cx, bucket, &piece.blob)?;
+            storage::release_piece(cx, bucket, piece)?;
         }
         cx.tx.delete::<Object>(&row);
     }

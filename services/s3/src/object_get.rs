@@ -277,7 +277,7 @@ mod tests {
             size: sizes.iter().sum(),
             etag: String::new(),
             modified_ms: 0,
-            pieces: sizes.iter().map(|size| Piece { blob: String::new(), size: *size, number: 1, checksum: None }).collect(),
+            pieces: sizes.iter().map(|size| Piece { blob: String::new(), size: *size, number: 1, checksum: None, inline: false }).collect(),
             multipart: sizes.len() > 1,
             encryption: Encryption::Managed { sealed_key: String::new() },
             checksum: None,

@@ -14,8 +14,8 @@ use crate::encryption::{self, requested_encryption};
 use crate::error::{entity_too_large, not_implemented};
 use crate::event;
 use crate::metadata::{metadata_of, refuse_unsupported};
-use crate::record::{Bucket, Encryption, Object, Piece, StoredChecksum};
-use crate::storage::{self, Staged, UPLOAD_BYTES_MAX};
+use crate::record::{Bucket, Encryption, Object, StoredChecksum};
+use crate::storage::{self, INLINE_BYTES_MAX, Staged, UPLOAD_BYTES_MAX};
 use crate::tag;
 
 /// Work of a write that a run after a conflict does not do again.
@@ -99,7 +99,7 @@ async fn put(cx: &mut Call, input: &PutObjectInput) -> Result<PutObjectOutput, A
         size: staged.size,
         etag: etag.clone(),
         modified_ms: cx.now.0,
-        pieces: vec![Piece { blob: staged.blob, size: staged.size, number: 1, checksum: None }],
+        pieces: vec![storage::keep_staged(cx, &bucket, &staged)?],
         multipart: false,
         encryption,
         checksum: Some(checksum.clone()),
@@ -131,7 +131,7 @@ async fn receive(cx: &mut Call, bucket: &Bucket, input: &PutObjectInput) -> Resu
     let with_md5 = content_md5.is_some() || matches!(new.encryption, Encryption::Managed { .. });
     let digests = Digests::new(with_md5, declared.algorithm().unwrap_or(Algorithm::Crc64nvme));
     let source = storage::chunks(cx.take_body());
-    let staged = storage::stage(cx, bucket, &new.key, source, digests).await?;
+    let staged = storage::stage(cx, bucket, &new.key, source, INLINE_BYTES_MAX, digests).await?;
     let trailer = declared.algorithm().and_then(|algorithm| cx.request.trailers.get(algorithm.header()));
     if let Err(error) = staged.digested.verify(content_md5, &declared, trailer.as_deref()) {
         storage::discard(cx, &staged).await;
@@ -145,10 +145,10 @@ async fn receive(cx: &mut Call, bucket: &Bucket, input: &PutObjectInput) -> Resu
 /// Writes the object; what was there before goes.
 pub(crate) fn place(cx: &mut Call, bucket: &Bucket, key: &str, object: &Object, existing: Option<&Object>) -> Result<(), ApiError> {
     for piece in existing.iter().flat_map(|existing| &existing.pieces) {
-        storage::release(cx, bucket, &piece.blob)?;
+        storage::release_piece(cx, bucket, piece)?;
     }
     for piece in &object.pieces {
-        storage::keep(cx, bucket, &piece.blob)?;
+        storage::keep_piece(cx, bucket, piece)?;
     }
     cx.tx.put(&Object::key(bucket, key), object)
 }

@@ -138,6 +138,27 @@ pub struct Piece {
     /// The part's checksum in base64, in the object's algorithm.
     #[serde(default)]
     pub checksum: Option<String>,
+    /// The bytes are an [`InlineBlob`] of the store and not in the vault.
+    #[serde(default)]
+    pub inline: bool,
+}
+
+/// The ciphertext of a small object, in the store beside its record: one commit instead of a commit and a synced file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InlineBlob {
+    /// Base64.
+    pub sealed: String,
+}
+
+impl Record for InlineBlob {
+    const TABLE: Table = Table("s3-inline-blob");
+    const SCOPE: Scope = Scope::Region;
+}
+
+impl InlineBlob {
+    pub fn key(bucket: &Bucket, blob: &str) -> Key {
+        Key::new(&bucket.account, &bucket.region).then(&bucket.id).last(blob)
+    }
 }
 
 /// How an object's data key is kept.
@@ -315,5 +336,19 @@ impl UnusedBlob {
 
     pub fn key(region: &str, blob: &str) -> Key {
         Self::prefix(region).last(blob)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As version 0.1 wrote it before small objects went into the store.
+    #[test]
+    fn pieces_of_older_records_are_in_the_vault() {
+        let piece: Piece =
+            serde_json::from_str(r#"{"blob":"00112233445566778899aabbccddeeff","size":4096,"number":1,"checksum":null}"#).unwrap();
+        assert!(!piece.inline);
+        assert_eq!((piece.size, piece.number), (4096, 1));
     }
 }

@@ -5,26 +5,33 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt as _};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use objects::{DataKey, ObjectError, ObjectName, ObjectVault};
+use objects::{DataKey, ObjectError, ObjectName, ObjectVault, Source};
 use plane::body::{Body, BodyError};
 use plane::pipeline::{BODY_TIMEOUT, body_error};
 use plane::{ApiError, Call};
 
 use crate::checksum::{Digested, Digests};
 use crate::error::entity_too_large;
-use crate::record::{Bucket, Piece, UnusedBlob, UsedBlob};
+use crate::record::{Bucket, InlineBlob, Piece, UnusedBlob, UsedBlob};
 
 /// Largest upload in one request, and largest part: 5 GiB.
 pub(crate) const UPLOAD_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 
-/// Bytes that are durable in the vault, and not yet part of anything.
+/// Largest object whose bytes are kept in the store: one chunk of the object format.
+pub(crate) const INLINE_BYTES_MAX: u64 = objects::CHUNK_BYTES as u64;
+
+/// Bytes that are durable in the vault, or small and at hand, and not yet part of anything.
 #[derive(Clone, Debug)]
 pub(crate) struct Staged {
     pub blob: String,
+    /// Ciphertext that the vault did not take.
+    pub inline: Option<Bytes>,
     pub size: u64,
     pub digested: Digested,
 }
@@ -53,12 +60,14 @@ pub(crate) fn chunks(body: Option<Body>) -> BoxStream<'static, Result<Bytes, Bod
     .boxed()
 }
 
-/// Encrypts a stream into the vault and computes its digests on the way. When this answers, the bytes are durable.
+/// Encrypts a stream into the vault and computes its digests on the way. When this answers, the bytes are durable, or, up to
+/// `inline_bytes_max` of them, at hand for [`keep_staged`].
 pub(crate) async fn stage(
     cx: &Call,
     bucket: &Bucket,
     key: &DataKey,
     source: BoxStream<'static, Result<Bytes, BodyError>>,
+    inline_bytes_max: u64,
     mut digests: Digests,
 ) -> Result<Staged, ApiError> {
     let mut size = 0_u64;
@@ -73,10 +82,15 @@ pub(crate) async fn stage(
             digests.update(&bytes);
             Ok(bytes)
         });
-        vault.put(key, &context(&bucket.id), seen).await
+        vault.put(key, &context(&bucket.id), inline_bytes_max, seen).await
     };
     match stored {
-        Ok(stored) => Ok(Staged { blob: stored.name.as_str().to_owned(), size: stored.plaintext_length, digested: digests.finish() }),
+        Ok(stored) => Ok(Staged {
+            blob: stored.name.as_str().to_owned(),
+            inline: stored.inline,
+            size: stored.plaintext_length,
+            digested: digests.finish(),
+        }),
         Err(ObjectError::Source(cause)) => Err(match cause.downcast::<BodyError>() {
             Ok(error) if matches!(*error, BodyError::TooLarge(_)) => entity_too_large(size, UPLOAD_BYTES_MAX),
             Ok(error) => body_error(&error),
@@ -88,6 +102,9 @@ pub(crate) async fn stage(
 
 /// Deletes staged bytes that were refused. What is left when this fails is found by the sweep.
 pub(crate) async fn discard(cx: &Call, staged: &Staged) {
+    if staged.inline.is_some() {
+        return;
+    }
     let deleted = async {
         let name = ObjectName::parse(&staged.blob).map_err(|error| ApiError::internal(&error))?;
         vault(cx)?.delete(&name).await.map_err(|error| ApiError::internal(&error))
@@ -95,6 +112,28 @@ pub(crate) async fn discard(cx: &Call, staged: &Staged) {
     if let Err(error) = deleted.await {
         tracing::warn!(%error, blob = staged.blob, "refused bytes are left to the sweep");
     }
+}
+
+/// The one piece of an object that was staged whole; bytes at hand go into the transaction.
+pub(crate) fn keep_staged(cx: &mut Call, bucket: &Bucket, staged: &Staged) -> Result<Piece, ApiError> {
+    if let Some(sealed) = &staged.inline {
+        cx.tx.put(&InlineBlob::key(bucket, &staged.blob), &InlineBlob { sealed: BASE64.encode(sealed) })?;
+    }
+    Ok(Piece { blob: staged.blob.clone(), size: staged.size, number: 1, checksum: None, inline: staged.inline.is_some() })
+}
+
+/// Notes in the transaction that the bytes of a piece are in use.
+pub(crate) fn keep_piece(cx: &mut Call, bucket: &Bucket, piece: &Piece) -> Result<(), ApiError> {
+    if piece.inline { Ok(()) } else { keep(cx, bucket, &piece.blob) }
+}
+
+/// Gives the bytes of a piece up. See [`release`].
+pub(crate) fn release_piece(cx: &mut Call, bucket: &Bucket, piece: &Piece) -> Result<(), ApiError> {
+    if !piece.inline {
+        return release(cx, bucket, &piece.blob);
+    }
+    cx.tx.delete::<InlineBlob>(&InlineBlob::key(bucket, &piece.blob));
+    Ok(())
 }
 
 /// Notes in the transaction that a blob is in use.
@@ -112,19 +151,23 @@ pub(crate) fn release(cx: &mut Call, bucket: &Bucket, blob: &str) -> Result<(), 
 /// The bytes of `range` of an object, decrypted as they are read. The first of them are authenticated before this answers, so that a small
 /// damaged object is an error and not a broken connection.
 pub(crate) async fn read(
-    cx: &Call,
+    cx: &mut Call,
     bucket: &Bucket,
     key: DataKey,
     pieces: &[Piece],
     range: Range<u64>,
 ) -> Result<BoxStream<'static, Result<Bytes, BodyError>>, ApiError> {
-    let plan = plan(pieces, range);
+    let mut plan = plan(pieces, range).into_iter().map(|(piece, range)| (piece, range, None)).collect::<Vec<_>>();
+    for (piece, _, sealed) in plan.iter_mut().filter(|(piece, ..)| piece.inline) {
+        *sealed = Some(inline(cx, bucket, piece).await?);
+    }
     let (vault, key, bucket_id) = (vault(cx)?, Arc::new(key), bucket.id.clone());
-    let opened = stream::iter(plan).map(Ok::<_, ObjectError>).and_then(move |(piece, range)| {
+    let opened = stream::iter(plan).map(Ok::<_, ObjectError>).and_then(move |(piece, range, sealed)| {
         let (vault, key, context) = (vault.clone(), Arc::clone(&key), context(&bucket_id));
         async move {
             let name = ObjectName::parse(&piece.blob)?;
-            vault.get(&key, &context, &name, piece.size, range).await.map(StreamExt::boxed)
+            let source = sealed.map_or(Source::Named(&name), Source::Inline);
+            vault.get(&key, &context, source, piece.size, range).await.map(StreamExt::boxed)
         }
     });
     let mut bytes = opened.try_flatten().boxed();
@@ -134,6 +177,13 @@ pub(crate) async fn read(
         BodyError::Other("the object is damaged".to_owned())
     });
     Ok(stream::iter(first.map(Ok)).chain(rest).boxed())
+}
+
+/// The ciphertext of a piece that the store holds.
+async fn inline(cx: &mut Call, bucket: &Bucket, piece: &Piece) -> Result<Bytes, ApiError> {
+    let found = cx.tx.get::<InlineBlob>(&InlineBlob::key(bucket, &piece.blob)).await?;
+    let sealed = found.and_then(|blob| BASE64.decode(blob.sealed).ok());
+    sealed.map(Bytes::from).ok_or_else(|| unreadable(&ObjectError::Missing(piece.blob.clone())))
 }
 
 fn unreadable(error: &ObjectError) -> ApiError {
@@ -182,7 +232,7 @@ mod tests {
     use super::*;
 
     fn piece(blob: &str, size: u64) -> Piece {
-        Piece { blob: blob.to_owned(), size, number: 1, checksum: None }
+        Piece { blob: blob.to_owned(), size, number: 1, checksum: None, inline: false }
     }
 
     #[test]

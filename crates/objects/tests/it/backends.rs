@@ -44,7 +44,7 @@ async fn a_failing_source_leaves_nothing() {
     let remote = ObjectVault::new(Arc::new(RemoteBackend::new(Arc::new(InMemory::new()), "")));
     for vault in [&local.vault, &remote] {
         let broken = pieces(&message(3_000_000), 100_000).chain(stream::iter([Err(std::io::Error::other("the client went away"))]));
-        assert!(matches!(vault.put(&key(), CONTEXT, broken).await, Err(ObjectError::Source(_))));
+        assert!(matches!(vault.put(&key(), CONTEXT, 0, broken).await, Err(ObjectError::Source(_))));
         assert_eq!(names(vault).await, [""; 0]);
     }
     assert_eq!(files(local.folder.path()).len(), 0);
@@ -55,7 +55,7 @@ async fn a_put_that_is_given_up_leaves_nothing() {
     let local = local();
     let endless = pieces(&message(3_000_000), 100_000).chain(stream::pending());
     let key = key();
-    let mut put = Box::pin(local.vault.put(&key, CONTEXT, endless));
+    let mut put = Box::pin(local.vault.put(&key, CONTEXT, 0, endless));
     // Polled until the source has nothing more to give, then dropped.
     while files(local.folder.path()).iter().map(|path| path.metadata().map_or(0, |metadata| metadata.len())).sum::<u64>() < 2_000_000 {
         assert!(tokio::time::timeout(std::time::Duration::from_millis(1), &mut put).await.is_err());
@@ -83,7 +83,7 @@ async fn a_read_under_way_survives_the_deletion() {
     let bytes = message(3_000_000);
     let stored = put(&local.vault, &bytes).await;
     let mut stream =
-        Box::pin(local.vault.get(&key(), CONTEXT, &stored.name, stored.plaintext_length, 0..stored.plaintext_length).await.unwrap());
+        Box::pin(local.vault.get(&key(), CONTEXT, stored.source(), stored.plaintext_length, 0..stored.plaintext_length).await.unwrap());
     let mut read = stream.next().await.unwrap().unwrap().to_vec();
     local.vault.delete(&stored.name).await.unwrap();
     while let Some(piece) = stream.next().await {

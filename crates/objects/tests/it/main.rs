@@ -42,7 +42,7 @@ fn local() -> Local {
 }
 
 async fn put(vault: &ObjectVault, bytes: &Bytes) -> Stored {
-    vault.put(&key(), CONTEXT, pieces(bytes, 10_000)).await.unwrap()
+    vault.put(&key(), CONTEXT, 0, pieces(bytes, 10_000)).await.unwrap()
 }
 
 async fn get(vault: &ObjectVault, stored: &Stored, range: std::ops::Range<u64>) -> Result<Vec<u8>, ObjectError> {
@@ -56,7 +56,7 @@ async fn get_with(
     stored: &Stored,
     range: std::ops::Range<u64>,
 ) -> Result<Vec<u8>, ObjectError> {
-    let stream = vault.get(key, context, &stored.name, stored.plaintext_length, range).await?;
+    let stream = vault.get(key, context, stored.source(), stored.plaintext_length, range).await?;
     let pieces: Vec<Bytes> = stream.try_collect().await?;
     Ok(pieces.concat())
 }

@@ -7,7 +7,7 @@ use object_store::memory::InMemory;
 use objects::{CHUNK_BYTES, ObjectError, ObjectVault, RemoteBackend, ciphertext_length, plaintext_length};
 use proptest::prelude::*;
 
-use crate::{CONTEXT, get, key, local, message, put};
+use crate::{CONTEXT, get, get_with, key, local, message, pieces, put};
 
 /// Chunks read at a time, see the vault.
 const WINDOW_BYTES: usize = 32 * CHUNK_BYTES;
@@ -66,7 +66,26 @@ async fn ranges_beyond_the_end_are_refused() {
 async fn large_reads_come_in_large_pieces() {
     let local = local();
     let stored = put(&local.vault, &message(3 * WINDOW_BYTES + 5)).await;
-    let stream = local.vault.get(&key(), CONTEXT, &stored.name, stored.plaintext_length, 0..stored.plaintext_length).await.unwrap();
+    let stream = local.vault.get(&key(), CONTEXT, stored.source(), stored.plaintext_length, 0..stored.plaintext_length).await.unwrap();
     let lengths: Vec<usize> = stream.map(|piece| piece.unwrap().len()).collect().await;
     assert_eq!(lengths, [WINDOW_BYTES, WINDOW_BYTES, WINDOW_BYTES, 5]);
+}
+
+#[tokio::test]
+async fn small_objects_are_handed_back_and_read_as_any_other() {
+    let local = local();
+    for length in [0, 1, 100] {
+        let bytes = message(length);
+        let stored = local.vault.put(&key(), CONTEXT, 100, pieces(&bytes, 7)).await.unwrap();
+        let sealed = stored.inline.clone().unwrap();
+        assert_eq!(sealed.len() as u64, stored.ciphertext_length);
+        assert!(length < 16 || !sealed.windows(16).any(|window| bytes.windows(16).any(|plain| plain == window)));
+        assert_eq!(get(&local.vault, &stored, 0..length as u64).await.unwrap(), bytes);
+        let half = length as u64 / 2;
+        assert_eq!(get(&local.vault, &stored, half..length as u64).await.unwrap(), bytes[length / 2..]);
+        assert!(matches!(get_with(&local.vault, &key(), b"another", &stored, 0..half).await, Err(ObjectError::WrongKey)));
+    }
+    assert!(local.vault.list().next().await.is_none(), "the backend has a small object");
+    let stored = local.vault.put(&key(), CONTEXT, 100, pieces(&message(101), 7)).await.unwrap();
+    assert!(stored.inline.is_none() && local.vault.exists(&stored.name).await.unwrap());
 }

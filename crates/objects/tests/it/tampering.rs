@@ -23,7 +23,7 @@ async fn stored(length: usize) -> (Local, Stored, PathBuf) {
 async fn wrong_keys_and_contexts_are_refused_before_the_stream() {
     let (local, stored, _) = stored(100_000).await;
     let all = 0..stored.plaintext_length;
-    let wrong_key = local.vault.get(&DataKey::new([8; 32]), CONTEXT, &stored.name, stored.plaintext_length, all.clone()).await;
+    let wrong_key = local.vault.get(&DataKey::new([8; 32]), CONTEXT, stored.source(), stored.plaintext_length, all.clone()).await;
     assert!(matches!(wrong_key.err(), Some(ObjectError::WrongKey)));
     assert!(matches!(get_with(&local.vault, &key(), b"bucket/version/2", &stored, all.clone()).await, Err(ObjectError::WrongKey)));
     assert!(get(&local.vault, &stored, all).await.is_ok());
@@ -102,7 +102,7 @@ async fn swapped_chunks_and_objects_are_refused() {
     std::fs::write(&path, [header, second, first, rest].concat()).unwrap();
     assert!(matches!(get(&local.vault, &stored, 0..10).await, Err(ObjectError::Damaged { chunk: 0 })));
     // Another object of the same key and length, put under this name, opens only with its own context.
-    let other = local.vault.put(&key(), b"bucket/version/2", pieces(&message(3 * CHUNK_BYTES), 9_999)).await.unwrap();
+    let other = local.vault.put(&key(), b"bucket/version/2", 0, pieces(&message(3 * CHUNK_BYTES), 9_999)).await.unwrap();
     std::fs::copy(self::path(&local, &other), &path).unwrap();
     assert!(matches!(get(&local.vault, &stored, 0..10).await, Err(ObjectError::WrongKey)));
 }
@@ -113,7 +113,7 @@ async fn nothing_of_a_bad_window_comes_out_and_the_stream_ends() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[HEADER_BYTES + 40 * (CHUNK_BYTES + 16)] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let stream = local.vault.get(&key(), CONTEXT, &stored.name, stored.plaintext_length, 0..stored.plaintext_length).await.unwrap();
+    let stream = local.vault.get(&key(), CONTEXT, stored.source(), stored.plaintext_length, 0..stored.plaintext_length).await.unwrap();
     let pieces: Vec<_> = stream.collect().await;
     assert_eq!(pieces.len(), 2);
     assert_eq!(pieces[0].as_ref().unwrap(), &message(100 * CHUNK_BYTES)[..32 * CHUNK_BYTES]);

@@ -28,7 +28,7 @@ async fn decrypt(key: &[u8], context: &[u8], ciphertext: Vec<u8>) -> Result<Vec<
     let store = Arc::new(InMemory::new());
     store.put(&format!("objects/00/{NAME}").into(), ciphertext.into()).await.unwrap();
     let vault = ObjectVault::new(Arc::new(RemoteBackend::new(store, "objects")));
-    let stored = objects::Stored { name: ObjectName::parse(NAME).unwrap(), plaintext_length: length, ciphertext_length: 0 };
+    let stored = objects::Stored { name: ObjectName::parse(NAME).unwrap(), plaintext_length: length, ciphertext_length: 0, inline: None };
     get_with(&vault, &key, context, &stored, 0..length).await.map_err(|error| error.to_string())
 }
 

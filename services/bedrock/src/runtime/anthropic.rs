@@ -6,12 +6,13 @@ use plane::ApiError;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
+use super::dialect::Writer;
 use super::exchange::{Answer, Stop};
 use super::invoke::tool_input;
 use super::prompt::{Mark, Part, Prompt, Turn};
 use super::stream::{Ending, Step};
 use crate::refusal::Refusal;
-use crate::upstream::chat::{CalledFunction, ChatFunction, ChatRequest, ChatTool, ChatToolCall};
+use crate::upstream::chat::{CalledFunction, ChatFunction, ChatRequest, ChatTool, ChatToolCall, ContentPart, Media};
 
 /// The version that Bedrock knows.
 const VERSION: &str = "bedrock-2023-05-31";
@@ -63,8 +64,40 @@ enum Block {
         #[serde(default)]
         is_error: bool,
     },
+    Image {
+        source: Source,
+    },
+    Document {
+        title: Option<String>,
+        source: Source,
+    },
     #[serde(other)]
     Unsupported,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Source {
+    Base64 {
+        media_type: String,
+        data: String,
+    },
+    Text {
+        data: String,
+    },
+    #[serde(other)]
+    Unsupported,
+}
+
+fn medium(source: Source, name: String) -> Result<Media, Refusal> {
+    match source {
+        Source::Base64 { media_type, data } => Ok(Media { media_type, name, base64: data }),
+        Source::Text { data } => {
+            let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, data);
+            Ok(Media { media_type: "text/plain".to_owned(), name, base64 })
+        }
+        Source::Unsupported => Err(Refusal::unsupported("a source that is neither base64 nor text")),
+    }
 }
 
 #[derive(Deserialize)]
@@ -161,15 +194,22 @@ fn turns(message: Message) -> Result<Vec<Turn>, Refusal> {
                 let text = content.map(texts).transpose()?.unwrap_or_default().join("\n");
                 let text = if is_error { format!("error: {text}") } else { text };
                 let parts = vec![Part { text, mark: Mark::Exempt }];
-                results.push(Turn { role: "tool", parts, tool_calls: Vec::new(), tool_call_id: Some(tool_use_id) });
+                results.push(Turn { role: "tool", parts, tool_call_id: Some(tool_use_id), ..Turn::default() });
             }
-            Block::ToolUse { .. } | Block::ToolResult { .. } => {
+            Block::Image { source } if role == "user" => {
+                turn.media.push((turn.parts.len(), ContentPart::Image(medium(source, String::new())?)));
+            }
+            Block::Document { source, title } if role == "user" => {
+                let name = title.unwrap_or_else(|| "document".to_owned());
+                turn.media.push((turn.parts.len(), ContentPart::Document(medium(source, name)?)));
+            }
+            Block::ToolUse { .. } | Block::ToolResult { .. } | Block::Image { .. } | Block::Document { .. } => {
                 return Err(Refusal::invalid(format!("A message of the role `{role}` cannot contain this block.")));
             }
             Block::Unsupported => return Err(Refusal::unsupported("a content block that is neither text nor of a tool")),
         }
     }
-    if results.is_empty() || !turn.parts.is_empty() {
+    if results.is_empty() || !turn.parts.is_empty() || !turn.media.is_empty() {
         results.push(turn);
     }
     Ok(results)
@@ -214,13 +254,6 @@ impl Events {
         Self { id, model, index: 0, open: None }
     }
 
-    pub(super) fn begin(&mut self) -> Vec<Json> {
-        vec![json!({ "type": "message_start", "message": {
-            "id": format!("msg_bdrk_{}", self.id), "type": "message", "role": "assistant", "model": self.model, "content": [],
-            "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": 0, "output_tokens": 0 },
-        } })]
-    }
-
     fn close(&mut self, events: &mut Vec<Json>) {
         if self.open.take().is_some() {
             events.push(json!({ "type": "content_block_stop", "index": self.index }));
@@ -233,8 +266,17 @@ impl Events {
         self.open = Some(is_tool);
         events.push(json!({ "type": "content_block_start", "index": self.index, "content_block": block }));
     }
+}
 
-    pub(super) fn step(&mut self, step: Step) -> Vec<Json> {
+impl Writer for Events {
+    fn begin(&mut self) -> Vec<Json> {
+        vec![json!({ "type": "message_start", "message": {
+            "id": format!("msg_bdrk_{}", self.id), "type": "message", "role": "assistant", "model": self.model, "content": [],
+            "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": 0, "output_tokens": 0 },
+        } })]
+    }
+
+    fn step(&mut self, step: Step) -> Vec<Json> {
         let mut events = Vec::new();
         let delta = match step {
             Step::Text(text) => {
@@ -253,7 +295,7 @@ impl Events {
         events
     }
 
-    pub(super) fn end(&mut self, ending: &Ending) -> Vec<Json> {
+    fn end(&mut self, ending: &Ending) -> Vec<Json> {
         let mut events = Vec::new();
         self.close(&mut events);
         let (stop_reason, stop_sequence) = stop(&ending.stop);
@@ -305,7 +347,7 @@ mod tests {
         for (name, value) in [
             ("anthropic_version", json!("1")),
             ("thinking", json!({ "type": "enabled" })),
-            ("messages", json!([{ "role": "user", "content": [{ "type": "image", "source": {} }] }])),
+            ("messages", json!([{ "role": "user", "content": [{ "type": "image", "source": { "type": "url", "url": "http://x" } }] }])),
             ("messages", json!([{ "role": "system", "content": "x" }])),
         ] {
             let mut body = base();

@@ -4,22 +4,28 @@
 //! because the chat protocol has no status for it. Cache points are hints, and have no effect.
 
 use api_bedrock_runtime::{
-    ContentBlock, ConversationRole, ConverseInput, ConverseMetrics, ConverseOutput, ConverseOutputShape, ConverseTrace,
-    GuardrailConverseContentBlock, GuardrailConverseContentQualifier, GuardrailTrace, InferenceConfiguration, Message, OutputConfig,
-    OutputFormatStructure, PerformanceConfigLatency, PerformanceConfiguration, ServiceTier, ServiceTierType, SystemContentBlock,
-    TokenUsage, Tool, ToolChoice, ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock, ToolResultStatus,
-    ToolUseBlock,
+    ContentBlock, ConversationRole, ConverseInput, ConverseMetrics, ConverseOutput, ConverseOutputShape, ConverseTrace, DocumentBlock,
+    DocumentSource, GuardrailConverseContentBlock, GuardrailConverseContentQualifier, GuardrailTrace, ImageBlock, ImageSource,
+    InferenceConfiguration, Message, OutputConfig, OutputFormatStructure, PerformanceConfigLatency, PerformanceConfiguration, ServiceTier,
+    ServiceTierType, SystemContentBlock, TokenUsage, Tool, ToolChoice, ToolConfiguration, ToolInputSchema, ToolResultBlock,
+    ToolResultContentBlock, ToolResultStatus, ToolUseBlock,
 };
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use guard::Qualifier;
 use plane::{ApiError, Call};
 use serde_json::{Value as Json, json};
+use wire::IntoValue as _;
 
-use super::exchange::{Answer, Tokens, exchange};
+use super::elapsed_ms;
+use super::exchange::{Answer, Tokens};
+use super::model_call::{ModelCall, plain};
 use super::prompt::{Mark, Part, Prompt, Turn};
 use super::screen::{Screen, Trace};
-use super::{elapsed_ms, state};
 use crate::refusal::Refusal;
-use crate::upstream::chat::{CalledFunction, ChatFunction, ChatRequest, ChatTool, ChatToolCall};
+use crate::upstream::chat::{CalledFunction, ChatFunction, ChatRequest, ChatTool, ChatToolCall, ContentPart, Media};
+use crate::upstream::document_media_type;
 
 /// Members of a chat request that the call says elsewhere.
 const OWN: [&str; 11] = [
@@ -37,6 +43,7 @@ const OWN: [&str; 11] = [
 ];
 
 /// What `Converse` and `ConverseStream` have in common.
+#[derive(Clone, Default)]
 pub(super) struct Conversation {
     pub(super) messages: Option<Vec<Message>>,
     pub(super) system: Option<Vec<SystemContentBlock>>,
@@ -50,10 +57,15 @@ pub(super) struct Conversation {
     pub(super) output: Option<OutputConfig>,
 }
 
+/// Pairs as a JSON object.
+pub(super) fn metadata(pairs: Option<wire::Secret<std::collections::BTreeMap<String, String>>>) -> Option<Json> {
+    pairs.map(|pairs| json!(pairs.into_inner()))
+}
+
 pub(crate) async fn converse(cx: &mut Call, input: ConverseInput) -> Result<ConverseOutput, ApiError> {
     let start = std::time::Instant::now();
     let config = input.guardrail_config.unwrap_or_default();
-    let prompt = Conversation {
+    let conversation = Conversation {
         messages: input.messages,
         system: input.system,
         inference: input.inference_config,
@@ -64,15 +76,30 @@ pub(crate) async fn converse(cx: &mut Call, input: ConverseInput) -> Result<Conv
         performance: input.performance_config,
         tier: input.service_tier,
         output: input.output_config,
-    }
-    .into_prompt()?;
-    let state = state(cx)?;
-    let model = state.model(&cx.region, &input.model_id).await?;
+    };
+    let logged = conversation.clone();
+    let (performance_config, service_tier) = (conversation.performance.clone(), conversation.tier.clone());
+    let mut prompt = conversation.into_prompt()?;
+    let call =
+        ModelCall::of_prompt(cx, &input.model_id, metadata(input.request_metadata), &mut prompt, |images| logged.logged(images)).await?;
     let trace = trace_of(config.trace.as_ref())?;
     let screen = Screen::of_call(cx, config.guardrail_identifier.as_deref(), config.guardrail_version.as_deref(), trace).await?;
-    let prompt = prompt.for_model(model);
-    let answer = exchange(&state.upstream, prompt, screen.as_ref()).await?;
-    output(answer, elapsed_ms(start))
+    prompt.check_media(screen.as_ref().is_some_and(|screen| !screen.passes_images()))?;
+    let asked = call.exchange(prompt, screen.as_ref()).await;
+    let answered = asked.and_then(|answer| {
+        let tokens = answer.tokens;
+        output(answer, elapsed_ms(start)).map(|output| (output, tokens))
+    });
+    match answered {
+        Ok((output, tokens)) => {
+            call.end(Ok(tokens), || plain(output.clone().into_value(), false));
+            Ok(ConverseOutput { performance_config, service_tier, ..output })
+        }
+        Err(error) => {
+            call.end(Err(&error), || Json::Null);
+            Err(error)
+        }
+    }
 }
 
 pub(super) fn trace_of(trace: Option<&GuardrailTrace>) -> Result<Trace, Refusal> {
@@ -116,17 +143,28 @@ pub(super) fn arguments(text: &str) -> Result<Json, ApiError> {
     if text.trim().is_empty() {
         return Ok(json!({}));
     }
-    serde_json::from_str(text).map_err(|_| crate::upstream::model_error(None, "the model called a tool with arguments that are not JSON"))
-}
-
-impl Prompt {
-    pub(super) fn for_model(mut self, model: String) -> Self {
-        self.request.model = model;
-        self
-    }
+    serde_json::from_str(text)
+        .map_err(|_| crate::upstream::fault::model_error(None, "the model called a tool with arguments that are not JSON"))
 }
 
 impl Conversation {
+    /// The body of the log entry.
+    pub(super) fn logged(self, images: bool) -> Json {
+        let mut body = serde_json::Map::new();
+        let mut set = |name: &str, value: Option<Json>| {
+            if let Some(value) = value {
+                body.insert(name.to_owned(), value);
+            }
+        };
+        let list = |values: Vec<wire::Value>| values.into_iter().map(|value| plain(value, images)).collect::<Json>();
+        set("messages", self.messages.map(|messages| list(messages.into_iter().map(wire::IntoValue::into_value).collect())));
+        set("system", self.system.map(|blocks| list(blocks.into_iter().map(wire::IntoValue::into_value).collect())));
+        set("inferenceConfig", self.inference.map(|config| plain(config.into_value(), images)));
+        set("toolConfig", self.tools.map(|config| plain(config.into_value(), images)));
+        set("additionalModelRequestFields", self.further);
+        Json::Object(body)
+    }
+
     pub(super) fn into_prompt(self) -> Result<Prompt, Refusal> {
         self.check_supported()?;
         let mut prompt = Prompt { request: self.request()?, ..Prompt::default() };
@@ -282,17 +320,45 @@ fn turns(message: Message) -> Result<Vec<Turn>, Refusal> {
             }),
             ContentBlock::ToolResult(result) if role == "user" => results.push(tool_turn(result)?),
             ContentBlock::CachePoint(_) => {}
+            ContentBlock::Image(image) if role == "user" => turn.media.push((turn.parts.len(), picture(image)?)),
+            ContentBlock::Document(document) if role == "user" => turn.media.push((turn.parts.len(), paper(document)?)),
             ContentBlock::Unknown => return Err(Refusal::invalid("A content block is empty.")),
-            ContentBlock::ToolUse(_) | ContentBlock::ToolResult(_) => {
+            ContentBlock::ToolUse(_) | ContentBlock::ToolResult(_) | ContentBlock::Image(_) | ContentBlock::Document(_) => {
                 return Err(Refusal::invalid(format!("A message of the role `{role}` cannot contain this block.")));
             }
             other => return Err(Refusal::unsupported(format!("a content block of the type `{}`", other.member()))),
         }
     }
-    if results.is_empty() || !turn.parts.is_empty() {
+    if results.is_empty() || !turn.parts.is_empty() || !turn.media.is_empty() {
         results.push(turn);
     }
     Ok(results)
+}
+
+fn medium(media_type: String, name: String, bytes: &Bytes) -> Media {
+    Media { media_type, name, base64: STANDARD.encode(bytes) }
+}
+
+fn picture(block: ImageBlock) -> Result<ContentPart, Refusal> {
+    match block.source.into_inner() {
+        ImageSource::Bytes(bytes) => Ok(ContentPart::Image(medium(format!("image/{}", block.format.as_str()), String::new(), &bytes))),
+        ImageSource::S3Location(_) => Err(Refusal::unsupported("an image by its S3 location")),
+        ImageSource::Unknown => Err(Refusal::invalid("The source of an image is empty.")),
+    }
+}
+
+fn paper(block: DocumentBlock) -> Result<ContentPart, Refusal> {
+    if block.citations.as_ref().is_some_and(|citations| citations.enabled) {
+        return Err(Refusal::unsupported("a document with citations"));
+    }
+    let format = block.format.as_ref().map_or("txt", |format| format.as_str());
+    let media_type = document_media_type(format).ok_or_else(|| Refusal::invalid(format!("`{format}` is not a document format.")))?;
+    let bytes = match block.source {
+        DocumentSource::Bytes(bytes) => bytes,
+        DocumentSource::Text(text) => Bytes::from(text),
+        other => return Err(Refusal::unsupported(format!("a document whose source is `{}`", other.member()))),
+    };
+    Ok(ContentPart::Document(medium(media_type.to_owned(), block.name, &bytes)))
 }
 
 fn tool_turn(result: ToolResultBlock) -> Result<Turn, Refusal> {
@@ -307,12 +373,7 @@ fn tool_turn(result: ToolResultBlock) -> Result<Turn, Refusal> {
     }
     let failed = result.status == Some(ToolResultStatus::Error);
     let text = format!("{}{}", if failed { "error: " } else { "" }, texts.join("\n"));
-    Ok(Turn {
-        role: "tool",
-        parts: vec![Part { text, mark: Mark::Exempt }],
-        tool_calls: Vec::new(),
-        tool_call_id: Some(result.tool_use_id),
-    })
+    Ok(Turn { role: "tool", parts: vec![Part { text, mark: Mark::Exempt }], tool_call_id: Some(result.tool_use_id), ..Turn::default() })
 }
 
 #[cfg(test)]
@@ -322,18 +383,7 @@ mod tests {
     use wire::{FromValue as _, Value};
 
     fn conversation(messages: Vec<Message>) -> Conversation {
-        Conversation {
-            messages: Some(messages),
-            system: None,
-            inference: None,
-            tools: None,
-            further: None,
-            response_paths: None,
-            has_variables: false,
-            performance: None,
-            tier: None,
-            output: None,
-        }
+        Conversation { messages: Some(messages), ..Conversation::default() }
     }
 
     fn message(role: ConversationRole, content: Vec<ContentBlock>) -> Message {
@@ -373,7 +423,9 @@ mod tests {
         });
         assert!(conversation.request().is_err());
         conversation.tools.as_mut().unwrap().tool_choice = Some(ToolChoice::Any(api_bedrock_runtime::AnyToolChoice::default()));
-        let request = conversation.into_prompt().unwrap().for_model("m".to_owned()).into_request(true);
+        let mut prompt = conversation.into_prompt().unwrap();
+        prompt.request.model = "m".to_owned();
+        let request = prompt.into_request(true);
         let json = serde_json::to_value(&request).unwrap();
         assert_eq!(
             json,

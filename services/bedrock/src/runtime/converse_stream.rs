@@ -1,20 +1,24 @@
 //! `ConverseStream`: the answer while it is written.
 //!
-//! Source: Bedrock API reference, `ConverseStream`. `streamProcessingMode` `async` is treated as `sync`: nothing leaves unguarded.
+//! Source: Bedrock API reference, `ConverseStream`. With `streamProcessingMode` `async` less is held back: see
+//! [`guard::StreamPace`].
 
 use api_bedrock_runtime::{
     ContentBlockDelta, ContentBlockDeltaEvent, ContentBlockStart, ContentBlockStartEvent, ContentBlockStopEvent, ConversationRole,
     ConverseStreamEvent, ConverseStreamInput, ConverseStreamMetadataEvent, ConverseStreamMetrics, ConverseStreamOutput,
-    ConverseStreamTrace, GuardrailStreamProcessingMode, MessageStartEvent, MessageStopEvent, ToolUseBlockDelta, ToolUseBlockStart,
+    ConverseStreamTrace, GuardrailStreamProcessingMode, MessageStartEvent, MessageStopEvent, PerformanceConfiguration, ServiceTier,
+    ToolUseBlockDelta, ToolUseBlockStart,
 };
 use plane::service::Streaming;
 use plane::{ApiError, Call};
+use serde_json::{Value as Json, json};
 use wire::{IntoValue as _, Value};
 
-use super::converse::{Conversation, token_usage, trace_of};
+use super::converse::{Conversation, metadata, token_usage, trace_of};
+use super::elapsed_ms;
+use super::model_call::{ModelCall, plain};
 use super::screen::Screen;
 use super::stream::{Ending, Script, Step, begin};
-use super::{elapsed_ms, state};
 use crate::refusal::Refusal;
 
 pub(crate) async fn converse_stream(cx: &mut Call, input: ConverseStreamInput) -> Result<Streaming<ConverseStreamOutput>, ApiError> {
@@ -23,7 +27,7 @@ pub(crate) async fn converse_stream(cx: &mut Call, input: ConverseStreamInput) -
     if let Some(GuardrailStreamProcessingMode::Other(other)) = &config.stream_processing_mode {
         return Err(Refusal::invalid(format!("`{other}` is not a stream processing mode.")).into());
     }
-    let prompt = Conversation {
+    let conversation = Conversation {
         messages: input.messages,
         system: input.system,
         inference: input.inference_config,
@@ -34,14 +38,19 @@ pub(crate) async fn converse_stream(cx: &mut Call, input: ConverseStreamInput) -
         performance: input.performance_config,
         tier: input.service_tier,
         output: input.output_config,
-    }
-    .into_prompt()?;
-    let state = state(cx)?;
-    let model = state.model(&cx.region, &input.model_id).await?;
+    };
+    let logged = conversation.clone();
+    let (performance_config, service_tier) = (conversation.performance.clone(), conversation.tier.clone());
+    let mut prompt = conversation.into_prompt()?;
+    let call =
+        ModelCall::of_prompt(cx, &input.model_id, metadata(input.request_metadata), &mut prompt, |images| logged.logged(images)).await?;
     let trace = trace_of(config.trace.as_ref())?;
     let screen = Screen::of_call(cx, config.guardrail_identifier.as_deref(), config.guardrail_version.as_deref(), trace).await?;
-    let script = Events { start, index: 0, open: Open::Nothing };
-    let body = begin(cx, &state, prompt.for_model(model), screen, script).await?;
+    let is_async = config.stream_processing_mode == Some(GuardrailStreamProcessingMode::Async);
+    let screen = screen.map(|screen| screen.asynchronous(is_async));
+    prompt.check_media(screen.as_ref().is_some_and(|screen| !screen.passes_images()))?;
+    let script = Events { start, index: 0, open: Open::Nothing, performance_config, service_tier };
+    let body = begin(cx, call, prompt, screen, script).await?;
     Ok(Streaming { output: ConverseStreamOutput {}, body, status: None })
 }
 
@@ -58,6 +67,8 @@ struct Events {
     start: std::time::Instant,
     index: i32,
     open: Open,
+    performance_config: Option<PerformanceConfiguration>,
+    service_tier: Option<ServiceTier>,
 }
 
 impl Events {
@@ -111,11 +122,43 @@ impl Script for Events {
             usage: token_usage(ending.tokens),
             metrics: ConverseStreamMetrics { latency_ms: elapsed_ms(self.start) },
             trace: ending.trace.map(|guardrail| ConverseStreamTrace { guardrail: Some(guardrail), prompt_router: None }),
-            performance_config: None,
-            service_tier: None,
+            performance_config: self.performance_config.take(),
+            service_tier: self.service_tier.take(),
         };
         events.push(ConverseStreamEvent::Metadata(metadata).into_value());
         events
+    }
+
+    /// The message that the events make together, as `Converse` would have given it.
+    fn logged(events: Vec<Value>) -> Json {
+        let mut content: Vec<Json> = Vec::new();
+        let mut body = serde_json::Map::new();
+        for event in events.into_iter().map(|event| plain(event, false)) {
+            if let Some(start) = event.pointer("/contentBlockStart/start/toolUse") {
+                content.push(json!({ "toolUse": start, "input": "" }));
+            }
+            if let Some(text) = event.pointer("/contentBlockDelta/delta/text").and_then(Json::as_str) {
+                match content.last_mut().and_then(|last| last.get_mut("text")) {
+                    Some(Json::String(said)) => said.push_str(text),
+                    _ => content.push(json!({ "text": text })),
+                }
+            }
+            if let Some(input) = event.pointer("/contentBlockDelta/delta/toolUse/input").and_then(Json::as_str)
+                && let Some(Json::String(said)) = content.last_mut().and_then(|last| last.get_mut("input"))
+            {
+                said.push_str(input);
+            }
+            if let Some(reason) = event.pointer("/messageStop/stopReason") {
+                body.insert("stopReason".to_owned(), reason.clone());
+            }
+            for name in ["usage", "metrics", "trace"] {
+                if let Some(part) = event.pointer(&format!("/metadata/{name}")) {
+                    body.insert(name.to_owned(), part.clone());
+                }
+            }
+        }
+        body.insert("output".to_owned(), json!({ "message": { "role": "assistant", "content": content } }));
+        Json::Object(body)
     }
 }
 
@@ -126,7 +169,8 @@ mod tests {
 
     #[test]
     fn blocks_open_and_close_in_order() {
-        let mut script = Events { start: std::time::Instant::now(), index: 0, open: Open::Nothing };
+        let mut script =
+            Events { start: std::time::Instant::now(), index: 0, open: Open::Nothing, performance_config: None, service_tier: None };
         let mut events = script.begin();
         for step in [
             Step::Text("a".to_owned()),
@@ -161,5 +205,34 @@ mod tests {
                 "metadata",
             ]
         );
+    }
+
+    /// The bytes of a guarded stream; `tests/client/test_guardrail_stream.py` reads the same file with botocore.
+    #[test]
+    fn golden_frames() {
+        let service = facts::catalog().service("bedrock-runtime").unwrap();
+        let output = service.operation("ConverseStream").unwrap().output.unwrap();
+        let is_stream = |id| matches!(service.shape(id).kind, facts::ShapeKind::Structure { event_stream: true, .. });
+        let union = service.members(output).iter().find(|member| is_stream(member.shape)).unwrap().shape;
+        let mut script =
+            Events { start: std::time::Instant::now(), index: 0, open: Open::Nothing, performance_config: None, service_tier: None };
+        let mut events = script.begin();
+        events.extend(script.step(Step::Text("Write to {EMAIL}, é 😀.".to_owned())));
+        events.extend(script.step(Step::ToolStart { id: "t1".to_owned(), name: "send".to_owned() }));
+        events.extend(script.step(Step::ToolInput("{\"to\":\"{EMAIL}\"}".to_owned())));
+        events.extend(script.end(Ending { stop: Stop::Guardrail, tokens: Tokens { input: 3, output: 4 }, intervened: true, trace: None }));
+        // The last event tells the time that passed.
+        events.pop();
+        let frame = |event: &Value| hex::encode(wire::event::encode_event(facts::Protocol::RestJson, service, union, event).unwrap());
+        let mut lines: Vec<String> = events.iter().map(frame).collect();
+        let refusal = wire::ErrorReply {
+            code: "ValidationException".to_owned(),
+            message: "The guardrail cannot assess the content.".to_owned(),
+            status: 400,
+            sender_fault: true,
+            members: Vec::new(),
+        };
+        lines.push(hex::encode(wire::event::encode_exception(facts::Protocol::RestJson, service, union, &refusal).unwrap()));
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

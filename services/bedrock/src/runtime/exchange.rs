@@ -1,13 +1,14 @@
 //! Prompt to answer: screen, ask, screen.
 
 use api_bedrock_runtime::{GuardrailTraceAssessment, StopReason};
-use guard::{Direction, Segment};
 use plane::ApiError;
 
 use super::prompt::Prompt;
 use super::screen::{Screen, Screened};
 use crate::upstream::chat::{ChatChoice, ChatToolCall, ChatUsage};
-use crate::upstream::{Gateway, model_error};
+use crate::upstream::fault::model_error;
+use crate::upstream::gateway::{Gateway, Route};
+use crate::upstream::server::Secrets;
 
 /// Why an answer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +93,13 @@ impl Answer {
 }
 
 /// The whole exchange.
-pub(crate) async fn exchange(upstream: &Gateway, mut prompt: Prompt, screen: Option<&Screen>) -> Result<Answer, ApiError> {
+pub(crate) async fn exchange(
+    gateway: &Gateway,
+    secrets: &dyn Secrets,
+    route: &Route,
+    mut prompt: Prompt,
+    screen: Option<&Screen>,
+) -> Result<Answer, ApiError> {
     let input = screen.map(|screen| prompt.screen(screen)).transpose()?;
     if let (Some(screen), Some(input)) = (screen, &input)
         && input.assessment.is_blocked
@@ -100,14 +107,14 @@ pub(crate) async fn exchange(upstream: &Gateway, mut prompt: Prompt, screen: Opt
         return Ok(Answer::blocked(screen, input));
     }
     let request = prompt.into_request(false);
-    let asked = request.messages.iter().filter_map(|message| message.content.as_ref()).map(|text| text.chars().count()).sum();
-    let response = upstream.chat(&request).await?;
+    let asked = request.characters();
+    let (response, _) = gateway.chat(secrets, route, &request).await?;
     let choice = response.choices.into_iter().next().ok_or_else(|| model_error(None, "the model gave no answer"))?;
     let mut answer = answer(choice);
     let said = answer.text.as_ref().map_or(0, |text| text.chars().count());
     answer.tokens = response.usage.map_or_else(|| Tokens::estimated(asked, said), Tokens::counted);
     match (screen, input) {
-        (Some(screen), Some(input)) => screened(answer, screen, &input),
+        (Some(screen), Some(input)) => screen.answer(answer, &input),
         _ => Ok(answer),
     }
 }
@@ -123,30 +130,6 @@ fn answer(choice: ChatChoice) -> Answer {
     Answer { text, tool_calls, stop, tokens: Tokens::default(), intervened: false, trace: None }
 }
 
-/// Screens an answer.
-fn screened(mut answer: Answer, screen: &Screen, input: &Screened) -> Result<Answer, ApiError> {
-    answer.intervened = input.intervened();
-    let Some(text) = &answer.text else {
-        answer.trace = screen.trace(Some(input), None, None);
-        return Ok(answer);
-    };
-    let output = screen.run(Direction::Output, &[Segment { text, qualifiers: &[] }])?;
-    answer.trace = screen.trace(Some(input), Some(&output), output.intervened().then_some(text));
-    if !output.intervened() {
-        return Ok(answer);
-    }
-    answer.intervened = true;
-    answer.text = output.assessment.outputs.first().cloned();
-    if output.assessment.is_blocked {
-        answer.tool_calls.clear();
-    }
-    // A masked answer that calls a tool goes on; the caller must see the call.
-    if answer.tool_calls.is_empty() {
-        answer.stop = Stop::Guardrail;
-    }
-    Ok(answer)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -155,22 +138,33 @@ mod tests {
     use crate::guardrail::definition::tests::masking;
     use crate::runtime::prompt::{Mark, Part, Turn};
     use crate::runtime::screen::Trace;
-    use crate::upstream::Upstream;
     use crate::upstream::chat::ChatRequest;
+    use crate::upstream::settings::{ModelSettings, UpstreamSettings};
+    use crate::upstream::{NoSecrets, responder};
+
+    async fn ask(gateway: &Gateway, prompt: Prompt, screen: &Screen) -> Answer {
+        let route = gateway.route(&NoSecrets, responder::MODEL).await.unwrap().unwrap();
+        exchange(gateway, &NoSecrets, &route, prompt, Some(screen)).await.unwrap()
+    }
+
+    fn embedded() -> Gateway {
+        Gateway::new(ModelSettings::default(), Vec::new())
+    }
 
     fn prompt(text: &str) -> Prompt {
         let part = Part { text: text.to_owned(), mark: Mark::Unmarked };
         Prompt {
             turns: vec![Turn { role: "user", parts: vec![part], ..Turn::default() }],
             request: ChatRequest { model: "bailiwick.embedded-responder-v1".to_owned(), ..ChatRequest::default() },
+            ..Prompt::default()
         }
     }
 
     #[tokio::test]
     async fn an_answer_is_masked_and_traced() {
-        let gateway = Gateway::new(Upstream::Embedded);
+        let gateway = embedded();
         let screen = Screen::for_test(&masking(), Trace::Enabled);
-        let answer = exchange(&gateway, prompt("Who is the billing contact?"), Some(&screen)).await.unwrap();
+        let answer = ask(&gateway, prompt("Who is the billing contact?"), &screen).await;
         let text = answer.text.unwrap();
         assert!(text.contains("{EMAIL}") && text.contains("{CREDIT_DEBIT_CARD_NUMBER}") && !text.contains("4111"), "{text}");
         assert_eq!((answer.stop, answer.intervened), (Stop::Guardrail, true));
@@ -185,16 +179,17 @@ mod tests {
     #[tokio::test]
     async fn a_blocked_prompt_never_reaches_the_model() {
         // Nobody listens there: asking would fail.
-        let gateway = Gateway::new(Upstream::OpenAiCompatible { base_url: "http://127.0.0.1:1/v1".to_owned(), allow_internal: Vec::new() });
+        let upstream = UpstreamSettings { models: vec![responder::MODEL.to_owned()], ..UpstreamSettings::at("http://127.0.0.1:1/v1") };
+        let gateway = Gateway::new(ModelSettings { upstreams: vec![upstream], ..ModelSettings::default() }, Vec::new());
         let screen = Screen::for_test(&masking(), Trace::Disabled);
-        let answer = exchange(&gateway, prompt("a forbidden word"), Some(&screen)).await.unwrap();
+        let answer = ask(&gateway, prompt("a forbidden word"), &screen).await;
         assert_eq!(answer.text.as_deref(), Some("in"));
         assert_eq!((answer.stop, answer.tokens, answer.trace), (Stop::Guardrail, Tokens::default(), None));
     }
 
     #[tokio::test]
     async fn a_blocked_answer_is_replaced() {
-        let gateway = Gateway::new(Upstream::Embedded);
+        let gateway = embedded();
         let mut definition = masking();
         definition = serde_json::from_value(json!({
             "words": [{ "text": "deterministic", "input_action": "NONE" }],
@@ -204,7 +199,7 @@ mod tests {
         }))
         .unwrap();
         let screen = Screen::for_test(&definition, Trace::Disabled);
-        let answer = exchange(&gateway, prompt("hello"), Some(&screen)).await.unwrap();
+        let answer = ask(&gateway, prompt("hello"), &screen).await;
         assert_eq!((answer.text.as_deref(), answer.stop), (Some("out"), Stop::Guardrail));
         assert!(answer.tokens.output > 0);
     }

@@ -1,10 +1,8 @@
-//! `InvokeModel`: bodies in the model's own form, here Anthropic's messages (with `anthropic_version`) or OpenAI's chat.
+//! `InvokeModel`: bodies in the model's own form; see [`super::dialect`].
 //!
 //! Source: Bedrock API reference, `InvokeModel`; User Guide, "Use the InvokeModel operation with guardrails". The guardrail looks at the texts
 //! of all messages, or, when some stand in `<amazon-bedrock-guardrails-guardContent_SUFFIX>` tags, at those. The tags do not reach the model.
 //! Beyond AWS, the prompt-attack filter runs without tags too: a body without them must not be the way around it.
-
-use std::sync::Arc;
 
 use api_bedrock_runtime::{
     InvokeModelInput, InvokeModelOutput, InvokeModelWithResponseStreamEvent, InvokeModelWithResponseStreamInput,
@@ -16,23 +14,19 @@ use plane::{ApiError, Call};
 use serde_json::{Map, Value as Json, json};
 use wire::{IntoValue, Secret, Value};
 
-use super::exchange::{Answer, Tokens, exchange};
+use super::dialect::{Dialect, Heading, Writer};
+use super::embedding::Embedding;
+use super::exchange::{Answer, Tokens};
+use super::model_call::{ModelCall, metadata_of_header, plain};
 use super::prompt::{Mark, Part, Prompt};
 use super::screen::{Screen, Trace};
 use super::stream::{Ending, Script, Step, begin};
-use super::{State, anthropic, elapsed_ms, openai, state};
+use super::{elapsed_ms, state};
 use crate::refusal::Refusal;
 
 const JSON: &str = "application/json";
 /// Longest suffix of the tags.
 const SUFFIX_LENGTH: usize = 20;
-
-/// The form of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    Anthropic,
-    OpenAi,
-}
 
 /// What both operations have in common.
 struct Invocation {
@@ -45,45 +39,71 @@ struct Invocation {
     guardrail_version: Option<String>,
     latency: Option<PerformanceConfigLatency>,
     tier: Option<ServiceTierType>,
+    metadata: Option<Secret<String>>,
 }
 
-/// Everything that is needed to ask.
+/// A call that is checked and let in.
 struct Ready {
-    state: Arc<State>,
+    call: ModelCall,
     prompt: Prompt,
     dialect: Dialect,
     screen: Option<Screen>,
-    model: String,
+    heading: Heading,
 }
 
 impl Invocation {
-    async fn ready(self, cx: &mut Call) -> Result<Ready, ApiError> {
+    /// The fields of the body, once everything around it is checked.
+    fn fields(&self) -> Result<Map<String, Json>, Refusal> {
         let is_json = |kind: &Option<String>| kind.as_deref().is_none_or(|kind| kind.starts_with(JSON) || kind == "*/*");
         if !is_json(&self.content_type) || !is_json(&self.accept) {
-            return Err(Refusal::invalid("The content type and the accepted type must be application/json.").into());
+            return Err(Refusal::invalid("The content type and the accepted type must be application/json."));
         }
-        if self.latency.is_some_and(|latency| latency != PerformanceConfigLatency::Standard) {
-            return Err(Refusal::unsupported("a performance configuration other than standard").into());
+        if self.latency.as_ref().is_some_and(|latency| *latency != PerformanceConfigLatency::Standard) {
+            return Err(Refusal::unsupported("a performance configuration other than standard"));
         }
-        if self.tier.is_some_and(|tier| tier != ServiceTierType::Default) {
-            return Err(Refusal::unsupported("a service tier other than default").into());
+        if self.tier.as_ref().is_some_and(|tier| *tier != ServiceTierType::Default) {
+            return Err(Refusal::unsupported("a service tier other than default"));
         }
-        let body = self.body.map(Secret::into_inner).unwrap_or_default();
-        let malformed = |_| Refusal::invalid("Malformed input request, please reformat your input and try again.");
-        let body: Json = serde_json::from_slice(&body).map_err(malformed)?;
-        let (dialect, mut prompt) = parse(body)?;
-        let state = state(cx)?;
-        let model = state.model(&cx.region, &self.model_id).await?;
-        prompt.request.model.clone_from(&model);
-        let trace = match self.trace {
+        let body = self.body.as_ref().map(|body| body.clone().into_inner()).unwrap_or_default();
+        fields(&body)
+    }
+
+    async fn screen(&self, cx: &mut Call) -> Result<Option<Screen>, ApiError> {
+        let trace = match &self.trace {
             None | Some(TraceSetting::Disabled) => Trace::Disabled,
             Some(TraceSetting::Enabled) => Trace::Enabled,
             Some(TraceSetting::EnabledFull) => Trace::Full,
             Some(TraceSetting::Other(other)) => return Err(Refusal::invalid(format!("`{other}` is not a trace setting.")).into()),
         };
-        let screen = Screen::of_call(cx, self.guardrail_identifier.as_deref(), self.guardrail_version.as_deref(), trace).await?;
-        Ok(Ready { state, prompt, dialect, screen, model })
+        Screen::of_call(cx, self.guardrail_identifier.as_deref(), self.guardrail_version.as_deref(), trace).await
     }
+
+    fn metadata(&self) -> Result<Option<Json>, Refusal> {
+        metadata_of_header(self.metadata.as_ref().map(|metadata| metadata.clone().into_inner()).as_deref())
+    }
+
+    async fn ready(self, cx: &mut Call, fields: Map<String, Json>) -> Result<Ready, ApiError> {
+        let logged = Json::Object(fields.clone());
+        let is_async = is_asynchronous(&fields)?;
+        let (dialect, mut prompt) = parse(&self.model_id, fields)?;
+        let call = ModelCall::of_prompt(cx, &self.model_id, self.metadata()?, &mut prompt, |_| logged).await?;
+        let screen = self.screen(cx).await?.map(|screen| screen.asynchronous(is_async));
+        prompt.check_media(screen.as_ref().is_some_and(|screen| !screen.passes_images()))?;
+        let heading = Heading { id: cx.random_uuid()?, model: call.resolved.model.clone(), created_s: cx.now.0 / 1_000 };
+        Ok(Ready { call, prompt, dialect, screen, heading })
+    }
+}
+
+/// A body as a JSON object.
+fn fields(body: &[u8]) -> Result<Map<String, Json>, Refusal> {
+    let body: Json =
+        serde_json::from_slice(body).map_err(|_| Refusal::invalid("Malformed input request, please reformat your input and try again."))?;
+    if let Json::Object(fields) = body { Ok(fields) } else { Err(Refusal::invalid("The body must be a JSON object.")) }
+}
+
+/// The prompt of a body, for who only counts it.
+pub(super) fn prompt_of_body(model_id: &str, body: &[u8]) -> Result<Prompt, Refusal> {
+    parse(model_id, fields(body)?).map(|(_, prompt)| prompt)
 }
 
 pub(crate) async fn invoke_model(cx: &mut Call, input: InvokeModelInput) -> Result<InvokeModelOutput, ApiError> {
@@ -95,26 +115,47 @@ pub(crate) async fn invoke_model(cx: &mut Call, input: InvokeModelInput) -> Resu
         trace: input.trace,
         guardrail_identifier: input.guardrail_identifier,
         guardrail_version: input.guardrail_version,
-        latency: input.performance_config_latency,
-        tier: input.service_tier,
+        latency: input.performance_config_latency.clone(),
+        tier: input.service_tier.clone(),
+        metadata: input.request_metadata,
     };
-    let ready = invocation.ready(cx).await?;
-    let id = cx.random_uuid()?;
-    let answer = exchange(&ready.state.upstream, ready.prompt, ready.screen.as_ref()).await?;
-    let (intervened, trace) = (answer.intervened, answer.trace.clone());
-    let mut body = match ready.dialect {
-        Dialect::Anthropic => anthropic::answer(answer, &id, &ready.model)?,
-        Dialect::OpenAi => openai::answer(answer, &id, &ready.model),
-    };
-    if ready.screen.is_some() {
-        add_guardrail(&mut body, intervened, trace);
-    }
+    let fields = invocation.fields()?;
+    let body = answer(cx, invocation, fields).await?;
     Ok(InvokeModelOutput {
         body: Secret::new(Bytes::from(serde_json::to_vec(&body)?)),
         content_type: JSON.to_owned(),
-        performance_config_latency: None,
-        service_tier: None,
+        performance_config_latency: input.performance_config_latency,
+        service_tier: input.service_tier,
     })
+}
+
+async fn answer(cx: &mut Call, invocation: Invocation, fields: Map<String, Json>) -> Result<Json, ApiError> {
+    let gives_vectors = state(cx)?.gateway.declared(&invocation.model_id).is_some_and(|model| model.embeddings);
+    if let Some(embedding) = Embedding::parse(&invocation.model_id, gives_vectors, &fields) {
+        let (screen, metadata) = (invocation.screen(cx).await?, invocation.metadata()?);
+        let id = cx.random_uuid()?;
+        return embedding?.invoke(cx, &invocation.model_id, metadata, screen, &id).await;
+    }
+    let Ready { call, prompt, dialect, screen, heading } = invocation.ready(cx, fields).await?;
+    let asked = call.exchange(prompt, screen.as_ref()).await;
+    let answered = asked.and_then(|answer| {
+        let (intervened, trace, tokens) = (answer.intervened, answer.trace.clone(), answer.tokens);
+        let mut body = dialect.answer(answer, &heading)?;
+        if screen.is_some() {
+            add_guardrail(&mut body, intervened, trace);
+        }
+        Ok((body, tokens))
+    });
+    match answered {
+        Ok((body, tokens)) => {
+            call.end(Ok(tokens), || body.clone());
+            Ok(body)
+        }
+        Err(error) => {
+            call.end(Err(&error), || Json::Null);
+            Err(error)
+        }
+    }
 }
 
 pub(crate) async fn invoke_model_with_response_stream(
@@ -130,31 +171,27 @@ pub(crate) async fn invoke_model_with_response_stream(
         trace: input.trace,
         guardrail_identifier: input.guardrail_identifier,
         guardrail_version: input.guardrail_version,
-        latency: input.performance_config_latency,
-        tier: input.service_tier,
+        latency: input.performance_config_latency.clone(),
+        tier: input.service_tier.clone(),
+        metadata: input.request_metadata,
     };
-    let ready = invocation.ready(cx).await?;
-    let writer = match ready.dialect {
-        Dialect::Anthropic => Writer::Anthropic(anthropic::Events::new(cx.random_uuid()?, ready.model)),
-        Dialect::OpenAi => Writer::OpenAi(openai::Events::new(cx.random_uuid()?, ready.model)),
+    let fields = invocation.fields()?;
+    let Ready { call, prompt, dialect, screen, heading } = invocation.ready(cx, fields).await?;
+    let script = Chunks { start, writer: dialect.writer(heading), is_guarded: screen.is_some() };
+    let body = begin(cx, call, prompt, screen, script).await?;
+    let output = InvokeModelWithResponseStreamOutput {
+        content_type: JSON.to_owned(),
+        performance_config_latency: input.performance_config_latency,
+        service_tier: input.service_tier,
     };
-    let script = Chunks { start, writer, is_guarded: ready.screen.is_some() };
-    let body = begin(cx, &ready.state, ready.prompt, ready.screen, script).await?;
-    let output =
-        InvokeModelWithResponseStreamOutput { content_type: JSON.to_owned(), performance_config_latency: None, service_tier: None };
     Ok(Streaming { output, body, status: None })
 }
 
 /// The form of a body and what it asks.
-fn parse(body: Json) -> Result<(Dialect, Prompt), Refusal> {
-    let Json::Object(mut fields) = body else { return Err(Refusal::invalid("The body must be a JSON object.")) };
-    let config = fields.remove("amazon-bedrock-guardrailConfig");
-    let suffix = suffix(config)?;
-    let (dialect, mut prompt) = if fields.contains_key("anthropic_version") {
-        (Dialect::Anthropic, anthropic::prompt(fields)?)
-    } else {
-        (Dialect::OpenAi, openai::prompt(fields)?)
-    };
+fn parse(model_id: &str, mut fields: Map<String, Json>) -> Result<(Dialect, Prompt), Refusal> {
+    let suffix = suffix(fields.remove("amazon-bedrock-guardrailConfig"))?;
+    let dialect = Dialect::of(model_id, &fields)?;
+    let mut prompt = dialect.prompt(fields)?;
     if let Some(suffix) = suffix {
         for turn in prompt.turns.iter_mut().filter(|turn| turn.role != "tool") {
             turn.parts = std::mem::take(&mut turn.parts).into_iter().flat_map(|part| split_tagged(part, &suffix)).collect();
@@ -162,6 +199,16 @@ fn parse(body: Json) -> Result<(Dialect, Prompt), Refusal> {
     }
     prompt.check()?;
     Ok((dialect, prompt))
+}
+
+/// Whether the body wants its answer before the guardrail is done with it.
+fn is_asynchronous(fields: &Map<String, Json>) -> Result<bool, Refusal> {
+    let mode = fields.get("amazon-bedrock-guardrailConfig").and_then(|config| config.get("streamProcessingMode"));
+    match mode.map(Json::as_str) {
+        None | Some(Some("SYNCHRONOUS")) => Ok(false),
+        Some(Some("ASYNCHRONOUS")) => Ok(true),
+        Some(_) => Err(Refusal::invalid("`streamProcessingMode` must be SYNCHRONOUS or ASYNCHRONOUS.")),
+    }
 }
 
 /// The suffix of the tags that a body uses.
@@ -206,11 +253,12 @@ fn add_guardrail(body: &mut Json, intervened: bool, trace: Option<api_bedrock_ru
         shown.insert("modelOutput".to_owned(), json!(output));
     }
     if let Some(input) = trace.input_assessment {
-        shown.insert("input".to_owned(), plain(input.into_value()));
+        shown.insert("input".to_owned(), plain(input.into_value(), false));
     }
     if let Some(outputs) = trace.output_assessments {
-        let each =
-            outputs.into_iter().flat_map(|(id, list)| list.into_iter().map(move |one| json!({ id.clone(): plain(one.into_value()) })));
+        let each = outputs
+            .into_iter()
+            .flat_map(|(id, list)| list.into_iter().map(move |one| json!({ id.clone(): plain(one.into_value(), false) })));
         shown.insert("outputs".to_owned(), each.collect());
     }
     if let Some(reason) = trace.action_reason {
@@ -219,31 +267,11 @@ fn add_guardrail(body: &mut Json, intervened: bool, trace: Option<api_bedrock_ru
     fields.insert("amazon-bedrock-trace".to_owned(), json!({ "guardrail": shown }));
 }
 
-/// A value as JSON. In assessments there is nothing that JSON has no form for.
-fn plain(value: Value) -> Json {
-    match value {
-        Value::Null | Value::Bytes(_) | Value::Time(_) => Json::Null,
-        Value::Bool(flag) => json!(flag),
-        Value::Int(number) => json!(number),
-        Value::Float(number) => json!(number),
-        Value::Str(text) => json!(text),
-        Value::Document(document) => document,
-        Value::List(items) => items.into_iter().map(plain).collect(),
-        Value::Map(entries) => Json::Object(entries.into_iter().map(|(key, value)| (key, plain(value))).collect()),
-        Value::Struct(fields) => Json::Object(fields.iter().map(|(name, value)| (name.to_owned(), plain(value.clone()))).collect()),
-    }
-}
-
 /// Writes the model's own events into chunks.
 struct Chunks {
     start: std::time::Instant,
-    writer: Writer,
+    writer: Box<dyn Writer>,
     is_guarded: bool,
-}
-
-enum Writer {
-    Anthropic(anthropic::Events),
-    OpenAi(openai::Events),
 }
 
 impl Chunks {
@@ -258,25 +286,16 @@ impl Chunks {
 
 impl Script for Chunks {
     fn begin(&mut self) -> Vec<Value> {
-        Self::wrap(match &mut self.writer {
-            Writer::Anthropic(events) => events.begin(),
-            Writer::OpenAi(events) => events.begin(),
-        })
+        Self::wrap(self.writer.begin())
     }
 
     fn step(&mut self, step: Step) -> Vec<Value> {
-        Self::wrap(match &mut self.writer {
-            Writer::Anthropic(events) => events.step(step),
-            Writer::OpenAi(events) => events.step(step),
-        })
+        Self::wrap(self.writer.step(step))
     }
 
     /// The last event bears what the guardrail did and what the call cost.
     fn end(&mut self, ending: Ending) -> Vec<Value> {
-        let mut events = match &mut self.writer {
-            Writer::Anthropic(events) => events.end(&ending),
-            Writer::OpenAi(events) => events.end(&ending),
-        };
+        let mut events = self.writer.end(&ending);
         if let Some(last) = events.last_mut() {
             if self.is_guarded {
                 add_guardrail(last, ending.intervened, ending.trace);
@@ -284,6 +303,15 @@ impl Script for Chunks {
             add_metrics(last, ending.tokens, elapsed_ms(self.start));
         }
         Self::wrap(events)
+    }
+
+    /// The chunks, as the model's form has them.
+    fn logged(events: Vec<Value>) -> Json {
+        let chunk = |event: Value| match event.path("chunk.bytes") {
+            Some(Value::Bytes(bytes)) => serde_json::from_slice::<Json>(bytes).ok(),
+            _ => None,
+        };
+        events.into_iter().filter_map(chunk).collect()
     }
 }
 
@@ -319,14 +347,12 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_a_body_is_known() {
+    fn bodies_that_ask_nothing_are_refused() {
+        let read = |body: Json| serde_json::to_vec(&body).map(|bytes| prompt_of_body("m", &bytes)).unwrap();
         let messages = json!([{ "role": "user", "content": "hi" }]);
-        let (dialect, _) = parse(json!({ "anthropic_version": "bedrock-2023-05-31", "max_tokens": 5, "messages": messages })).unwrap();
-        assert_eq!(dialect, Dialect::Anthropic);
-        let (dialect, prompt) = parse(json!({ "messages": messages, "temperature": 1 })).unwrap();
-        assert_eq!((dialect, prompt.request.temperature), (Dialect::OpenAi, Some(1.0)));
-        for body in [json!([]), json!({}), json!({ "prompt": "x" }), json!({ "messages": [] })] {
-            assert!(parse(body).is_err());
+        assert_eq!(read(json!({ "messages": messages, "temperature": 1 })).unwrap().request.temperature, Some(1.0));
+        for body in [json!([]), json!({}), json!({ "prompt": 1 }), json!({ "messages": [] })] {
+            assert!(read(body).is_err());
         }
     }
 }

@@ -1,18 +1,27 @@
 //! Model calls.
 //!
-//! A call becomes a [`prompt::Prompt`], whichever operation it came by; the [`exchange`] screens it, asks the upstream and screens the answer;
-//! each operation writes the [`exchange::Answer`] in its own form. Streams go through [`stream`].
+//! A call becomes a [`prompt::Prompt`], whichever operation it came by; it is admitted ([`admission`]), the [`exchange`] screens it, asks the
+//! upstream and screens the answer; each operation writes the [`exchange::Answer`] in its own form. Streams go through [`stream`].
 
+pub(crate) mod admission;
 mod anthropic;
 pub(crate) mod apply_guardrail;
+pub(crate) mod async_invoke;
 pub(crate) mod converse;
 pub(crate) mod converse_stream;
-mod exchange;
+pub(crate) mod count_tokens;
+mod dialect;
+mod embedding;
+pub(crate) mod exchange;
+pub(crate) mod guardrail_checks;
 pub(crate) mod invoke;
+pub(crate) mod model_call;
+mod nova;
 mod openai;
 mod prompt;
 mod screen;
 mod stream;
+mod text_form;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,23 +32,77 @@ use plane::{ApiError, Call};
 
 use crate::RUNTIME;
 use crate::guardrail::definition::Definition;
-use crate::model::upstream_name;
-use crate::refusal::Refusal;
-use crate::upstream::{Gateway, Upstream};
+use crate::invocation_log::InvocationLog;
+use crate::upstream::fault::too_many_tokens;
+use crate::upstream::gateway::Gateway;
+use crate::upstream::local::LocalModel;
+use crate::upstream::settings::{LimitSettings, ModelSettings};
+use crate::usage::budget::Budgets;
+use crate::usage::ledger::Ledger;
+use crate::usage::limit::{Limiter, Taken};
 
 /// Compiled guardrails that are kept.
 const COMPILED: usize = 64;
 
+/// The rate of a provisioned throughput.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Throughput {
+    pub(crate) arn: String,
+    pub(crate) tokens_per_minute: u64,
+}
+
 /// What lives as long as the process.
 pub(crate) struct State {
-    pub(crate) upstream: Gateway,
+    pub(crate) gateway: Gateway,
+    pub(crate) limiter: Limiter,
+    pub(crate) budgets: Budgets,
+    pub(crate) ledger: Ledger,
+    pub(crate) log: InvocationLog,
+    /// A limiter for each rate that was provisioned; who shares a throughput shares its measure.
+    throughputs: Mutex<HashMap<u64, Arc<Limiter>>>,
     /// By the hash of the definition. A call gets here only after it has read (and, under a KMS key, opened) the definition itself.
     compiled: Mutex<HashMap<Vec<u8>, Arc<Guardrail>>>,
 }
 
 impl State {
-    pub(crate) fn new(upstream: Upstream) -> Self {
-        Self { upstream: Gateway::new(upstream), compiled: Mutex::default() }
+    pub(crate) fn new(settings: ModelSettings, local: Vec<Arc<dyn LocalModel>>) -> Self {
+        Self {
+            limiter: Limiter::new(settings.limits.clone()),
+            budgets: Budgets::new(settings.budgets.clone()),
+            ledger: Ledger::default(),
+            log: InvocationLog::default(),
+            throughputs: Mutex::default(),
+            compiled: Mutex::default(),
+            gateway: Gateway::new(settings, local),
+        }
+    }
+
+    fn throughput_limiter(&self, tokens_per_minute: u64) -> Arc<Limiter> {
+        let mut throughputs = self.throughputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let limiter = throughputs.entry(tokens_per_minute).or_insert_with(|| {
+            let limit = LimitSettings {
+                principal: "*".to_owned(),
+                model: "*".to_owned(),
+                requests_per_minute: None,
+                tokens_per_minute: Some(tokens_per_minute),
+                concurrency: None,
+            };
+            Arc::new(Limiter::new(vec![limit]))
+        });
+        Arc::clone(limiter)
+    }
+
+    /// Takes a call's share of a provisioned throughput.
+    pub(crate) fn take_throughput(&self, throughput: &Throughput, tokens: u64, now_ms: i64) -> Result<(Taken, u64), ApiError> {
+        if tokens > throughput.tokens_per_minute {
+            return Err(too_many_tokens());
+        }
+        let taken = self.throughput_limiter(throughput.tokens_per_minute).take(&throughput.arn, "", tokens, now_ms)?;
+        Ok((taken, throughput.tokens_per_minute))
+    }
+
+    pub(crate) fn settle_throughput(&self, taken: &(Taken, u64), used: u64) {
+        self.throughput_limiter(taken.1).settle(&taken.0, used);
     }
 
     /// The engine for a definition.
@@ -55,15 +118,6 @@ impl State {
         }
         compiled.insert(hash, Arc::clone(&guardrail));
         Ok(guardrail)
-    }
-
-    /// The upstream's name of a model that it offers.
-    async fn model(&self, region: &str, model_id: &str) -> Result<String, ApiError> {
-        let name = upstream_name(region, model_id)?;
-        if self.upstream.offers(name).await? {
-            return Ok(name.to_owned());
-        }
-        Err(if model_id.starts_with("arn:") { Refusal::ModelNotFound } else { Refusal::Model }.into())
     }
 }
 

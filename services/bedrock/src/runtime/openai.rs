@@ -4,11 +4,12 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::dialect::{Heading, Writer};
 use super::exchange::{Answer, Stop};
 use super::prompt::{Mark, Part, Prompt, Turn};
 use super::stream::{Ending, Step};
 use crate::refusal::Refusal;
-use crate::upstream::chat::{ChatRequest, ChatToolCall};
+use crate::upstream::chat::{ChatRequest, ChatToolCall, ContentPart, Media};
 
 /// What a body asks. The model is that of the call, whatever the body says.
 pub(super) fn prompt(mut fields: Map<String, Json>) -> Result<Prompt, Refusal> {
@@ -30,10 +31,9 @@ pub(super) fn prompt(mut fields: Map<String, Json>) -> Result<Prompt, Refusal> {
         *stop = Json::Array(vec![stop.take()]);
     }
     fields.insert("model".to_owned(), json!(""));
-    fields.insert("messages".to_owned(), json!([]));
     let request: ChatRequest = serde_json::from_value(Json::Object(fields)).map_err(malformed)?;
     let turns = messages.into_iter().map(turn).collect::<Result<_, _>>()?;
-    Ok(Prompt { turns, request })
+    Ok(Prompt { turns, request, ..Prompt::default() })
 }
 
 fn turn(message: Json) -> Result<Turn, Refusal> {
@@ -49,20 +49,43 @@ fn turn(message: Json) -> Result<Turn, Refusal> {
         None | Some(Json::Null) => Vec::new(),
         Some(calls) => serde_json::from_value(calls.clone()).map_err(|_| invalid())?,
     };
-    let texts = match message.get("content") {
-        None | Some(Json::Null) if !tool_calls.is_empty() => Vec::new(),
-        Some(Json::String(text)) => vec![text.clone()],
-        Some(Json::Array(parts)) => parts.iter().map(text_of).collect::<Result<_, _>>()?,
+    let mut turn = Turn { role, tool_calls, ..Turn::default() };
+    turn.tool_call_id = message.get("tool_call_id").and_then(Json::as_str).map(str::to_owned);
+    let say = |turn: &mut Turn, text: &str| turn.parts.push(Part { text: text.to_owned(), mark: mark.clone() });
+    match message.get("content") {
+        None | Some(Json::Null) if !turn.tool_calls.is_empty() => {}
+        Some(Json::String(text)) => say(&mut turn, text),
+        Some(Json::Array(parts)) => {
+            for part in parts {
+                match content_part(part)? {
+                    ContentPart::Text(text) => say(&mut turn, &text),
+                    medium if role == "user" => turn.media.push((turn.parts.len(), medium)),
+                    _ => return Err(Refusal::unsupported(format!("a content part that is no text in a message of the role `{role}`"))),
+                }
+            }
+        }
         _ => return Err(invalid()),
-    };
-    let parts = texts.into_iter().map(|text| Part { text, mark: mark.clone() }).collect();
-    let tool_call_id = message.get("tool_call_id").and_then(Json::as_str).map(str::to_owned);
-    Ok(Turn { role, parts, tool_calls, tool_call_id })
+    }
+    Ok(turn)
 }
 
-fn text_of(part: &Json) -> Result<String, Refusal> {
-    let text = part.get("text").and_then(Json::as_str).filter(|_| part.get("type").and_then(Json::as_str) == Some("text"));
-    text.map(str::to_owned).ok_or_else(|| Refusal::unsupported("a content part that is no text"))
+fn content_part(part: &Json) -> Result<ContentPart, Refusal> {
+    let text = |path: &str| part.pointer(path).and_then(Json::as_str);
+    match (text("/type"), text("/text"), text("/image_url/url"), text("/file/file_data")) {
+        (Some("text"), Some(said), ..) => Ok(ContentPart::Text(said.to_owned())),
+        (Some("image_url"), _, Some(url), _) => data_url(url, String::new()).map(ContentPart::Image),
+        (Some("file"), _, _, Some(url)) => {
+            data_url(url, text("/file/filename").unwrap_or("document").to_owned()).map(ContentPart::Document)
+        }
+        _ => Err(Refusal::unsupported("a content part that is neither text nor an image or a file in itself")),
+    }
+}
+
+/// What a `data:` URL holds. Other URLs are not followed: the call must not make servers fetch what it names.
+fn data_url(url: &str, name: String) -> Result<Media, Refusal> {
+    let held = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+    let (media_type, base64) = held.ok_or_else(|| Refusal::unsupported("an image or a file by a URL that is no `data:` URL in base64"))?;
+    Ok(Media { media_type: media_type.to_owned(), name, base64: base64.to_owned() })
 }
 
 fn finish_reason(stop: &Stop) -> &'static str {
@@ -83,13 +106,13 @@ fn usage(tokens: super::exchange::Tokens) -> Json {
 }
 
 /// An answer as a completion.
-pub(super) fn answer(answer: Answer, id: &str, model: &str) -> Json {
+pub(super) fn answer(answer: Answer, heading: &Heading) -> Json {
     let mut message = Map::from_iter([("role".to_owned(), json!("assistant")), ("content".to_owned(), json!(answer.text))]);
     if !answer.tool_calls.is_empty() {
         message.insert("tool_calls".to_owned(), json!(answer.tool_calls));
     }
     json!({
-        "id": format!("chatcmpl-{id}"), "object": "chat.completion", "model": model,
+        "id": format!("chatcmpl-{}", heading.id), "object": "chat.completion", "created": heading.created_s, "model": heading.model,
         "choices": [{ "index": 0, "message": message, "finish_reason": finish_reason(&answer.stop) }],
         "usage": usage(answer.tokens),
     })
@@ -97,29 +120,31 @@ pub(super) fn answer(answer: Answer, id: &str, model: &str) -> Json {
 
 /// Writes chunks of a completion.
 pub(super) struct Events {
-    id: String,
-    model: String,
+    heading: Heading,
     /// Position of the tool call that is being written, and whether there was one.
     calls: u32,
 }
 
 impl Events {
-    pub(super) fn new(id: String, model: String) -> Self {
-        Self { id, model, calls: 0 }
+    pub(super) fn new(heading: Heading) -> Self {
+        Self { heading, calls: 0 }
     }
 
     fn chunk(&self, delta: Json, finish_reason: Json) -> Json {
         json!({
-            "id": format!("chatcmpl-{}", self.id), "object": "chat.completion.chunk", "model": self.model,
+            "id": format!("chatcmpl-{}", self.heading.id), "object": "chat.completion.chunk", "created": self.heading.created_s,
+            "model": self.heading.model,
             "choices": [{ "index": 0, "delta": delta, "finish_reason": finish_reason }],
         })
     }
+}
 
-    pub(super) fn begin(&mut self) -> Vec<Json> {
+impl Writer for Events {
+    fn begin(&mut self) -> Vec<Json> {
         vec![self.chunk(json!({ "role": "assistant", "content": "" }), Json::Null)]
     }
 
-    pub(super) fn step(&mut self, step: Step) -> Vec<Json> {
+    fn step(&mut self, step: Step) -> Vec<Json> {
         let delta = match step {
             Step::Text(text) => json!({ "content": text }),
             Step::ToolStart { id, name } => {
@@ -134,7 +159,7 @@ impl Events {
         vec![self.chunk(delta, Json::Null)]
     }
 
-    pub(super) fn end(&mut self, ending: &Ending) -> Vec<Json> {
+    fn end(&mut self, ending: &Ending) -> Vec<Json> {
         let mut last = self.chunk(json!({}), json!(finish_reason(&ending.stop)));
         if let Some(fields) = last.as_object_mut() {
             fields.insert("usage".to_owned(), usage(ending.tokens));

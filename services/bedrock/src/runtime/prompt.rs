@@ -1,11 +1,12 @@
 //! What is asked, whichever operation asks it: turns of texts, each marked for the guardrail.
 
-use guard::{Direction, Qualifier, Segment};
+use guard::Qualifier;
 use plane::ApiError;
 
 use super::screen::{Screen, Screened};
+use crate::invocation_log::entry::Replaced;
 use crate::refusal::Refusal;
-use crate::upstream::chat::{ChatMessage, ChatRequest, ChatToolCall, StreamOptions};
+use crate::upstream::chat::{ChatMessage, ChatRequest, ChatToolCall, Content, ContentPart, StreamOptions};
 
 /// Whether the guardrail looks at a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,15 @@ pub(crate) struct Turn {
     pub(crate) parts: Vec<Part>,
     pub(crate) tool_calls: Vec<ChatToolCall>,
     pub(crate) tool_call_id: Option<String>,
+    /// Images and documents, each with the number of texts that stand before it.
+    pub(crate) media: Vec<(usize, ContentPart)>,
 }
+
+/// Most images and documents of a request, and the most bytes of each. Source: Bedrock API reference, `Message`.
+const IMAGES_MAX: usize = 20;
+const IMAGE_BYTES_MAX: usize = 3_932_160;
+const DOCUMENTS_MAX: usize = 5;
+const DOCUMENT_BYTES_MAX: usize = 4_718_592;
 
 /// The turns, and the parameters of the request that they go into.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,12 +49,38 @@ pub(crate) struct Prompt {
     pub(crate) turns: Vec<Turn>,
     /// Everything but the messages.
     pub(crate) request: ChatRequest,
+    /// What the guardrail replaced, for the invocation log.
+    pub(crate) replaced: Replaced,
 }
 
-/// For texts that the guardrail does not look at: they count, and are not changed.
-const NOT_GUARDED: &[Qualifier] = &[Qualifier::Query];
-
 impl Prompt {
+    /// Images and documents keep their limits; none goes past a guardrail, which would not look at it.
+    pub(crate) fn check_media(&self, is_guarded: bool) -> Result<(), Refusal> {
+        let media = || self.turns.iter().flat_map(|turn| &turn.media).map(|(_, part)| part);
+        if is_guarded && media().next().is_some() {
+            return Err(Refusal::unsupported("an image or a document in a guarded call"));
+        }
+        let of = |is_image: bool| {
+            media().filter_map(move |part| match part {
+                ContentPart::Image(image) if is_image => Some(image),
+                ContentPart::Document(document) if !is_image => Some(document),
+                _ => None,
+            })
+        };
+        for (is_image, what, most, most_bytes) in
+            [(true, "images", IMAGES_MAX, IMAGE_BYTES_MAX), (false, "documents", DOCUMENTS_MAX, DOCUMENT_BYTES_MAX)]
+        {
+            let count = of(is_image).count();
+            if count > most {
+                return Err(Refusal::invalid(format!("too many {what}: {count} > {most}")));
+            }
+            if of(is_image).any(|medium| medium.base64.len() / 4 * 3 > most_bytes.saturating_add(2)) {
+                return Err(Refusal::invalid(format!("One of the {what} is larger than {most_bytes} bytes.")));
+            }
+        }
+        Ok(())
+    }
+
     /// A conversation begins with the user, and somebody says something.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         let first = self.turns.iter().find(|turn| turn.role != "system");
@@ -58,40 +93,21 @@ impl Prompt {
         }
     }
 
-    /// Runs the guardrail over the prompt and puts masks in place.
+    /// Runs the guardrails over the prompt and puts masks in place.
     pub(crate) fn screen(&mut self, screen: &Screen) -> Result<Screened, ApiError> {
-        let is_marked = |part: &Part| matches!(part.mark, Mark::Guarded(_));
-        let selective = self.turns.iter().any(|turn| turn.role != "system" && turn.parts.iter().any(is_marked));
-        let parts = self.turns.iter().filter(|turn| turn.role != "tool").flat_map(|turn| &turn.parts);
-        let segments: Vec<Segment<'_>> = parts
-            .map(|part| Segment {
-                text: &part.text,
-                qualifiers: match &part.mark {
-                    Mark::Guarded(qualifiers) => qualifiers,
-                    Mark::Unmarked if !selective => &[],
-                    Mark::Unmarked | Mark::Exempt => NOT_GUARDED,
-                },
-            })
-            .collect();
-        let screened = screen.run(Direction::Input, &segments)?;
-        if screened.intervened() && !screened.assessment.is_blocked {
-            let parts = self.turns.iter_mut().filter(|turn| turn.role != "tool").flat_map(|turn| &mut turn.parts);
-            for (part, masked) in parts.zip(&screened.assessment.outputs) {
-                part.text.clone_from(masked);
-            }
-        }
-        Ok(screened)
+        screen.prompt(self)
     }
 
     pub(crate) fn into_request(self, stream: bool) -> ChatRequest {
         let messages = self.turns.into_iter().map(|turn| {
-            let texts: Vec<String> = turn.parts.into_iter().map(|part| part.text).collect();
-            ChatMessage {
-                role: turn.role.to_owned(),
-                content: if texts.is_empty() && !turn.tool_calls.is_empty() { None } else { Some(texts.join("\n")) },
-                tool_calls: turn.tool_calls,
-                tool_call_id: turn.tool_call_id,
-            }
+            let has_texts = !turn.parts.is_empty();
+            let content = if turn.media.is_empty() {
+                let texts: Vec<String> = turn.parts.into_iter().map(|part| part.text).collect();
+                (has_texts || turn.tool_calls.is_empty()).then(|| Content::Text(texts.join("\n")))
+            } else {
+                Some(Content::Parts(interleaved(turn.parts, turn.media)))
+            };
+            ChatMessage { role: turn.role.to_owned(), content, tool_calls: turn.tool_calls, tool_call_id: turn.tool_call_id }
         });
         ChatRequest {
             messages: messages.collect(),
@@ -100,6 +116,20 @@ impl Prompt {
             ..self.request
         }
     }
+}
+
+/// Texts and media in the order in which they were given.
+fn interleaved(texts: Vec<Part>, media: Vec<(usize, ContentPart)>) -> Vec<ContentPart> {
+    let mut parts = Vec::with_capacity(texts.len() + media.len());
+    let mut media = media.into_iter().peekable();
+    for (at, text) in texts.into_iter().enumerate() {
+        while let Some((_, medium)) = media.next_if(|(before, _)| *before <= at) {
+            parts.push(medium);
+        }
+        parts.push(ContentPart::Text(text.text));
+    }
+    parts.extend(media.map(|(_, medium)| medium));
+    parts
 }
 
 #[cfg(test)]
@@ -114,7 +144,7 @@ mod tests {
     }
 
     fn texts(prompt: Prompt) -> Vec<String> {
-        prompt.into_request(false).messages.into_iter().filter_map(|message| message.content).collect()
+        prompt.into_request(false).messages.into_iter().filter_map(|message| message.content).map(|content| content.text()).collect()
     }
 
     #[test]

@@ -1,32 +1,30 @@
 //! Streamed answers: the upstream's events in, the caller's frames out, with the guardrail between them.
 
-use std::sync::Arc;
-
 use api_bedrock_runtime::GuardrailTraceAssessment;
 use bytes::Bytes;
 use facts::{Protocol, Service, ShapeId, ShapeKind};
 use futures_util::stream::poll_fn;
-use guard::{Direction, Segment, StreamGuard};
+use guard::{Direction, Segment};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use outbound::ResponseBody;
 use plane::body::{Body, BodyError};
 use plane::{ApiError, Call};
+use serde_json::Value as Json;
 use tokio::sync::mpsc;
 use wire::{ErrorReply, Value};
 
-use super::State;
 use super::exchange::{Answer, Stop, Tokens};
+use super::model_call::ModelCall;
 use super::prompt::Prompt;
-use super::screen::{Screen, Screened, too_long};
-use crate::upstream::chat::{ChatChunk, ChatUsage};
-use crate::upstream::sse::EventParser;
-use crate::upstream::{model_error, outbound_error};
+use super::screen::{AnswerGuard, Screen, Screened, too_long};
+use crate::upstream::chat::{CalledFunction, ChatChunk, ChatToolCall, ChatUsage, ToolCallDelta};
+use crate::upstream::chunks::Chunks;
+use crate::upstream::fault::stream_error;
 
 /// Frames that wait for a slow caller; then the upstream waits too.
 const FRAMES: usize = 64;
-/// The data of the last event of a chat stream.
-const DONE: &str = "[DONE]";
+/// Most of a stream's events that are kept for the invocation log.
+const LOGGED_EVENTS_MAX: usize = 50_000;
 
 /// A step of an answer that may be shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,31 +48,42 @@ pub(crate) trait Script: Send + 'static {
     fn begin(&mut self) -> Vec<Value>;
     fn step(&mut self, step: Step) -> Vec<Value>;
     fn end(&mut self, ending: Ending) -> Vec<Value>;
+    /// The body of the log entry of a stream that had these events.
+    fn logged(events: Vec<Value>) -> Json;
 }
 
-/// Makes steps of the upstream's chunks. Text goes through the guard first.
+/// Makes steps of the upstream's chunks. Text goes through the guard first; tool calls that must be screened are put together before.
 pub(crate) struct Reader<'g> {
     screen: Option<&'g Screen>,
-    guard: Option<StreamGuard<'g>>,
+    guard: Option<AnswerGuard<'g>>,
     /// What the model wrote, and what of it is shown.
     written: String,
     shown: String,
     blocked: bool,
     in_tool: Option<i32>,
+    /// A tool call that is not shown before it is whole.
+    held: Option<ChatToolCall>,
+    /// What was found in tool calls.
+    tools: Screened,
     called_tool: bool,
     stop: Option<Stop>,
     usage: Option<ChatUsage>,
 }
 
+/// Longest arguments of a tool call that is held, bytes.
+const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
+
 impl<'g> Reader<'g> {
     pub(crate) fn new(screen: Option<&'g Screen>) -> Self {
         Self {
             screen,
-            guard: screen.map(|screen| StreamGuard::new(&screen.guardrail)),
+            guard: screen.map(Screen::answer_guard),
             written: String::new(),
             shown: String::new(),
             blocked: false,
             in_tool: None,
+            held: None,
+            tools: Screened::default(),
             called_tool: false,
             stop: None,
             usage: None,
@@ -97,22 +106,7 @@ impl<'g> Reader<'g> {
             self.text(&text, &mut steps)?;
         }
         for call in choice.delta.tool_calls.into_iter().flatten() {
-            if self.blocked {
-                break;
-            }
-            if self.in_tool != Some(call.index) {
-                self.release(&mut steps)?;
-                if self.blocked {
-                    break;
-                }
-                self.in_tool = Some(call.index);
-                self.called_tool = true;
-                let id = call.id.unwrap_or_else(|| format!("call_{}", call.index));
-                steps.push(Step::ToolStart { id, name: call.function.name.unwrap_or_default() });
-            }
-            if let Some(input) = call.function.arguments.filter(|input| !input.is_empty()) {
-                steps.push(Step::ToolInput(input));
-            }
+            self.tool(call, &mut steps)?;
         }
         if choice.finish_reason.is_some() {
             self.stop = Some(Stop::of(choice.finish_reason.as_deref(), choice.stop_reason.as_ref()));
@@ -121,6 +115,7 @@ impl<'g> Reader<'g> {
     }
 
     fn text(&mut self, text: &str, steps: &mut Vec<Step>) -> Result<(), ApiError> {
+        self.end_tool(steps)?;
         if self.blocked {
             return Ok(());
         }
@@ -131,9 +126,61 @@ impl<'g> Reader<'g> {
             return Ok(());
         };
         self.written.push_str(text);
-        let guard = self.guard.get_or_insert_with(|| StreamGuard::new(&screen.guardrail));
-        let step = guard.push(text).map_err(|error| too_long(&error))?;
+        let step = self.guard.get_or_insert_with(|| screen.answer_guard()).push(text)?;
         self.show(step, steps);
+        Ok(())
+    }
+
+    fn tool(&mut self, call: ToolCallDelta, steps: &mut Vec<Step>) -> Result<(), ApiError> {
+        if self.in_tool != Some(call.index) {
+            self.end_tool(steps)?;
+            self.release(steps)?;
+            if self.blocked {
+                return Ok(());
+            }
+            self.in_tool = Some(call.index);
+            self.called_tool = true;
+            let id = call.id.unwrap_or_else(|| format!("call_{}", call.index));
+            let name = call.function.name.unwrap_or_default();
+            if self.screen.is_some_and(Screen::holds_tools) {
+                let function = CalledFunction { name, arguments: String::new() };
+                self.held = Some(ChatToolCall { id, kind: "function".to_owned(), function });
+            } else {
+                steps.push(Step::ToolStart { id, name });
+            }
+        }
+        let Some(input) = call.function.arguments.filter(|input| !input.is_empty()) else { return Ok(()) };
+        match &mut self.held {
+            Some(held) if held.function.arguments.len() + input.len() > ARGUMENTS_BYTES_MAX => {
+                let bytes = held.function.arguments.len() + input.len();
+                return Err(too_long(&guard::InputTooLong { bytes, limit_bytes: ARGUMENTS_BYTES_MAX }));
+            }
+            Some(held) => held.function.arguments.push_str(&input),
+            None if self.blocked => {}
+            None => steps.push(Step::ToolInput(input)),
+        }
+        Ok(())
+    }
+
+    /// Screens the tool call that was held, and shows it if it passes.
+    fn end_tool(&mut self, steps: &mut Vec<Step>) -> Result<(), ApiError> {
+        let (Some(mut call), Some(screen)) = (self.held.take(), self.screen) else { return Ok(()) };
+        if self.blocked {
+            return Ok(());
+        }
+        let found = screen.tool_call(&mut call)?;
+        if found.assessment.is_blocked {
+            self.blocked = true;
+            let message = found.assessment.outputs.first().cloned().unwrap_or_default();
+            self.shown.push_str(&message);
+            steps.push(Step::Text(message));
+        } else {
+            steps.push(Step::ToolStart { id: call.id, name: call.function.name });
+            if !call.function.arguments.is_empty() {
+                steps.push(Step::ToolInput(call.function.arguments));
+            }
+        }
+        self.tools.join(found);
         Ok(())
     }
 
@@ -150,41 +197,45 @@ impl<'g> Reader<'g> {
         if let Some(guard) = self.guard.take()
             && !self.blocked
         {
-            let step = guard.finish().map_err(|error| too_long(&error))?;
+            let step = guard.finish()?;
             self.show(step, steps);
         }
         Ok(())
     }
 
+    /// What was used so far.
+    pub(crate) fn tokens(&self, asked: usize) -> Tokens {
+        let said = self.written.chars().count().max(self.shown.chars().count());
+        self.usage.map_or_else(|| Tokens::estimated(asked, said), Tokens::counted)
+    }
+
     /// Ends the answer. `asked` is the length of the prompt, for upstreams that do not count; `input` what the guardrail said about it.
     pub(crate) fn finish(mut self, asked: usize, input: Option<&Screened>) -> Result<(Vec<Step>, Ending), ApiError> {
         let mut steps = Vec::new();
+        self.end_tool(&mut steps)?;
         self.release(&mut steps)?;
-        let changed = self.screen.is_some() && self.shown != self.written;
+        let tokens = self.tokens(asked);
+        let changed = self.screen.is_some() && (self.shown != self.written || self.tools.intervened());
         let stop = match self.stop {
             _ if self.blocked || (changed && !self.called_tool) => Stop::Guardrail,
             Some(Stop::EndTurn) | None if self.called_tool => Stop::ToolUse,
             Some(stop) => stop,
             None => Stop::EndTurn,
         };
-        let trace = match self.screen {
-            Some(screen) if !self.written.is_empty() => {
-                let output = screen.run(Direction::Output, &[Segment { text: &self.written, qualifiers: &[] }])?;
-                screen.trace(input, Some(&output), changed.then_some(&self.written))
-            }
-            Some(screen) => screen.trace(input, None, None),
-            None => None,
+        let mut found = match self.screen {
+            Some(screen) if !self.written.is_empty() => Some(screen.run(Direction::Output, &[Segment::of(&self.written)])?),
+            _ => None,
         };
-        let said = self.written.chars().count().max(self.shown.chars().count());
-        let tokens = self.usage.map_or_else(|| Tokens::estimated(asked, said), Tokens::counted);
+        if self.called_tool && self.screen.is_some() {
+            found.get_or_insert_default().join(std::mem::take(&mut self.tools));
+        }
+        let trace = self.screen.and_then(|screen| {
+            let written = Some(self.written.as_str()).filter(|written| changed && !written.is_empty());
+            screen.trace(input, found.as_ref(), written)
+        });
         let intervened = self.blocked || changed || input.is_some_and(Screened::intervened);
         Ok((steps, Ending { stop, tokens, intervened, trace }))
     }
-}
-
-/// A failure inside a stream.
-fn stream_error(message: &str) -> ApiError {
-    ApiError::new("ModelStreamErrorException", message).with_status(424)
 }
 
 /// Encodes events as frames.
@@ -235,42 +286,98 @@ impl Framer {
 }
 
 /// Begins a streamed exchange. What fails before the upstream begins its answer is an error of the call; later it is an event of the stream.
-pub(crate) async fn begin(
+pub(crate) async fn begin<S: Script>(
     cx: &Call,
-    state: &Arc<State>,
+    call: ModelCall,
     mut prompt: Prompt,
     screen: Option<Screen>,
-    mut script: impl Script,
+    mut script: S,
 ) -> Result<Body, ApiError> {
     let framer = Framer::of(cx)?;
-    let input = screen.as_ref().map(|screen| prompt.screen(screen)).transpose()?;
+    let input = match screen.as_ref().map(|screen| prompt.screen(screen)).transpose() {
+        Ok(input) => input,
+        Err(error) => return Err(failed(call, error)),
+    };
     if let (Some(screen), Some(input)) = (&screen, &input)
         && input.assessment.is_blocked
     {
-        let frames =
-            blocked(&mut script, Answer::blocked(screen, input)).iter().map(|event| framer.event(event)).collect::<Result<Vec<_>, _>>()?;
+        let events = blocked(&mut script, Answer::blocked(screen, input));
+        let frames = events.iter().map(|event| framer.event(event)).collect::<Result<Vec<_>, _>>()?;
+        call.end(Ok(Tokens::default()), || S::logged(events));
         return Ok(plane::body::full(frames.concat()));
     }
     let request = prompt.into_request(true);
-    let asked = request.messages.iter().filter_map(|message| message.content.as_ref()).map(|text| text.chars().count()).sum();
-    let upstream = state.upstream.chat_stream(&request).await?;
+    let asked = request.characters();
+    let chunks = match call.stream(&request).await {
+        Ok(chunks) => chunks,
+        Err(error) => return Err(failed(call, error)),
+    };
     let (sender, mut receiver) = mpsc::channel::<Bytes>(FRAMES);
     tokio::spawn(async move {
-        let running = run(upstream, screen.as_ref(), input.as_ref(), asked, &mut script, framer, &sender);
-        let ended = tokio::select! {
-            ended = running => ended,
-            // Nobody listens any more: the upstream's answer is dropped, and with it the connection.
-            () = sender.closed() => Ok(()),
+        let mut outlet = Outlet { framer, sender, events: call.is_logged().then(Vec::new) };
+        let mut reader = Reader::new(screen.as_ref());
+        let gone = outlet.sender.clone();
+        let ended = {
+            let running = run(chunks, &mut reader, &mut script, &mut outlet);
+            tokio::select! {
+                ended = running => ended,
+                // Nobody listens any more: the upstream's answer is dropped, and with it the connection. What was made is counted.
+                () = gone.closed() => Ok(()),
+            }
         };
-        if let Err(error) = ended
-            && let Some(frame) = framer.exception(&error)
-        {
-            // The caller may have gone.
-            let _ = sender.send(frame).await;
+        // The stream of who has gone is closed as that of who stays; sending finds nobody, which is no error.
+        let ended = match ended {
+            Ok(()) => finish(reader, asked, input.as_ref(), &mut script, &mut outlet).await,
+            Err(error) => Err((reader.tokens(asked), error)),
+        };
+        match ended {
+            Ok(tokens) => call.end(Ok(tokens), || S::logged(outlet.events.take().unwrap_or_default())),
+            Err((tokens, error)) => {
+                outlet.exception(&error).await;
+                call.end_failed(tokens, &error);
+            }
+        }
+        if let Some(screen) = &screen {
+            screen.record_rest().await;
         }
     });
     let frames = poll_fn(move |context| receiver.poll_recv(context).map(|frame| frame.map(|bytes| Ok::<_, BodyError>(Frame::data(bytes)))));
     Ok(StreamBody::new(frames).boxed())
+}
+
+/// Ends a call that failed before its stream began.
+fn failed(call: ModelCall, error: ApiError) -> ApiError {
+    call.end(Err(&error), || Json::Null);
+    error
+}
+
+/// Where the events of a stream go.
+struct Outlet {
+    framer: Framer,
+    sender: mpsc::Sender<Bytes>,
+    /// For the invocation log.
+    events: Option<Vec<Value>>,
+}
+
+impl Outlet {
+    async fn send(&mut self, events: Vec<Value>) -> Result<(), ApiError> {
+        for event in events {
+            let frame = self.framer.event(&event)?;
+            if let Some(kept) = self.events.as_mut().filter(|kept| kept.len() < LOGGED_EVENTS_MAX) {
+                kept.push(event);
+            }
+            // A caller that has gone is noticed by the one who waits for it.
+            let _ = self.sender.send(frame).await;
+        }
+        Ok(())
+    }
+
+    async fn exception(&self, error: &ApiError) {
+        if let Some(frame) = self.framer.exception(error) {
+            // The caller may have gone.
+            let _ = self.sender.send(frame).await;
+        }
+    }
 }
 
 /// The events of an answer that is the blocked message.
@@ -281,47 +388,36 @@ fn blocked(script: &mut impl Script, answer: Answer) -> Vec<Value> {
     events
 }
 
-async fn run(
-    mut upstream: ResponseBody,
-    screen: Option<&Screen>,
-    input: Option<&Screened>,
-    asked: usize,
-    script: &mut impl Script,
-    framer: Framer,
-    sender: &mpsc::Sender<Bytes>,
-) -> Result<(), ApiError> {
-    let mut reader = Reader::new(screen);
-    let mut parser = EventParser::default();
-    send(sender, framer, script.begin()).await?;
-    'answer: while let Some(bytes) = upstream.next().await.map_err(|error| outbound_error(&error))? {
-        for event in parser.push(&bytes).map_err(|error| stream_error(&error.to_string()))? {
-            if event.trim() == DONE {
-                break 'answer;
-            }
-            let chunk: ChatChunk =
-                serde_json::from_str(&event).map_err(|_| model_error(None, "an event of the model server cannot be read"))?;
-            for step in reader.read(chunk)? {
-                send(sender, framer, script.step(step)).await?;
-            }
-            if reader.is_blocked() {
-                break 'answer;
-            }
+/// Passes the upstream's pieces on until the answer or the guardrail ends it.
+async fn run(mut chunks: Chunks, reader: &mut Reader<'_>, script: &mut impl Script, outlet: &mut Outlet) -> Result<(), ApiError> {
+    outlet.send(script.begin()).await?;
+    while let Some(chunk) = chunks.next().await? {
+        for step in reader.read(chunk)? {
+            outlet.send(script.step(step)).await?;
+        }
+        if reader.is_blocked() {
+            break;
         }
     }
-    drop(upstream);
-    let (steps, ending) = reader.finish(asked, input)?;
-    for step in steps {
-        send(sender, framer, script.step(step)).await?;
-    }
-    send(sender, framer, script.end(ending)).await
+    Ok(())
 }
 
-async fn send(sender: &mpsc::Sender<Bytes>, framer: Framer, events: Vec<Value>) -> Result<(), ApiError> {
-    for event in events {
-        // A caller that has gone is noticed by the one who waits for it.
-        let _ = sender.send(framer.event(&event)?).await;
+/// Releases what is held and writes the end. An error comes with what was used all the same.
+async fn finish(
+    reader: Reader<'_>,
+    asked: usize,
+    input: Option<&Screened>,
+    script: &mut impl Script,
+    outlet: &mut Outlet,
+) -> Result<Tokens, (Tokens, ApiError)> {
+    let so_far = reader.tokens(asked);
+    let (steps, ending) = reader.finish(asked, input).map_err(|error| (so_far, error))?;
+    let tokens = ending.tokens;
+    for step in steps {
+        outlet.send(script.step(step)).await.map_err(|error| (tokens, error))?;
     }
-    Ok(())
+    outlet.send(script.end(ending)).await.map_err(|error| (tokens, error))?;
+    Ok(tokens)
 }
 
 #[cfg(test)]
@@ -424,7 +520,7 @@ mod tests {
         ) {
             let text = words.join(" ");
             let screen = Screen::for_test(&masking(), Trace::Disabled);
-            let whole = screen.run(Direction::Output, &[Segment { text: &text, qualifiers: &[] }]).unwrap();
+            let whole = screen.run(Direction::Output, &[Segment::of(&text)]).unwrap();
             let whole = whole.assessment.outputs.first().cloned().unwrap_or_else(|| text.clone());
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).filter(|cut| text.is_char_boundary(*cut)).collect();
             cuts.sort_unstable();

@@ -8,7 +8,11 @@ use serde_json::{Map, Value as Json};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ChatRequest {
     pub(crate) model: String,
+    #[serde(skip_deserializing)]
     pub(crate) messages: Vec<ChatMessage>,
+    /// A text to go on with, as it stands: no chat template is laid around it. Then there is exactly one message.
+    #[serde(skip)]
+    pub(crate) raw: bool,
     #[serde(default)]
     pub(crate) stream: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,15 +41,103 @@ pub(crate) struct StreamOptions {
     pub(crate) include_usage: bool,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+impl ChatRequest {
+    /// Characters of all texts, for upstreams that do not count tokens.
+    pub(crate) fn characters(&self) -> usize {
+        self.messages.iter().filter_map(|message| message.content.as_ref()).map(Content::characters).sum()
+    }
+
+    /// Whether a message carries an image or a document.
+    pub(crate) fn has_media(&self) -> bool {
+        let is_media = |part: &ContentPart| !matches!(part, ContentPart::Text(_));
+        self.messages.iter().any(|message| matches!(&message.content, Some(Content::Parts(parts)) if parts.iter().any(is_media)))
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct ChatMessage {
     pub(crate) role: String,
-    #[serde(default)]
-    pub(crate) content: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) content: Option<Content>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tool_calls: Vec<ChatToolCall>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tool_call_id: Option<String>,
+}
+
+/// What a message says: a text, or parts when it carries more than text.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Content {
+    Text(String),
+    Parts(Vec<ContentPart>),
+}
+
+impl Content {
+    pub(crate) fn characters(&self) -> usize {
+        match self {
+            Self::Text(text) => text.chars().count(),
+            Self::Parts(parts) => {
+                let texts = parts.iter().filter_map(|part| if let ContentPart::Text(text) = part { Some(text) } else { None });
+                texts.map(|text| text.chars().count()).sum()
+            }
+        }
+    }
+
+    /// The texts alone, a line each.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Parts(parts) => {
+                let texts = parts.iter().filter_map(|part| if let ContentPart::Text(text) = part { Some(text.as_str()) } else { None });
+                texts.collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+}
+
+/// One part of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ContentPart {
+    Text(String),
+    Image(Media),
+    Document(Media),
+}
+
+/// An image or a document, in base64 as it travels.
+#[derive(Clone, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "a media type is called so everywhere")]
+pub(crate) struct Media {
+    /// `image/png`, `application/pdf`.
+    pub(crate) media_type: String,
+    /// Name of a document.
+    pub(crate) name: String,
+    pub(crate) base64: String,
+}
+
+impl std::fmt::Debug for Media {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Media({}, {} bytes)", self.media_type, self.base64.len())
+    }
+}
+
+impl Media {
+    /// As a `data:` URL.
+    pub(crate) fn url(&self) -> String {
+        format!("data:{};base64,{}", self.media_type, self.base64)
+    }
+}
+
+impl Serialize for ContentPart {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json = match self {
+            Self::Text(text) => serde_json::json!({ "type": "text", "text": text }),
+            Self::Image(image) => serde_json::json!({ "type": "image_url", "image_url": { "url": image.url() } }),
+            Self::Document(file) => {
+                serde_json::json!({ "type": "file", "file": { "filename": file.name, "file_data": file.url() } })
+            }
+        };
+        json.serialize(serializer)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -177,4 +269,48 @@ pub(crate) struct ListedModel {
     pub(crate) id: String,
     #[serde(default)]
     pub(crate) owned_by: Option<String>,
+}
+
+/// Texts to be embedded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct EmbeddingRequest {
+    pub(crate) model: String,
+    pub(crate) input: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dimensions: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub(crate) struct EmbeddingResponse {
+    #[serde(default)]
+    pub(crate) data: Vec<EmbeddingItem>,
+    #[serde(default)]
+    pub(crate) usage: Option<ChatUsage>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub(crate) struct EmbeddingItem {
+    #[serde(default)]
+    pub(crate) embedding: Vec<f32>,
+}
+
+/// The answer of `/completions`, whole or in pieces.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct TextCompletion {
+    #[serde(default)]
+    pub(crate) choices: Vec<TextChoice>,
+    #[serde(default)]
+    pub(crate) usage: Option<ChatUsage>,
+    #[serde(default)]
+    pub(crate) error: Option<Json>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct TextChoice {
+    #[serde(default)]
+    pub(crate) text: String,
+    #[serde(default)]
+    pub(crate) finish_reason: Option<String>,
+    #[serde(default)]
+    pub(crate) stop_reason: Option<Json>,
 }

@@ -1,91 +1,77 @@
-//! The embedded responder: a deterministic stand-in for a model server, for first steps and tests.
+//! The embedded responder: a deterministic stand-in for a model server, for first steps and tests. It is no model and says so in its name.
 //!
-//! It speaks the same protocol over loopback HTTP as a real server does, so that nothing behind it is different. The same request always
-//! gets the same answer. A token is four characters, begun ones count.
+//! The same request always gets the same answer. A token is four characters, begun ones count.
 //!
 //! * A question about a contact or billing is answered with an e-mail address and a test card number, to show masking.
 //! * With tools, the one that `tool_choice` or the question names is called, with arguments made from the question.
 //! * Else the last message of the user is repeated.
+//! * An embedding is made of the hashes of the text's words: equal texts are equal, shared words bring texts nearer.
 
-use std::convert::Infallible;
-use std::net::Ipv4Addr;
-
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value as Json, json};
-use tokio::net::TcpListener;
 
-use super::chat::{ChatMessage, ChatRequest, ChatTool};
+use super::anthropic::said;
+use super::chat::{
+    CalledFunction, CalledFunctionDelta, ChatAnswer, ChatChoice, ChatChunk, ChatMessage, ChatRequest, ChatResponse, ChatTool, ChatToolCall,
+    ChatUsage, ChunkChoice, ChunkDelta, Content, EmbeddingItem, EmbeddingRequest, EmbeddingResponse, ToolCallDelta,
+};
+use super::chunks::Chunks;
+use super::fault::Failure;
+use crate::refusal::Refusal;
 
 /// The only model.
 pub(crate) const MODEL: &str = "bailiwick.embedded-responder-v1";
-const PROVIDER: &str = "Bailiwick (embedded deterministic responder)";
-/// Largest request.
-const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub(crate) const PROVIDER: &str = "Bailiwick (embedded deterministic responder)";
 /// Most of a message that is repeated, characters.
 const ECHO_LENGTH: usize = 2_000;
+/// Length of a vector.
+const DIMENSIONS: usize = 64;
 
-/// Starts the responder and gives its base URL. It lives as long as the process.
-pub(super) async fn start() -> std::io::Result<String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let base = format!("http://{}/v1", listener.local_addr()?);
-    tokio::spawn(async move {
-        loop {
-            // A failed accept (no file descriptor left) must not end the responder.
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::task::yield_now().await;
-                continue;
-            };
-            tokio::spawn(async move {
-                let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
-                if let Err(error) = serving.await {
-                    tracing::debug!(%error, "a connection to the embedded responder ended");
-                }
-            });
+fn made(request: &ChatRequest) -> Result<Made, Failure> {
+    if request.has_media() {
+        return Err(Failure::of_request(Refusal::invalid("This model doesn't support images and documents.").into()));
+    }
+    Ok(Made::of(request))
+}
+
+pub(super) fn chat(request: &ChatRequest) -> Result<ChatResponse, Failure> {
+    Ok(made(request)?.whole())
+}
+
+pub(super) fn stream(request: &ChatRequest) -> Result<Chunks, Failure> {
+    Ok(Chunks::ready(made(request)?.chunks()))
+}
+
+/// Tokens of a request.
+pub(super) fn count(request: &ChatRequest) -> i64 {
+    i64::try_from(prompt_tokens(request)).unwrap_or(i64::MAX)
+}
+
+fn prompt_tokens(request: &ChatRequest) -> usize {
+    request.messages.iter().map(|message| tokens(&text_of(message))).sum()
+}
+
+fn text_of(message: &ChatMessage) -> String {
+    message.content.as_ref().map(Content::text).unwrap_or_default()
+}
+
+/// Counts of the words' hashes, of length one.
+pub(super) fn embed(request: &EmbeddingRequest) -> EmbeddingResponse {
+    let dimensions = request.dimensions.and_then(|wanted| usize::try_from(wanted).ok()).unwrap_or(DIMENSIONS).clamp(1, 4_096);
+    let item = |text: &String| {
+        let mut vector = vec![0.0_f32; dimensions];
+        for word in text.split_whitespace() {
+            let hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+            let at = usize::try_from(hash % u64::try_from(dimensions).unwrap_or(1)).unwrap_or_default();
+            if let Some(count) = vector.get_mut(at) {
+                *count += 1.0;
+            }
         }
-    });
-    Ok(base)
-}
-
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let is_chat = request.method() == Method::POST && request.uri().path() == "/v1/chat/completions";
-    if request.method() == Method::GET && request.uri().path() == "/v1/models" {
-        let list = json!({ "object": "list", "data": [{ "id": MODEL, "object": "model", "created": 0, "owned_by": PROVIDER }] });
-        return Ok(reply(StatusCode::OK, "application/json", list.to_string()));
-    }
-    if !is_chat {
-        return Ok(refusal(StatusCode::NOT_FOUND, "there is no such path"));
-    }
-    let Ok(body) = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await else {
-        return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE, "the request is too large"));
+        let length = vector.iter().map(|number| number * number).sum::<f32>().sqrt().max(1.0);
+        EmbeddingItem { embedding: vector.into_iter().map(|number| number / length).collect() }
     };
-    let Ok(request) = serde_json::from_slice::<ChatRequest>(&body.to_bytes()) else {
-        return Ok(refusal(StatusCode::BAD_REQUEST, "the request is not a chat request"));
-    };
-    if request.model != MODEL {
-        return Ok(refusal(StatusCode::NOT_FOUND, "there is no such model"));
-    }
-    let made = Made::of(&request);
-    Ok(if request.stream {
-        reply(StatusCode::OK, "text/event-stream", made.events())
-    } else {
-        reply(StatusCode::OK, "application/json", made.whole().to_string())
-    })
-}
-
-fn reply(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
-    response
-}
-
-fn refusal(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
-    reply(status, "application/json", json!({ "error": { "message": message } }).to_string())
+    let counted: usize = request.input.iter().map(|text| tokens(text)).sum();
+    let usage = ChatUsage { prompt_tokens: i64::try_from(counted).unwrap_or(i64::MAX), completion_tokens: 0 };
+    EmbeddingResponse { data: request.input.iter().map(item).collect(), usage: Some(usage) }
 }
 
 /// An answer.
@@ -105,67 +91,51 @@ fn tokens(text: &str) -> usize {
 
 impl Made {
     fn of(request: &ChatRequest) -> Self {
-        let prompt_tokens = request.messages.iter().filter_map(|message| message.content.as_deref()).map(tokens).sum();
-        let question = request.messages.iter().rev().find(|message| message.role == "user");
-        let question = question.and_then(|message| message.content.as_deref()).unwrap_or_default();
+        let prompt_tokens = prompt_tokens(request);
+        let question = request.messages.iter().rev().find(|message| message.role == "user").map(text_of).unwrap_or_default();
         let answers_tool = request.messages.last().is_some_and(|message| message.role == "tool");
-        if !answers_tool && let Some(tool) = chosen_tool(request, question) {
-            let arguments = arguments(tool, question).to_string();
+        if !answers_tool && let Some(tool) = chosen_tool(request, &question) {
+            let arguments = arguments(tool, &question).to_string();
             let completion_tokens = tokens(&arguments);
             let tool_call = Some((tool.function.name.clone(), arguments));
             return Self { text: None, tool_call, finish_reason: "tool_calls", prompt_tokens, completion_tokens };
         }
-        let (text, finish_reason) = limited(text(request.messages.last(), question), request);
+        let (text, finish_reason) = limited(text(request.messages.last(), &question), request);
         let completion_tokens = tokens(&text);
         Self { text: Some(text), tool_call: None, finish_reason, prompt_tokens, completion_tokens }
     }
 
-    fn usage(&self) -> Json {
-        json!({
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.prompt_tokens + self.completion_tokens,
-        })
+    fn usage(&self) -> ChatUsage {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        ChatUsage { prompt_tokens: count(self.prompt_tokens), completion_tokens: count(self.completion_tokens) }
     }
 
-    fn whole(&self) -> Json {
-        let calls = self.tool_call.iter().map(|(name, arguments)| call(name, arguments)).collect::<Vec<_>>();
-        let mut message = json!({ "role": "assistant", "content": self.text });
-        if let (false, Some(message)) = (calls.is_empty(), message.as_object_mut()) {
-            message.insert("tool_calls".to_owned(), Json::Array(calls));
-        }
-        json!({
-            "id": "chatcmpl-embedded", "object": "chat.completion", "created": 0, "model": MODEL,
-            "choices": [{ "index": 0, "message": message, "finish_reason": self.finish_reason }],
-            "usage": self.usage(),
-        })
+    fn whole(self) -> ChatResponse {
+        let usage = self.usage();
+        let tool_calls = self.tool_call.map(|(name, arguments)| {
+            vec![ChatToolCall { id: format!("call_{name}"), kind: "function".to_owned(), function: CalledFunction { name, arguments } }]
+        });
+        let message = ChatAnswer { content: self.text, tool_calls };
+        let choice = ChatChoice { message, finish_reason: Some(self.finish_reason.to_owned()), stop_reason: None };
+        ChatResponse { choices: vec![choice], usage: Some(usage) }
     }
 
-    fn events(&self) -> String {
-        let chunk = |choices: Json, usage: Json| json!({ "id": "chatcmpl-embedded", "object": "chat.completion.chunk", "created": 0, "model": MODEL, "choices": choices, "usage": usage });
-        let delta = |delta: Json, finish: Json| chunk(json!([{ "index": 0, "delta": delta, "finish_reason": finish }]), Json::Null);
-        let mut events = vec![delta(json!({ "role": "assistant", "content": "" }), Json::Null)];
-        if let Some(text) = &self.text {
-            events.extend(pieces(text).map(|piece| delta(json!({ "content": piece }), Json::Null)));
-        }
+    fn chunks(self) -> Vec<ChatChunk> {
+        let mut chunks: Vec<ChatChunk> = self.text.iter().flat_map(|text| pieces(text)).map(|piece| said(piece.to_owned())).collect();
         if let Some((name, arguments)) = &self.tool_call {
-            let mut begun = call(name, "");
-            if let Some(begun) = begun.as_object_mut() {
-                begun.insert("index".to_owned(), json!(0));
-            }
-            events.push(delta(json!({ "tool_calls": [begun] }), Json::Null));
-            let more = |piece: &str| json!({ "tool_calls": [{ "index": 0, "function": { "arguments": piece } }] });
-            events.extend(pieces(arguments).map(|piece| delta(more(piece), Json::Null)));
+            let call = |id: Option<String>, function| {
+                let calls = Some(vec![ToolCallDelta { index: 0, id, function }]);
+                let choice = ChunkChoice { delta: ChunkDelta { content: None, tool_calls: calls }, ..ChunkChoice::default() };
+                ChatChunk { choices: vec![choice], ..ChatChunk::default() }
+            };
+            chunks.push(call(Some(format!("call_{name}")), CalledFunctionDelta { name: Some(name.clone()), arguments: None }));
+            let more = |piece: &str| call(None, CalledFunctionDelta { name: None, arguments: Some(piece.to_owned()) });
+            chunks.extend(pieces(arguments).map(more));
         }
-        events.push(delta(json!({}), json!(self.finish_reason)));
-        events.push(chunk(json!([]), self.usage()));
-        let events = events.iter().map(Json::to_string).chain(["[DONE]".to_owned()]);
-        events.flat_map(|event| ["data: ".to_owned(), event, "\n\n".to_owned()]).collect()
+        let last = ChunkChoice { finish_reason: Some(self.finish_reason.to_owned()), ..ChunkChoice::default() };
+        chunks.push(ChatChunk { choices: vec![last], usage: Some(self.usage()), error: None });
+        chunks
     }
-}
-
-fn call(name: &str, arguments: &str) -> Json {
-    json!({ "id": format!("call_{name}"), "type": "function", "function": { "name": name, "arguments": arguments } })
 }
 
 /// Words with the spaces before them, as models give them.
@@ -184,10 +154,7 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 
 fn text(last: Option<&ChatMessage>, question: &str) -> String {
     if let Some(result) = last.filter(|message| message.role == "tool") {
-        return format!(
-            "The tool answered: {}",
-            result.content.as_deref().unwrap_or_default().chars().take(ECHO_LENGTH).collect::<String>()
-        );
+        return format!("The tool answered: {}", text_of(result).chars().take(ECHO_LENGTH).collect::<String>());
     }
     let lower = question.to_lowercase();
     if lower.contains("contact") || lower.contains("billing") {
@@ -245,7 +212,7 @@ mod tests {
     use super::*;
 
     fn ask(question: &str) -> ChatRequest {
-        let message = ChatMessage { role: "user".to_owned(), content: Some(question.to_owned()), ..ChatMessage::default() };
+        let message = ChatMessage { role: "user".to_owned(), content: Some(Content::Text(question.to_owned())), ..ChatMessage::default() };
         ChatRequest { model: MODEL.to_owned(), messages: vec![message], ..ChatRequest::default() }
     }
 
@@ -269,7 +236,11 @@ mod tests {
         assert_eq!(made.tool_call, Some(("weather".to_owned(), r#"{"city":"use weather","days":1}"#.to_owned())));
         assert_eq!(made.finish_reason, "tool_calls");
         let mut request = ChatRequest { tools, ..ask("use weather") };
-        request.messages.push(ChatMessage { role: "tool".to_owned(), content: Some("sunny".to_owned()), ..ChatMessage::default() });
+        request.messages.push(ChatMessage {
+            role: "tool".to_owned(),
+            content: Some(Content::Text("sunny".to_owned())),
+            ..ChatMessage::default()
+        });
         assert_eq!(Made::of(&request).text.as_deref(), Some("The tool answered: sunny"));
     }
 
@@ -278,5 +249,13 @@ mod tests {
         for text in ["", " ", "a b  c ", "ä ö"] {
             assert_eq!(pieces(text).collect::<String>(), text);
         }
+    }
+
+    #[test]
+    fn equal_texts_have_equal_vectors() {
+        let input = ["a b".to_owned(), "b a".to_owned(), "c".to_owned()].to_vec();
+        let embedded = embed(&EmbeddingRequest { input, dimensions: Some(8), ..EmbeddingRequest::default() });
+        let vectors: Vec<&Vec<f32>> = embedded.data.iter().map(|item| &item.embedding).collect();
+        assert!(vectors[0] == vectors[1] && vectors[0] != vectors[2] && vectors[0].len() == 8);
     }
 }

@@ -1,0 +1,113 @@
+//! Entries become gzip files of JSON lines in the account's bucket, put by the principal `bedrock.amazonaws.com`.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use plane::{ApiError, PARTITION, Plane, ServiceCaller};
+use serde_json::{Value as Json, json};
+use wire::{FromValue as _, Struct, Value};
+
+use super::{LoggingConfiguration, SERVICE_PRINCIPAL, Waiting, configuration_key};
+use crate::runtime::State;
+
+/// A body beyond this size is an object of its own. Source: as in [`super`].
+const BODY_BYTES_MAX: usize = 100 * 1024;
+/// Entries of one file.
+const FILE_ENTRIES: usize = 1_000;
+/// Name of the object that shows that the bucket may be written to.
+const CHECK: &str = "amazon-bedrock-logs-permission-check";
+
+/// Bedrock as a caller, on behalf of an account.
+fn caller(account: &str, region: &str) -> ServiceCaller {
+    ServiceCaller {
+        service: SERVICE_PRINCIPAL,
+        source_arn: format!("arn:{PARTITION}:bedrock:{region}:{account}:*"),
+        source_account: account.to_owned(),
+    }
+}
+
+async fn put(plane: &Arc<Plane>, account: &str, region: &str, bucket: &str, key: &str, body: Bytes, is_gzip: bool) -> Result<(), ApiError> {
+    let mut input = Struct::new();
+    let mut set = |name: &'static str, value: &str| input.set(name, Value::Str(value.to_owned()));
+    set("Bucket", bucket);
+    set("Key", key);
+    if is_gzip {
+        set("ContentType", "application/json");
+        set("ContentEncoding", "gzip");
+    }
+    let input = api_s3::PutObjectInput::from_value(Value::Struct(input)).map_err(|error| ApiError::internal(&error))?;
+    plane.call_as_service(&caller(account, region), region, input, Some(body)).await.map(drop)
+}
+
+/// Writes the object that shows that the log can be delivered.
+pub(crate) async fn check(plane: &Arc<Plane>, account: &str, region: &str, configuration: &LoggingConfiguration) -> Result<(), ApiError> {
+    let key = format!("{}{CHECK}", configuration.folder(account, region));
+    put(plane, account, region, &configuration.bucket, &key, Bytes::from_static(b""), false).await
+}
+
+/// Delivers what waits in a region. What a bucket refuses waits for the next round.
+pub(crate) async fn deliver(plane: &Arc<Plane>, state: &State, position: usize) -> Result<(), ApiError> {
+    let region = plane.regions.at(position)?.name.clone();
+    let mut accounts: BTreeMap<String, Vec<Waiting>> = BTreeMap::new();
+    for waiting in state.log.take(&region) {
+        accounts.entry(waiting.account.clone()).or_default().push(waiting);
+    }
+    let mut failure = None;
+    for (account, entries) in accounts {
+        let key = configuration_key(&account, &region);
+        // An account that logs no more gets nothing more.
+        let Some(configuration) = plane.transaction(position).get::<LoggingConfiguration>(&key).await? else { continue };
+        for entries in entries.chunks(FILE_ENTRIES) {
+            if let Err(error) = deliver_file(plane, &account, &region, &configuration, entries).await {
+                tracing::warn!(%error, account, region, "the delivery of the invocation log will be tried again");
+                for waiting in entries {
+                    state.log.push(waiting.clone());
+                }
+                failure = Some(error);
+            }
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+async fn deliver_file(
+    plane: &Arc<Plane>,
+    account: &str,
+    region: &str,
+    configuration: &LoggingConfiguration,
+    entries: &[Waiting],
+) -> Result<(), ApiError> {
+    let Some(first) = entries.first() else { return Ok(()) };
+    let time = jiff::Timestamp::from_millisecond(first.time_ms).map_err(|error| ApiError::internal(&error))?;
+    let folder = format!("{}{}", configuration.folder(account, region), time.strftime("%Y/%m/%d/%H/"));
+    let mut lines = String::new();
+    for waiting in entries {
+        let mut entry = waiting.entry.clone();
+        for (part, direction) in [("input", "input"), ("output", "output")] {
+            let Some(members) = entry.get_mut(part).and_then(Json::as_object_mut) else { continue };
+            let body = members.get(&format!("{direction}BodyJson")).map(Json::to_string).unwrap_or_default();
+            if body.len() > BODY_BYTES_MAX {
+                let key = format!("{folder}data/{}_{direction}.json.gz", waiting.request_id);
+                put(plane, account, region, &configuration.bucket, &key, gzip(&body)?, true).await?;
+                members.remove(&format!("{direction}BodyJson"));
+                members.insert(format!("{direction}BodyS3Path"), json!(format!("s3://{}/{key}", configuration.bucket)));
+            }
+        }
+        lines.push_str(&Json::Object(entry).to_string());
+        lines.push('\n');
+    }
+    let mut random = [0_u8; 8];
+    plane.randomness.fill(&mut random).map_err(|error| ApiError::internal(&error))?;
+    let key = format!("{folder}{}_{}.json.gz", time.strftime("%Y%m%dT%H%M%S%3fZ"), hex::encode(random));
+    put(plane, account, region, &configuration.bucket, &key, gzip(&lines)?, true).await
+}
+
+fn gzip(text: &str) -> Result<Bytes, ApiError> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).map_err(|error| ApiError::internal(&error))?;
+    encoder.finish().map(Bytes::from).map_err(|error| ApiError::internal(&error))
+}

@@ -54,6 +54,7 @@ pub struct Config {
     pub store: StoreSetting,
     pub seal: SealSetting,
     pub audit_reads: plane::pipeline::AuditReads,
+    pub audit_failure: plane::pipeline::AuditFailure,
     /// Between two rounds of background work: delivery of trails, rotation, deletion.
     pub background_interval_s: u64,
     /// OpenAI-compatible base URL, beside what is declared in the file.
@@ -62,7 +63,16 @@ pub struct Config {
     pub models: ModelSettings,
     /// Upstream hosts that may resolve to internal addresses.
     pub allow_internal: Vec<String>,
+    /// Who cosigns the trail's checkpoints.
+    pub witnesses: Vec<WitnessSetting>,
     pub origins: BTreeMap<&'static str, (String, OriginOfSetting)>,
+}
+
+/// A witness: where it is, and the key that its cosignatures must hold under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessSetting {
+    pub url: String,
+    pub key: transparency::VerifierKey,
 }
 
 /// Where to listen.
@@ -105,9 +115,11 @@ pub struct Layer {
     pub store: Option<String>,
     pub seal: Option<String>,
     pub audit_reads: Option<String>,
+    pub audit_failure: Option<String>,
     pub background_interval_s: Option<u64>,
     pub upstream: Option<String>,
     pub allow_internal: Option<Vec<String>>,
+    pub witnesses: Option<Vec<String>>,
     /// In the file only.
     #[serde(default)]
     pub upstreams: Vec<UpstreamSettings>,
@@ -134,10 +146,12 @@ pub fn environment() -> Layer {
         store: text("BAILIWICK_STORE"),
         seal: text("BAILIWICK_SEAL"),
         audit_reads: text("BAILIWICK_AUDIT_READS"),
+        audit_failure: text("BAILIWICK_AUDIT_FAILURE"),
         // What is not a number is refused below, like every number out of bounds.
         background_interval_s: text("BAILIWICK_BACKGROUND_INTERVAL_S").map(|value| value.parse().unwrap_or(0)),
         upstream: text("BAILIWICK_UPSTREAM"),
         allow_internal: list("BAILIWICK_ALLOW_INTERNAL"),
+        witnesses: list("BAILIWICK_WITNESSES"),
         ..Layer::default()
     }
 }
@@ -179,9 +193,11 @@ impl Config {
         let store = layers.pick("store", |layer| layer.store.clone(), "redb".to_owned());
         let seal = layers.pick("seal", |layer| layer.seal.clone(), "key-file".to_owned());
         let audit_reads = layers.pick("audit_reads", |layer| layer.audit_reads.clone(), "interval".to_owned());
+        let audit_failure = layers.pick("audit_failure", |layer| layer.audit_failure.clone(), "refuse".to_owned());
         let background_interval_s = layers.pick("background_interval_s", |layer| layer.background_interval_s, BACKGROUND_INTERVAL_S);
         let upstream = layers.pick("upstream", |layer| layer.upstream.clone().map(Some), None);
         let allow_internal = layers.pick("allow_internal", |layer| layer.allow_internal.clone(), Vec::new());
+        let witnesses = layers.pick("witnesses", |layer| layer.witnesses.clone(), Vec::new());
         let models = declared(std::mem::take(&mut layers.file), upstream.as_deref())?;
         for (name, count) in [
             ("upstreams", models.upstreams.len()),
@@ -207,10 +223,12 @@ impl Config {
             store: parse_store(store)?,
             seal: parse_seal(seal)?,
             audit_reads: parse_audit_reads(audit_reads)?,
+            audit_failure: parse_audit_failure(&audit_failure)?,
             background_interval_s: check_background_interval(background_interval_s)?,
             upstream,
             models,
             allow_internal,
+            witnesses: witnesses.iter().map(|text| parse_witness(text)).collect::<Result<_, _>>()?,
             origins,
         })
     }
@@ -293,6 +311,15 @@ fn parse_seal(text: String) -> Result<SealSetting, ConfigError> {
     }
 }
 
+fn parse_witness(text: &str) -> Result<WitnessSetting, ConfigError> {
+    let (key, url) = text.rsplit_once('@').ok_or_else(|| invalid("witnesses", text, "use `NAME+ID+KEY@URL`"))?;
+    let key = transparency::VerifierKey::parse(key).map_err(|error| invalid("witnesses", text, &error.to_string()))?;
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        return Err(invalid("witnesses", text, "the URL begins with `https://` or `http://`"));
+    }
+    Ok(WitnessSetting { url: url.to_owned(), key })
+}
+
 fn check_background_interval(seconds: u64) -> Result<u64, ConfigError> {
     if (1..=3600).contains(&seconds) {
         return Ok(seconds);
@@ -305,6 +332,14 @@ fn parse_audit_reads(text: String) -> Result<plane::pipeline::AuditReads, Config
         "before-reply" => Ok(plane::pipeline::AuditReads::BeforeReply),
         "interval" => Ok(plane::pipeline::AuditReads::Interval),
         _ => Err(invalid("audit_reads", &text, "use `before-reply` or `interval`")),
+    }
+}
+
+fn parse_audit_failure(text: &str) -> Result<plane::pipeline::AuditFailure, ConfigError> {
+    match text {
+        "refuse" => Ok(plane::pipeline::AuditFailure::Refuse),
+        "continue" => Ok(plane::pipeline::AuditFailure::Continue),
+        _ => Err(invalid("audit_failure", text, "use `refuse` or `continue`")),
     }
 }
 

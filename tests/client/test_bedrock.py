@@ -113,10 +113,11 @@ def test_guardrail_life(account, bedrock):
 @pytest.mark.parametrize(
     "change, named",
     [
-        ({"topicPolicyConfig": {"topicsConfig": [{"name": "t", "definition": "d", "type": "DENY"}]}}, "topicPolicyConfig"),
-        ({"contextualGroundingPolicyConfig": {"filtersConfig": [{"type": "GROUNDING", "threshold": 0.5}]}}, "contextualGroundingPolicyConfig"),
-        ({"crossRegionConfig": {"guardrailProfileIdentifier": "us.guardrail.v1:0"}}, "crossRegionConfig"),
-        ({"contentPolicyConfig": {"filtersConfig": [{"type": "HATE", "inputStrength": "LOW", "outputStrength": "LOW"}]}}, "HATE"),
+        ({"contextualGroundingPolicyConfig": {"filtersConfig": [{"type": "GROUNDING", "threshold": 1.5}]}}, "threshold"),
+        (
+            {"topicPolicyConfig": {"topicsConfig": [{"name": "t", "definition": "d", "type": "DENY"}] * 2}},
+            "stands twice",
+        ),
         (
             {
                 "contentPolicyConfig": {
@@ -290,8 +291,18 @@ def test_apply_guardrail_passes_masks_and_blocks(runtime, guardrail):
 
 def test_full_scope_shows_what_was_not_detected(runtime, guardrail):
     assert "contentPolicy" not in apply(runtime, guardrail, "fine")["assessments"][0]
-    full = apply(runtime, guardrail, "fine", outputScope="FULL")["assessments"][0]["contentPolicy"]["filters"]
-    assert full == [{"type": "PROMPT_ATTACK", "confidence": "NONE", "filterStrength": "HIGH", "action": "NONE", "detected": False}]
+    full = apply(runtime, guardrail, f"to {EMAIL}", outputScope="FULL")["assessments"][0]
+    assert full["contentPolicy"]["filters"] == [
+        {"type": "PROMPT_ATTACK", "confidence": "NONE", "filterStrength": "HIGH", "action": "NONE", "detected": False}
+    ]
+    entities = {item["type"]: (item["match"], item["action"], item["detected"]) for item in full["sensitiveInformationPolicy"]["piiEntities"]}
+    assert entities == {
+        "EMAIL": (EMAIL, "ANONYMIZED", True),
+        "CREDIT_DEBIT_CARD_NUMBER": ("", "NONE", False),
+        "US_SOCIAL_SECURITY_NUMBER": ("", "NONE", False),
+    }
+    # Words and expressions are shown only where they are found.
+    assert full["sensitiveInformationPolicy"]["regexes"] == [] and "wordPolicy" not in full
 
 
 def test_directions_of_rules(bedrock, runtime):

@@ -176,7 +176,7 @@ def test_accounts_are_usable_at_once_and_closed_for_good(management, orgs):
         orgs.delete_organization()
     orgs.remove_account_from_organization(AccountId=named)
     assert named not in [item["Id"] for item in orgs.list_accounts()["Accounts"]]
-    with raises("NotImplemented", 501):
+    with raises("UnsupportedAPIEndpointException"):
         orgs.create_gov_cloud_account(Email=email, AccountName="gov")
 
 
@@ -531,3 +531,31 @@ def test_concurrent_moves_leave_one_place(orgs, root_id):
         results = list(pool.map(move, units))
     assert results.count(None) == 1 and set(results) == {None, "SourceParentNotFoundException"}
     assert orgs.list_parents(ChildId=member)["Parents"][0]["Id"] == units[results.index(None)]
+
+
+def test_transfers_and_accounts_elsewhere_are_refused(account, management, orgs, other_account):
+    calls = {
+        "invite_organization_to_transfer_responsibility": {
+            "Type": "BILLING",
+            "Target": {"Id": other_account.id, "Type": "ACCOUNT"},
+            "StartTimestamp": 1_900_000_000,
+            "SourceName": "x",
+        },
+        "create_gov_cloud_account": {"Email": "a@example.com", "AccountName": "x"},
+    }
+    for name, members in calls.items():
+        with raises("UnsupportedAPIEndpointException"):
+            getattr(orgs, name)(**members)
+        with raises("AWSOrganizationsNotInUseException"):
+            getattr(other_account.client("organizations"), name)(**members)
+    assert orgs.list_inbound_responsibility_transfers(Type="BILLING")["ResponsibilityTransfers"] == []
+    assert orgs.list_outbound_responsibility_transfers(Type="BILLING")["ResponsibilityTransfers"] == []
+    transfer = "rt-" + "a" * 8
+    for call in (orgs.describe_responsibility_transfer, orgs.terminate_responsibility_transfer):
+        with raises("ResponsibilityTransferNotFoundException"):
+            call(Id=transfer)
+    with raises("ResponsibilityTransferNotFoundException"):
+        orgs.update_responsibility_transfer(Id=transfer, Name="x")
+    user = management.user(policy=allow("organizations:ListInboundResponsibilityTransfers"))
+    with raises("AccessDeniedException", message="organizations:ListOutboundResponsibilityTransfers"):
+        user.client("organizations").list_outbound_responsibility_transfers(Type="BILLING")

@@ -340,7 +340,7 @@ def test_the_source_identity_stays(account, assert_denied):
 # MFA
 
 
-def test_an_mfa_code_proves_nothing_here(account):
+def test_a_code_of_no_device_proves_nothing(account):
     user = account.user(policy=allow("sts:AssumeRole"))
     mfa = {"SerialNumber": f"arn:aws:iam::{account.id}:mfa/x", "TokenCode": "123456"}
     with raises("AccessDenied", 403, "MultiFactorAuthentication failed"):

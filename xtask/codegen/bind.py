@@ -150,7 +150,7 @@ class Binder:
         level = next(short for long, short in LEVELS.items() if long in action["accessLevel"])
         for name in [] if self.is_service_bound(operation, [{"resources": entries}]) else unbound:
             self.unbound.append(f"{operation} {prefix}:{action['name']} {name}")
-        if named and not entries:
+        if named and not entries and not self.is_service_bound(operation, []):
             self.unbound.append(f"{operation} {prefix}:{action['name']} * of {len(named)} types")
         result = {"action": f"{prefix}:{action['name']}", "level": level}
         result |= self.keys(action.get("conditionKeys", []))

@@ -61,6 +61,9 @@ class Service:
         self.overlay = overlay
         self.model = read_model(name, "service-2")
         self.metadata = self.model["metadata"]
+        # What the service's own documentation describes and its model lacks: `[added.operations.Name]`, `[added.shapes.Name]`.
+        for part in ("operations", "shapes"):
+            self.model[part].update(overlay.get("added", {}).get(part, {}))
         self.shapes = self.model["shapes"]
         self.paginators = read_model(name, "paginators-1").get("pagination", {})
         self.operations = self.chosen_operations()

@@ -251,7 +251,9 @@ class Types:
             uses.append("use std::collections::BTreeMap;\n")
         if re.search(r"\bBytes\b", text):
             uses.append("use bytes::Bytes;")
-        wire = [name for name in ("Secret", "Timestamp") if re.search(rf"\b{name}\b", text)]
+        # Names in string literals are no types: `AWS::SecretsManager::Secret`.
+        code = re.sub(r'"[^"]*"', "", text)
+        wire = [name for name in ("Secret", "Timestamp") if re.search(rf"\b{name}\b", code)]
         macro_names = [name for name in ("operation", "shape") if name in macros]
         names = wire + macro_names
         uses.append(f"use wire::{{{', '.join(names)}}};" if len(names) > 1 else f"use wire::{names[0]};")

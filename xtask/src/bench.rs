@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: builds the release binary and the load generator, gives moto an environment of its own, and measures.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::{process, python};
@@ -9,6 +10,9 @@ pub(crate) struct Bench {
     /// Measure Bailiwick only.
     #[arg(long)]
     without_moto: bool,
+    /// Measure the policy engine beside Cedar, and nothing else.
+    #[arg(long)]
+    policy: bool,
     /// What the load generator gets besides, for example `-- --clients 16 --seconds 5`.
     #[arg(last = true, value_name = "ARGUMENT")]
     load: Vec<String>,
@@ -17,6 +21,9 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn run(self) -> Result<String, String> {
         let target = process::target_folder()?;
+        if self.policy {
+            return policy_engine(&target);
+        }
         let built = process::show(process::cargo().args(["build", "--release", "-p", "bailiwick", "-p", "bench"]))?;
         if !built.success {
             return Err("the release build failed".to_owned());
@@ -32,4 +39,14 @@ impl Bench {
         let ended = process::show(command.args(&self.load))?;
         if ended.success { Ok("measured".to_owned()) } else { Err("the measurement failed".to_owned()) }
     }
+}
+
+/// The decisions beside those of Cedar. Their crate is a workspace of its own, because Cedar takes minutes to compile.
+fn policy_engine(target: &Path) -> Result<String, String> {
+    let manifest = process::root().join("bench/policy/Cargo.toml");
+    let target = target.join("policy-bench");
+    let mut command = process::cargo();
+    command.args(["run", "--release", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(target);
+    let ended = process::show(&mut command)?;
+    if ended.success { Ok("measured".to_owned()) } else { Err("the measurement failed".to_owned()) }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: what no compiler checks.
 
+mod condition_keys;
 mod dependencies;
 mod files;
 mod licence;
@@ -24,6 +25,7 @@ impl Tidy {
         let count = files::check(&root, &mut findings)?;
         let packages = dependencies::check(&root, &mut findings)?;
         service_table::check(&root, &mut findings)?;
+        condition_keys::check(&root, &mut findings)?;
         if findings.is_empty() {
             return Ok(format!("{count} files and {packages} packages are tidy"));
         }

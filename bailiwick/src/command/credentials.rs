@@ -2,17 +2,27 @@
 
 use serde_json::json;
 
+use super::credentials_agent::Agent;
 use super::running::CredentialsSource;
 use super::{Failure, output};
 
-/// Print credentials for other programs.
+/// Print credentials for other programs, or serve a role's.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Credentials {
+    #[command(subcommand)]
+    service: Option<Service>,
     #[command(flatten)]
     source: CredentialsSource,
     /// `env` for a shell, `process` for `credential_process` of an AWS profile, `json`.
-    #[arg(value_enum)]
-    form: Form,
+    #[arg(value_enum, required = true)]
+    form: Option<Form>,
+}
+
+#[derive(clap::Subcommand)]
+enum Service {
+    /// Serve role credentials at a loopback endpoint, as a container's endpoint does.
+    Agent(Box<Agent>),
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -23,10 +33,13 @@ enum Form {
 }
 
 impl Credentials {
-    pub fn run(self) -> Result<(), Failure> {
+    pub async fn run(self) -> Result<(), Failure> {
+        if let Some(Service::Agent(agent)) = self.service {
+            return agent.run().await;
+        }
         let credentials = self.source.read()?;
         let secret = credentials.secret_access_key.as_str();
-        match self.form {
+        match self.form.unwrap_or(Form::Json) {
             Form::Env => {
                 output::line(&format!("export AWS_ACCESS_KEY_ID={}", credentials.access_key_id))?;
                 output::line(&format!("export AWS_SECRET_ACCESS_KEY={secret}"))?;
@@ -35,7 +48,7 @@ impl Credentials {
             Form::Process | Form::Json => {
                 let mut document = json!({ "AccessKeyId": credentials.access_key_id, "SecretAccessKey": secret });
                 if let Some(members) = document.as_object_mut() {
-                    if matches!(self.form, Form::Process) {
+                    if matches!(self.form, Some(Form::Process)) {
                         members.insert("Version".to_owned(), json!(1));
                     }
                     if let Some(token) = credentials.session_token {

@@ -84,20 +84,51 @@ pub fn story(record: &Json, decision: &Json) -> String {
     }
     if let Some(deciding) = decision.get("deciding").filter(|deciding| !deciding.is_null()) {
         let index = deciding.get("statementIndex").and_then(Json::as_u64).map_or_else(|| "-".to_owned(), |index| index.to_string());
+        let at =
+            |pointer: &str| deciding.pointer(pointer).and_then(Json::as_u64).map_or_else(|| "-".to_owned(), |number| number.to_string());
         out += &format!(
-            "  decided by statement {index} (sid {}) of {} `{}`\n",
+            "  decided by statement {index} (sid {}) of {} `{}`, line {} column {} ({})\n",
             text(deciding, "/sid"),
             text(deciding, "/policyType"),
-            text(deciding, "/policyId")
+            text(deciding, "/policyId"),
+            at("/span/start/line"),
+            at("/span/start/column"),
+            text(deciding, "/pointer")
         );
     }
     for policy in decision.pointer("/explanation/policies").and_then(Json::as_array).into_iter().flatten() {
         policy_story(policy, &mut out);
     }
     if let Some(change) = decision.get("smallestChange").filter(|change| !change.is_null()) {
-        out += &format!("smallest change that would allow it, in an identity-based policy:\n  {change}\n");
+        change_story(change, &mut out);
     }
     out
+}
+
+/// The change as a diff, with a warning for what it opens besides.
+fn change_story(change: &Json, out: &mut String) {
+    let edits = change.get("edits").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    if edits.is_empty() {
+        let reason = change.get("none").and_then(Json::as_str).unwrap_or("there is none");
+        *out += &format!("no change of policies would allow it: {reason}\n");
+        return;
+    }
+    *out += "smallest change that would allow it now:\n";
+    for edit in edits {
+        let id = edit.get("policy_id").and_then(Json::as_str).unwrap_or_default();
+        *out += &format!("  {} in {} {id}\n", text(edit, "/kind"), text(edit, "/policy_type"));
+        for (sign, name) in [('-', "before"), ('+', "after")] {
+            if let Some(statement) = edit.get(name).filter(|statement| !statement.is_null()) {
+                *out += &format!("    {sign} {statement}\n");
+            }
+        }
+        if let Some(note) = edit.get("note").and_then(Json::as_str) {
+            *out += &format!("    note: {note}\n");
+        }
+    }
+    for opened in change.get("also_opens").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
+        *out += &format!("  WARNING: it opens more than was asked: {opened}\n");
+    }
 }
 
 fn policy_story(policy: &Json, out: &mut String) {
@@ -119,10 +150,13 @@ fn policy_story(policy: &Json, out: &mut String) {
             text(statement, "/effect")
         );
         for condition in statement.get("conditions").and_then(Json::as_array).into_iter().flatten() {
-            let actual =
-                condition.get("actual").filter(|actual| !actual.is_null()).map_or_else(|| "missing".to_owned(), ToString::to_string);
+            let actual = condition
+                .get("actual")
+                .filter(|actual| !actual.is_null())
+                .map_or_else(|| "is missing".to_owned(), |actual| format!("was {actual}"));
             let expected = condition.get("expected").map(ToString::to_string).unwrap_or_default();
-            *out += &format!("      {} {} {expected}: {actual}\n", text(condition, "/operator"), text(condition, "/key"));
+            let holds = if condition.get("matched").and_then(Json::as_bool).unwrap_or_default() { "holds" } else { "fails" };
+            *out += &format!("      {} {} {expected} {holds}: the key {actual}\n", text(condition, "/operator"), text(condition, "/key"));
         }
     }
 }

@@ -1,18 +1,29 @@
 //! The command line. Exit codes: 0 fine, 1 failure, 2 usage, 3 findings or failed checks, 4 not reachable or not ready, 5 denied.
 
+mod access;
 pub mod backup;
 mod credentials;
+mod credentials_agent;
+mod diff_access;
 mod doctor;
 mod env;
 pub mod explain;
+mod guardrail;
+mod incident;
 mod model;
 pub mod output;
 mod policy;
+mod policy_check;
+mod policy_test;
+mod replay;
+mod report;
 mod running;
+mod trail_verify;
 pub mod up;
 mod upstream;
 mod usage;
 mod wait;
+mod witness;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -40,11 +51,26 @@ enum Command {
     Demo(crate::demo::Demo),
     /// Print the environment that points AWS clients at the running server: `eval "$(bailiwick env)"`.
     Env(env::Env),
-    /// Print credentials for other programs.
+    /// Print credentials for other programs, or serve a role's.
     Credentials(credentials::Credentials),
     /// Explain a decision: of a recorded request, of the last denial, or of a call that was not made.
     Explain(explain::Explain),
-    /// Decide authorization cases without a server.
+    /// Show what guardrails saw in a request.
+    Incident(incident::Incident),
+    /// Try a guardrail's draft on logged prompts.
+    #[command(subcommand)]
+    Guardrail(guardrail::Guardrail),
+    /// Who can do an action on a resource, and under which condition keys.
+    WhoCan(access::WhoCan),
+    /// What a user or role can do.
+    WhatCan(access::WhatCan),
+    /// Chains by which an identity could come to more: roles, policies, keys.
+    Escalation(access::FindEscalation),
+    /// What a policy allows that another does not: exact, with a request that proves it.
+    DiffAccess(diff_access::DiffAccess),
+    /// Which recorded calls a proposed policy would decide otherwise.
+    Replay(replay::Replay),
+    /// Decide, test, check and validate policies without a server.
     #[command(subcommand)]
     Policy(policy::Policy),
     /// Check settings, files and the running server.
@@ -53,6 +79,11 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data folder from a backup.
     Restore(backup::Restore),
+    /// Look into the audit trail.
+    #[command(subcommand)]
+    Trail(Box<trail_verify::Trail>),
+    /// Cosign the checkpoints of logs that run elsewhere.
+    Witness(witness::Witness),
     /// Models that run in the server's own process.
     #[command(subcommand)]
     Model(model::Model),
@@ -103,6 +134,9 @@ pub struct Settings {
     /// When events of reads are durable: `before-reply` or `interval` (100 ms).
     #[arg(long, value_name = "WHEN")]
     pub audit_reads: Option<String>,
+    /// Whether calls are refused while the audit store takes no events: `refuse` or `continue` (which is recorded).
+    #[arg(long, value_name = "WHAT")]
+    pub audit_failure: Option<String>,
     /// Seconds between two rounds of background work, such as the delivery of trails.
     #[arg(long = "background-interval", value_name = "SECONDS")]
     pub background_interval_s: Option<u64>,
@@ -112,6 +146,9 @@ pub struct Settings {
     /// Host of an upstream that may have an internal address; repeatable.
     #[arg(long = "allow-internal", value_name = "HOST")]
     pub allow_internal: Vec<String>,
+    /// A witness that cosigns the trail's checkpoints, `NAME+ID+KEY@URL` (see `bailiwick witness`); repeatable.
+    #[arg(long = "witness", value_name = "WITNESS")]
+    pub witnesses: Vec<String>,
 }
 
 impl Settings {
@@ -126,9 +163,11 @@ impl Settings {
             store: self.store.clone(),
             seal: self.seal.clone(),
             audit_reads: self.audit_reads.clone(),
+            audit_failure: self.audit_failure.clone(),
             background_interval_s: self.background_interval_s,
             upstream: self.upstream.clone(),
             allow_internal: list(&self.allow_internal),
+            witnesses: list(&self.witnesses),
             ..Layer::default()
         }
     }
@@ -217,12 +256,21 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Up(command) => command.run().await,
         Command::Demo(command) => command.run().await,
         Command::Env(command) => command.run(),
-        Command::Credentials(command) => command.run(),
+        Command::Credentials(command) => command.run().await,
         Command::Explain(command) => command.run().await,
+        Command::Incident(command) => command.run().await,
+        Command::Guardrail(command) => command.run().await,
+        Command::WhoCan(command) => command.run().await,
+        Command::WhatCan(command) => command.run().await,
+        Command::Escalation(command) => command.run().await,
+        Command::DiffAccess(command) => command.run(),
+        Command::Replay(command) => command.run().await,
         Command::Policy(command) => command.run(),
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,
         Command::Restore(command) => command.run(),
+        Command::Trail(command) => command.run().await,
+        Command::Witness(command) => command.run().await,
         Command::Model(command) => command.run().await,
         Command::Upstream(command) => command.run().await,
         Command::Usage(command) => command.run().await,

@@ -7,6 +7,7 @@ mod attack;
 mod evidence;
 mod lockdown;
 mod model;
+mod region;
 mod stage;
 
 use std::path::PathBuf;
@@ -39,7 +40,10 @@ impl Demo {
         let folder = tempfile::Builder::new().prefix("bailiwick-demo-").tempdir()?;
         let serving = self.serve(folder.path().join("state")).await?;
         let mut stage = Stage::new(&serving)?;
-        let result = play(&mut stage, self.model.as_deref()).await;
+        let mut result = play(&mut stage, self.model.as_deref()).await;
+        if result.is_ok() {
+            result = self.organization(&mut stage, folder.path().join("organization")).await;
+        }
         stage.table()?;
         if let Err(error) = &result {
             output::line(&format!("\nthe demo broke off: {}", error.message))?;
@@ -51,6 +55,22 @@ impl Demo {
         }
         serving.finish().await;
         if all_proved { Ok(()) } else { Err(Failure::general("not every step was proved")) }
+    }
+
+    /// The last step has a server of its own, which keeps nothing.
+    async fn organization(&self, stage: &mut Stage, data_dir: PathBuf) -> Result<(), Failure> {
+        stage.chapter("7. An organization keeps the model in approved regions")?;
+        let settings = Settings {
+            data_dir: Some(data_dir),
+            listen: vec!["https://127.0.0.1:0".to_owned()],
+            regions: region::REGIONS.map(str::to_owned).to_vec(),
+            upstream: self.upstream.clone(),
+            ..Settings::default()
+        };
+        let serving = Up { settings, ephemeral: true, ..Up::default() }.start().await?;
+        let result = region::locked(stage, &serving).await;
+        serving.finish().await;
+        result
     }
 
     async fn serve(&self, data_dir: PathBuf) -> Result<Serving, Failure> {

@@ -113,7 +113,7 @@ impl Stage {
     }
 
     pub fn all_proved(&self) -> bool {
-        self.chapter == 6 && self.proofs.iter().all(|proof| proof.proved)
+        self.chapter == 7 && self.proofs.iter().all(|proof| proof.proved)
     }
 
     pub fn table(&self) -> Result<(), Failure> {

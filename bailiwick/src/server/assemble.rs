@@ -147,7 +147,8 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         bootstrap: OnceCell::new(),
         data_dir: config.data_dir.clone(),
     });
-    let settings = PlaneSettings { home_account: config.account_id.clone(), audit_reads: config.audit_reads };
+    let settings =
+        PlaneSettings { home_account: config.account_id.clone(), audit_reads: config.audit_reads, audit_failure: config.audit_failure };
     let directory = Arc::new(iam::Directory::new());
     let plane = Plane::new(
         settings,
@@ -169,21 +170,47 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         let states = process.memories.iter().map(|memory| memory.clone_state()).collect();
         let _ = process.bootstrap.set(states);
     }
-    super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s));
+    if config.audit_failure == plane::pipeline::AuditFailure::Continue {
+        record_audit_failure(&plane).await?;
+    }
+    let witnesses = super::ledgers::Witnesses::new(config.witnesses.clone(), &config.allow_internal);
+    super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s), witnesses);
     Ok(Assembly { plane, root_keys })
+}
+
+/// A server that goes on without its audit store says so in the trail, each time that it starts.
+async fn record_audit_failure(plane: &Arc<Plane>) -> Result<(), StartError> {
+    let region = plane.regions.at(0)?.name.clone();
+    let (position, entry) = plane.service_event(plane::audit::ServiceEvent {
+        source: "bailiwick.internal",
+        actor: "bailiwick.internal",
+        name: "SetAuditFailure",
+        account: plane.home_account().to_owned(),
+        region,
+        now_ms: plane.now().0,
+        additional: None,
+        details: Some(serde_json::json!({ "auditFailure": "continue" })),
+        resources: Vec::new(),
+    })?;
+    let recorder = &plane.regions.at(position)?.recorder;
+    recorder.record(entry).await.map_err(|error| ApiError::unrecordable(&error))?;
+    Ok(recorder.flush().await.map_err(|error| ApiError::unrecordable(&error))?)
 }
 
 /// Every service with handlers.
 fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>) -> Vec<Arc<dyn Service>> {
     vec![
         Arc::new(iam::Iam::new(directory)),
-        Arc::new(sts::Sts),
+        Arc::new(sts::Sts::new(sts::ProviderKeys::new(crate::upstream::reachable(config)))),
         Arc::new(kms::Kms),
         Arc::new(s3::S3),
         Arc::new(bedrock::Bedrock),
         Arc::new(bedrock::BedrockRuntime::new(crate::upstream::models(config), crate::local_model::load(&config.models_dir))),
         Arc::new(cloudtrail::CloudTrail),
+        Arc::new(cloudtrail::CloudTrailData::new()),
         Arc::new(organizations::OrganizationsService),
+        Arc::new(rolesanywhere::RolesAnywhere),
+        Arc::new(accessanalyzer::AccessAnalyzer),
         Arc::new(control::Control::new(host)),
     ]
 }

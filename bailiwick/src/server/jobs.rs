@@ -1,4 +1,5 @@
-//! Background work: delivery of trails, key rotation and deletion that have come due, object bytes that nothing names any more, last-used times.
+//! Background work: delivery of trails, key rotation and deletion that have come due, object bytes that nothing names any more, last-used
+//! times, findings of analyzers.
 //!
 //! Of all nodes on one store one at a time does it, by a lease. Each piece is a transaction of its own and does nothing when it is done
 //! twice, so a lease that changes hands half way does no harm.
@@ -9,6 +10,8 @@ use std::time::Duration;
 use plane::{ApiError, Plane};
 use store::jobs::{Jobs, Lease};
 
+use super::ledgers::Witnesses;
+
 /// A node that does not come back is followed by another after this time, in milliseconds.
 const LEASE_MS: u64 = 5 * 60 * 1000;
 /// Delivery goes on soon after a node is gone. Two nodes that deliver at once do no harm: what one has put, the other finds done.
@@ -18,7 +21,8 @@ const MAINTENANCE: &str = "maintenance";
 const DELIVERY: &str = "trail-delivery";
 
 /// Works until the plane is gone.
-pub fn start(plane: &Arc<Plane>, period: Duration) {
+pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses) {
+    super::ledgers::start(plane);
     let plane = Arc::downgrade(plane);
     tokio::spawn(async move {
         let mut rounds = tokio::time::interval(period);
@@ -31,6 +35,9 @@ pub fn start(plane: &Arc<Plane>, period: Duration) {
             for position in 0..plane.regions.iter().count() {
                 if let Err(error) = round(&plane, position).await {
                     tracing::warn!(%error, position, "background work will be tried again");
+                }
+                if let Err(error) = witnesses.ask(&plane, position).await {
+                    tracing::warn!(error, position, "the witnesses will be asked again");
                 }
             }
         }
@@ -78,7 +85,9 @@ async fn work(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
     let rotated = kms::rotate_due(plane, region).await?;
     let deleted = kms::delete_due(plane, region).await?;
     let swept = s3::sweep_orphans(plane, position).await?;
-    tracing::debug!(region, rotated, deleted, swept.noted, swept.deleted, "background work is done");
+    cloudtrail::lake_round(plane, position).await?;
+    let analyzers = accessanalyzer::work(plane, position).await?;
+    tracing::debug!(region, rotated, deleted, swept.noted, swept.deleted, analyzers, "background work is done");
     if position == 0 { flush_key_use(plane).await } else { Ok(()) }
 }
 

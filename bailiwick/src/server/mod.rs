@@ -2,7 +2,9 @@
 
 pub mod assemble;
 pub mod jobs;
+pub mod ledgers;
 pub mod listener;
+pub mod log_pages;
 pub mod tls;
 
 use std::fmt::Write as _;
@@ -61,6 +63,11 @@ impl Server {
             }
             "/_bailiwick/health/ready" if is_get => return self.ready(),
             "/_bailiwick/metrics" if is_get => return self.metrics(),
+            path if path.starts_with(log_pages::PREFIX) && is_get && !is_signed => {
+                if let Some(plane) = self.plane.get() {
+                    return log_pages::answer(plane, path, request.uri().query().unwrap_or_default()).await;
+                }
+            }
             "/_bailiwick/unseal" if request.method() == Method::POST => return self.unseal(request, &origin).await,
             _ => {}
         }

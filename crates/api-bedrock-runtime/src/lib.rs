@@ -27,6 +27,7 @@ pub const OPERATIONS: &[&str] = &[
     "ConverseStream",
     "CountTokens",
     "GetAsyncInvoke",
+    "InvokeGuardrailChecks",
     "InvokeModel",
     "InvokeModelWithResponseStream",
     "ListAsyncInvokes",

@@ -127,6 +127,23 @@ shape! {
 operation!("bedrock-runtime", "GetAsyncInvoke", GetAsyncInvokeInput, GetAsyncInvokeOutput);
 
 shape! {
+    struct InvokeGuardrailChecksInput {
+        messages: Vec<GuardrailChecksMessage> = "messages",
+        checks: GuardrailChecksConfig = "checks",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct InvokeGuardrailChecksOutput {
+        results: GuardrailChecksResults = "results",
+        usage: GuardrailChecksUsageResults = "usage",
+    }
+}
+
+operation!("bedrock-runtime", "InvokeGuardrailChecks", InvokeGuardrailChecksInput, InvokeGuardrailChecksOutput);
+
+shape! {
     struct InvokeModelInput {
         body: Option<Secret<Bytes>> = "body",
         content_type: Option<String> = "contentType",

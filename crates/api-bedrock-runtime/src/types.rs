@@ -571,6 +571,215 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct GuardrailChecksConfig {
+        content_filter: Option<GuardrailChecksContentFilterConfig> = "contentFilter",
+        prompt_attack: Option<GuardrailChecksPromptAttackConfig> = "promptAttack",
+        sensitive_information: Option<GuardrailChecksSensitiveInformationConfig> = "sensitiveInformation",
+    }
+}
+
+shape! {
+    union GuardrailChecksContentBlock {
+        Text(Secret<String>) = "text",
+    }
+}
+
+shape! {
+    enum GuardrailChecksContentFilterCategory {
+        Violence = "VIOLENCE",
+        Hate = "HATE",
+        Sexual = "SEXUAL",
+        Misconduct = "MISCONDUCT",
+        Insults = "INSULTS",
+    }
+}
+
+shape! {
+    struct GuardrailChecksContentFilterCategoryConfig {
+        category: GuardrailChecksContentFilterCategory = "category",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksContentFilterConfig {
+        categories: Vec<GuardrailChecksContentFilterCategoryConfig> = "categories",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksContentFilterResult {
+        results: Vec<GuardrailChecksContentFilterResultEntry> = "results",
+    }
+}
+
+shape! {
+    struct GuardrailChecksContentFilterResultEntry {
+        category: GuardrailChecksContentFilterCategory = "category",
+        severity_score: f64 = "severityScore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksContentFilterUsage {
+        text_units: i32 = "textUnits",
+    }
+}
+
+shape! {
+    struct GuardrailChecksMessage {
+        role: GuardrailChecksRole = "role",
+        content: Vec<GuardrailChecksContentBlock> = "content",
+    }
+}
+
+shape! {
+    enum GuardrailChecksPromptAttackCategory {
+        Jailbreak = "JAILBREAK",
+        PromptInjection = "PROMPT_INJECTION",
+        PromptLeakage = "PROMPT_LEAKAGE",
+    }
+}
+
+shape! {
+    struct GuardrailChecksPromptAttackCategoryConfig {
+        category: GuardrailChecksPromptAttackCategory = "category",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksPromptAttackConfig {
+        categories: Vec<GuardrailChecksPromptAttackCategoryConfig> = "categories",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksPromptAttackResult {
+        results: Vec<GuardrailChecksPromptAttackResultEntry> = "results",
+    }
+}
+
+shape! {
+    struct GuardrailChecksPromptAttackResultEntry {
+        category: GuardrailChecksPromptAttackCategory = "category",
+        severity_score: f64 = "severityScore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksPromptAttackUsage {
+        text_units: i32 = "textUnits",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksResults {
+        content_filter: Option<GuardrailChecksContentFilterResult> = "contentFilter",
+        prompt_attack: Option<GuardrailChecksPromptAttackResult> = "promptAttack",
+        sensitive_information: Option<GuardrailChecksSensitiveInformationResult> = "sensitiveInformation",
+    }
+}
+
+shape! {
+    enum GuardrailChecksRole {
+        User = "user",
+        Assistant = "assistant",
+        System = "system",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksSensitiveInformationConfig {
+        entities: Vec<GuardrailChecksSensitiveInformationEntityConfig> = "entities",
+    }
+}
+
+shape! {
+    struct GuardrailChecksSensitiveInformationEntityConfig {
+        type_: GuardrailChecksSensitiveInformationEntityType = "type",
+    }
+}
+
+shape! {
+    enum GuardrailChecksSensitiveInformationEntityType {
+        Address = "ADDRESS",
+        Age = "AGE",
+        AwsAccessKey = "AWS_ACCESS_KEY",
+        AwsSecretKey = "AWS_SECRET_KEY",
+        CaHealthNumber = "CA_HEALTH_NUMBER",
+        CaSocialInsuranceNumber = "CA_SOCIAL_INSURANCE_NUMBER",
+        CreditDebitCardCvv = "CREDIT_DEBIT_CARD_CVV",
+        CreditDebitCardExpiry = "CREDIT_DEBIT_CARD_EXPIRY",
+        CreditDebitCardNumber = "CREDIT_DEBIT_CARD_NUMBER",
+        DriverId = "DRIVER_ID",
+        Email = "EMAIL",
+        InternationalBankAccountNumber = "INTERNATIONAL_BANK_ACCOUNT_NUMBER",
+        IpAddress = "IP_ADDRESS",
+        LicensePlate = "LICENSE_PLATE",
+        MacAddress = "MAC_ADDRESS",
+        Name = "NAME",
+        Password = "PASSWORD",
+        Phone = "PHONE",
+        Pin = "PIN",
+        SwiftCode = "SWIFT_CODE",
+        UkNationalHealthServiceNumber = "UK_NATIONAL_HEALTH_SERVICE_NUMBER",
+        UkNationalInsuranceNumber = "UK_NATIONAL_INSURANCE_NUMBER",
+        UkUniqueTaxpayerReferenceNumber = "UK_UNIQUE_TAXPAYER_REFERENCE_NUMBER",
+        Url = "URL",
+        Username = "USERNAME",
+        UsBankAccountNumber = "US_BANK_ACCOUNT_NUMBER",
+        UsBankRoutingNumber = "US_BANK_ROUTING_NUMBER",
+        UsIndividualTaxIdentificationNumber = "US_INDIVIDUAL_TAX_IDENTIFICATION_NUMBER",
+        UsPassportNumber = "US_PASSPORT_NUMBER",
+        UsSocialSecurityNumber = "US_SOCIAL_SECURITY_NUMBER",
+        VehicleIdentificationNumber = "VEHICLE_IDENTIFICATION_NUMBER",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksSensitiveInformationResult {
+        results: Vec<GuardrailChecksSensitiveInformationResultEntry> = "results",
+        truncated: Option<bool> = "truncated",
+    }
+}
+
+shape! {
+    struct GuardrailChecksSensitiveInformationResultEntry {
+        type_: GuardrailChecksSensitiveInformationEntityType = "type",
+        confidence_score: f64 = "confidenceScore",
+        begin_offset: i32 = "beginOffset",
+        end_offset: i32 = "endOffset",
+        message_index: i32 = "messageIndex",
+        content_index: i32 = "contentIndex",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksSensitiveInformationUsage {
+        text_units: i32 = "textUnits",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GuardrailChecksUsageResults {
+        content_filter: Option<GuardrailChecksContentFilterUsage> = "contentFilter",
+        prompt_attack: Option<GuardrailChecksPromptAttackUsage> = "promptAttack",
+        sensitive_information: Option<GuardrailChecksSensitiveInformationUsage> = "sensitiveInformation",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct GuardrailConfiguration {
         guardrail_identifier: Option<String> = "guardrailIdentifier",
         guardrail_version: Option<String> = "guardrailVersion",

@@ -5,6 +5,105 @@ use wire::{Secret, Timestamp, operation, shape};
 use crate::types::*;
 
 shape! {
+    struct CancelAutomatedReasoningPolicyBuildWorkflowInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CancelAutomatedReasoningPolicyBuildWorkflowOutput {}
+}
+
+operation!(
+    "bedrock",
+    "CancelAutomatedReasoningPolicyBuildWorkflow",
+    CancelAutomatedReasoningPolicyBuildWorkflowInput,
+    CancelAutomatedReasoningPolicyBuildWorkflowOutput
+);
+
+shape! {
+    struct CreateAutomatedReasoningPolicyInput {
+        name: Secret<String> = "name",
+        description: Option<Secret<String>> = "description",
+        client_request_token: Option<String> = "clientRequestToken",
+        policy_definition: Option<AutomatedReasoningPolicyDefinition> = "policyDefinition",
+        kms_key_id: Option<String> = "kmsKeyId",
+        tags: Option<Vec<Tag>> = "tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateAutomatedReasoningPolicyOutput {
+        policy_arn: String = "policyArn",
+        version: String = "version",
+        name: Secret<String> = "name",
+        description: Option<Secret<String>> = "description",
+        definition_hash: Option<String> = "definitionHash",
+        created_at: Timestamp = "createdAt",
+        updated_at: Timestamp = "updatedAt",
+    }
+}
+
+operation!("bedrock", "CreateAutomatedReasoningPolicy", CreateAutomatedReasoningPolicyInput, CreateAutomatedReasoningPolicyOutput);
+
+shape! {
+    struct CreateAutomatedReasoningPolicyTestCaseInput {
+        policy_arn: String = "policyArn",
+        guard_content: Secret<String> = "guardContent",
+        query_content: Option<Secret<String>> = "queryContent",
+        expected_aggregated_findings_result: AutomatedReasoningCheckResult = "expectedAggregatedFindingsResult",
+        client_request_token: Option<String> = "clientRequestToken",
+        confidence_threshold: Option<f64> = "confidenceThreshold",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateAutomatedReasoningPolicyTestCaseOutput {
+        policy_arn: String = "policyArn",
+        test_case_id: String = "testCaseId",
+    }
+}
+
+operation!(
+    "bedrock",
+    "CreateAutomatedReasoningPolicyTestCase",
+    CreateAutomatedReasoningPolicyTestCaseInput,
+    CreateAutomatedReasoningPolicyTestCaseOutput
+);
+
+shape! {
+    struct CreateAutomatedReasoningPolicyVersionInput {
+        policy_arn: String = "policyArn",
+        client_request_token: Option<String> = "clientRequestToken",
+        last_updated_definition_hash: String = "lastUpdatedDefinitionHash",
+        tags: Option<Vec<Tag>> = "tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateAutomatedReasoningPolicyVersionOutput {
+        policy_arn: String = "policyArn",
+        version: String = "version",
+        name: Secret<String> = "name",
+        description: Option<Secret<String>> = "description",
+        definition_hash: String = "definitionHash",
+        created_at: Timestamp = "createdAt",
+    }
+}
+
+operation!(
+    "bedrock",
+    "CreateAutomatedReasoningPolicyVersion",
+    CreateAutomatedReasoningPolicyVersionInput,
+    CreateAutomatedReasoningPolicyVersionOutput
+);
+
+shape! {
     struct CreateGuardrailInput {
         name: Secret<String> = "name",
         description: Option<Secret<String>> = "description",
@@ -117,6 +216,78 @@ shape! {
 operation!("bedrock", "CreateProvisionedModelThroughput", CreateProvisionedModelThroughputInput, CreateProvisionedModelThroughputOutput);
 
 shape! {
+    struct DeleteAutomatedReasoningPolicyInput {
+        policy_arn: String = "policyArn",
+        force: Option<bool> = "force",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteAutomatedReasoningPolicyOutput {}
+}
+
+operation!("bedrock", "DeleteAutomatedReasoningPolicy", DeleteAutomatedReasoningPolicyInput, DeleteAutomatedReasoningPolicyOutput);
+
+shape! {
+    struct DeleteAutomatedReasoningPolicyBuildWorkflowInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        last_updated_at: Timestamp = "lastUpdatedAt",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteAutomatedReasoningPolicyBuildWorkflowOutput {}
+}
+
+operation!(
+    "bedrock",
+    "DeleteAutomatedReasoningPolicyBuildWorkflow",
+    DeleteAutomatedReasoningPolicyBuildWorkflowInput,
+    DeleteAutomatedReasoningPolicyBuildWorkflowOutput
+);
+
+shape! {
+    struct DeleteAutomatedReasoningPolicyTestCaseInput {
+        policy_arn: String = "policyArn",
+        test_case_id: String = "testCaseId",
+        last_updated_at: Timestamp = "lastUpdatedAt",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteAutomatedReasoningPolicyTestCaseOutput {}
+}
+
+operation!(
+    "bedrock",
+    "DeleteAutomatedReasoningPolicyTestCase",
+    DeleteAutomatedReasoningPolicyTestCaseInput,
+    DeleteAutomatedReasoningPolicyTestCaseOutput
+);
+
+shape! {
+    struct DeleteEnforcedGuardrailConfigurationInput {
+        config_id: String = "configId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteEnforcedGuardrailConfigurationOutput {}
+}
+
+operation!(
+    "bedrock",
+    "DeleteEnforcedGuardrailConfiguration",
+    DeleteEnforcedGuardrailConfigurationInput,
+    DeleteEnforcedGuardrailConfigurationOutput
+);
+
+shape! {
     struct DeleteGuardrailInput {
         guardrail_identifier: String = "guardrailIdentifier",
         guardrail_version: Option<String> = "guardrailVersion",
@@ -185,6 +356,158 @@ shape! {
 }
 
 operation!("bedrock", "DeleteProvisionedModelThroughput", DeleteProvisionedModelThroughputInput, DeleteProvisionedModelThroughputOutput);
+
+shape! {
+    struct DeleteResourcePolicyInput {
+        resource_arn: String = "resourceArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteResourcePolicyOutput {}
+}
+
+operation!("bedrock", "DeleteResourcePolicy", DeleteResourcePolicyInput, DeleteResourcePolicyOutput);
+
+shape! {
+    struct ExportAutomatedReasoningPolicyVersionInput {
+        policy_arn: String = "policyArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ExportAutomatedReasoningPolicyVersionOutput {
+        policy_definition: AutomatedReasoningPolicyDefinition = "policyDefinition",
+    }
+}
+
+operation!(
+    "bedrock",
+    "ExportAutomatedReasoningPolicyVersion",
+    ExportAutomatedReasoningPolicyVersionInput,
+    ExportAutomatedReasoningPolicyVersionOutput
+);
+
+shape! {
+    struct GetAutomatedReasoningPolicyInput {
+        policy_arn: String = "policyArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetAutomatedReasoningPolicyOutput {
+        policy_arn: String = "policyArn",
+        name: Secret<String> = "name",
+        version: String = "version",
+        policy_id: String = "policyId",
+        description: Option<Secret<String>> = "description",
+        definition_hash: String = "definitionHash",
+        kms_key_arn: Option<String> = "kmsKeyArn",
+        created_at: Option<Timestamp> = "createdAt",
+        updated_at: Timestamp = "updatedAt",
+    }
+}
+
+operation!("bedrock", "GetAutomatedReasoningPolicy", GetAutomatedReasoningPolicyInput, GetAutomatedReasoningPolicyOutput);
+
+shape! {
+    struct GetAutomatedReasoningPolicyBuildWorkflowInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+    }
+}
+
+shape! {
+    struct GetAutomatedReasoningPolicyBuildWorkflowOutput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        status: AutomatedReasoningPolicyBuildWorkflowStatus = "status",
+        build_workflow_type: AutomatedReasoningPolicyBuildWorkflowType = "buildWorkflowType",
+        document_name: Option<Secret<String>> = "documentName",
+        document_content_type: Option<AutomatedReasoningPolicyBuildDocumentContentType> = "documentContentType",
+        document_description: Option<Secret<String>> = "documentDescription",
+        created_at: Timestamp = "createdAt",
+        updated_at: Timestamp = "updatedAt",
+    }
+}
+
+operation!(
+    "bedrock",
+    "GetAutomatedReasoningPolicyBuildWorkflow",
+    GetAutomatedReasoningPolicyBuildWorkflowInput,
+    GetAutomatedReasoningPolicyBuildWorkflowOutput
+);
+
+shape! {
+    struct GetAutomatedReasoningPolicyBuildWorkflowResultAssetsInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        asset_type: AutomatedReasoningPolicyBuildResultAssetType = "assetType",
+        asset_id: Option<String> = "assetId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetAutomatedReasoningPolicyBuildWorkflowResultAssetsOutput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        build_workflow_assets: Option<AutomatedReasoningPolicyBuildResultAssets> = "buildWorkflowAssets",
+    }
+}
+
+operation!(
+    "bedrock",
+    "GetAutomatedReasoningPolicyBuildWorkflowResultAssets",
+    GetAutomatedReasoningPolicyBuildWorkflowResultAssetsInput,
+    GetAutomatedReasoningPolicyBuildWorkflowResultAssetsOutput
+);
+
+shape! {
+    struct GetAutomatedReasoningPolicyTestCaseInput {
+        policy_arn: String = "policyArn",
+        test_case_id: String = "testCaseId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetAutomatedReasoningPolicyTestCaseOutput {
+        policy_arn: String = "policyArn",
+        test_case: AutomatedReasoningPolicyTestCase = "testCase",
+    }
+}
+
+operation!(
+    "bedrock",
+    "GetAutomatedReasoningPolicyTestCase",
+    GetAutomatedReasoningPolicyTestCaseInput,
+    GetAutomatedReasoningPolicyTestCaseOutput
+);
+
+shape! {
+    struct GetAutomatedReasoningPolicyTestResultInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        test_case_id: String = "testCaseId",
+    }
+}
+
+shape! {
+    struct GetAutomatedReasoningPolicyTestResultOutput {
+        test_result: AutomatedReasoningPolicyTestResult = "testResult",
+    }
+}
+
+operation!(
+    "bedrock",
+    "GetAutomatedReasoningPolicyTestResult",
+    GetAutomatedReasoningPolicyTestResultInput,
+    GetAutomatedReasoningPolicyTestResultOutput
+);
 
 shape! {
     struct GetFoundationModelInput {
@@ -372,6 +695,132 @@ shape! {
 operation!("bedrock", "GetProvisionedModelThroughput", GetProvisionedModelThroughputInput, GetProvisionedModelThroughputOutput);
 
 shape! {
+    struct GetResourcePolicyInput {
+        resource_arn: String = "resourceArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetResourcePolicyOutput {
+        resource_policy: Option<String> = "resourcePolicy",
+    }
+}
+
+operation!("bedrock", "GetResourcePolicy", GetResourcePolicyInput, GetResourcePolicyOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListAutomatedReasoningPoliciesInput {
+        policy_arn: Option<String> = "policyArn",
+        next_token: Option<String> = "nextToken",
+        max_results: Option<i32> = "maxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListAutomatedReasoningPoliciesOutput {
+        automated_reasoning_policy_summaries: Vec<AutomatedReasoningPolicySummary> = "automatedReasoningPolicySummaries",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("bedrock", "ListAutomatedReasoningPolicies", ListAutomatedReasoningPoliciesInput, ListAutomatedReasoningPoliciesOutput);
+
+shape! {
+    struct ListAutomatedReasoningPolicyBuildWorkflowsInput {
+        policy_arn: String = "policyArn",
+        next_token: Option<String> = "nextToken",
+        max_results: Option<i32> = "maxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListAutomatedReasoningPolicyBuildWorkflowsOutput {
+        automated_reasoning_policy_build_workflow_summaries: Vec<AutomatedReasoningPolicyBuildWorkflowSummary> = "automatedReasoningPolicyBuildWorkflowSummaries",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!(
+    "bedrock",
+    "ListAutomatedReasoningPolicyBuildWorkflows",
+    ListAutomatedReasoningPolicyBuildWorkflowsInput,
+    ListAutomatedReasoningPolicyBuildWorkflowsOutput
+);
+
+shape! {
+    struct ListAutomatedReasoningPolicyTestCasesInput {
+        policy_arn: String = "policyArn",
+        next_token: Option<String> = "nextToken",
+        max_results: Option<i32> = "maxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListAutomatedReasoningPolicyTestCasesOutput {
+        test_cases: Vec<AutomatedReasoningPolicyTestCase> = "testCases",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!(
+    "bedrock",
+    "ListAutomatedReasoningPolicyTestCases",
+    ListAutomatedReasoningPolicyTestCasesInput,
+    ListAutomatedReasoningPolicyTestCasesOutput
+);
+
+shape! {
+    struct ListAutomatedReasoningPolicyTestResultsInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        next_token: Option<String> = "nextToken",
+        max_results: Option<i32> = "maxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListAutomatedReasoningPolicyTestResultsOutput {
+        test_results: Vec<AutomatedReasoningPolicyTestResult> = "testResults",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!(
+    "bedrock",
+    "ListAutomatedReasoningPolicyTestResults",
+    ListAutomatedReasoningPolicyTestResultsInput,
+    ListAutomatedReasoningPolicyTestResultsOutput
+);
+
+shape! {
+    #[derive(Default)]
+    struct ListEnforcedGuardrailsConfigurationInput {
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListEnforcedGuardrailsConfigurationOutput {
+        guardrails_config: Vec<AccountEnforcedGuardrailOutputConfiguration> = "guardrailsConfig",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!(
+    "bedrock",
+    "ListEnforcedGuardrailsConfiguration",
+    ListEnforcedGuardrailsConfigurationInput,
+    ListEnforcedGuardrailsConfigurationOutput
+);
+
+shape! {
     #[derive(Default)]
     struct ListFoundationModelsInput {
         by_provider: Option<String> = "byProvider",
@@ -516,6 +965,24 @@ shape! {
 operation!("bedrock", "ListTagsForResource", ListTagsForResourceInput, ListTagsForResourceOutput);
 
 shape! {
+    struct PutEnforcedGuardrailConfigurationInput {
+        config_id: Option<String> = "configId",
+        guardrail_inference_config: AccountEnforcedGuardrailInferenceInputConfiguration = "guardrailInferenceConfig",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutEnforcedGuardrailConfigurationOutput {
+        config_id: Option<String> = "configId",
+        updated_at: Option<Timestamp> = "updatedAt",
+        updated_by: Option<String> = "updatedBy",
+    }
+}
+
+operation!("bedrock", "PutEnforcedGuardrailConfiguration", PutEnforcedGuardrailConfigurationInput, PutEnforcedGuardrailConfigurationOutput);
+
+shape! {
     struct PutModelInvocationLoggingConfigurationInput {
         logging_config: LoggingConfig = "loggingConfig",
     }
@@ -531,6 +998,69 @@ operation!(
     "PutModelInvocationLoggingConfiguration",
     PutModelInvocationLoggingConfigurationInput,
     PutModelInvocationLoggingConfigurationOutput
+);
+
+shape! {
+    struct PutResourcePolicyInput {
+        resource_arn: String = "resourceArn",
+        resource_policy: String = "resourcePolicy",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutResourcePolicyOutput {
+        resource_arn: Option<String> = "resourceArn",
+    }
+}
+
+operation!("bedrock", "PutResourcePolicy", PutResourcePolicyInput, PutResourcePolicyOutput);
+
+shape! {
+    struct StartAutomatedReasoningPolicyBuildWorkflowInput {
+        policy_arn: String = "policyArn",
+        build_workflow_type: AutomatedReasoningPolicyBuildWorkflowType = "buildWorkflowType",
+        client_request_token: Option<String> = "clientRequestToken",
+        source_content: AutomatedReasoningPolicyBuildWorkflowSource = "sourceContent",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StartAutomatedReasoningPolicyBuildWorkflowOutput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+    }
+}
+
+operation!(
+    "bedrock",
+    "StartAutomatedReasoningPolicyBuildWorkflow",
+    StartAutomatedReasoningPolicyBuildWorkflowInput,
+    StartAutomatedReasoningPolicyBuildWorkflowOutput
+);
+
+shape! {
+    struct StartAutomatedReasoningPolicyTestWorkflowInput {
+        policy_arn: String = "policyArn",
+        build_workflow_id: String = "buildWorkflowId",
+        test_case_ids: Option<Vec<String>> = "testCaseIds",
+        client_request_token: Option<String> = "clientRequestToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StartAutomatedReasoningPolicyTestWorkflowOutput {
+        policy_arn: String = "policyArn",
+    }
+}
+
+operation!(
+    "bedrock",
+    "StartAutomatedReasoningPolicyTestWorkflow",
+    StartAutomatedReasoningPolicyTestWorkflowInput,
+    StartAutomatedReasoningPolicyTestWorkflowOutput
 );
 
 shape! {
@@ -560,6 +1090,55 @@ shape! {
 }
 
 operation!("bedrock", "UntagResource", UntagResourceInput, UntagResourceOutput);
+
+shape! {
+    struct UpdateAutomatedReasoningPolicyInput {
+        policy_arn: String = "policyArn",
+        policy_definition: AutomatedReasoningPolicyDefinition = "policyDefinition",
+        name: Option<Secret<String>> = "name",
+        description: Option<Secret<String>> = "description",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateAutomatedReasoningPolicyOutput {
+        policy_arn: String = "policyArn",
+        name: Secret<String> = "name",
+        definition_hash: String = "definitionHash",
+        updated_at: Timestamp = "updatedAt",
+    }
+}
+
+operation!("bedrock", "UpdateAutomatedReasoningPolicy", UpdateAutomatedReasoningPolicyInput, UpdateAutomatedReasoningPolicyOutput);
+
+shape! {
+    struct UpdateAutomatedReasoningPolicyTestCaseInput {
+        policy_arn: String = "policyArn",
+        test_case_id: String = "testCaseId",
+        guard_content: Secret<String> = "guardContent",
+        query_content: Option<Secret<String>> = "queryContent",
+        last_updated_at: Timestamp = "lastUpdatedAt",
+        expected_aggregated_findings_result: AutomatedReasoningCheckResult = "expectedAggregatedFindingsResult",
+        confidence_threshold: Option<f64> = "confidenceThreshold",
+        client_request_token: Option<String> = "clientRequestToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateAutomatedReasoningPolicyTestCaseOutput {
+        policy_arn: String = "policyArn",
+        test_case_id: String = "testCaseId",
+    }
+}
+
+operation!(
+    "bedrock",
+    "UpdateAutomatedReasoningPolicyTestCase",
+    UpdateAutomatedReasoningPolicyTestCaseInput,
+    UpdateAutomatedReasoningPolicyTestCaseOutput
+);
 
 shape! {
     struct UpdateGuardrailInput {

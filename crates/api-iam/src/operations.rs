@@ -3,9 +3,53 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use wire::{Timestamp, operation, shape};
+use wire::{Secret, Timestamp, operation, shape};
 
 use crate::types::*;
+
+shape! {
+    struct AcceptDelegationRequestInput {
+        delegation_request_id: String = "DelegationRequestId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AcceptDelegationRequestOutput {}
+}
+
+operation!("iam", "AcceptDelegationRequest", AcceptDelegationRequestInput, AcceptDelegationRequestOutput);
+
+shape! {
+    struct AcquireRoleInput {
+        template_arn: String = "TemplateArn",
+        template_minor_version: Option<i32> = "TemplateMinorVersion",
+        replacement_values: Option<BTreeMap<String, ReplacementValueEntry>> = "ReplacementValues",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AcquireRoleOutput {
+        role: Role = "Role",
+    }
+}
+
+operation!("iam", "AcquireRole", AcquireRoleInput, AcquireRoleOutput);
+
+shape! {
+    struct AddClientIDToOpenIDConnectProviderInput {
+        open_id_connect_provider_arn: String = "OpenIDConnectProviderArn",
+        client_id: String = "ClientID",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AddClientIDToOpenIDConnectProviderOutput {}
+}
+
+operation!("iam", "AddClientIDToOpenIDConnectProvider", AddClientIDToOpenIDConnectProviderInput, AddClientIDToOpenIDConnectProviderOutput);
 
 shape! {
     struct AddRoleToInstanceProfileInput {
@@ -34,6 +78,19 @@ shape! {
 }
 
 operation!("iam", "AddUserToGroup", AddUserToGroupInput, AddUserToGroupOutput);
+
+shape! {
+    struct AssociateDelegationRequestInput {
+        delegation_request_id: String = "DelegationRequestId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AssociateDelegationRequestOutput {}
+}
+
+operation!("iam", "AssociateDelegationRequest", AssociateDelegationRequestInput, AssociateDelegationRequestOutput);
 
 shape! {
     struct AttachGroupPolicyInput {
@@ -78,6 +135,20 @@ shape! {
 operation!("iam", "AttachUserPolicy", AttachUserPolicyInput, AttachUserPolicyOutput);
 
 shape! {
+    struct ChangePasswordInput {
+        old_password: Secret<String> = "OldPassword",
+        new_password: Secret<String> = "NewPassword",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ChangePasswordOutput {}
+}
+
+operation!("iam", "ChangePassword", ChangePasswordInput, ChangePasswordOutput);
+
+shape! {
     #[derive(Default)]
     struct CreateAccessKeyInput {
         user_name: Option<String> = "UserName",
@@ -104,6 +175,30 @@ shape! {
 }
 
 operation!("iam", "CreateAccountAlias", CreateAccountAliasInput, CreateAccountAliasOutput);
+
+shape! {
+    struct CreateDelegationRequestInput {
+        owner_account_id: Option<String> = "OwnerAccountId",
+        description: String = "Description",
+        permissions: DelegationPermission = "Permissions",
+        request_message: Option<String> = "RequestMessage",
+        requestor_workflow_id: String = "RequestorWorkflowId",
+        redirect_url: Option<String> = "RedirectUrl",
+        notification_channel: String = "NotificationChannel",
+        session_duration: i32 = "SessionDuration",
+        only_send_by_owner: Option<bool> = "OnlySendByOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateDelegationRequestOutput {
+        console_deep_link: Option<String> = "ConsoleDeepLink",
+        delegation_request_id: Option<String> = "DelegationRequestId",
+    }
+}
+
+operation!("iam", "CreateDelegationRequest", CreateDelegationRequestInput, CreateDelegationRequestOutput);
 
 shape! {
     struct CreateGroupInput {
@@ -137,6 +232,43 @@ shape! {
 }
 
 operation!("iam", "CreateInstanceProfile", CreateInstanceProfileInput, CreateInstanceProfileOutput);
+
+shape! {
+    #[derive(Default)]
+    struct CreateLoginProfileInput {
+        user_name: Option<String> = "UserName",
+        password: Option<Secret<String>> = "Password",
+        password_reset_required: Option<bool> = "PasswordResetRequired",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateLoginProfileOutput {
+        login_profile: LoginProfile = "LoginProfile",
+    }
+}
+
+operation!("iam", "CreateLoginProfile", CreateLoginProfileInput, CreateLoginProfileOutput);
+
+shape! {
+    struct CreateOpenIDConnectProviderInput {
+        url: String = "Url",
+        client_id_list: Option<Vec<String>> = "ClientIDList",
+        thumbprint_list: Option<Vec<String>> = "ThumbprintList",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateOpenIDConnectProviderOutput {
+        open_id_connect_provider_arn: Option<String> = "OpenIDConnectProviderArn",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+operation!("iam", "CreateOpenIDConnectProvider", CreateOpenIDConnectProviderInput, CreateOpenIDConnectProviderOutput);
 
 shape! {
     struct CreatePolicyInput {
@@ -196,6 +328,43 @@ shape! {
 operation!("iam", "CreateRole", CreateRoleInput, CreateRoleOutput);
 
 shape! {
+    struct CreateSAMLProviderInput {
+        saml_metadata_document: String = "SAMLMetadataDocument",
+        name: String = "Name",
+        tags: Option<Vec<Tag>> = "Tags",
+        assertion_encryption_mode: Option<AssertionEncryptionModeType> = "AssertionEncryptionMode",
+        add_private_key: Option<Secret<String>> = "AddPrivateKey",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateSAMLProviderOutput {
+        saml_provider_arn: Option<String> = "SAMLProviderArn",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+operation!("iam", "CreateSAMLProvider", CreateSAMLProviderInput, CreateSAMLProviderOutput);
+
+shape! {
+    struct CreateServiceLinkedRoleInput {
+        aws_service_name: String = "AWSServiceName",
+        description: Option<String> = "Description",
+        custom_suffix: Option<String> = "CustomSuffix",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateServiceLinkedRoleOutput {
+        role: Option<Role> = "Role",
+    }
+}
+
+operation!("iam", "CreateServiceLinkedRole", CreateServiceLinkedRoleInput, CreateServiceLinkedRoleOutput);
+
+shape! {
     struct CreateServiceSpecificCredentialInput {
         user_name: String = "UserName",
         service_name: String = "ServiceName",
@@ -231,6 +400,37 @@ shape! {
 operation!("iam", "CreateUser", CreateUserInput, CreateUserOutput);
 
 shape! {
+    struct CreateVirtualMFADeviceInput {
+        path: Option<String> = "Path",
+        virtual_mfa_device_name: String = "VirtualMFADeviceName",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateVirtualMFADeviceOutput {
+        virtual_mfa_device: VirtualMFADevice = "VirtualMFADevice",
+    }
+}
+
+operation!("iam", "CreateVirtualMFADevice", CreateVirtualMFADeviceInput, CreateVirtualMFADeviceOutput);
+
+shape! {
+    struct DeactivateMFADeviceInput {
+        user_name: Option<String> = "UserName",
+        serial_number: String = "SerialNumber",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeactivateMFADeviceOutput {}
+}
+
+operation!("iam", "DeactivateMFADevice", DeactivateMFADeviceInput, DeactivateMFADeviceOutput);
+
+shape! {
     struct DeleteAccessKeyInput {
         user_name: Option<String> = "UserName",
         access_key_id: String = "AccessKeyId",
@@ -256,6 +456,18 @@ shape! {
 }
 
 operation!("iam", "DeleteAccountAlias", DeleteAccountAliasInput, DeleteAccountAliasOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DeleteAccountPasswordPolicyInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteAccountPasswordPolicyOutput {}
+}
+
+operation!("iam", "DeleteAccountPasswordPolicy", DeleteAccountPasswordPolicyInput, DeleteAccountPasswordPolicyOutput);
 
 shape! {
     struct DeleteGroupInput {
@@ -296,6 +508,33 @@ shape! {
 }
 
 operation!("iam", "DeleteInstanceProfile", DeleteInstanceProfileInput, DeleteInstanceProfileOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DeleteLoginProfileInput {
+        user_name: Option<String> = "UserName",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteLoginProfileOutput {}
+}
+
+operation!("iam", "DeleteLoginProfile", DeleteLoginProfileInput, DeleteLoginProfileOutput);
+
+shape! {
+    struct DeleteOpenIDConnectProviderInput {
+        open_id_connect_provider_arn: String = "OpenIDConnectProviderArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteOpenIDConnectProviderOutput {}
+}
+
+operation!("iam", "DeleteOpenIDConnectProvider", DeleteOpenIDConnectProviderInput, DeleteOpenIDConnectProviderOutput);
 
 shape! {
     struct DeletePolicyInput {
@@ -365,6 +604,61 @@ shape! {
 operation!("iam", "DeleteRolePolicy", DeleteRolePolicyInput, DeleteRolePolicyOutput);
 
 shape! {
+    struct DeleteSAMLProviderInput {
+        saml_provider_arn: String = "SAMLProviderArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteSAMLProviderOutput {}
+}
+
+operation!("iam", "DeleteSAMLProvider", DeleteSAMLProviderInput, DeleteSAMLProviderOutput);
+
+shape! {
+    struct DeleteSSHPublicKeyInput {
+        user_name: String = "UserName",
+        ssh_public_key_id: String = "SSHPublicKeyId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteSSHPublicKeyOutput {}
+}
+
+operation!("iam", "DeleteSSHPublicKey", DeleteSSHPublicKeyInput, DeleteSSHPublicKeyOutput);
+
+shape! {
+    struct DeleteServerCertificateInput {
+        server_certificate_name: String = "ServerCertificateName",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteServerCertificateOutput {}
+}
+
+operation!("iam", "DeleteServerCertificate", DeleteServerCertificateInput, DeleteServerCertificateOutput);
+
+shape! {
+    struct DeleteServiceLinkedRoleInput {
+        role_name: String = "RoleName",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteServiceLinkedRoleOutput {
+        deletion_task_id: String = "DeletionTaskId",
+    }
+}
+
+operation!("iam", "DeleteServiceLinkedRole", DeleteServiceLinkedRoleInput, DeleteServiceLinkedRoleOutput);
+
+shape! {
     struct DeleteServiceSpecificCredentialInput {
         user_name: Option<String> = "UserName",
         service_specific_credential_id: String = "ServiceSpecificCredentialId",
@@ -377,6 +671,20 @@ shape! {
 }
 
 operation!("iam", "DeleteServiceSpecificCredential", DeleteServiceSpecificCredentialInput, DeleteServiceSpecificCredentialOutput);
+
+shape! {
+    struct DeleteSigningCertificateInput {
+        user_name: Option<String> = "UserName",
+        certificate_id: String = "CertificateId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteSigningCertificateOutput {}
+}
+
+operation!("iam", "DeleteSigningCertificate", DeleteSigningCertificateInput, DeleteSigningCertificateOutput);
 
 shape! {
     struct DeleteUserInput {
@@ -417,6 +725,19 @@ shape! {
 }
 
 operation!("iam", "DeleteUserPolicy", DeleteUserPolicyInput, DeleteUserPolicyOutput);
+
+shape! {
+    struct DeleteVirtualMFADeviceInput {
+        serial_number: String = "SerialNumber",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteVirtualMFADeviceOutput {}
+}
+
+operation!("iam", "DeleteVirtualMFADevice", DeleteVirtualMFADeviceInput, DeleteVirtualMFADeviceOutput);
 
 shape! {
     struct DetachGroupPolicyInput {
@@ -462,6 +783,109 @@ operation!("iam", "DetachUserPolicy", DetachUserPolicyInput, DetachUserPolicyOut
 
 shape! {
     #[derive(Default)]
+    struct DisableOrganizationsRootCredentialsManagementInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct DisableOrganizationsRootCredentialsManagementOutput {
+        organization_id: Option<String> = "OrganizationId",
+        enabled_features: Option<Vec<FeatureType>> = "EnabledFeatures",
+    }
+}
+
+operation!(
+    "iam",
+    "DisableOrganizationsRootCredentialsManagement",
+    DisableOrganizationsRootCredentialsManagementInput,
+    DisableOrganizationsRootCredentialsManagementOutput
+);
+
+shape! {
+    #[derive(Default)]
+    struct DisableOrganizationsRootSessionsInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct DisableOrganizationsRootSessionsOutput {
+        organization_id: Option<String> = "OrganizationId",
+        enabled_features: Option<Vec<FeatureType>> = "EnabledFeatures",
+    }
+}
+
+operation!("iam", "DisableOrganizationsRootSessions", DisableOrganizationsRootSessionsInput, DisableOrganizationsRootSessionsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DisableOutboundWebIdentityFederationInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct DisableOutboundWebIdentityFederationOutput {}
+}
+
+operation!(
+    "iam",
+    "DisableOutboundWebIdentityFederation",
+    DisableOutboundWebIdentityFederationInput,
+    DisableOutboundWebIdentityFederationOutput
+);
+
+shape! {
+    struct EnableMFADeviceInput {
+        user_name: String = "UserName",
+        serial_number: String = "SerialNumber",
+        authentication_code1: String = "AuthenticationCode1",
+        authentication_code2: String = "AuthenticationCode2",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct EnableMFADeviceOutput {}
+}
+
+operation!("iam", "EnableMFADevice", EnableMFADeviceInput, EnableMFADeviceOutput);
+
+shape! {
+    #[derive(Default)]
+    struct EnableOrganizationsRootCredentialsManagementInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct EnableOrganizationsRootCredentialsManagementOutput {
+        organization_id: Option<String> = "OrganizationId",
+        enabled_features: Option<Vec<FeatureType>> = "EnabledFeatures",
+    }
+}
+
+operation!(
+    "iam",
+    "EnableOrganizationsRootCredentialsManagement",
+    EnableOrganizationsRootCredentialsManagementInput,
+    EnableOrganizationsRootCredentialsManagementOutput
+);
+
+shape! {
+    #[derive(Default)]
+    struct EnableOrganizationsRootSessionsInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct EnableOrganizationsRootSessionsOutput {
+        organization_id: Option<String> = "OrganizationId",
+        enabled_features: Option<Vec<FeatureType>> = "EnabledFeatures",
+    }
+}
+
+operation!("iam", "EnableOrganizationsRootSessions", EnableOrganizationsRootSessionsInput, EnableOrganizationsRootSessionsOutput);
+
+shape! {
+    #[derive(Default)]
     struct GenerateCredentialReportInput {}
 }
 
@@ -474,6 +898,22 @@ shape! {
 }
 
 operation!("iam", "GenerateCredentialReport", GenerateCredentialReportInput, GenerateCredentialReportOutput);
+
+shape! {
+    struct GenerateServiceLastAccessedDetailsInput {
+        arn: String = "Arn",
+        granularity: Option<AccessAdvisorUsageGranularityType> = "Granularity",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GenerateServiceLastAccessedDetailsOutput {
+        job_id: Option<String> = "JobId",
+    }
+}
+
+operation!("iam", "GenerateServiceLastAccessedDetails", GenerateServiceLastAccessedDetailsInput, GenerateServiceLastAccessedDetailsOutput);
 
 shape! {
     struct GetAccessKeyLastUsedInput {
@@ -513,6 +953,20 @@ shape! {
 }
 
 operation!("iam", "GetAccountAuthorizationDetails", GetAccountAuthorizationDetailsInput, GetAccountAuthorizationDetailsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct GetAccountPasswordPolicyInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetAccountPasswordPolicyOutput {
+        password_policy: PasswordPolicy = "PasswordPolicy",
+    }
+}
+
+operation!("iam", "GetAccountPasswordPolicy", GetAccountPasswordPolicyInput, GetAccountPasswordPolicyOutput);
 
 shape! {
     #[derive(Default)]
@@ -576,6 +1030,24 @@ shape! {
 operation!("iam", "GetCredentialReport", GetCredentialReportInput, GetCredentialReportOutput);
 
 shape! {
+    struct GetDelegationRequestInput {
+        delegation_request_id: String = "DelegationRequestId",
+        delegation_permission_check: Option<bool> = "DelegationPermissionCheck",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetDelegationRequestOutput {
+        delegation_request: Option<DelegationRequest> = "DelegationRequest",
+        permission_check_status: Option<PermissionCheckStatusType> = "PermissionCheckStatus",
+        permission_check_result: Option<PermissionCheckResultType> = "PermissionCheckResult",
+    }
+}
+
+operation!("iam", "GetDelegationRequest", GetDelegationRequestInput, GetDelegationRequestOutput);
+
+shape! {
     struct GetGroupInput {
         group_name: String = "GroupName",
         marker: Option<String> = "Marker",
@@ -614,6 +1086,24 @@ shape! {
 operation!("iam", "GetGroupPolicy", GetGroupPolicyInput, GetGroupPolicyOutput);
 
 shape! {
+    struct GetHumanReadableSummaryInput {
+        entity_arn: String = "EntityArn",
+        locale: Option<String> = "Locale",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetHumanReadableSummaryOutput {
+        summary_content: Option<String> = "SummaryContent",
+        locale: Option<String> = "Locale",
+        summary_state: Option<SummaryStateType> = "SummaryState",
+    }
+}
+
+operation!("iam", "GetHumanReadableSummary", GetHumanReadableSummaryInput, GetHumanReadableSummaryOutput);
+
+shape! {
     struct GetInstanceProfileInput {
         instance_profile_name: String = "InstanceProfileName",
     }
@@ -627,6 +1117,80 @@ shape! {
 }
 
 operation!("iam", "GetInstanceProfile", GetInstanceProfileInput, GetInstanceProfileOutput);
+
+shape! {
+    #[derive(Default)]
+    struct GetLoginProfileInput {
+        user_name: Option<String> = "UserName",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetLoginProfileOutput {
+        login_profile: LoginProfile = "LoginProfile",
+    }
+}
+
+operation!("iam", "GetLoginProfile", GetLoginProfileInput, GetLoginProfileOutput);
+
+shape! {
+    struct GetMFADeviceInput {
+        serial_number: String = "SerialNumber",
+        user_name: Option<String> = "UserName",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetMFADeviceOutput {
+        user_name: Option<String> = "UserName",
+        serial_number: String = "SerialNumber",
+        enable_date: Option<Timestamp> = "EnableDate",
+        certifications: Option<BTreeMap<String, String>> = "Certifications",
+    }
+}
+
+operation!("iam", "GetMFADevice", GetMFADeviceInput, GetMFADeviceOutput);
+
+shape! {
+    struct GetOpenIDConnectProviderInput {
+        open_id_connect_provider_arn: String = "OpenIDConnectProviderArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetOpenIDConnectProviderOutput {
+        url: Option<String> = "Url",
+        client_id_list: Option<Vec<String>> = "ClientIDList",
+        thumbprint_list: Option<Vec<String>> = "ThumbprintList",
+        create_date: Option<Timestamp> = "CreateDate",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+operation!("iam", "GetOpenIDConnectProvider", GetOpenIDConnectProviderInput, GetOpenIDConnectProviderOutput);
+
+shape! {
+    #[derive(Default)]
+    struct GetOutboundWebIdentityFederationInfoInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetOutboundWebIdentityFederationInfoOutput {
+        issuer_identifier: Option<String> = "IssuerIdentifier",
+        jwt_vending_enabled: Option<bool> = "JwtVendingEnabled",
+    }
+}
+
+operation!(
+    "iam",
+    "GetOutboundWebIdentityFederationInfo",
+    GetOutboundWebIdentityFederationInfoInput,
+    GetOutboundWebIdentityFederationInfoOutput
+);
 
 shape! {
     struct GetPolicyInput {
@@ -691,6 +1255,141 @@ shape! {
 }
 
 operation!("iam", "GetRolePolicy", GetRolePolicyInput, GetRolePolicyOutput);
+
+shape! {
+    struct GetRoleTemplateVersionInput {
+        template_arn: String = "TemplateArn",
+        minor_version: Option<i32> = "MinorVersion",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetRoleTemplateVersionOutput {
+        role_template_version: RoleTemplateVersion = "RoleTemplateVersion",
+    }
+}
+
+operation!("iam", "GetRoleTemplateVersion", GetRoleTemplateVersionInput, GetRoleTemplateVersionOutput);
+
+shape! {
+    struct GetSAMLProviderInput {
+        saml_provider_arn: String = "SAMLProviderArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetSAMLProviderOutput {
+        saml_provider_uuid: Option<String> = "SAMLProviderUUID",
+        saml_metadata_document: Option<String> = "SAMLMetadataDocument",
+        create_date: Option<Timestamp> = "CreateDate",
+        valid_until: Option<Timestamp> = "ValidUntil",
+        tags: Option<Vec<Tag>> = "Tags",
+        assertion_encryption_mode: Option<AssertionEncryptionModeType> = "AssertionEncryptionMode",
+        private_key_list: Option<Vec<SAMLPrivateKey>> = "PrivateKeyList",
+    }
+}
+
+operation!("iam", "GetSAMLProvider", GetSAMLProviderInput, GetSAMLProviderOutput);
+
+shape! {
+    struct GetSSHPublicKeyInput {
+        user_name: String = "UserName",
+        ssh_public_key_id: String = "SSHPublicKeyId",
+        encoding: EncodingType = "Encoding",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetSSHPublicKeyOutput {
+        ssh_public_key: Option<SSHPublicKey> = "SSHPublicKey",
+    }
+}
+
+operation!("iam", "GetSSHPublicKey", GetSSHPublicKeyInput, GetSSHPublicKeyOutput);
+
+shape! {
+    struct GetServerCertificateInput {
+        server_certificate_name: String = "ServerCertificateName",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetServerCertificateOutput {
+        server_certificate: ServerCertificate = "ServerCertificate",
+    }
+}
+
+operation!("iam", "GetServerCertificate", GetServerCertificateInput, GetServerCertificateOutput);
+
+shape! {
+    struct GetServiceLastAccessedDetailsInput {
+        job_id: String = "JobId",
+        max_items: Option<i32> = "MaxItems",
+        marker: Option<String> = "Marker",
+    }
+}
+
+shape! {
+    struct GetServiceLastAccessedDetailsOutput {
+        job_status: JobStatusType = "JobStatus",
+        job_type: Option<AccessAdvisorUsageGranularityType> = "JobType",
+        job_creation_date: Timestamp = "JobCreationDate",
+        services_last_accessed: Vec<ServiceLastAccessed> = "ServicesLastAccessed",
+        job_completion_date: Timestamp = "JobCompletionDate",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+        error: Option<ErrorDetails> = "Error",
+    }
+}
+
+operation!("iam", "GetServiceLastAccessedDetails", GetServiceLastAccessedDetailsInput, GetServiceLastAccessedDetailsOutput);
+
+shape! {
+    struct GetServiceLastAccessedDetailsWithEntitiesInput {
+        job_id: String = "JobId",
+        service_namespace: String = "ServiceNamespace",
+        max_items: Option<i32> = "MaxItems",
+        marker: Option<String> = "Marker",
+    }
+}
+
+shape! {
+    struct GetServiceLastAccessedDetailsWithEntitiesOutput {
+        job_status: JobStatusType = "JobStatus",
+        job_creation_date: Timestamp = "JobCreationDate",
+        job_completion_date: Timestamp = "JobCompletionDate",
+        entity_details_list: Vec<EntityDetails> = "EntityDetailsList",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+        error: Option<ErrorDetails> = "Error",
+    }
+}
+
+operation!(
+    "iam",
+    "GetServiceLastAccessedDetailsWithEntities",
+    GetServiceLastAccessedDetailsWithEntitiesInput,
+    GetServiceLastAccessedDetailsWithEntitiesOutput
+);
+
+shape! {
+    struct GetServiceLinkedRoleDeletionStatusInput {
+        deletion_task_id: String = "DeletionTaskId",
+    }
+}
+
+shape! {
+    struct GetServiceLinkedRoleDeletionStatusOutput {
+        status: DeletionTaskStatusType = "Status",
+        reason: Option<DeletionTaskFailureReasonType> = "Reason",
+    }
+}
+
+operation!("iam", "GetServiceLinkedRoleDeletionStatus", GetServiceLinkedRoleDeletionStatusInput, GetServiceLinkedRoleDeletionStatusOutput);
 
 shape! {
     #[derive(Default)]
@@ -824,6 +1523,26 @@ shape! {
 }
 
 operation!("iam", "ListAttachedUserPolicies", ListAttachedUserPoliciesInput, ListAttachedUserPoliciesOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListDelegationRequestsInput {
+        owner_id: Option<String> = "OwnerId",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListDelegationRequestsOutput {
+        delegation_requests: Option<Vec<DelegationRequest>> = "DelegationRequests",
+        marker: Option<String> = "Marker",
+        is_truncated: Option<bool> = "isTruncated",
+    }
+}
+
+operation!("iam", "ListDelegationRequests", ListDelegationRequestsInput, ListDelegationRequestsOutput);
 
 shape! {
     struct ListEntitiesForPolicyInput {
@@ -966,6 +1685,93 @@ shape! {
 operation!("iam", "ListInstanceProfilesForRole", ListInstanceProfilesForRoleInput, ListInstanceProfilesForRoleOutput);
 
 shape! {
+    struct ListMFADeviceTagsInput {
+        serial_number: String = "SerialNumber",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListMFADeviceTagsOutput {
+        tags: Vec<Tag> = "Tags",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+    }
+}
+
+operation!("iam", "ListMFADeviceTags", ListMFADeviceTagsInput, ListMFADeviceTagsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListMFADevicesInput {
+        user_name: Option<String> = "UserName",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListMFADevicesOutput {
+        mfa_devices: Vec<MFADevice> = "MFADevices",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+    }
+}
+
+operation!("iam", "ListMFADevices", ListMFADevicesInput, ListMFADevicesOutput);
+
+shape! {
+    struct ListOpenIDConnectProviderTagsInput {
+        open_id_connect_provider_arn: String = "OpenIDConnectProviderArn",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListOpenIDConnectProviderTagsOutput {
+        tags: Vec<Tag> = "Tags",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+    }
+}
+
+operation!("iam", "ListOpenIDConnectProviderTags", ListOpenIDConnectProviderTagsInput, ListOpenIDConnectProviderTagsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListOpenIDConnectProvidersInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListOpenIDConnectProvidersOutput {
+        open_id_connect_provider_list: Option<Vec<OpenIDConnectProviderListEntry>> = "OpenIDConnectProviderList",
+    }
+}
+
+operation!("iam", "ListOpenIDConnectProviders", ListOpenIDConnectProvidersInput, ListOpenIDConnectProvidersOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListOrganizationsFeaturesInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListOrganizationsFeaturesOutput {
+        organization_id: Option<String> = "OrganizationId",
+        enabled_features: Option<Vec<FeatureType>> = "EnabledFeatures",
+    }
+}
+
+operation!("iam", "ListOrganizationsFeatures", ListOrganizationsFeaturesInput, ListOrganizationsFeaturesOutput);
+
+shape! {
     #[derive(Default)]
     struct ListPoliciesInput {
         scope: Option<PolicyScopeType> = "Scope",
@@ -987,6 +1793,25 @@ shape! {
 }
 
 operation!("iam", "ListPolicies", ListPoliciesInput, ListPoliciesOutput);
+
+shape! {
+    struct ListPoliciesGrantingServiceAccessInput {
+        marker: Option<String> = "Marker",
+        arn: String = "Arn",
+        service_namespaces: Vec<String> = "ServiceNamespaces",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListPoliciesGrantingServiceAccessOutput {
+        policies_granting_service_access: Vec<ListPoliciesGrantingServiceAccessEntry> = "PoliciesGrantingServiceAccess",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+    }
+}
+
+operation!("iam", "ListPoliciesGrantingServiceAccess", ListPoliciesGrantingServiceAccessInput, ListPoliciesGrantingServiceAccessOutput);
 
 shape! {
     struct ListPolicyTagsInput {
@@ -1085,6 +1910,98 @@ shape! {
 operation!("iam", "ListRoles", ListRolesInput, ListRolesOutput);
 
 shape! {
+    struct ListSAMLProviderTagsInput {
+        saml_provider_arn: String = "SAMLProviderArn",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListSAMLProviderTagsOutput {
+        tags: Vec<Tag> = "Tags",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+    }
+}
+
+operation!("iam", "ListSAMLProviderTags", ListSAMLProviderTagsInput, ListSAMLProviderTagsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListSAMLProvidersInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListSAMLProvidersOutput {
+        saml_provider_list: Option<Vec<SAMLProviderListEntry>> = "SAMLProviderList",
+    }
+}
+
+operation!("iam", "ListSAMLProviders", ListSAMLProvidersInput, ListSAMLProvidersOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListSSHPublicKeysInput {
+        user_name: Option<String> = "UserName",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListSSHPublicKeysOutput {
+        ssh_public_keys: Option<Vec<SSHPublicKeyMetadata>> = "SSHPublicKeys",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+    }
+}
+
+operation!("iam", "ListSSHPublicKeys", ListSSHPublicKeysInput, ListSSHPublicKeysOutput);
+
+shape! {
+    struct ListServerCertificateTagsInput {
+        server_certificate_name: String = "ServerCertificateName",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListServerCertificateTagsOutput {
+        tags: Vec<Tag> = "Tags",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+    }
+}
+
+operation!("iam", "ListServerCertificateTags", ListServerCertificateTagsInput, ListServerCertificateTagsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListServerCertificatesInput {
+        path_prefix: Option<String> = "PathPrefix",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListServerCertificatesOutput {
+        server_certificate_metadata_list: Vec<ServerCertificateMetadata> = "ServerCertificateMetadataList",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+    }
+}
+
+operation!("iam", "ListServerCertificates", ListServerCertificatesInput, ListServerCertificatesOutput);
+
+shape! {
     #[derive(Default)]
     struct ListServiceSpecificCredentialsInput {
         user_name: Option<String> = "UserName",
@@ -1105,6 +2022,26 @@ shape! {
 }
 
 operation!("iam", "ListServiceSpecificCredentials", ListServiceSpecificCredentialsInput, ListServiceSpecificCredentialsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListSigningCertificatesInput {
+        user_name: Option<String> = "UserName",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListSigningCertificatesOutput {
+        certificates: Vec<SigningCertificate> = "Certificates",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+    }
+}
+
+operation!("iam", "ListSigningCertificates", ListSigningCertificatesInput, ListSigningCertificatesOutput);
 
 shape! {
     struct ListUserPoliciesInput {
@@ -1163,6 +2100,26 @@ shape! {
 }
 
 operation!("iam", "ListUsers", ListUsersInput, ListUsersOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListVirtualMFADevicesInput {
+        assignment_status: Option<AssignmentStatusType> = "AssignmentStatus",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListVirtualMFADevicesOutput {
+        virtual_mfa_devices: Vec<VirtualMFADevice> = "VirtualMFADevices",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+    }
+}
+
+operation!("iam", "ListVirtualMFADevices", ListVirtualMFADevicesInput, ListVirtualMFADevicesOutput);
 
 shape! {
     struct PutGroupPolicyInput {
@@ -1238,6 +2195,39 @@ shape! {
 operation!("iam", "PutUserPolicy", PutUserPolicyInput, PutUserPolicyOutput);
 
 shape! {
+    struct RejectDelegationRequestInput {
+        delegation_request_id: String = "DelegationRequestId",
+        notes: Option<String> = "Notes",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct RejectDelegationRequestOutput {}
+}
+
+operation!("iam", "RejectDelegationRequest", RejectDelegationRequestInput, RejectDelegationRequestOutput);
+
+shape! {
+    struct RemoveClientIDFromOpenIDConnectProviderInput {
+        open_id_connect_provider_arn: String = "OpenIDConnectProviderArn",
+        client_id: String = "ClientID",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct RemoveClientIDFromOpenIDConnectProviderOutput {}
+}
+
+operation!(
+    "iam",
+    "RemoveClientIDFromOpenIDConnectProvider",
+    RemoveClientIDFromOpenIDConnectProviderInput,
+    RemoveClientIDFromOpenIDConnectProviderOutput
+);
+
+shape! {
     struct RemoveRoleFromInstanceProfileInput {
         instance_profile_name: String = "InstanceProfileName",
         role_name: String = "RoleName",
@@ -1282,6 +2272,35 @@ shape! {
 operation!("iam", "ResetServiceSpecificCredential", ResetServiceSpecificCredentialInput, ResetServiceSpecificCredentialOutput);
 
 shape! {
+    struct ResyncMFADeviceInput {
+        user_name: String = "UserName",
+        serial_number: String = "SerialNumber",
+        authentication_code1: String = "AuthenticationCode1",
+        authentication_code2: String = "AuthenticationCode2",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ResyncMFADeviceOutput {}
+}
+
+operation!("iam", "ResyncMFADevice", ResyncMFADeviceInput, ResyncMFADeviceOutput);
+
+shape! {
+    struct SendDelegationTokenInput {
+        delegation_request_id: String = "DelegationRequestId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct SendDelegationTokenOutput {}
+}
+
+operation!("iam", "SendDelegationToken", SendDelegationTokenInput, SendDelegationTokenOutput);
+
+shape! {
     struct SetDefaultPolicyVersionInput {
         policy_arn: String = "PolicyArn",
         version_id: String = "VersionId",
@@ -1294,6 +2313,19 @@ shape! {
 }
 
 operation!("iam", "SetDefaultPolicyVersion", SetDefaultPolicyVersionInput, SetDefaultPolicyVersionOutput);
+
+shape! {
+    struct SetSecurityTokenServicePreferencesInput {
+        global_endpoint_token_version: GlobalEndpointTokenVersion = "GlobalEndpointTokenVersion",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct SetSecurityTokenServicePreferencesOutput {}
+}
+
+operation!("iam", "SetSecurityTokenServicePreferences", SetSecurityTokenServicePreferencesInput, SetSecurityTokenServicePreferencesOutput);
 
 shape! {
     struct SimulateCustomPolicyInput {
@@ -1367,6 +2399,34 @@ shape! {
 operation!("iam", "TagInstanceProfile", TagInstanceProfileInput, TagInstanceProfileOutput);
 
 shape! {
+    struct TagMFADeviceInput {
+        serial_number: String = "SerialNumber",
+        tags: Vec<Tag> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TagMFADeviceOutput {}
+}
+
+operation!("iam", "TagMFADevice", TagMFADeviceInput, TagMFADeviceOutput);
+
+shape! {
+    struct TagOpenIDConnectProviderInput {
+        open_id_connect_provider_arn: String = "OpenIDConnectProviderArn",
+        tags: Vec<Tag> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TagOpenIDConnectProviderOutput {}
+}
+
+operation!("iam", "TagOpenIDConnectProvider", TagOpenIDConnectProviderInput, TagOpenIDConnectProviderOutput);
+
+shape! {
     struct TagPolicyInput {
         policy_arn: String = "PolicyArn",
         tags: Vec<Tag> = "Tags",
@@ -1393,6 +2453,34 @@ shape! {
 }
 
 operation!("iam", "TagRole", TagRoleInput, TagRoleOutput);
+
+shape! {
+    struct TagSAMLProviderInput {
+        saml_provider_arn: String = "SAMLProviderArn",
+        tags: Vec<Tag> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TagSAMLProviderOutput {}
+}
+
+operation!("iam", "TagSAMLProvider", TagSAMLProviderInput, TagSAMLProviderOutput);
+
+shape! {
+    struct TagServerCertificateInput {
+        server_certificate_name: String = "ServerCertificateName",
+        tags: Vec<Tag> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TagServerCertificateOutput {}
+}
+
+operation!("iam", "TagServerCertificate", TagServerCertificateInput, TagServerCertificateOutput);
 
 shape! {
     struct TagUserInput {
@@ -1423,6 +2511,34 @@ shape! {
 operation!("iam", "UntagInstanceProfile", UntagInstanceProfileInput, UntagInstanceProfileOutput);
 
 shape! {
+    struct UntagMFADeviceInput {
+        serial_number: String = "SerialNumber",
+        tag_keys: Vec<String> = "TagKeys",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UntagMFADeviceOutput {}
+}
+
+operation!("iam", "UntagMFADevice", UntagMFADeviceInput, UntagMFADeviceOutput);
+
+shape! {
+    struct UntagOpenIDConnectProviderInput {
+        open_id_connect_provider_arn: String = "OpenIDConnectProviderArn",
+        tag_keys: Vec<String> = "TagKeys",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UntagOpenIDConnectProviderOutput {}
+}
+
+operation!("iam", "UntagOpenIDConnectProvider", UntagOpenIDConnectProviderInput, UntagOpenIDConnectProviderOutput);
+
+shape! {
     struct UntagPolicyInput {
         policy_arn: String = "PolicyArn",
         tag_keys: Vec<String> = "TagKeys",
@@ -1449,6 +2565,34 @@ shape! {
 }
 
 operation!("iam", "UntagRole", UntagRoleInput, UntagRoleOutput);
+
+shape! {
+    struct UntagSAMLProviderInput {
+        saml_provider_arn: String = "SAMLProviderArn",
+        tag_keys: Vec<String> = "TagKeys",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UntagSAMLProviderOutput {}
+}
+
+operation!("iam", "UntagSAMLProvider", UntagSAMLProviderInput, UntagSAMLProviderOutput);
+
+shape! {
+    struct UntagServerCertificateInput {
+        server_certificate_name: String = "ServerCertificateName",
+        tag_keys: Vec<String> = "TagKeys",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UntagServerCertificateOutput {}
+}
+
+operation!("iam", "UntagServerCertificate", UntagServerCertificateInput, UntagServerCertificateOutput);
 
 shape! {
     struct UntagUserInput {
@@ -1480,6 +2624,28 @@ shape! {
 operation!("iam", "UpdateAccessKey", UpdateAccessKeyInput, UpdateAccessKeyOutput);
 
 shape! {
+    #[derive(Default)]
+    struct UpdateAccountPasswordPolicyInput {
+        minimum_password_length: Option<i32> = "MinimumPasswordLength",
+        require_symbols: Option<bool> = "RequireSymbols",
+        require_numbers: Option<bool> = "RequireNumbers",
+        require_uppercase_characters: Option<bool> = "RequireUppercaseCharacters",
+        require_lowercase_characters: Option<bool> = "RequireLowercaseCharacters",
+        allow_users_to_change_password: Option<bool> = "AllowUsersToChangePassword",
+        max_password_age: Option<i32> = "MaxPasswordAge",
+        password_reuse_prevention: Option<i32> = "PasswordReusePrevention",
+        hard_expiry: Option<bool> = "HardExpiry",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateAccountPasswordPolicyOutput {}
+}
+
+operation!("iam", "UpdateAccountPasswordPolicy", UpdateAccountPasswordPolicyInput, UpdateAccountPasswordPolicyOutput);
+
+shape! {
     struct UpdateAssumeRolePolicyInput {
         role_name: String = "RoleName",
         policy_document: String = "PolicyDocument",
@@ -1492,6 +2658,20 @@ shape! {
 }
 
 operation!("iam", "UpdateAssumeRolePolicy", UpdateAssumeRolePolicyInput, UpdateAssumeRolePolicyOutput);
+
+shape! {
+    struct UpdateDelegationRequestInput {
+        delegation_request_id: String = "DelegationRequestId",
+        notes: Option<String> = "Notes",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateDelegationRequestOutput {}
+}
+
+operation!("iam", "UpdateDelegationRequest", UpdateDelegationRequestInput, UpdateDelegationRequestOutput);
 
 shape! {
     struct UpdateGroupInput {
@@ -1507,6 +2687,40 @@ shape! {
 }
 
 operation!("iam", "UpdateGroup", UpdateGroupInput, UpdateGroupOutput);
+
+shape! {
+    struct UpdateLoginProfileInput {
+        user_name: String = "UserName",
+        password: Option<Secret<String>> = "Password",
+        password_reset_required: Option<bool> = "PasswordResetRequired",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateLoginProfileOutput {}
+}
+
+operation!("iam", "UpdateLoginProfile", UpdateLoginProfileInput, UpdateLoginProfileOutput);
+
+shape! {
+    struct UpdateOpenIDConnectProviderThumbprintInput {
+        open_id_connect_provider_arn: String = "OpenIDConnectProviderArn",
+        thumbprint_list: Vec<String> = "ThumbprintList",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateOpenIDConnectProviderThumbprintOutput {}
+}
+
+operation!(
+    "iam",
+    "UpdateOpenIDConnectProviderThumbprint",
+    UpdateOpenIDConnectProviderThumbprintInput,
+    UpdateOpenIDConnectProviderThumbprintOutput
+);
 
 shape! {
     struct UpdateRoleInput {
@@ -1540,6 +2754,55 @@ shape! {
 operation!("iam", "UpdateRoleDescription", UpdateRoleDescriptionInput, UpdateRoleDescriptionOutput);
 
 shape! {
+    struct UpdateSAMLProviderInput {
+        saml_metadata_document: Option<String> = "SAMLMetadataDocument",
+        saml_provider_arn: String = "SAMLProviderArn",
+        assertion_encryption_mode: Option<AssertionEncryptionModeType> = "AssertionEncryptionMode",
+        add_private_key: Option<Secret<String>> = "AddPrivateKey",
+        remove_private_key: Option<String> = "RemovePrivateKey",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateSAMLProviderOutput {
+        saml_provider_arn: Option<String> = "SAMLProviderArn",
+    }
+}
+
+operation!("iam", "UpdateSAMLProvider", UpdateSAMLProviderInput, UpdateSAMLProviderOutput);
+
+shape! {
+    struct UpdateSSHPublicKeyInput {
+        user_name: String = "UserName",
+        ssh_public_key_id: String = "SSHPublicKeyId",
+        status: StatusType = "Status",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateSSHPublicKeyOutput {}
+}
+
+operation!("iam", "UpdateSSHPublicKey", UpdateSSHPublicKeyInput, UpdateSSHPublicKeyOutput);
+
+shape! {
+    struct UpdateServerCertificateInput {
+        server_certificate_name: String = "ServerCertificateName",
+        new_path: Option<String> = "NewPath",
+        new_server_certificate_name: Option<String> = "NewServerCertificateName",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateServerCertificateOutput {}
+}
+
+operation!("iam", "UpdateServerCertificate", UpdateServerCertificateInput, UpdateServerCertificateOutput);
+
+shape! {
     struct UpdateServiceSpecificCredentialInput {
         user_name: Option<String> = "UserName",
         service_specific_credential_id: String = "ServiceSpecificCredentialId",
@@ -1555,6 +2818,21 @@ shape! {
 operation!("iam", "UpdateServiceSpecificCredential", UpdateServiceSpecificCredentialInput, UpdateServiceSpecificCredentialOutput);
 
 shape! {
+    struct UpdateSigningCertificateInput {
+        user_name: Option<String> = "UserName",
+        certificate_id: String = "CertificateId",
+        status: StatusType = "Status",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateSigningCertificateOutput {}
+}
+
+operation!("iam", "UpdateSigningCertificate", UpdateSigningCertificateInput, UpdateSigningCertificateOutput);
+
+shape! {
     struct UpdateUserInput {
         user_name: String = "UserName",
         new_path: Option<String> = "NewPath",
@@ -1568,3 +2846,55 @@ shape! {
 }
 
 operation!("iam", "UpdateUser", UpdateUserInput, UpdateUserOutput);
+
+shape! {
+    struct UploadSSHPublicKeyInput {
+        user_name: String = "UserName",
+        ssh_public_key_body: String = "SSHPublicKeyBody",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UploadSSHPublicKeyOutput {
+        ssh_public_key: Option<SSHPublicKey> = "SSHPublicKey",
+    }
+}
+
+operation!("iam", "UploadSSHPublicKey", UploadSSHPublicKeyInput, UploadSSHPublicKeyOutput);
+
+shape! {
+    struct UploadServerCertificateInput {
+        path: Option<String> = "Path",
+        server_certificate_name: String = "ServerCertificateName",
+        certificate_body: String = "CertificateBody",
+        private_key: Secret<String> = "PrivateKey",
+        certificate_chain: Option<String> = "CertificateChain",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UploadServerCertificateOutput {
+        server_certificate_metadata: Option<ServerCertificateMetadata> = "ServerCertificateMetadata",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+operation!("iam", "UploadServerCertificate", UploadServerCertificateInput, UploadServerCertificateOutput);
+
+shape! {
+    struct UploadSigningCertificateInput {
+        user_name: Option<String> = "UserName",
+        certificate_body: String = "CertificateBody",
+    }
+}
+
+shape! {
+    struct UploadSigningCertificateOutput {
+        certificate: SigningCertificate = "Certificate",
+    }
+}
+
+operation!("iam", "UploadSigningCertificate", UploadSigningCertificateInput, UploadSigningCertificateOutput);

@@ -2,7 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use wire::{Secret, Timestamp, shape};
+
+shape! {
+    enum AccessAdvisorUsageGranularityType {
+        ServiceLevel = "SERVICE_LEVEL",
+        ActionLevel = "ACTION_LEVEL",
+    }
+}
 
 shape! {
     struct AccessKey {
@@ -84,12 +92,88 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct DelegationPermission {
+        policy_template_arn: Option<String> = "PolicyTemplateArn",
+        parameters: Option<Vec<PolicyParameter>> = "Parameters",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DelegationRequest {
+        delegation_request_id: Option<String> = "DelegationRequestId",
+        owner_account_id: Option<String> = "OwnerAccountId",
+        description: Option<String> = "Description",
+        request_message: Option<String> = "RequestMessage",
+        permissions: Option<DelegationPermission> = "Permissions",
+        permission_policy: Option<String> = "PermissionPolicy",
+        role_permission_restriction_arns: Option<Vec<String>> = "RolePermissionRestrictionArns",
+        owner_id: Option<String> = "OwnerId",
+        approver_id: Option<String> = "ApproverId",
+        state: Option<StateType> = "State",
+        expiration_time: Option<Timestamp> = "ExpirationTime",
+        requestor_id: Option<String> = "RequestorId",
+        requestor_name: Option<String> = "RequestorName",
+        create_date: Option<Timestamp> = "CreateDate",
+        session_duration: Option<i32> = "SessionDuration",
+        redirect_url: Option<String> = "RedirectUrl",
+        notes: Option<String> = "Notes",
+        rejection_reason: Option<String> = "RejectionReason",
+        only_send_by_owner: Option<bool> = "OnlySendByOwner",
+        updated_time: Option<Timestamp> = "UpdatedTime",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeletionTaskFailureReasonType {
+        reason: Option<String> = "Reason",
+        role_usage_list: Option<Vec<RoleUsageType>> = "RoleUsageList",
+    }
+}
+
+shape! {
+    enum DeletionTaskStatusType {
+        Succeeded = "SUCCEEDED",
+        InProgress = "IN_PROGRESS",
+        Failed = "FAILED",
+        NotStarted = "NOT_STARTED",
+    }
+}
+
+shape! {
+    struct EntityDetails {
+        entity_info: EntityInfo = "EntityInfo",
+        last_authenticated: Option<Timestamp> = "LastAuthenticated",
+    }
+}
+
+shape! {
+    struct EntityInfo {
+        arn: String = "Arn",
+        name: String = "Name",
+        type_: PolicyOwnerEntityType = "Type",
+        id: String = "Id",
+        path: Option<String> = "Path",
+    }
+}
+
+shape! {
     enum EntityType {
         User = "User",
         Role = "Role",
         Group = "Group",
         LocalManagedPolicy = "LocalManagedPolicy",
         AWSManagedPolicy = "AWSManagedPolicy",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ErrorDetails {
+        message: String = "Message",
+        code: String = "Code",
     }
 }
 
@@ -104,6 +188,13 @@ shape! {
         permissions_boundary_decision_detail: Option<PermissionsBoundaryDecisionDetail> = "PermissionsBoundaryDecisionDetail",
         eval_decision_details: Option<BTreeMap<String, PolicyEvaluationDecisionType>> = "EvalDecisionDetails",
         resource_specific_results: Option<Vec<ResourceSpecificResult>> = "ResourceSpecificResults",
+    }
+}
+
+shape! {
+    enum FeatureType {
+        RootCredentialsManagement = "RootCredentialsManagement",
+        RootSessions = "RootSessions",
     }
 }
 
@@ -132,6 +223,14 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct InlinePolicy {
+        policy_name: String = "PolicyName",
+        policy_document: String = "PolicyDocument",
+    }
+}
+
+shape! {
     struct InlinePolicyIdentifierType {
         policy_name: String = "PolicyName",
         attachment_type: AttachmentType = "AttachmentType",
@@ -149,6 +248,32 @@ shape! {
         create_date: Timestamp = "CreateDate",
         roles: Vec<Role> = "Roles",
         tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListPoliciesGrantingServiceAccessEntry {
+        service_namespace: Option<String> = "ServiceNamespace",
+        policies: Option<Vec<PolicyGrantingServiceAccess>> = "Policies",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct LoginProfile {
+        user_name: String = "UserName",
+        create_date: Timestamp = "CreateDate",
+        password_reset_required: Option<bool> = "PasswordResetRequired",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct MFADevice {
+        user_name: String = "UserName",
+        serial_number: String = "SerialNumber",
+        enable_date: Timestamp = "EnableDate",
     }
 }
 
@@ -172,6 +297,13 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct OpenIDConnectProviderListEntry {
+        arn: Option<String> = "Arn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct OrderedOrganizationPolicyType {
         service_control_policy_input_list: Option<Vec<String>> = "ServiceControlPolicyInputList",
     }
@@ -181,6 +313,34 @@ shape! {
     #[derive(Default)]
     struct OrganizationsDecisionDetail {
         allowed_by_organizations: Option<bool> = "AllowedByOrganizations",
+    }
+}
+
+shape! {
+    struct ParameterDefinition {
+        name: String = "Name",
+        type_: ParameterTypeType = "Type",
+        sub_type: Option<String> = "SubType",
+        description: Option<String> = "Description",
+        is_required: Option<bool> = "IsRequired",
+        default_value: Option<String> = "DefaultValue",
+        immutable: Option<bool> = "Immutable",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PasswordPolicy {
+        minimum_password_length: Option<i32> = "MinimumPasswordLength",
+        require_symbols: Option<bool> = "RequireSymbols",
+        require_numbers: Option<bool> = "RequireNumbers",
+        require_uppercase_characters: Option<bool> = "RequireUppercaseCharacters",
+        require_lowercase_characters: Option<bool> = "RequireLowercaseCharacters",
+        allow_users_to_change_password: Option<bool> = "AllowUsersToChangePassword",
+        expire_passwords: Option<bool> = "ExpirePasswords",
+        max_password_age: Option<i32> = "MaxPasswordAge",
+        password_reuse_prevention: Option<i32> = "PasswordReusePrevention",
+        hard_expiry: Option<bool> = "HardExpiry",
     }
 }
 
@@ -232,6 +392,16 @@ shape! {
 }
 
 shape! {
+    struct PolicyGrantingServiceAccess {
+        policy_name: String = "PolicyName",
+        policy_type: PolicyType = "PolicyType",
+        policy_arn: Option<String> = "PolicyArn",
+        entity_type: Option<PolicyOwnerEntityType> = "EntityType",
+        entity_name: Option<String> = "EntityName",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct PolicyGroup {
         group_name: Option<String> = "GroupName",
@@ -255,6 +425,22 @@ shape! {
         PermissionBoundary = "permission-boundary",
         Scp = "scp",
         Rcp = "rcp",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PolicyParameter {
+        name: Option<String> = "Name",
+        values: Option<Vec<String>> = "Values",
+        type_: Option<PolicyParameterTypeEnum> = "Type",
+    }
+}
+
+shape! {
+    enum PolicyParameterTypeEnum {
+        String = "string",
+        StringList = "stringList",
     }
 }
 
@@ -308,6 +494,13 @@ shape! {
     struct Position {
         line: Option<i32> = "Line",
         column: Option<i32> = "Column",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ReplacementValueEntry {
+        values: Vec<String> = "Values",
     }
 }
 
@@ -381,6 +574,115 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct RoleTemplateVersion {
+        template_arn: Option<String> = "TemplateArn",
+        template_name: Option<String> = "TemplateName",
+        template_version_id: Option<String> = "TemplateVersionId",
+        description: Option<String> = "Description",
+        major_version: Option<i32> = "MajorVersion",
+        default_minor_version: Option<i32> = "DefaultMinorVersion",
+        managed_by_type: Option<ManagedByTypeType> = "ManagedByType",
+        managed_by_value: Option<String> = "ManagedByValue",
+        enabled: Option<bool> = "Enabled",
+        minor_version: Option<i32> = "MinorVersion",
+        role_name_pattern: Option<String> = "RoleNamePattern",
+        role_path_pattern: Option<String> = "RolePathPattern",
+        role_description_pattern: Option<String> = "RoleDescriptionPattern",
+        assume_role_policy_document_template: Option<String> = "AssumeRolePolicyDocumentTemplate",
+        inline_policy_templates: Option<Vec<InlinePolicy>> = "InlinePolicyTemplates",
+        managed_policy_arns: Option<Vec<String>> = "ManagedPolicyArns",
+        permission_boundary_arn: Option<String> = "PermissionBoundaryArn",
+        parameters_definition: Option<Vec<ParameterDefinition>> = "ParametersDefinition",
+        role_tags_template: Option<Vec<TagTemplate>> = "RoleTagsTemplate",
+        max_session_duration: Option<i32> = "MaxSessionDuration",
+        version_enabled: Option<bool> = "VersionEnabled",
+        create_timestamp: Option<Timestamp> = "CreateTimestamp",
+        update_timestamp: Option<Timestamp> = "UpdateTimestamp",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct RoleUsageType {
+        region: Option<String> = "Region",
+        resources: Option<Vec<String>> = "Resources",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct SAMLPrivateKey {
+        key_id: Option<String> = "KeyId",
+        timestamp: Option<Timestamp> = "Timestamp",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct SAMLProviderListEntry {
+        arn: Option<String> = "Arn",
+        valid_until: Option<Timestamp> = "ValidUntil",
+        create_date: Option<Timestamp> = "CreateDate",
+    }
+}
+
+shape! {
+    struct SSHPublicKey {
+        user_name: String = "UserName",
+        ssh_public_key_id: String = "SSHPublicKeyId",
+        fingerprint: String = "Fingerprint",
+        ssh_public_key_body: String = "SSHPublicKeyBody",
+        status: StatusType = "Status",
+        upload_date: Option<Timestamp> = "UploadDate",
+    }
+}
+
+shape! {
+    struct SSHPublicKeyMetadata {
+        user_name: String = "UserName",
+        ssh_public_key_id: String = "SSHPublicKeyId",
+        status: StatusType = "Status",
+        upload_date: Timestamp = "UploadDate",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ServerCertificate {
+        server_certificate_metadata: ServerCertificateMetadata = "ServerCertificateMetadata",
+        certificate_body: String = "CertificateBody",
+        certificate_chain: Option<String> = "CertificateChain",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ServerCertificateMetadata {
+        path: String = "Path",
+        server_certificate_name: String = "ServerCertificateName",
+        server_certificate_id: String = "ServerCertificateId",
+        arn: String = "Arn",
+        upload_date: Option<Timestamp> = "UploadDate",
+        expiration: Option<Timestamp> = "Expiration",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ServiceLastAccessed {
+        service_name: String = "ServiceName",
+        last_authenticated: Option<Timestamp> = "LastAuthenticated",
+        service_namespace: String = "ServiceNamespace",
+        last_authenticated_entity: Option<String> = "LastAuthenticatedEntity",
+        last_authenticated_region: Option<String> = "LastAuthenticatedRegion",
+        total_authenticated_entities: Option<i32> = "TotalAuthenticatedEntities",
+        tracked_actions_last_accessed: Option<Vec<TrackedActionLastAccessed>> = "TrackedActionsLastAccessed",
+    }
+}
+
+shape! {
     struct ServiceSpecificCredential {
         create_date: Timestamp = "CreateDate",
         expiration_date: Option<Timestamp> = "ExpirationDate",
@@ -409,6 +711,16 @@ shape! {
 }
 
 shape! {
+    struct SigningCertificate {
+        user_name: String = "UserName",
+        certificate_id: String = "CertificateId",
+        certificate_body: String = "CertificateBody",
+        status: StatusType = "Status",
+        upload_date: Option<Timestamp> = "UploadDate",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct SourceRoleTemplate {
         template_arn: String = "TemplateArn",
@@ -431,6 +743,24 @@ shape! {
     struct Tag {
         key: String = "Key",
         value: String = "Value",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TagTemplate {
+        key: String = "Key",
+        value: String = "Value",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TrackedActionLastAccessed {
+        action_name: Option<String> = "ActionName",
+        last_accessed_entity: Option<String> = "LastAccessedEntity",
+        last_accessed_time: Option<Timestamp> = "LastAccessedTime",
+        last_accessed_region: Option<String> = "LastAccessedRegion",
     }
 }
 
@@ -465,6 +795,96 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct VirtualMFADevice {
+        serial_number: String = "SerialNumber",
+        base32_string_seed: Option<Secret<Bytes>> = "Base32StringSeed",
+        qr_code_png: Option<Secret<Bytes>> = "QRCodePNG",
+        user: Option<User> = "User",
+        enable_date: Option<Timestamp> = "EnableDate",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+shape! {
+    enum AssertionEncryptionModeType {
+        Required = "Required",
+        Allowed = "Allowed",
+    }
+}
+
+shape! {
+    enum AssignmentStatusType {
+        Assigned = "Assigned",
+        Unassigned = "Unassigned",
+        Any = "Any",
+    }
+}
+
+shape! {
+    enum EncodingType {
+        Ssh = "SSH",
+        Pem = "PEM",
+    }
+}
+
+shape! {
+    enum GlobalEndpointTokenVersion {
+        V1Token = "v1Token",
+        V2Token = "v2Token",
+    }
+}
+
+shape! {
+    enum JobStatusType {
+        InProgress = "IN_PROGRESS",
+        Completed = "COMPLETED",
+        Failed = "FAILED",
+    }
+}
+
+shape! {
+    enum ManagedByTypeType {
+        Service = "Service",
+    }
+}
+
+shape! {
+    enum ParameterTypeType {
+        String = "String",
+        StringList = "StringList",
+        Number = "Number",
+        NumberList = "NumberList",
+        Arn = "Arn",
+        ArnList = "ArnList",
+    }
+}
+
+shape! {
+    enum PermissionCheckResultType {
+        Allowed = "ALLOWED",
+        Denied = "DENIED",
+        Unsure = "UNSURE",
+    }
+}
+
+shape! {
+    enum PermissionCheckStatusType {
+        Complete = "COMPLETE",
+        InProgress = "IN_PROGRESS",
+        Failed = "FAILED",
+    }
+}
+
+shape! {
+    enum PolicyOwnerEntityType {
+        User = "USER",
+        Role = "ROLE",
+        Group = "GROUP",
+    }
+}
+
+shape! {
     enum PolicyScopeType {
         All = "All",
         Aws = "AWS",
@@ -473,9 +893,37 @@ shape! {
 }
 
 shape! {
+    enum PolicyType {
+        Inline = "INLINE",
+        Managed = "MANAGED",
+    }
+}
+
+shape! {
+    enum StateType {
+        Unassigned = "UNASSIGNED",
+        Assigned = "ASSIGNED",
+        PendingApproval = "PENDING_APPROVAL",
+        Finalized = "FINALIZED",
+        Accepted = "ACCEPTED",
+        Rejected = "REJECTED",
+        Expired = "EXPIRED",
+    }
+}
+
+shape! {
     enum StatusType {
         Active = "Active",
         Inactive = "Inactive",
         Expired = "Expired",
+    }
+}
+
+shape! {
+    enum SummaryStateType {
+        Available = "AVAILABLE",
+        NotAvailable = "NOT_AVAILABLE",
+        NotSupported = "NOT_SUPPORTED",
+        Failed = "FAILED",
     }
 }

@@ -380,6 +380,39 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct ResponsibilityTransfer {
+        arn: Option<String> = "Arn",
+        name: Option<Secret<String>> = "Name",
+        id: Option<String> = "Id",
+        type_: Option<ResponsibilityTransferType> = "Type",
+        status: Option<ResponsibilityTransferStatus> = "Status",
+        source: Option<TransferParticipant> = "Source",
+        target: Option<TransferParticipant> = "Target",
+        start_timestamp: Option<Timestamp> = "StartTimestamp",
+        end_timestamp: Option<Timestamp> = "EndTimestamp",
+        active_handshake_id: Option<String> = "ActiveHandshakeId",
+    }
+}
+
+shape! {
+    enum ResponsibilityTransferStatus {
+        Requested = "REQUESTED",
+        Declined = "DECLINED",
+        Canceled = "CANCELED",
+        Expired = "EXPIRED",
+        Accepted = "ACCEPTED",
+        Withdrawn = "WITHDRAWN",
+    }
+}
+
+shape! {
+    enum ResponsibilityTransferType {
+        Billing = "BILLING",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct Root {
         id: Option<String> = "Id",
         arn: Option<String> = "Arn",
@@ -401,5 +434,13 @@ shape! {
         Account = "ACCOUNT",
         OrganizationalUnit = "ORGANIZATIONAL_UNIT",
         Root = "ROOT",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TransferParticipant {
+        management_account_id: Option<String> = "ManagementAccountId",
+        management_account_email: Option<Secret<String>> = "ManagementAccountEmail",
     }
 }

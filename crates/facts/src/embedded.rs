@@ -37,6 +37,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("organizations", include_str!("../../../facts/organizations.json")),
     ("ram", include_str!("../../../facts/ram.json")),
     ("resourcegroupstaggingapi", include_str!("../../../facts/resourcegroupstaggingapi.json")),
+    ("rolesanywhere", include_str!("../../../facts/rolesanywhere.json")),
     ("s3", include_str!("../../../facts/s3.json")),
     ("s3control", include_str!("../../../facts/s3control.json")),
     ("sagemaker", include_str!("../../../facts/sagemaker.json")),

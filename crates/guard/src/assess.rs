@@ -1,9 +1,12 @@
 //! What an assessment says. The shapes follow Bedrock's `ApplyGuardrail` response.
 
+use std::ops::Range;
+
 use sensitive::Kind;
 
-use crate::attack::Confidence;
-use crate::definition::{ContentCategory, Strength};
+use crate::attack::Provenance;
+use crate::confidence::Confidence;
+use crate::definition::{ContentCategory, GroundingKind, Strength};
 
 /// Which way the text goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +33,30 @@ pub struct Segment<'t> {
     pub text: &'t str,
     /// What it is for. A segment that is only a grounding source or a query is not guarded.
     pub qualifiers: &'t [Qualifier],
+    /// Whose words they are.
+    pub provenance: Provenance,
 }
 
-impl Segment<'_> {
+/// Where a finding stands: the number of the segment and the bytes in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The segment, from 0.
+    pub segment: usize,
+    /// The bytes of its text.
+    pub bytes: Range<usize>,
+}
+
+impl<'t> Segment<'t> {
+    /// A user's or a model's text that is guarded.
+    pub fn of(text: &'t str) -> Self {
+        Self { text, qualifiers: &[], provenance: Provenance::User }
+    }
+
+    /// A text with the purpose that the caller gave it.
+    pub fn qualified(text: &'t str, qualifiers: &'t [Qualifier]) -> Self {
+        Self { text, qualifiers, provenance: Provenance::User }
+    }
+
     /// Whether the policies look at it.
     pub fn is_guarded(&self) -> bool {
         self.qualifiers.is_empty() || self.qualifiers.contains(&Qualifier::GuardContent)
@@ -40,9 +64,10 @@ impl Segment<'_> {
 }
 
 /// Whether the guardrail stepped in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Action {
+    #[default]
     None,
     Intervened,
 }
@@ -71,6 +96,8 @@ pub struct WordFinding {
     pub matched: String,
     /// Its list.
     pub source: WordSource,
+    /// Where it stands.
+    pub place: Place,
     /// What followed.
     pub action: FindingAction,
 }
@@ -84,6 +111,8 @@ pub struct EntityFinding {
     pub kind: Kind,
     /// How sure the detector is, 0 to 1.
     pub confidence: f32,
+    /// Where it stands.
+    pub place: Place,
     /// What followed.
     pub action: FindingAction,
 }
@@ -97,6 +126,8 @@ pub struct RegexFinding {
     pub name: String,
     /// The expression.
     pub pattern: String,
+    /// Where it stands.
+    pub place: Place,
     /// What followed.
     pub action: FindingAction,
 }
@@ -113,6 +144,38 @@ pub struct ContentFinding {
     /// The score, 0 to 1.
     pub score: f32,
     /// Whether the confidence reaches the strength.
+    pub detected: bool,
+    /// What spoke most, if it has a place.
+    pub place: Option<Place>,
+    /// What followed.
+    pub action: FindingAction,
+}
+
+/// A denied topic that something was near to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicFinding {
+    /// The topic.
+    pub name: String,
+    /// How near, 0 to 1.
+    pub score: f32,
+    /// Whether it is the topic.
+    pub detected: bool,
+    /// What spoke most, if it has a place.
+    pub place: Option<Place>,
+    /// What followed.
+    pub action: FindingAction,
+}
+
+/// How an answer compares with its sources or its query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroundingFinding {
+    /// What was compared.
+    pub kind: GroundingKind,
+    /// The least score that passes.
+    pub threshold: f64,
+    /// From 0 to 1.
+    pub score: f64,
+    /// Whether the score is below the threshold.
     pub detected: bool,
     /// What followed.
     pub action: FindingAction,
@@ -136,10 +199,12 @@ pub struct Usage {
     /// Regular expressions are free of charge at AWS and counted apart.
     pub sensitive_information_policy_free_units: u64,
     pub content_policy_units: u64,
+    pub topic_policy_units: u64,
+    pub contextual_grounding_policy_units: u64,
 }
 
 /// The outcome. It holds the texts that were found: it goes to a caller who may see them, not into a log.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Assessment {
     /// Whether the guardrail stepped in.
     pub action: Action,
@@ -155,6 +220,10 @@ pub struct Assessment {
     pub patterns: Vec<RegexFinding>,
     /// Content filters that saw something, also below their strength.
     pub content: Vec<ContentFinding>,
+    /// Denied topics that something was near to.
+    pub topics: Vec<TopicFinding>,
+    /// Grounding filters that ran.
+    pub grounding: Vec<GroundingFinding>,
     /// How much was looked at.
     pub coverage: Coverage,
     /// Text units.

@@ -5,8 +5,10 @@ use std::sync::LazyLock;
 
 use regex_automata::meta::Regex;
 
+use crate::attack::normalise_with_places;
 use crate::confidence::{Bands, Confidence};
 use crate::definition::ContentCategory;
+use crate::model::{Model, windows};
 
 /// One category's score.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +43,7 @@ impl ContentScores {
     }
 }
 
-const BANDS: Bands = Bands { low: 0.5, medium: 0.7, high: 0.85 };
+const BANDS: Bands = Bands { low: 0.5, medium: 1.5, high: 3.0 };
 
 static RULES: LazyLock<Vec<(ContentCategory, f32, Regex)>> = LazyLock::new(|| {
     let compile = |(category, weight, pattern): &(ContentCategory, f32, &str)| {
@@ -63,20 +65,47 @@ fn rows() -> Vec<(ContentCategory, f32, &'static str)> {
     ]
 }
 
+/// Bytes of a window.
+const WINDOW_BYTES: usize = 600;
+/// Weight of a rule that matches, log odds.
+const RULE: f32 = 3.0;
+
 /// Scores a text in all categories. Time is linear in the text.
 pub fn score_content(text: &str) -> ContentScores {
+    let best = best_windows(Model::shipped(), text);
+    let mut best = best.into_iter();
     ContentScores(CATEGORIES.map(|category| {
-        let mut doubt = 1.0_f32;
-        let mut span = None;
-        for (_, weight, regex) in RULES.iter().filter(|(of, ..)| *of == category) {
-            if let Some(found) = regex.find(text) {
-                doubt *= 1.0 - weight;
-                span = span.or(Some(found.range()));
+        let (logit, span) = best.next().unwrap_or((-6.0, 0..0));
+        let confidence = BANDS.of(logit);
+        let span = Some(span).filter(|_| confidence > Confidence::None);
+        ContentScore { category, score: 1.0 / (1.0 + (-logit).exp()), confidence, span }
+    }))
+}
+
+pub(crate) fn content_logits(model: &Model, text: &str) -> [f32; 5] {
+    best_windows(Some(model), text).map(|(logit, _)| logit)
+}
+
+/// The highest log odds of each category with the bytes of the window.
+fn best_windows(model: Option<&Model>, text: &str) -> [(f32, Range<usize>); 5] {
+    let mut best = CATEGORIES.map(|_| (-8.0_f32, 0..text.len()));
+    let (plain, places) = normalise_with_places(text);
+    for window in windows(&plain, WINDOW_BYTES) {
+        let part = plain.get(window.clone()).unwrap_or_default();
+        let reading = model.map(|model| model.read(part));
+        let place = |at: usize| places.get(at).and_then(|byte| usize::try_from(*byte).ok()).unwrap_or(text.len());
+        for ((target, category), head) in best.iter_mut().zip(CATEGORIES).zip(2_usize..) {
+            let of = |logits: &[f32; 7]| logits.get(head).copied().unwrap_or(0.0).clamp(-8.0, 8.0);
+            let read = reading.as_ref().map_or(-2.0, |reading| 0.4 * of(&reading.linear) + 0.6 * of(&reading.convolution));
+            let rules =
+                RULES.iter().filter(|(of, _, regex)| *of == category && regex.is_match(part)).map(|(_, weight, _)| weight).sum::<f32>();
+            let logit = read + RULE * rules;
+            if logit > target.0 {
+                *target = (logit, place(window.start)..place(window.end));
             }
         }
-        let score = 1.0 - doubt;
-        ContentScore { category, score, confidence: BANDS.of(score), span }
-    }))
+    }
+    best
 }
 
 #[cfg(test)]

@@ -118,24 +118,49 @@ pub struct ContentFilter {
     pub output_strength: Strength,
     /// Block or detect, for prompts.
     pub input: Handling,
+    /// Block or detect, for answers.
+    pub output: Handling,
     /// What it looks at.
     pub modalities: Vec<Modality>,
 }
 
-/// A policy that this engine cannot decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Policy {
-    Topics,
-    ContextualGrounding,
-    AutomatedReasoning,
-    Images,
-    StandardTier,
-    Content(ContentCategory),
+/// A topic that is not to be talked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicRule {
+    /// Its name, 1 to 100 characters.
+    pub name: String,
+    /// What it is about, 1 to 200 characters.
+    pub definition: String,
+    /// Up to five phrases that are about it, of 1 to 100 characters.
+    pub examples: Vec<String>,
+    /// For prompts.
+    pub input: Handling,
+    /// For answers.
+    pub output: Handling,
+}
+
+/// What an answer is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GroundingKind {
+    /// The sources: whether they support what the answer says.
+    Grounding,
+    /// The query: whether the answer is about what was asked.
+    Relevance,
+}
+
+/// A filter of contextual grounding. It looks at answers only.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GroundingRule {
+    /// What is compared.
+    pub kind: GroundingKind,
+    /// The least score that passes, 0 to 0.99.
+    pub threshold: f64,
+    /// What follows a lower one.
+    pub output: Handling,
 }
 
 /// A guardrail's definition. Source: Bedrock API reference, `CreateGuardrail`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definition {
     /// What stands in place of a blocked prompt, 1 to 500 characters.
     pub blocked_input_message: String,
@@ -151,21 +176,19 @@ pub struct Definition {
     pub patterns: Vec<PatternRule>,
     /// Content filters.
     pub content_filters: Vec<ContentFilter>,
-    /// The tier of the content filters.
+    /// The tier of the content filters. With `Standard` a prompt-attack filter also looks for the system prompt in answers.
     pub content_tier: Tier,
-    /// How many denied topics are configured. More than none is refused.
-    pub topic_count: usize,
-    /// How many grounding filters are configured. More than none is refused.
-    pub grounding_filter_count: usize,
-    /// How many automated reasoning policies are configured. More than none is refused.
-    pub automated_reasoning_policy_count: usize,
+    /// Up to 30 denied topics.
+    pub topics: Vec<TopicRule>,
+    /// Up to one filter of each kind.
+    pub grounding: Vec<GroundingRule>,
 }
 
 /// Why a definition is refused.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DefinitionError {
-    #[error("the policy {0:?} cannot be decided by this server, so it is not accepted")]
-    Unsupported(Policy),
+    #[error("no filter of this server sees images, so the modality IMAGE is not accepted")]
+    Images,
     #[error("the blocked messages must have 1 to 500 characters")]
     BlockedMessage,
     #[error("the word `{word}` must have 1 to 100 characters")]
@@ -174,7 +197,7 @@ pub enum DefinitionError {
     TooMany { what: &'static str, limit: usize },
     #[error("`{name}` stands twice in the definition")]
     Duplicate { name: String },
-    #[error("words and filters can only be blocked or detected, not masked")]
+    #[error("words, topics and filters can only be blocked or detected, not masked")]
     MaskedWord,
     #[error("the output strength of a prompt attack filter must be NONE")]
     PromptAttackOutput,
@@ -182,12 +205,18 @@ pub enum DefinitionError {
     PatternName,
     #[error("the regular expression `{name}` is refused: {error}")]
     Pattern { name: String, error: PatternError },
+    #[error("the topic `{name}` must have a name of 1 to 100, a definition of 1 to 200 and at most five examples of 1 to 100 characters")]
+    Topic { name: String },
+    #[error("the threshold of a grounding filter must be from 0 to 0.99")]
+    Threshold,
     #[error("the words cannot be compiled")]
     WordsTooLarge,
 }
 
 const WORDS_MAX: usize = 10_000;
 const PATTERNS_MAX: usize = 30;
+const TOPICS_MAX: usize = 30;
+const EXAMPLES_MAX: usize = 5;
 
 fn has_length(text: &str, most: usize) -> bool {
     !text.is_empty() && text.chars().nth(most).is_none()
@@ -196,14 +225,16 @@ fn has_length(text: &str, most: usize) -> bool {
 impl Definition {
     /// Checks all that needs no compilation.
     pub(crate) fn check(&self) -> Result<(), DefinitionError> {
-        self.check_supported()?;
         if !has_length(&self.blocked_input_message, 500) || !has_length(&self.blocked_output_message, 500) {
             return Err(DefinitionError::BlockedMessage);
         }
-        for (what, limit, count) in [("words", WORDS_MAX, self.words.len()), ("regular expressions", PATTERNS_MAX, self.patterns.len())] {
-            if count > limit {
-                return Err(DefinitionError::TooMany { what, limit });
-            }
+        let counts = [
+            ("words", WORDS_MAX, self.words.len()),
+            ("regular expressions", PATTERNS_MAX, self.patterns.len()),
+            ("topics", TOPICS_MAX, self.topics.len()),
+        ];
+        if let Some((what, limit, _)) = counts.into_iter().find(|(_, limit, count)| count > limit) {
+            return Err(DefinitionError::TooMany { what, limit });
         }
         if let Some(rule) = self.words.iter().find(|rule| !has_length(rule.text.trim(), 100)) {
             return Err(DefinitionError::Word { word: rule.text.chars().take(100).collect() });
@@ -211,39 +242,44 @@ impl Definition {
         if self.patterns.iter().any(|rule| !has_length(&rule.name, 100)) {
             return Err(DefinitionError::PatternName);
         }
-        let word_handlings = self.words.iter().flat_map(|rule| [rule.input, rule.output]);
-        let other = self.profanity.iter().flat_map(|(input, output)| [*input, *output]);
-        let filters = self.content_filters.iter().map(|filter| filter.input);
-        if word_handlings.chain(other).chain(filters).any(|handling| handling.action == Mask::Anonymize) {
-            return Err(DefinitionError::MaskedWord);
-        }
+        self.check_filters()?;
+        self.check_masks()?;
         self.check_duplicates()
     }
 
-    fn check_supported(&self) -> Result<(), DefinitionError> {
-        let unsupported = |policy| Err(DefinitionError::Unsupported(policy));
-        if self.topic_count > 0 {
-            return unsupported(Policy::Topics);
-        }
-        if self.grounding_filter_count > 0 {
-            return unsupported(Policy::ContextualGrounding);
-        }
-        if self.automated_reasoning_policy_count > 0 {
-            return unsupported(Policy::AutomatedReasoning);
-        }
+    fn check_filters(&self) -> Result<(), DefinitionError> {
         for filter in &self.content_filters {
             if filter.modalities.contains(&Modality::Image) {
-                return unsupported(Policy::Images);
+                return Err(DefinitionError::Images);
             }
-            if filter.category != ContentCategory::PromptAttack {
-                return unsupported(Policy::Content(filter.category));
-            }
-            if filter.output_strength != Strength::None {
+            if filter.category == ContentCategory::PromptAttack && filter.output_strength != Strength::None {
                 return Err(DefinitionError::PromptAttackOutput);
             }
         }
-        if self.content_tier == Tier::Standard {
-            return unsupported(Policy::StandardTier);
+        let is_topic = |rule: &TopicRule| {
+            has_length(&rule.name, 100)
+                && has_length(&rule.definition, 200)
+                && rule.examples.len() <= EXAMPLES_MAX
+                && rule.examples.iter().all(|example| has_length(example, 100))
+        };
+        if let Some(rule) = self.topics.iter().find(|rule| !is_topic(rule)) {
+            return Err(DefinitionError::Topic { name: rule.name.chars().take(100).collect() });
+        }
+        if self.grounding.iter().any(|rule| !(0.0..=0.99).contains(&rule.threshold)) {
+            return Err(DefinitionError::Threshold);
+        }
+        Ok(())
+    }
+
+    /// Only sensitive information has a place that can be masked.
+    fn check_masks(&self) -> Result<(), DefinitionError> {
+        let words = self.words.iter().flat_map(|rule| [rule.input, rule.output]);
+        let profanity = self.profanity.iter().flat_map(|(input, output)| [*input, *output]);
+        let filters = self.content_filters.iter().flat_map(|filter| [filter.input, filter.output]);
+        let topics = self.topics.iter().flat_map(|rule| [rule.input, rule.output]);
+        let grounding = self.grounding.iter().map(|rule| rule.output);
+        if words.chain(profanity).chain(filters).chain(topics).chain(grounding).any(|handling| handling.action == Mask::Anonymize) {
+            return Err(DefinitionError::MaskedWord);
         }
         Ok(())
     }
@@ -253,7 +289,9 @@ impl Definition {
         let entities = self.entities.iter().map(|rule| rule.kind.name().to_owned());
         let patterns = self.patterns.iter().map(|rule| format!("regex {}", rule.name));
         let filters = self.content_filters.iter().map(|filter| format!("{:?}", filter.category));
-        for name in entities.chain(patterns).chain(filters) {
+        let topics = self.topics.iter().map(|rule| format!("topic {}", rule.name));
+        let grounding = self.grounding.iter().map(|rule| format!("{:?}", rule.kind));
+        for name in entities.chain(patterns).chain(filters).chain(topics).chain(grounding) {
             if seen.contains(&name) {
                 return Err(DefinitionError::Duplicate { name });
             }

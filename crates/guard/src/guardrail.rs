@@ -5,16 +5,17 @@ use std::ops::Range;
 use sensitive::{Finding, KindSet, UserPattern};
 
 use crate::assess::{
-    Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction, InputTooLong, RegexFinding, Segment, Usage,
-    WordFinding, WordSource,
+    Action, Assessment, Direction, EntityFinding, FindingAction, InputTooLong, Place, RegexFinding, Segment, Usage, WordFinding, WordSource,
 };
-use crate::attack::{Confidence, Provenance, score_prompt_attack};
-use crate::definition::{ContentCategory, Definition, DefinitionError, Handling, Mask, Strength};
+use crate::definition::{Definition, DefinitionError, Handling, Mask};
+use crate::judge::{self, Judge, Judgement, Secrets};
 use crate::profanity::PROFANITY;
 use crate::words::{WordMatcher, fold};
 
 /// Most text of one assessment, bytes.
 const INPUT_BYTES_MAX: usize = 1 << 20;
+/// The first place at which an answer is judged, bytes; streams have it in common with whole texts.
+pub(crate) const FIRST_PLACE_BYTES: usize = 576;
 /// Most findings of one kind that are listed. Beyond it everything is still masked or blocked, only the list ends.
 const LISTED_MAX: usize = 1_000;
 
@@ -24,6 +25,7 @@ pub struct Guardrail {
     definition: Definition,
     words: Option<WordMatcher>,
     patterns: Vec<UserPattern>,
+    judge: Judge,
 }
 
 /// A part of a text to be replaced.
@@ -40,8 +42,8 @@ pub(crate) struct SegmentFindings {
     pub(crate) entities: Vec<EntityFinding>,
     pub(crate) patterns: Vec<RegexFinding>,
     pub(crate) masks: Vec<MaskedSpan>,
-    /// Where something begins for which the whole text is blocked.
-    pub(crate) blocked_at: Option<usize>,
+    /// The places of what blocks the whole text.
+    pub(crate) blocks: Vec<Range<usize>>,
     /// Every finding's place, whatever follows.
     pub(crate) spans: Vec<Range<usize>>,
 }
@@ -57,13 +59,26 @@ fn action_of(handling: Handling) -> FindingAction {
 impl SegmentFindings {
     fn note(&mut self, range: Range<usize>, handling: Handling, label: impl FnOnce() -> String) {
         match handling.action {
-            Mask::Block => {
-                self.blocked_at = Some(self.blocked_at.map_or(range.start, |at| at.min(range.start)));
-            }
+            Mask::Block => self.blocks.push(range.clone()),
             Mask::Anonymize => self.masks.push(MaskedSpan { range: range.clone(), label: label() }),
             Mask::None => {}
         }
         self.spans.push(range);
+    }
+
+    /// Names the segment that the findings stand in.
+    fn set_segment(&mut self, segment: usize) {
+        let words = self.words.iter_mut().map(|finding| &mut finding.place);
+        let entities = self.entities.iter_mut().map(|finding| &mut finding.place);
+        let patterns = self.patterns.iter_mut().map(|finding| &mut finding.place);
+        words.chain(entities).chain(patterns).for_each(|place| place.segment = segment);
+    }
+
+    /// Moves all places: the text was a part of a longer one.
+    pub(crate) fn shift(&mut self, by: usize) {
+        let moved = |range: &mut Range<usize>| *range = range.start + by..range.end + by;
+        self.masks.iter_mut().for_each(|mask| moved(&mut mask.range));
+        self.spans.iter_mut().chain(&mut self.blocks).for_each(moved);
     }
 
     /// Sorts the masks and joins those that overlap, so that no part of a finding is left over.
@@ -118,7 +133,8 @@ impl Guardrail {
             .iter()
             .map(|rule| UserPattern::compile(&rule.pattern).map_err(|error| DefinitionError::Pattern { name: rule.name.clone(), error }))
             .collect::<Result<_, _>>()?;
-        Ok(Self { definition, words, patterns })
+        let judge = Judge::new(&definition);
+        Ok(Self { definition, words, patterns, judge })
     }
 
     /// The definition.
@@ -136,24 +152,19 @@ impl Guardrail {
 
     /// Decides about some content.
     pub fn assess(&self, direction: Direction, segments: &[Segment<'_>]) -> Result<Assessment, InputTooLong> {
+        self.assess_with(direction, segments, Secrets::default())
+    }
+
+    /// As [`Guardrail::assess`], for an answer that may give away what the model was told in secret.
+    pub fn assess_with(&self, direction: Direction, segments: &[Segment<'_>], secrets: Secrets<'_>) -> Result<Assessment, InputTooLong> {
         let bytes = segments.iter().map(|segment| segment.text.len()).sum();
         if bytes > INPUT_BYTES_MAX {
             return Err(InputTooLong { bytes, limit_bytes: INPUT_BYTES_MAX });
         }
-        let mut assessment = Assessment {
-            action: Action::None,
-            is_blocked: false,
-            outputs: Vec::new(),
-            words: Vec::new(),
-            entities: Vec::new(),
-            patterns: Vec::new(),
-            content: Vec::new(),
-            coverage: Coverage::default(),
-            usage: Usage::default(),
-        };
+        let mut assessment = Assessment::default();
         let mut outputs = Vec::with_capacity(segments.len());
         let mut is_masked = false;
-        for segment in segments {
+        for (number, segment) in segments.iter().enumerate() {
             let characters = u64::try_from(segment.text.chars().count()).unwrap_or(u64::MAX);
             assessment.coverage.total_characters += characters;
             if !segment.is_guarded() {
@@ -162,16 +173,18 @@ impl Guardrail {
             }
             assessment.coverage.guarded_characters += characters;
             self.count_units(direction, characters.div_ceil(1000).max(1), &mut assessment.usage);
-            let found = self.scan(direction, segment.text)?;
-            assessment.is_blocked |= found.blocked_at.is_some();
+            let mut found = self.scan(direction, segment.text)?;
+            found.set_segment(number);
+            assessment.is_blocked |= !found.blocks.is_empty();
             is_masked |= !found.masks.is_empty();
             outputs.push(masked(segment.text, &found.masks));
             assessment.words.extend(found.words);
             assessment.entities.extend(found.entities);
             assessment.patterns.extend(found.patterns);
-            if direction == Direction::Input {
-                self.content(segment.text, &mut assessment);
-            }
+            self.judge_segment(direction, segment, secrets).report(&self.definition, direction, number, &mut assessment);
+        }
+        if direction == Direction::Output {
+            assessment.usage.contextual_grounding_policy_units = judge::ground(&self.definition, segments, &mut assessment);
         }
         if assessment.is_blocked {
             outputs = vec![self.blocked_message(direction).to_owned()];
@@ -186,6 +199,28 @@ impl Guardrail {
         Ok(assessment)
     }
 
+    fn judge_segment(&self, direction: Direction, segment: &Segment<'_>, secrets: Secrets<'_>) -> Judgement {
+        let mut seen = Judge::begin(&self.definition);
+        if !Judge::is_needed(&self.definition, direction) && !self.looks_for_attacks(direction) {
+            return seen;
+        }
+        match direction {
+            Direction::Input => {
+                self.judge.judge(&self.definition, direction, segment.provenance, (segment.text, 0), secrets, &mut seen);
+            }
+            Direction::Output => self.judge.judge_answer(&self.definition, segment.text, FIRST_PLACE_BYTES, secrets, &mut seen),
+        }
+        seen
+    }
+
+    fn looks_for_attacks(&self, direction: Direction) -> bool {
+        direction == Direction::Input && !self.definition.content_filters.is_empty()
+    }
+
+    pub(crate) fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
     fn count_units(&self, direction: Direction, units: u64, usage: &mut Usage) {
         let definition = &self.definition;
         if self.words.is_some() {
@@ -197,8 +232,11 @@ impl Guardrail {
         if !definition.patterns.is_empty() {
             usage.sensitive_information_policy_free_units += units;
         }
-        if direction == Direction::Input && !definition.content_filters.is_empty() {
+        if self.looks_for_attacks(direction) || (!definition.content_filters.is_empty() && Judge::is_needed(definition, direction)) {
             usage.content_policy_units += units;
+        }
+        if definition.topics.iter().any(|rule| judge::handling(direction, rule.input, rule.output).enabled) {
+            usage.topic_policy_units += units;
         }
     }
 
@@ -230,10 +268,11 @@ impl Guardrail {
                 continue;
             }
             let matched = text.get(range.clone()).unwrap_or_default();
-            found.note(range, handling, String::new);
+            found.note(range.clone(), handling, String::new);
             let is_listed = found.words.iter().take(LISTED_MAX).any(|known| known.matched == matched && known.source == source);
             if !is_listed && found.words.len() < LISTED_MAX {
-                found.words.push(WordFinding { matched: matched.to_owned(), source, action: action_of(handling) });
+                let place = Place { segment: 0, bytes: range.clone() };
+                found.words.push(WordFinding { matched: matched.to_owned(), source, place, action: action_of(handling) });
             }
         }
     }
@@ -264,6 +303,7 @@ impl Guardrail {
                     matched: text.get(range.clone()).unwrap_or_default().to_owned(),
                     kind: finding.kind,
                     confidence: finding.confidence,
+                    place: Place { segment: 0, bytes: range.clone() },
                     action: action_of(handling),
                 });
             }
@@ -284,39 +324,12 @@ impl Guardrail {
                         matched: text.get(range.clone()).unwrap_or_default().to_owned(),
                         name: rule.name.clone(),
                         pattern: rule.pattern.clone(),
+                        place: Place { segment: 0, bytes: range.clone() },
                         action: action_of(handling),
                     });
                 }
                 found.note(range, handling, || rule.name.clone());
             }
-        }
-    }
-
-    fn content(&self, text: &str, assessment: &mut Assessment) {
-        for filter in &self.definition.content_filters {
-            if filter.category != ContentCategory::PromptAttack || !filter.input.enabled || filter.input_strength == Strength::None {
-                continue;
-            }
-            let attack = score_prompt_attack(text, Provenance::User);
-            if attack.confidence == Confidence::None {
-                continue;
-            }
-            let needed = match filter.input_strength {
-                Strength::High => Confidence::Low,
-                Strength::Medium => Confidence::Medium,
-                Strength::Low | Strength::None => Confidence::High,
-            };
-            let detected = attack.confidence >= needed;
-            let blocks = detected && filter.input.action == Mask::Block;
-            assessment.is_blocked |= blocks;
-            assessment.content.push(ContentFinding {
-                category: filter.category,
-                confidence: attack.confidence,
-                strength: filter.input_strength,
-                score: attack.score,
-                detected,
-                action: if blocks { FindingAction::Blocked } else { FindingAction::None },
-            });
         }
     }
 

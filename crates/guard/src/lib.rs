@@ -1,15 +1,15 @@
 //! Screening prompts and answers against a guardrail.
 //!
 //! What it is: a [`Guardrail`] compiled from a [`Definition`] that mirrors Bedrock's `CreateGuardrail`, and [`Guardrail::assess`], which decides
-//! what `ApplyGuardrail` answers. Word lists, sensitive information (entities and regular expressions) and the `PROMPT_ATTACK` filter are decided.
-//! What it is not: it does not decide denied topics, contextual grounding, automated reasoning, images, or the categories HATE, INSULTS, SEXUAL,
-//! VIOLENCE and MISCONDUCT. A definition with one of them is refused ([`DefinitionError::Unsupported`]), because a guardrail that cannot
-//! run must never answer NONE.
+//! what `ApplyGuardrail` answers: words, sensitive information (entities and regular expressions), content filters in both directions, prompt
+//! attacks, denied topics, contextual grounding.
+//! What it is not: it sees no images (a definition that asks for it is refused, because a guardrail that cannot run must never answer NONE), and
+//! it proves nothing: claims of a policy are decided in the crate `reasoning`.
 //!
-//! The prompt-attack detector is a scored set of rules over normalised views of the text. It finds the known shapes of attacks; an adaptive
-//! attacker gets past it, as past any detector. Privileges on tools and data are the defence, this is a filter.
+//! Every detector misses things, and an adaptive attacker gets past it. Privileges on tools and data are the defence, this is a filter.
 //!
-//! Invariants: everything runs in time linear in the text; inputs are limited; nothing panics; [`StreamGuard`] gives the same text however its input is split.
+//! Invariants: everything runs in time linear in the text; inputs are limited; nothing panics; [`StreamGuard`] gives the same text however its input is
+//! split, and blocks what [`Guardrail::assess`] blocks.
 
 mod assess;
 mod attack;
@@ -18,6 +18,8 @@ mod content;
 mod definition;
 mod grounding;
 mod guardrail;
+mod judge;
+pub mod model;
 mod output_risk;
 mod profanity;
 mod sentence;
@@ -26,18 +28,19 @@ mod topic;
 mod words;
 
 pub use assess::{
-    Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction, InputTooLong, Qualifier, RegexFinding, Segment,
-    Usage, WordFinding, WordSource,
+    Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction, GroundingFinding, InputTooLong, Place,
+    Qualifier, RegexFinding, Segment, TopicFinding, Usage, WordFinding, WordSource,
 };
 pub use attack::{AttackCategories, AttackScore, Provenance, score_prompt_attack};
 pub use confidence::Confidence;
 pub use content::{CATEGORIES, ContentScore, ContentScores, score_content};
 pub use definition::{
-    ContentCategory, ContentFilter, Definition, DefinitionError, EntityRule, Handling, Mask, Modality, PatternRule, Policy, Strength, Tier,
-    WordRule,
+    ContentCategory, ContentFilter, Definition, DefinitionError, EntityRule, GroundingKind, GroundingRule, Handling, Mask, Modality,
+    PatternRule, Strength, Tier, TopicRule, WordRule,
 };
 pub use grounding::{GroundingScores, score_grounding};
 pub use guardrail::Guardrail;
+pub use judge::Secrets;
 pub use output_risk::{OutputRisk, OutputRiskKind, output_risks};
-pub use stream::{StreamGuard, StreamStep};
+pub use stream::{KeptSecrets, StreamGuard, StreamPace, StreamStep};
 pub use topic::{Topic, TopicScore};

@@ -4,18 +4,24 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::confidence::{Bands, Confidence};
-use crate::sentence::sentences;
+use crate::model::{DIMENSIONS, Model, normalise, windows};
+use crate::sentence::{content_words, sentences};
 
 /// Most examples of a topic (Bedrock: 5).
 const EXAMPLES_MAX: usize = 5;
-const BANDS: Bands = Bands { low: 0.45, medium: 0.55, high: 0.65 };
+/// Set on CLINC150's intents as topics; see `weights/MODEL_CARD.md`.
+const BANDS: Bands = Bands { low: 0.68, medium: 0.74, high: 0.8 };
+/// Most sentences of a text that are compared by themselves.
+const SENTENCES_MAX: usize = 2_000;
+/// Word pieces of a sentence that are read.
+const PIECES_MAX: usize = 160;
 
 /// A topic that is ready to compare with.
 #[derive(Clone, Debug)]
 pub struct Topic {
     name: String,
-    definition: Terms,
-    examples: Vec<Terms>,
+    definition: Meaning,
+    examples: Vec<Meaning>,
 }
 
 /// How near a text is.
@@ -29,27 +35,35 @@ pub struct TopicScore {
     pub span: Option<Range<usize>>,
 }
 
-/// Weighted terms of unit length.
-#[derive(Clone, Debug, Default)]
-struct Terms(HashMap<String, f32>);
+/// What a sentence is about: the mean of its embeddings and its stems, each of unit length.
+#[derive(Clone, Debug)]
+struct Meaning {
+    mean: [f32; DIMENSIONS],
+    stems: HashMap<String, f32>,
+}
 
-impl Terms {
+impl Meaning {
     fn new(text: &str) -> Self {
-        let mut terms = HashMap::new();
-        for word in crate::sentence::content_words(text) {
-            *terms.entry(word).or_insert(0.0) += 1.0_f32;
+        let mean = Model::shipped().map_or([0.0; DIMENSIONS], |model| {
+            let plain = normalise(text);
+            model.embeddings().mean(model.pieces().cut(&plain, PIECES_MAX).into_iter().map(|piece| piece.id))
+        });
+        let mut stems = HashMap::new();
+        for word in content_words(text).take(PIECES_MAX) {
+            *stems.entry(word).or_insert(0.0) += 1.0_f32;
         }
-        let length = terms.values().map(|weight| weight * weight).sum::<f32>().sqrt();
-        if length > 0.0 {
-            for weight in terms.values_mut() {
-                *weight /= length;
-            }
+        let length = stems.values().map(|weight| weight * weight).sum::<f32>().sqrt();
+        for weight in stems.values_mut() {
+            *weight /= length.max(1.0);
         }
-        Self(terms)
+        Self { mean, stems }
     }
 
-    fn cosine(&self, other: &Self) -> f32 {
-        self.0.iter().filter_map(|(term, weight)| other.0.get(term).map(|own| own * weight)).sum()
+    /// From 0 to 1.
+    fn nearness(&self, other: &Self) -> f32 {
+        let meaning: f32 = self.mean.iter().zip(&other.mean).map(|(left, right)| left * right).sum();
+        let words: f32 = self.stems.iter().filter_map(|(stem, weight)| other.stems.get(stem).map(|own| own * weight)).sum();
+        (0.75 * meaning + 0.35 * words).clamp(0.0, 1.0)
     }
 }
 
@@ -58,8 +72,8 @@ impl Topic {
     pub fn compile(name: &str, definition: &str, examples: &[&str]) -> Self {
         Self {
             name: name.to_owned(),
-            definition: Terms::new(&format!("{name}. {definition}")),
-            examples: examples.iter().take(EXAMPLES_MAX).map(|example| Terms::new(example)).collect(),
+            definition: Meaning::new(&format!("{name}. {definition}")),
+            examples: examples.iter().take(EXAMPLES_MAX).map(|example| Meaning::new(example)).collect(),
         }
     }
 
@@ -68,17 +82,50 @@ impl Topic {
         &self.name
     }
 
-    /// Compares a text. Time is linear in the text.
+    /// Compares a text, sentence by sentence and as a whole. Time is linear in the text.
     pub fn score(&self, text: &str) -> TopicScore {
         let mut best = TopicScore { score: 0.0, confidence: Confidence::None, span: None };
-        for range in sentences(text) {
-            let terms = Terms::new(text.get(range.clone()).unwrap_or_default());
-            let near =
-                self.examples.iter().map(|example| example.cosine(&terms)).fold(self.definition.cosine(&terms) * 1.2, f32::max).min(1.0);
+        let mut parts: Vec<Range<usize>> = sentences(text).into_iter().take(SENTENCES_MAX).collect();
+        if parts.len() > 1 {
+            parts.extend(windows(text, 600));
+        }
+        for range in parts {
+            let meaning = Meaning::new(text.get(range.clone()).unwrap_or_default());
+            let nearest = self.examples.iter().map(|example| example.nearness(&meaning)).fold(0.0, f32::max);
+            let defined = self.definition.nearness(&meaning);
+            let near = nearest.max(defined * DEFINITION).max((nearest + defined) / 2.0);
             if near > best.score {
                 best = TopicScore { score: near, confidence: BANDS.of(near), span: Some(range) };
             }
         }
         best
+    }
+}
+
+/// What a definition weighs beside an example: it speaks of the topic, an example is of it.
+const DEFINITION: f32 = 1.05;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_was_never_seen() {
+        let topic = Topic::compile(
+            "Investment advice",
+            "Recommendations about buying or selling stocks, funds, bonds or crypto coins",
+            &["Should I buy shares of this company?", "Where do I invest 5000 dollars?", "Is gold better than a savings account?"],
+        );
+        for text in [
+            "Which stocks should I purchase this year?",
+            "Is it smart to put my savings in bitcoin?",
+            "hello there. what funds do you recommend for retirement?",
+        ] {
+            assert!(topic.score(text).confidence > Confidence::None, "{text} {:?}", topic.score(text));
+        }
+        for text in ["How do I bake a chocolate cake?", "The weather is lovely today.", "Please reset my password.", ""] {
+            assert_eq!(topic.score(text).confidence, Confidence::None, "{text} {:?}", topic.score(text));
+        }
+        assert_eq!(topic.name(), "Investment advice");
     }
 }

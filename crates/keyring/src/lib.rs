@@ -215,6 +215,15 @@ impl Keyring {
         Ok(version)
     }
 
+    /// A key of a domain that stays the same whatever happens to the root key: derived from its first version. For what cannot be made again
+    /// after a rotation, such as the tags of an index; never for sealing.
+    pub fn fixed_key(&self, domain: &Domain<'_>) -> Result<zeroize::Zeroizing<[u8; 32]>, KeyringError> {
+        let first = self.read().roots.first().map(|(version, _)| *version);
+        let (_, key) = self.domain_key(domain, first)?;
+        let derived = key.derive(b"bailiwick fixed key v1")?;
+        derived.bytes().try_into().map(zeroize::Zeroizing::new).map_err(|_| KeyringError::NotAuthentic)
+    }
+
     /// Random bytes from the keyring's source.
     pub fn random<const N: usize>(&self) -> Result<[u8; N], KeyringError> {
         let mut out = [0; N];

@@ -8,11 +8,12 @@ use facts::{Location, Service as ServiceFacts, ShapeId, ShapeKind};
 use keyring::{Domain, Keyring};
 use serde_json::{Map, Value as Json, json};
 use trail::event::{EVENT_VERSION, SessionAttributes};
-use trail::{Entry, EntryError, Event, Sealer, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
+use trail::tag::TagKey;
+use trail::{Entry, EntryError, Event, EventResource, Sealer, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
 use wire::Value;
 
 use crate::bearer;
-use crate::call::Call;
+use crate::call::{Call, LateNotes};
 use crate::clock::iso8601_s;
 use crate::error::ApiError;
 use crate::principal::{Principal, PrincipalKind};
@@ -21,6 +22,8 @@ use crate::principal::{Principal, PrincipalKind};
 pub const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
 /// Larger parameters are left out, with their size (AWS documents the same limit and form).
 pub const PARAMETERS_LIMIT: usize = 100 * 1024;
+/// The same for `additionalEventData`.
+const ADDITIONAL_LIMIT: usize = 28 * 1024;
 /// Nested values below this depth are cut.
 const DEPTH_LIMIT: usize = 32;
 /// Error messages and user agents are cut here.
@@ -49,6 +52,11 @@ impl Sealer for TrailSealer {
             .map(|plain| plain.to_vec())
             .map_err(|error| EntryError::Seal(error.to_string()))
     }
+
+    fn tag_key(&self) -> Result<TagKey, EntryError> {
+        let key = self.0.fixed_key(&Domain::new("trail-tag", "", "")).map_err(|error| EntryError::Seal(error.to_string()))?;
+        key.first_chunk().copied().ok_or(EntryError::Malformed)
+    }
 }
 
 /// How a call ended.
@@ -73,6 +81,7 @@ pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Out
         let mut record = record.clone();
         if account != caller {
             record.event_id = call.plane.random_uuid()?;
+            record.user_identity = from_outside(record.user_identity);
         }
         record.recipient_account_id = account;
         record.shared_event_id.clone_from(&shared);
@@ -92,9 +101,15 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
     // Who stands between the principal and this call: the service that forwards it, or the service that calls for itself.
     let direct = call.via.last().map(String::as_str).or(call.caller.as_ref().map(|caller| caller.service));
     let request = &call.request;
+    let mut additional = if call.service.head.id == "s3" { transfer(call, outcome) } else { Map::new() };
+    additional.extend(call.audit.additional.clone());
+    additional.extend(call.audit.late.as_ref().map(LateNotes::take).unwrap_or_default());
+    if request.bearer.is_some() && call.via.is_empty() {
+        additional.insert("callWithBearerToken".to_owned(), Json::Bool(true));
+    }
     Event {
         event_version: EVENT_VERSION.to_owned(),
-        user_identity: identity(&call.principal, direct),
+        user_identity: call.audit.identity.clone().unwrap_or_else(|| identity(&call.principal, direct)),
         event_time: iso8601_s(call.now.0),
         event_source: call.service.head.event_source.to_owned(),
         event_name: call.operation.name.to_owned(),
@@ -103,19 +118,24 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
         user_agent: direct.map_or_else(|| cut(&request.user_agent), str::to_owned),
         error_code,
         error_message,
-        request_parameters: limited(parameters),
-        response_elements: limited(response_elements),
-        additional_event_data: additional(call),
+        request_parameters: bounded(parameters, "requestParameters", PARAMETERS_LIMIT),
+        response_elements: bounded(response_elements, "responseElements", PARAMETERS_LIMIT),
+        additional_event_data: (!additional.is_empty()).then(|| bounded(Json::Object(additional), "additionalEventData", ADDITIONAL_LIMIT)),
         request_id: call.request_id.clone(),
         event_id,
         read_only: call.operation.read_only,
         resources: call.audit.resources.clone(),
         event_type: "AwsApiCall".to_owned(),
+        api_version: None,
         management_event: !call.operation.data_event,
         recipient_account_id: recipient,
+        service_event_details: None,
         shared_event_id: None,
         vpc_endpoint_id: request.origin.vpc_endpoint.as_ref().map(|endpoint| endpoint.id.clone()),
+        vpc_endpoint_account_id: request.origin.vpc_endpoint.as_ref().map(|endpoint| endpoint.account.clone()),
         event_category: if call.operation.data_event { "Data" } else { "Management" }.to_owned(),
+        event_context: None,
+        insight_details: None,
         tls_details: request.origin.tls.as_ref().filter(|_| direct.is_none()).map(|tls| TlsDetails {
             tls_version: tls.version.to_owned(),
             cipher_suite: tls.cipher_suite.clone(),
@@ -124,13 +144,48 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
     }
 }
 
-/// What the service noted, and that the caller came by a bearer key.
-fn additional(call: &Call) -> Option<Json> {
-    let mut additional = call.audit.additional.clone();
-    if call.request.bearer.is_some() && call.via.is_empty() {
-        additional.insert("callWithBearerToken".to_owned(), Json::Bool(true));
+/// The caller as the account that owns what was touched sees it: no names of the other account.
+///
+/// Source: CloudTrail User Guide, "CloudTrail userIdentity element" (`AWSAccount`).
+fn from_outside(identity: UserIdentity) -> UserIdentity {
+    if identity.identity_type == "AWSService" || identity.account_id.as_deref() == Some("anonymous") {
+        return identity;
     }
-    (!additional.is_empty()).then_some(Json::Object(additional))
+    UserIdentity {
+        identity_type: "AWSAccount".to_owned(),
+        principal_id: identity.principal_id,
+        account_id: identity.account_id,
+        invoked_by: identity.invoked_by,
+        ..UserIdentity::default()
+    }
+}
+
+/// `additionalEventData` of every S3 call. Source: the records that AWS gives as examples in the S3 and CloudTrail User Guides.
+fn transfer(call: &Call, outcome: &Outcome<'_>) -> Map<String, Json> {
+    let mut data = Map::new();
+    let request = &call.request;
+    let method = match request.authentication_type {
+        "REST-HEADER" => Some("AuthHeader"),
+        "REST-QUERY-STRING" => Some("QueryString"),
+        "POST" => Some("HtmlForm"),
+        _ => None,
+    };
+    if let Some(method) = method {
+        data.insert("SignatureVersion".to_owned(), json!("SigV4"));
+        data.insert("AuthenticationMethod".to_owned(), json!(method));
+    }
+    if let Some(tls) = &request.origin.tls {
+        data.insert("CipherSuite".to_owned(), json!(tls.cipher_suite));
+    }
+    let length = request.headers.get("x-amz-decoded-content-length").or_else(|| request.headers.get(http::header::CONTENT_LENGTH));
+    let received: u64 = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok()).unwrap_or_default();
+    data.insert("bytesTransferredIn".to_owned(), json!(received));
+    let sent = match outcome {
+        Outcome::Done(output) if call.operation.name == "GetObject" => output.member("ContentLength").cloned(),
+        _ => None,
+    };
+    data.insert("bytesTransferredOut".to_owned(), if let Some(Value::Int(sent)) = sent { json!(sent) } else { json!(0) });
+    data
 }
 
 /// `userIdentity` in all its forms. Source: CloudTrail User Guide, "CloudTrail userIdentity element".
@@ -151,6 +206,8 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
         PrincipalKind::Service { name } => {
             return UserIdentity { identity_type: "AWSService".to_owned(), invoked_by: Some(name.clone()), ..UserIdentity::default() };
         }
+        PrincipalKind::WebIdentity { provider, user_name } => return federated("WebIdentityUser", principal, provider, user_name),
+        PrincipalKind::Saml { provider, user_name } => return federated("SAMLUser", principal, provider, user_name),
         PrincipalKind::Anonymous => {
             return UserIdentity {
                 identity_type: "Unknown".to_owned(),
@@ -170,6 +227,7 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
             mfa_authenticated: session.mfa_authenticated_ms.is_some().to_string(),
         },
         source_identity: session.source_identity.clone(),
+        web_id_federation_data: None,
     });
     UserIdentity {
         identity_type: identity_type.to_owned(),
@@ -180,7 +238,125 @@ pub(crate) fn identity(principal: &Principal, invoked_by: Option<&str>) -> UserI
         credential_id,
         user_name,
         session_context,
+        identity_provider: None,
         invoked_by: invoked_by.map(str::to_owned),
+    }
+}
+
+/// Something that a service did by itself: a key that was rotated, an object that expired.
+#[derive(Clone, Debug)]
+pub struct ServiceEvent {
+    /// `kms.amazonaws.com`.
+    pub source: &'static str,
+    /// Who acts, in AWS's words.
+    pub actor: &'static str,
+    pub name: &'static str,
+    pub account: String,
+    pub region: String,
+    /// Milliseconds since 1970.
+    pub now_ms: i64,
+    /// `additionalEventData`.
+    pub additional: Option<Json>,
+    /// `serviceEventDetails`.
+    pub details: Option<Json>,
+    pub resources: Vec<EventResource>,
+}
+
+/// An insight: what CloudTrail found in an account's calls.
+#[derive(Clone, Debug)]
+pub struct InsightEvent {
+    pub account: String,
+    pub region: String,
+    pub now_ms: i64,
+    /// The same in the event that starts an insight and the one that ends it.
+    pub shared_event_id: String,
+    /// `insightDetails`.
+    pub details: Json,
+}
+
+impl crate::pipeline::Plane {
+    /// The log entry of an insight, for the commit of what it was found in.
+    pub fn insight_event(&self, insight: InsightEvent) -> Result<(usize, bytes::Bytes), ApiError> {
+        let (position, mut entry) = self.service_entry(ServiceEvent {
+            source: "",
+            actor: "",
+            name: "",
+            account: insight.account,
+            region: insight.region,
+            now_ms: insight.now_ms,
+            additional: None,
+            details: None,
+            resources: Vec::new(),
+        })?;
+        let record = &mut entry.record;
+        record.user_identity = UserIdentity::default();
+        record.request_id = String::new();
+        "AwsCloudTrailInsight".clone_into(&mut record.event_type);
+        "Insight".clone_into(&mut record.event_category);
+        record.shared_event_id = Some(insight.shared_event_id);
+        record.insight_details = Some(insight.details);
+        let bytes = entry.to_bytes(&self.sealer(), insight.now_ms).map_err(|error| ApiError::internal(&error))?;
+        Ok((position, bytes))
+    }
+
+    /// The log entry of a service event, for the commit of what was done. Source: CloudTrail User Guide, "AWS service events".
+    pub fn service_event(&self, event: ServiceEvent) -> Result<(usize, bytes::Bytes), ApiError> {
+        let now_ms = event.now_ms;
+        let (position, entry) = self.service_entry(event)?;
+        let bytes = entry.to_bytes(&self.sealer(), now_ms).map_err(|error| ApiError::internal(&error))?;
+        Ok((position, bytes))
+    }
+
+    fn service_entry(&self, event: ServiceEvent) -> Result<(usize, Entry), ApiError> {
+        let position = self.regions.position(&event.region).unwrap_or_default();
+        let record = Event {
+            event_version: EVENT_VERSION.to_owned(),
+            user_identity: UserIdentity {
+                identity_type: "AWSService".to_owned(),
+                account_id: Some(event.account.clone()),
+                invoked_by: Some(event.actor.to_owned()),
+                ..UserIdentity::default()
+            },
+            event_time: iso8601_s(event.now_ms),
+            event_source: event.source.to_owned(),
+            event_name: event.name.to_owned(),
+            aws_region: event.region,
+            source_ip_address: event.actor.to_owned(),
+            user_agent: event.actor.to_owned(),
+            error_code: None,
+            error_message: None,
+            request_parameters: Json::Null,
+            response_elements: Json::Null,
+            additional_event_data: event.additional.map(|data| bounded(data, "additionalEventData", ADDITIONAL_LIMIT)),
+            request_id: self.random_uuid()?,
+            event_id: self.random_uuid()?,
+            read_only: false,
+            resources: event.resources,
+            event_type: "AwsServiceEvent".to_owned(),
+            api_version: None,
+            management_event: true,
+            recipient_account_id: event.account,
+            service_event_details: event.details.map(|details| bounded(details, "serviceEventDetails", PARAMETERS_LIMIT)),
+            shared_event_id: None,
+            vpc_endpoint_id: None,
+            vpc_endpoint_account_id: None,
+            event_category: "Management".to_owned(),
+            event_context: None,
+            insight_details: None,
+            tls_details: None,
+        };
+        Ok((position, Entry { record, decision: None }))
+    }
+}
+
+/// A caller on another provider's word.
+fn federated(identity_type: &str, principal: &Principal, provider: &str, user_name: &str) -> UserIdentity {
+    UserIdentity {
+        identity_type: identity_type.to_owned(),
+        principal_id: Some(principal.principal_id.clone()),
+        user_name: Some(user_name.to_owned()),
+        identity_provider: Some(provider.to_owned()),
+        ..UserIdentity::default()
     }
 }
 
@@ -260,12 +436,13 @@ pub fn lower_first(name: &str) -> String {
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
-fn limited(json: Json) -> Json {
+/// The element, or what stands in its place when it is too large.
+fn bounded(json: Json, element: &str, limit: usize) -> Json {
     let size = size(&json);
-    if size <= PARAMETERS_LIMIT {
+    if size <= limit {
         return json;
     }
-    json!({ "omitted": true, "originalSize": size, "reason": "the element is larger than the limit of an event" })
+    json!({ "omitted": true, "originalSize": size, "reason": format!("{element} too large") })
 }
 
 /// About as many bytes as the element has in an event; counted, not written.

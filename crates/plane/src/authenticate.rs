@@ -69,6 +69,24 @@ pub(crate) fn hints(claim: &Claim<'_>) -> Hints {
     Hints { signing_name: Some(scope.service.to_owned()), region: Some(scope.region.to_owned()) }
 }
 
+/// Algorithms of signatures that a certificate's key makes.
+const CERTIFICATE_ALGORITHMS: &str = "AWS4-X509-";
+
+/// What a signature by a certificate says of service and region; read and not yet believed.
+pub(crate) fn certificate_hints(head: &Head) -> Option<Hints> {
+    let authorization = head.header("authorization")?.strip_prefix(CERTIFICATE_ALGORITHMS)?;
+    let (_, credential) = authorization.split_once("Credential=")?;
+    let mut scope = credential.split(',').next()?.split('/').skip(2);
+    let (region, service) = (scope.next()?, scope.next()?);
+    Some(Hints { signing_name: Some(service.to_owned()), region: Some(region.to_owned()) })
+}
+
+/// Whether the request bears a signature that its service verifies itself: an operation that no access key signs, and a certificate's key.
+fn is_signed_by_certificate(head: &Head, identified: &Identified) -> bool {
+    let by_certificate = head.header("authorization").is_some_and(|authorization| authorization.starts_with(CERTIFICATE_ALGORITHMS));
+    by_certificate && identified.operation.unsigned
+}
+
 fn family(protocol: Protocol) -> sigv4::Protocol {
     match protocol {
         Protocol::Query => sigv4::Protocol::Query,
@@ -112,7 +130,7 @@ pub(crate) async fn authenticate(
     }
     let claim = match claim {
         Ok(claim) => claim,
-        Err(SignatureError::MissingToken) => {
+        Err(error) if matches!(error, SignatureError::MissingToken) || is_signed_by_certificate(head, identified) => {
             let check = anonymous_check(head, identified).map_err(|error| Failure { error, principal: None })?;
             let stream = match (collected.as_mut(), check) {
                 (Some(whole), Check::Chunked(Some(decoder))) => {

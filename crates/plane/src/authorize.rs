@@ -19,7 +19,10 @@ use crate::service::{ResourceAccess, Target};
 use crate::{bearer, binding};
 
 /// Compiled policies kept, by their text.
-const POLICIES: usize = 10_000;
+const POLICIES: usize = 30_000;
+
+/// Decisions of one call that are recorded beside the first (a batch may need thousands).
+const FURTHER_MAX: usize = 100;
 
 /// Compiled policies by their kind and text.
 type Compiled = HashMap<(PolicyKind, Arc<str>), Arc<Policy>>;
@@ -74,7 +77,8 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
     let service = call.plane.service(call.service.head.id).cloned();
     for target in targets {
         let found = resource_access(call, &target.action, &target.resource_arn).await?;
-        let mut question = Question { found, keys: service_keys.clone(), tags: tags.clone(), encryption_context: Vec::new(), target };
+        let mut question =
+            Question { found, input, keys: service_keys.clone(), tags: tags.clone(), encryption_context: Vec::new(), target };
         if let Some(service) = &service {
             service.target_keys(call, input, &question.target, &mut question.keys);
             question.encryption_context = service.encryption_context(call, input, &question.target);
@@ -84,7 +88,7 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
         let control = call.plane.control_policies(&call.account, &owner).await?;
         let verdict = decide(call, &question, &access, &owner, &control);
         if let Some(refusal) = verdict.refusal {
-            let error = denied(call, &question.target, &refusal, &owner, &verdict.note)?;
+            let error = denied(call, &question.target, &refusal, &owner, &control, &verdict.note)?;
             call.decision = Some(if owner == call.account { verdict.note } else { without_foreign_policies(verdict.note) });
             if owner != call.account {
                 // Who owns the resource, and whether it exists, is not the caller's to know.
@@ -92,9 +96,23 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
             }
             return Err(error);
         }
-        call.decision.get_or_insert(verdict.note);
+        match &mut call.decision {
+            None => call.decision = Some(verdict.note),
+            Some(first) => further(first, verdict.note),
+        }
     }
     Ok(())
+}
+
+/// Adds what else a call needed to the note of its first decision.
+fn further(first: &mut serde_json::Value, note: serde_json::Value) {
+    let Some(first) = first.as_object_mut() else { return };
+    let list = first.entry("further").or_insert_with(|| json!([]));
+    if let Some(list) = list.as_array_mut()
+        && list.len() < FURTHER_MAX
+    {
+        list.push(note);
+    }
 }
 
 /// The principals of a closed account can do nothing, whatever allows it.
@@ -144,7 +162,7 @@ pub async fn check(call: &mut Call, action: &str, resource_arn: &str) -> Result<
     if let Some(service) = call.plane.service(call.service.head.id).cloned() {
         service.condition_keys(call, &Value::Null, &mut keys);
     }
-    ask(call, Question { target, found, keys, tags: None, encryption_context: Vec::new() }).await
+    ask(call, Question { target, found, input: &Value::Null, keys, tags: None, encryption_context: Vec::new() }).await
 }
 
 /// Whether the caller would be allowed if the resource were as `access` says (a key policy that is about to be put).
@@ -156,17 +174,54 @@ pub async fn allowed_under(
     keys: &MapContext,
 ) -> Result<bool, ApiError> {
     let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
-    let question = Question { target, found: access.clone(), keys: keys.clone(), tags: None, encryption_context: Vec::new() };
+    let question =
+        Question { target, found: access.clone(), input: &Value::Null, keys: keys.clone(), tags: None, encryption_context: Vec::new() };
     ask(call, question).await.map(|refusal| refusal.is_none())
 }
 
 /// Decides a question beside the call's own.
-async fn ask(call: &mut Call, question: Question) -> Result<Option<ApiError>, ApiError> {
+async fn ask(call: &mut Call, question: Question<'_>) -> Result<Option<ApiError>, ApiError> {
     let access = access(call).await?;
     let owner = owner(call, &question.target.resource_arn, &question.found);
     let control = call.plane.control_policies(&call.account, &owner).await?;
     let verdict = decide(call, &question, &access, &owner, &control);
-    verdict.refusal.map(|refusal| denied(call, &question.target, &refusal, &owner, &verdict.note)).transpose()
+    verdict.refusal.map(|refusal| denied(call, &question.target, &refusal, &owner, &control, &verdict.note)).transpose()
+}
+
+/// What a caller may do, kept for the questions that come up when the call has answered: decided by the policies as they were when it began.
+pub struct Standing {
+    call: Call,
+    access: Arc<PrincipalAccess>,
+    control: ControlPolicies,
+}
+
+impl Standing {
+    /// The standing of a call's caller towards resources of its own account that have no policy.
+    pub async fn of(call: &mut Call) -> Result<Self, ApiError> {
+        let access = access(call).await?;
+        let account = call.account.clone();
+        let control = call.plane.control_policies(&account, &account).await?;
+        Ok(Self { call: call.detached(), access, control })
+    }
+
+    /// Whether the caller is allowed an action on a resource of its account.
+    pub fn allows(&self, action: &str, resource_arn: &str, keys: &MapContext) -> bool {
+        let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
+        let found = ResourceAccess { account: self.call.account.clone(), ..ResourceAccess::default() };
+        let question = Question { target, found, input: &Value::Null, keys: keys.clone(), tags: None, encryption_context: Vec::new() };
+        decide(&self.call, &question, &self.access, &self.call.account, &self.control).refusal.is_none()
+    }
+
+    /// Records what was noted after the call's own event, as an event of the service with the same request id.
+    pub fn record(
+        &self,
+        event_name: &str,
+        notes: serde_json::Map<String, serde_json::Value>,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
+        let plane = Arc::clone(&self.call.plane);
+        let events = plane.events_afterwards(&self.call, event_name, &notes);
+        async move { plane.record(events?).await }
+    }
 }
 
 async fn targets(call: &mut Call, input: &Value) -> Result<Vec<Target>, ApiError> {
@@ -199,8 +254,11 @@ async fn access(call: &mut Call) -> Result<Arc<PrincipalAccess>, ApiError> {
     if let Some(access) = key.as_deref().and_then(|key| plane.identities.access(key)) {
         return Ok(access);
     }
-    if call.principal.is_anonymous() || matches!(call.principal.kind, PrincipalKind::Service { .. }) {
-        return Ok(Arc::default());
+    if call.principal.is_anonymous() || call.principal.is_federated_caller() || matches!(call.principal.kind, PrincipalKind::Service { .. })
+    {
+        // A service that acts on a proof (a certificate) has what the proof says as its tags.
+        let tags = call.principal.session.as_ref().map(|session| session.tags.clone()).unwrap_or_default();
+        return Ok(Arc::new(PrincipalAccess { tags, ..PrincipalAccess::default() }));
     }
     // Read apart from the call's transaction: what a call may do does not conflict with what it does.
     let mut tx = call.tx.renew();
@@ -212,9 +270,11 @@ async fn access(call: &mut Call) -> Result<Arc<PrincipalAccess>, ApiError> {
 }
 
 /// One thing to decide, with all that is known of it.
-struct Question {
+struct Question<'i> {
     target: Target,
     found: ResourceAccess,
+    /// What the call was given, for the condition keys that say what a member says; null for questions beside the call's own.
+    input: &'i Value,
     /// Condition keys that the service gave.
     keys: MapContext,
     tags: Option<Vec<(String, String)>>,
@@ -228,7 +288,7 @@ struct Verdict {
     note: serde_json::Value,
 }
 
-fn decide(call: &Call, question: &Question, access: &PrincipalAccess, owner: &str, control: &ControlPolicies) -> Verdict {
+fn decide(call: &Call, question: &Question<'_>, access: &PrincipalAccess, owner: &str, control: &ControlPolicies) -> Verdict {
     let Question { target, found, .. } = question;
     let mut keys = question.keys.clone();
     for (name, values) in &found.context {
@@ -255,14 +315,27 @@ fn decide(call: &Call, question: &Question, access: &PrincipalAccess, owner: &st
         resource: resource_policy(&found.policy, &target.action),
         kms_grants: found.grants.clone(),
         s3_restrict_public_buckets: found.restrict_public_buckets,
-        ..PolicySet::default()
+        // The network of the first call is not that of those that services make for the caller.
+        vpc_endpoint: call
+            .request
+            .origin
+            .vpc_endpoint
+            .as_ref()
+            .filter(|_| call.via.is_empty())
+            .and_then(|endpoint| endpoint.policy.clone()),
     };
     let principal = policy_principal(&call.principal, access);
-    let context = RequestContext::new(call, &keys);
+    let context = RequestContext::new(call, question.input, &keys).in_organizations(control);
     let organization = control.organization.as_deref();
     let decision = policy::decide(&principal, &check, &policies, &context, organization);
     if decision.allowed {
-        let note = json!({ "allowed": true, "action": target.action, "resource": target.resource_arn, "deciding": statement(&decision) });
+        let note = json!({
+            "allowed": true,
+            "action": target.action,
+            "resource": target.resource_arn,
+            "deciding": statement(&decision),
+            "asked": asked(&context, &check, access),
+        });
         return Verdict { refusal: None, note };
     }
     let note = json!({
@@ -274,13 +347,60 @@ fn decide(call: &Call, question: &Question, access: &PrincipalAccess, owner: &st
         "deniedBy": decision.denied_by,
         "deciding": statement(&decision),
         "credentialLimit": decision.credential_limit,
+        "conditionKeys": mentioned_keys(&principal, &check, &policies, &context, organization),
+        "asked": asked(&context, &check, access),
         "explanation": policy::explain(&principal, &check, &policies, &context, organization),
     });
     Verdict { refusal: Some(decision), note }
 }
 
+/// Every condition key that a policy of the decision mentions, with its values in this request; null if the request does not have it.
+fn mentioned_keys(
+    principal: &policy::Principal,
+    check: &Check,
+    policies: &PolicySet,
+    context: &dyn policy::Context,
+    organization: Option<&policy::Organization>,
+) -> serde_json::Map<String, serde_json::Value> {
+    let mut keys = serde_json::Map::new();
+    for name in policies.all().flat_map(|attached| attached.policy.keys_mentioned()) {
+        if keys.contains_key(name) {
+            continue;
+        }
+        let values = policy::key_values(name, principal, check, context, organization);
+        keys.insert(name.to_owned(), values.map_or(serde_json::Value::Null, |values| values.iter().collect()));
+    }
+    keys
+}
+
+/// What a policy may ask about the request, so that the decision can be taken again under other policies.
+fn asked(context: &RequestContext<'_>, check: &Check, access: &PrincipalAccess) -> serde_json::Value {
+    let mut asked = json!({ "context": context.recorded() });
+    if let Some(asked) = asked.as_object_mut() {
+        if let Some(account) = &check.resource.account {
+            asked.insert("owner".to_owned(), json!(account));
+        }
+        if !check.resource.tags.is_empty() {
+            asked.insert("resourceTags".to_owned(), json!(check.resource.tags));
+        }
+        if let Some(tags) = &check.request_tags {
+            asked.insert("requestTags".to_owned(), json!(tags));
+        }
+        if !check.encryption_context.is_empty() {
+            asked.insert("encryptionContext".to_owned(), json!(check.encryption_context));
+        }
+        if !access.tags.is_empty() {
+            asked.insert("principalTags".to_owned(), json!(access.tags));
+        }
+        if access.session.is_some() {
+            asked.insert("sessionPolicies".to_owned(), json!(true));
+        }
+    }
+    asked
+}
+
 /// A role's trust policy says who may assume it; it has no say in what is done to the role itself.
-fn resource_policy(policy: &ResourcePolicy, action: &str) -> ResourcePolicy {
+pub fn resource_policy(policy: &ResourcePolicy, action: &str) -> ResourcePolicy {
     match policy {
         ResourcePolicy::Trust(_) | ResourcePolicy::TrustMissing if !action.starts_with("sts:") => ResourcePolicy::Absent,
         policy => policy.clone(),
@@ -296,6 +416,7 @@ fn statement(decision: &Decision) -> serde_json::Value {
         "statementIndex": statement.statement_index,
         "sid": statement.sid(),
         "span": statement.span(),
+        "pointer": statement.pointer(),
     })
 }
 
@@ -322,7 +443,7 @@ pub fn owner(call: &Call, arn: &str, found: &ResourceAccess) -> String {
     in_arn.map_or_else(|| call.account.clone(), str::to_owned)
 }
 
-fn note_resource(call: &mut Call, question: &Question, owner: &str) {
+fn note_resource(call: &mut Call, question: &Question<'_>, owner: &str) {
     let Some(resource_type) = question.found.resource_type else { return };
     let arn = question.target.resource_arn.clone();
     call.touch(resource_type, &arn, owner);
@@ -339,13 +460,22 @@ pub fn policy_principal(principal: &Principal, access: &PrincipalAccess) -> poli
         PrincipalKind::User { .. } => Kind::User,
         PrincipalKind::AssumedRole { role_arn, .. } => Kind::RoleSession { role_arn: role_arn.clone() },
         PrincipalKind::FederatedUser { user_arn, .. } => Kind::FederatedUser { user_arn: user_arn.clone() },
-        PrincipalKind::Service { name } => return policy::Principal::unaccounted(Kind::Service { name: name.clone() }),
+        PrincipalKind::Service { name } => {
+            let mut made = policy::Principal::unaccounted(Kind::Service { name: name.clone() });
+            made.tags.clone_from(&access.tags);
+            return made;
+        }
+        PrincipalKind::WebIdentity { provider, .. } => {
+            return policy::Principal::unaccounted(Kind::WebIdentity { provider: provider.clone() });
+        }
+        PrincipalKind::Saml { provider, .. } => return policy::Principal::unaccounted(Kind::Saml { provider: provider.clone() }),
         PrincipalKind::Anonymous => return policy::Principal::anonymous(),
     };
     let mut made = policy::Principal::new(kind, principal.account.clone(), principal.arn.clone());
     made.user_id = Some(principal.principal_id.clone());
     made.tags.clone_from(&access.tags);
     made.service_linked = access.service_linked;
+    made.assumed_root = principal.session.as_ref().is_some_and(|session| session.issuer_operation == "AssumeRoot");
     if principal.session.as_ref().is_some_and(|session| session.issuer_operation == "GetSessionToken") {
         made.credential = policy::Credential::SessionToken;
     }
@@ -374,14 +504,24 @@ pub(crate) fn anonymous(call: &Call) -> ApiError {
 
 /// The error of a denial, in AWS's words: who, action, resource, which policy type, explicit or implicit.
 ///
-/// Source: IAM User Guide, "Troubleshoot access denied error messages"; S3 User Guide for its shorter form to callers of other accounts.
-fn denied(call: &Call, target: &Target, decision: &Decision, owner: &str, explanation: &serde_json::Value) -> Result<ApiError, ApiError> {
+/// Source: IAM User Guide, "Troubleshoot access denied error messages"; S3 User Guide, "Troubleshoot access denied (403 Forbidden) errors", for
+/// its shorter form to callers of other organizations, and to all callers of other accounts where an endpoint's policy is in the way.
+fn denied(
+    call: &Call,
+    target: &Target,
+    decision: &Decision,
+    owner: &str,
+    control: &ControlPolicies,
+    explanation: &serde_json::Value,
+) -> Result<ApiError, ApiError> {
     if call.principal.is_anonymous() && call.service.head.id != "s3" {
         return Ok(anonymous(call));
     }
     let is_s3 = call.service.head.iam_prefix == "s3";
     let (code, status) = (denied_code(call.protocol), denied_status(call.protocol));
-    if call.principal.is_anonymous() || (is_s3 && owner != call.account) {
+    let by_endpoint = decision.denied_by.first() == Some(&policy::PolicyType::VpcEndpoint);
+    let stranger = owner != call.account && (by_endpoint || !control.are_together(&call.account, owner));
+    if call.principal.is_anonymous() || (is_s3 && stranger) {
         return Ok(ApiError::new(code, "Access Denied").with_status(status));
     }
     let own_words = call.plane.service(call.service.head.id).and_then(|service| service.denied_message(call, target, owner));
@@ -406,19 +546,20 @@ fn message_domain() -> Domain<'static> {
 /// An authorization failure, sealed for `sts:DecodeAuthorizationMessage`.
 fn encode_message(call: &Call, explanation: &serde_json::Value) -> Result<String, ApiError> {
     use base64::Engine as _;
+    let part = |name: &str| explanation.get(name).cloned().unwrap_or_default();
     let content = json!({
         "allowed": false,
-        "explicitDeny": explanation.get("explicit").cloned().unwrap_or_default(),
-        "matchedStatements": { "items": explanation.get("deciding").filter(|deciding| !deciding.is_null()).map(|deciding| vec![deciding.clone()]).unwrap_or_default() },
+        "explicitDeny": part("explicit"),
+        "matchedStatements": { "items": explanation.get("deciding").and_then(matched_statement).into_iter().collect::<Vec<_>>() },
         "failures": { "items": [] },
         "context": {
             "principal": { "id": call.principal.principal_id, "arn": call.principal.arn },
-            "action": explanation.get("action").cloned().unwrap_or_default(),
-            "resource": explanation.get("resource").cloned().unwrap_or_default(),
-            "conditions": { "items": [] },
+            "action": part("action"),
+            "resource": part("resource"),
+            "conditions": { "items": condition_items(explanation) },
         },
         "time": iso8601_s(call.now.0),
-        "explanation": explanation.get("explanation").cloned().unwrap_or_default(),
+        "explanation": part("explanation"),
     });
     let sealed = call
         .plane
@@ -426,6 +567,28 @@ fn encode_message(call: &Call, explanation: &serde_json::Value) -> Result<String
         .seal(&message_domain(), call.account.as_bytes(), content.to_string().as_bytes())
         .map_err(|error| ApiError::internal(&error))?;
     Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(sealed))
+}
+
+/// The statement that denied, with its place.
+fn matched_statement(deciding: &serde_json::Value) -> Option<serde_json::Value> {
+    let policy_type = deciding.get("policyType").filter(|name| name.is_string())?;
+    Some(json!({
+        "statementId": deciding.get("sid").and_then(serde_json::Value::as_str).unwrap_or_default(),
+        "effect": "DENY",
+        "policyType": policy_type,
+        "policyId": deciding.get("policyId").cloned().unwrap_or_default(),
+        "pointer": deciding.get("pointer").cloned().unwrap_or_default(),
+    }))
+}
+
+/// The condition keys of the request as the message lists them: those with a value.
+fn condition_items(explanation: &serde_json::Value) -> Vec<serde_json::Value> {
+    let keys = explanation.get("conditionKeys").and_then(serde_json::Value::as_object);
+    let items = keys.into_iter().flatten().filter_map(|(key, values)| {
+        let values: Vec<_> = values.as_array()?.iter().map(|value| json!({ "value": value })).collect();
+        Some(json!({ "key": key, "values": { "items": values } }))
+    });
+    items.collect()
 }
 
 /// Opens what [`encode_message`] sealed for this caller's account. `None`: it is not such a message.

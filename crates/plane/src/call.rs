@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use facts::{Operation, Protocol, Service as ServiceFacts};
 use http::HeaderMap;
@@ -25,6 +25,9 @@ use crate::transaction::Transaction;
 pub struct RequestFacts {
     pub origin: Arc<Origin>,
     pub method: String,
+    /// Raw, percent-encoded.
+    pub path: String,
+    pub query: String,
     pub host: Option<String>,
     pub headers: Arc<HeaderMap>,
     pub user_agent: String,
@@ -47,8 +50,38 @@ pub struct AuditNotes {
     pub additional: serde_json::Map<String, serde_json::Value>,
     /// Replaces the response elements (services that show less than they answer).
     pub response_elements: Option<serde_json::Value>,
+    /// Replaces who called, where the credentials do not tell (a web identity that asks for a session).
+    pub identity: Option<trail::UserIdentity>,
     /// Other accounts that get a copy of the event (owner of the resource).
     pub other_accounts: Vec<String>,
+    /// Notes that are still being made while the handler runs.
+    pub late: Option<LateNotes>,
+}
+
+/// Notes for `additionalEventData` that somebody without the call makes: whoever screens a prompt, or an answer that still streams. The event takes
+/// those that are there when it is made; later ones are left for an event of their own ([`crate::Plane::record_afterwards`]).
+#[derive(Clone, Debug, Default)]
+pub struct LateNotes(Arc<Mutex<Vec<(String, serde_json::Value)>>>);
+
+impl LateNotes {
+    /// Adds an item to the list of this name.
+    pub fn push(&self, name: &str, item: serde_json::Value) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), item));
+    }
+
+    /// Takes all notes, as lists by name.
+    pub fn take(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut lists: serde_json::Map<String, serde_json::Value> = serde_json::Map::new();
+        for (name, item) in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            match lists.get_mut(&name) {
+                Some(serde_json::Value::Array(items)) => items.push(item),
+                _ => {
+                    lists.insert(name, serde_json::Value::Array(vec![item]));
+                }
+            }
+        }
+        lists
+    }
 }
 
 /// A call. Handlers get it by `&mut`: the transaction, the caller, the time, and ways to call other services for the caller.
@@ -118,6 +151,26 @@ impl Call {
             kept: 0,
             memory: HashMap::new(),
         }
+    }
+
+    /// A call of the same caller, for questions that come up when this one has answered (a stream goes on). It commits nothing and leaves no
+    /// event of its own.
+    pub(crate) fn detached(&self) -> Self {
+        let mut detached = Self::new(
+            Arc::clone(&self.plane),
+            self.service,
+            self.operation,
+            self.protocol,
+            self.request_id.clone(),
+            Arc::clone(&self.principal),
+            self.region.clone(),
+            self.now,
+            Arc::clone(&self.request),
+            self.tx.renew(),
+        );
+        detached.via.clone_from(&self.via);
+        detached.caller.clone_from(&self.caller);
+        detached
     }
 
     /// Forgets what a run did that met a conflict; the next one begins on the newest state.

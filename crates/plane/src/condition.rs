@@ -2,6 +2,11 @@
 //!
 //! Source: IAM User Guide, "AWS global condition context keys". Keys that follow from principal, resource, organization and tags are
 //! derived by the policy engine itself.
+//!
+//! Keys that a request here never has, because what they tell of does not exist here: `aws:ChatbotSourceArn`, `aws:SignInSessionArn`,
+//! `aws:ViaCustomerDomain`, `aws:CalledViaAWSMCP`, `aws:ViaAWSMCPService`, `aws:IsMcpServiceAction`, `aws:Ec2InstanceSourceVpc`,
+//! `aws:Ec2InstanceSourcePrivateIPv4` and the keys of roles that EC2, Lambda, Glue, CodeBuild and Systems Manager assume for their
+//! resources.
 
 use std::borrow::Cow;
 
@@ -9,18 +14,79 @@ use policy::{Context, MapContext, Values};
 
 use crate::call::Call;
 use crate::clock::iso8601_s;
+use crate::condition_member;
+use crate::organization::ControlPolicies;
+use crate::origin::VpcEndpoint;
 use crate::principal::PrincipalKind;
+
+/// Global keys that are recorded, without their prefix.
+const RECORDED: [&str; 17] = [
+    "requestedregion",
+    "securetransport",
+    "sourceip",
+    "vpcsourceip",
+    "sourcevpce",
+    "sourcevpc",
+    "referer",
+    "viaawsservice",
+    "calledvia",
+    "calledviafirst",
+    "calledvialast",
+    "tokenissuetime",
+    "multifactorauthpresent",
+    "multifactorauthage",
+    "sourceidentity",
+    "sourcearn",
+    "sourceaccount",
+];
+/// Values of one key that are recorded.
+const RECORDED_VALUES_MAX: usize = 100;
 
 /// Everything that a condition may ask about one request.
 pub struct RequestContext<'a> {
     call: &'a Call,
+    /// What the call was given; null where a question is not about the call's own input.
+    input: &'a wire::Value,
+    /// Whose organizations the keys of endpoints and calling services name.
+    organization: Option<&'a policy::Organization>,
     /// Keys that the service of the operation and the resource gave.
     service: &'a MapContext,
 }
 
 impl<'a> RequestContext<'a> {
-    pub fn new(call: &'a Call, service: &'a MapContext) -> Self {
-        Self { call, service }
+    pub fn new(call: &'a Call, input: &'a wire::Value, service: &'a MapContext) -> Self {
+        Self { call, input, organization: None, service }
+    }
+
+    pub(crate) fn in_organizations(self, control: &'a ControlPolicies) -> Self {
+        Self { organization: control.organization.as_deref(), ..self }
+    }
+
+    /// The endpoint that a direct call came through; calls that services make for the caller come through none.
+    fn endpoint(&self) -> Option<&'a VpcEndpoint> {
+        self.call.request.origin.vpc_endpoint.as_ref().filter(|_| self.call.via.is_empty())
+    }
+
+    fn organization_id(&self, account: &str) -> Option<String> {
+        self.organization?.id_of(account).map(str::to_owned)
+    }
+
+    fn organization_paths(&self, account: &str) -> Option<Values<'a>> {
+        self.organization?.path_of(account).map(|path| Values::Many(vec![Cow::Borrowed(path)]))
+    }
+
+    /// The keys that an audit entry keeps, so that the decision can be taken again: all that the request has but what stands in the event
+    /// itself (its time, its user agent).
+    pub fn recorded(&self) -> serde_json::Value {
+        let mut recorded = serde_json::Map::new();
+        let names = RECORDED.iter().map(|name| format!("aws:{name}")).chain(self.service.names().map(str::to_owned));
+        for name in names {
+            if let Some(values) = self.key(&name).filter(|values| !values.is_empty()) {
+                let values = values.iter().take(RECORDED_VALUES_MAX).collect::<Vec<_>>();
+                recorded.insert(name, serde_json::json!(values));
+            }
+        }
+        recorded.into()
     }
 
     fn global(&self, name: &str) -> Option<String> {
@@ -35,9 +101,14 @@ impl<'a> RequestContext<'a> {
             "securetransport" => Some(request.origin.tls.is_some().to_string()),
             // Behind a private endpoint the address is that of the network, in a key of its own.
             "sourceip" => endpoint.is_none().then(|| request.origin.source_ip().to_string()),
-            "vpcsourceip" => endpoint.map(|_| request.origin.source_ip().to_string()),
-            "sourcevpce" => endpoint.filter(|_| call.via.is_empty()).map(|endpoint| endpoint.id.clone()),
-            "sourcevpc" => endpoint.filter(|_| call.via.is_empty()).map(|endpoint| endpoint.vpc_id.clone()),
+            "vpcsourceip" => self.endpoint().map(|_| request.origin.source_ip().to_string()),
+            "sourcevpce" => self.endpoint().map(|endpoint| endpoint.id.clone()),
+            "sourcevpc" => self.endpoint().map(|endpoint| endpoint.vpc_id.clone()),
+            "sourcevpcarn" => self
+                .endpoint()
+                .map(|endpoint| format!("arn:{}:ec2:{}:{}:vpc/{}", crate::PARTITION, call.region, endpoint.account, endpoint.vpc_id)),
+            "vpceaccount" => self.endpoint().map(|endpoint| endpoint.account.clone()),
+            "vpceorgid" => self.endpoint().and_then(|endpoint| self.organization_id(&endpoint.account)),
             "useragent" => Some(request.user_agent.clone()),
             "referer" => request.headers.get("referer").and_then(|value| value.to_str().ok()).map(str::to_owned),
             "viaawsservice" => Some((!call.via.is_empty()).to_string()),
@@ -51,10 +122,11 @@ impl<'a> RequestContext<'a> {
                 .map(|proved_ms| (call.now.0.saturating_sub(proved_ms) / 1000).to_string()),
             "sourceidentity" => session.and_then(|session| session.source_identity.clone()),
             "sourcearn" => call.caller.as_ref().map(|caller| caller.source_arn.clone()),
+            "sourceorgid" => call.caller.as_ref().and_then(|caller| self.organization_id(&caller.source_account)),
             "sourceaccount" => call.caller.as_ref().map(|caller| caller.source_account.clone()),
             "federatedprovider" => match &call.principal.kind {
                 PrincipalKind::FederatedUser { .. } => Some(call.principal.account.clone()),
-                _ => None,
+                _ => session.and_then(|session| session.federated_provider.clone()),
             },
             _ => None,
         }
@@ -69,9 +141,17 @@ impl Context for RequestContext<'_> {
         if lower_name == "bedrock:bearertokentype" {
             return self.call.request.bearer.map(|bearer| Values::One(Cow::Borrowed(bearer.name())));
         }
-        let name = lower_name.strip_prefix("aws:")?;
+        let Some(name) = lower_name.strip_prefix("aws:") else {
+            return condition_member::values(self.call, self.input, lower_name);
+        };
         if name == "calledvia" {
             return (!self.call.via.is_empty()).then(|| Values::List(&self.call.via));
+        }
+        if name == "vpceorgpaths" {
+            return self.organization_paths(&self.endpoint()?.account);
+        }
+        if name == "sourceorgpaths" {
+            return self.organization_paths(&self.call.caller.as_ref()?.source_account);
         }
         self.global(name).map(|value| Values::One(Cow::Owned(value)))
     }

@@ -17,7 +17,9 @@
 
 mod binding;
 mod cache;
+mod condition_member;
 mod post_form;
+mod service_event;
 
 pub mod audit;
 pub mod authenticate;

@@ -22,6 +22,14 @@ pub struct OrganizationView {
     pub members: HashMap<String, MemberPolicies>,
     /// Accounts whose principals can do nothing any more.
     pub suspended: HashSet<String>,
+    /// Whether it is more than consolidated billing.
+    pub all_features: bool,
+    /// Service principals with trusted access.
+    pub service_access: HashSet<String>,
+    /// Delegated administrators by service principal.
+    pub delegated_administrators: HashMap<String, HashSet<String>>,
+    /// The effective Bedrock policy of each account that has one, as `DescribeEffectivePolicy` shows it.
+    pub bedrock: HashMap<String, serde_json::Value>,
 }
 
 /// Control policies of one member account, in levels from the root to the account.
@@ -65,6 +73,12 @@ pub struct ControlPolicies {
 }
 
 impl ControlPolicies {
+    /// Whether two accounts belong to one organization.
+    pub fn are_together(&self, one: &str, other: &str) -> bool {
+        let id = |account: &str| self.organization.as_ref().and_then(|organization| organization.id_of(account));
+        id(one).is_some_and(|organization| id(other) == Some(organization))
+    }
+
     /// Joins the organization of the caller with that of the resource's owner.
     pub fn join((caller, caller_view): (&str, Option<&OrganizationView>), (owner, owner_view): (&str, Option<&OrganizationView>)) -> Self {
         let service_control = caller_view.and_then(|view| view.members.get(caller)).and_then(|member| member.service_control.clone());

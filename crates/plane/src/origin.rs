@@ -28,6 +28,8 @@ pub struct VpcEndpoint {
     pub id: String,
     pub vpc_id: String,
     pub account: String,
+    /// The endpoint's policy; `None` is that of an endpoint made without one, which allows everything.
+    pub policy: Option<policy::Attached>,
 }
 
 impl Origin {

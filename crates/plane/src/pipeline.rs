@@ -11,7 +11,7 @@ use http::{HeaderValue, Response};
 use keyring::{Keyring, Randomness};
 use serde_json::Value as Json;
 use store::Revision;
-use trail::Sealer;
+use trail::{Ledger, Sealer};
 use wire::{Encoded, ErrorReply, RequestParts, Timestamp, Value};
 
 use crate::audit::{self, Outcome, PendingEvent, TrailSealer};
@@ -54,12 +54,24 @@ pub enum AuditReads {
     Interval,
 }
 
+/// What becomes of a call whose event the audit store does not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuditFailure {
+    /// It is refused: no record, no effect.
+    #[default]
+    Refuse,
+    /// A call that changed nothing is answered; its event waits in memory and is lost with the process. A change is refused all the same, because
+    /// its event stands in its own commit.
+    Continue,
+}
+
 /// Settings of the plane.
 #[derive(Clone, Debug)]
 pub struct PlaneSettings {
     /// Account that calls without a known caller are recorded in.
     pub home_account: String,
     pub audit_reads: AuditReads,
+    pub audit_failure: AuditFailure,
 }
 
 /// Counters for the metrics page.
@@ -84,6 +96,8 @@ pub struct Plane {
     organizations: Arc<dyn Organizations>,
     pub(crate) identities: IdentityCache,
     pub(crate) signing_keys: sigv4::KeyCache,
+    /// One per region, in the regions' order.
+    ledgers: Vec<Arc<Ledger>>,
     /// Random bytes for identifiers, drawn many at a time: each call needs two and asking the generator costs more than the bytes.
     identifier_bytes: Mutex<Vec<u8>>,
     services: HashMap<&'static str, Arc<dyn Service>>,
@@ -113,6 +127,13 @@ impl Plane {
             .iter()
             .flat_map(|service| service.handlers().iter().map(|handler| ((service.id(), handler.operation), *handler)))
             .collect();
+        let ledgers = regions
+            .iter()
+            .map(|region| {
+                let origin = format!("bailiwick/{}/{}", keyring.id(), region.name);
+                Arc::new(Ledger::new(Arc::clone(&region.store), Arc::new(TrailSealer(Arc::clone(&keyring))), origin))
+            })
+            .collect();
         let mut by_prefix: HashMap<_, Vec<_>> = HashMap::new();
         for service in &services {
             if let Some(head) = catalog().head(service.id()) {
@@ -133,6 +154,7 @@ impl Plane {
             identifier_bytes: Mutex::default(),
             identities: IdentityCache::default(),
             signing_keys: sigv4::KeyCache::new(SIGNING_KEYS),
+            ledgers,
             services: services.into_iter().map(|service| (service.id(), service)).collect(),
             by_prefix,
             handlers,
@@ -225,6 +247,12 @@ impl Plane {
     pub fn forget(&self) {
         self.identities.clear();
         self.signing_keys.clear();
+        self.ledgers.iter().for_each(|ledger| ledger.forget());
+    }
+
+    /// The ledger of a region's trail. Positions come from [`Regions::position`].
+    pub fn ledger(&self, position: usize) -> Result<&Arc<Ledger>, ApiError> {
+        self.ledgers.get(position).ok_or_else(|| ApiError::internal(&"a region position is out of range"))
     }
 
     /// Seals and opens audit entries.
@@ -350,7 +378,7 @@ impl Plane {
                 return Ok(identified);
             }
         }
-        let hints = claim.as_ref().ok().map(authenticate::hints).unwrap_or_default();
+        let hints = claim.as_ref().ok().map(authenticate::hints).or_else(|| authenticate::certificate_hints(head)).unwrap_or_default();
         identify::identify(&parts, head.host.as_deref(), &hints, form, is_region)
     }
 
@@ -579,10 +607,16 @@ impl Plane {
         let mut touched = Vec::new();
         for event in &pending {
             let (region, entry) = seal(&sealer, event)?;
-            self.regions.at(region)?.recorder.record(entry).await.map_err(|error| ApiError::unrecordable(&error))?;
+            let recorder = &self.regions.at(region)?.recorder;
+            if let Err(error) = recorder.record(entry.clone()).await {
+                if self.settings.audit_failure == AuditFailure::Refuse {
+                    return Err(ApiError::unrecordable(&error));
+                }
+                recorder.keep(entry).await.map_err(|error| ApiError::unrecordable(&error))?;
+            }
             touched.push(region);
         }
-        if self.settings.audit_reads == AuditReads::BeforeReply {
+        if self.settings.audit_reads == AuditReads::BeforeReply && self.settings.audit_failure == AuditFailure::Refuse {
             touched.sort_unstable();
             touched.dedup();
             for region in touched {
@@ -822,6 +856,8 @@ impl Head {
         RequestFacts {
             origin: Arc::clone(&self.origin),
             method: self.method.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
             host: self.host.clone(),
             headers: Arc::clone(&self.headers),
             user_agent: self.header("user-agent").unwrap_or_default().to_owned(),

@@ -46,6 +46,20 @@ pub enum PrincipalKind {
     Service {
         name: String,
     },
+    /// A caller who bears a token of an OpenID Connect provider, in the call that takes it.
+    WebIdentity {
+        /// ARN of the provider.
+        provider: String,
+        /// Subject of the token.
+        user_name: String,
+    },
+    /// A caller who bears a SAML assertion, in the call that takes it.
+    Saml {
+        /// ARN of the provider.
+        provider: String,
+        /// Subject of the assertion.
+        user_name: String,
+    },
     Anonymous,
 }
 
@@ -64,6 +78,9 @@ pub struct Session {
     pub source_identity: Option<String>,
     /// The session came from another session (role chaining).
     pub chained: bool,
+    /// ARN of the identity provider that the session began with.
+    #[serde(default)]
+    pub federated_provider: Option<String>,
     /// `GetSessionToken` or `GetFederationToken` issued it; role sessions have `AssumeRole`.
     pub issuer_operation: String,
 }
@@ -79,6 +96,11 @@ impl Principal {
             access_key_id: None,
             session: None,
         }
+    }
+
+    /// Whether it is proved by another provider's word and belongs to no account.
+    pub fn is_federated_caller(&self) -> bool {
+        matches!(self.kind, PrincipalKind::WebIdentity { .. } | PrincipalKind::Saml { .. })
     }
 
     pub fn is_anonymous(&self) -> bool {

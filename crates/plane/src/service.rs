@@ -147,6 +147,12 @@ pub trait Service: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// ARNs of the account's resources of this service in the region that have, or could have, a policy of their own: for those who look
+    /// through all of them.
+    async fn policy_holders(&self, _tx: &mut Transaction, _region: &str, _account: &str) -> Result<Vec<String>, ApiError> {
+        Ok(Vec::new())
+    }
+
     /// Condition keys of this request that follow from its input (`s3:prefix`, `kms:EncryptionContext:...`).
     fn condition_keys(&self, _call: &Call, _input: &Value, _keys: &mut MapContext) {}
 

@@ -68,6 +68,8 @@ impl ServiceCaller {
                 vpc_endpoint: None,
             }),
             method: "POST".to_owned(),
+            path: "/".to_owned(),
+            query: String::new(),
             host: None,
             headers: Arc::new(headers),
             user_agent: self.service.to_owned(),
@@ -89,24 +91,45 @@ impl Plane {
         input: I,
         body: Option<Bytes>,
     ) -> Result<I::Output, ApiError> {
+        self.call_in_service(caller, caller.principal(), region, input, body).await.map(|(output, _)| output)
+    }
+
+    /// As [`Plane::call_as_service`], in a role that the service has assumed: an import reads a bucket so. `session_arn` is the session's
+    /// ARN (`arn:aws:sts::...:assumed-role/...`). The role's trust policy is asked first, its own policies decide on the call, and
+    /// `invokedBy` of the event names the service. Gives the streaming body, too.
+    pub async fn call_in_role<I: ApiInput>(
+        self: &Arc<Self>,
+        caller: &ServiceCaller,
+        session_arn: &str,
+        region: &str,
+        input: I,
+    ) -> Result<(I::Output, Option<Body>), ApiError> {
+        let refused =
+            || ApiError::new("AccessDenied", format!("the service `{}` cannot assume the role of `{session_arn}`", caller.service));
+        let position = self.regions.position(region).unwrap_or_default();
+        let mut tx = self.transaction(position);
+        let principal = self.directory().principal(&mut tx, session_arn).await?.ok_or_else(refused)?;
+        let PrincipalKind::AssumedRole { role_arn, .. } = &principal.kind else { return Err(refused()) };
+        let target = ("sts:AssumeRole", role_arn.as_str());
+        if !self.is_service_allowed(caller, region, ("sts", "AssumeRole"), target, &MapContext::new()).await? {
+            return Err(refused());
+        }
+        self.call_in_service(caller, Arc::new(principal), region, input, None).await
+    }
+
+    async fn call_in_service<I: ApiInput>(
+        self: &Arc<Self>,
+        caller: &ServiceCaller,
+        principal: Arc<Principal>,
+        region: &str,
+        input: I,
+        body: Option<Bytes>,
+    ) -> Result<(I::Output, Option<Body>), ApiError> {
         let input = input.into_value();
         let mut call = self.service_call(caller, region, I::SERVICE, I::OPERATION, body.as_ref())?;
-        let position = self.regions.position(region).unwrap_or_default();
-        let parameters = self.parameters(&call, &input);
-        for _ in 0..ATTEMPTS {
-            call.body = body.clone().map(body::full);
-            match self.attempt_for_service(&mut call, &input, &parameters, position).await {
-                Ok(reply) => return crate::service::typed(reply.value),
-                Err(Abort::Conflict) => call.begin_again(),
-                Err(Abort::Failed(error)) => {
-                    let events = audit::events(&call, position, parameters, &Outcome::Failed(&error))?;
-                    call.pending.extend(events);
-                    self.record(std::mem::take(&mut call.pending)).await?;
-                    return Err(error);
-                }
-            }
-        }
-        Err(ApiError::new("ThrottlingException", "Rate exceeded"))
+        call.account.clone_from(&principal.account);
+        call.principal = principal;
+        self.run_for_service::<I>(call, input, body).await
     }
 
     /// Calls an operation as somebody for whom one of our services works later, or whose role it has taken: authorized as that principal,
@@ -127,7 +150,17 @@ impl Plane {
         call.principal = principal;
         call.caller = None;
         call.via.push(service_name.to_owned());
-        let position = self.regions.position(region).unwrap_or_default();
+        self.run_for_service::<I>(call, input, body).await
+    }
+
+    /// Authorizes, handles and records, again after a conflict.
+    async fn run_for_service<I: ApiInput>(
+        self: &Arc<Self>,
+        mut call: Call,
+        input: Value,
+        body: Option<Bytes>,
+    ) -> Result<(I::Output, Option<Body>), ApiError> {
+        let position = self.regions.position(&call.region).unwrap_or_default();
         let parameters = self.parameters(&call, &input);
         for _ in 0..ATTEMPTS {
             call.body = body.clone().map(body::full);

@@ -2,7 +2,7 @@
 //!
 //! Source: IAM User Guide, "IAM JSON policy elements: Resource" and "Condition operators" (ARN operators).
 
-use crate::glob::{Glob, Token};
+use crate::glob::{Glob, Token, literal_prefix};
 
 /// A text split into the six segments of an ARN; the last one keeps further colons.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,9 @@ impl<'a> ArnText<'a> {
         self.text.splitn(index + 1, ':').nth(index)
     }
 }
+
+/// Colons between the segments of an ARN.
+const COLONS: usize = 5;
 
 fn split(text: &str) -> Option<[&str; 6]> {
     let mut parts = text.splitn(6, ':');
@@ -45,7 +48,15 @@ pub fn resource_of(arn: &str) -> Option<&str> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ArnPattern {
     Any,
-    Segments(Box<[Glob]>),
+    /// Six segments without wildcards.
+    Exact(Box<[u8]>),
+    /// Six segments whose only wildcards are stars at the end.
+    Prefix(Box<[u8]>),
+    /// Anything else. The text before the first wildcard decides most comparisons before the segments are looked at.
+    Segments {
+        literal: Box<[u8]>,
+        globs: Box<[Glob]>,
+    },
 }
 
 impl ArnPattern {
@@ -53,14 +64,40 @@ impl ArnPattern {
         if !tokens.is_empty() && tokens.iter().all(|token| *token == Token::Many) {
             return Self::Any;
         }
-        let segments = tokens.splitn(6, |token| *token == Token::Byte(b':')).map(Glob::from_tokens).collect();
-        Self::Segments(segments)
+        let literal = literal_prefix(tokens);
+        let rest = tokens.get(literal.len()..).unwrap_or_default();
+        if literal.split(|byte| *byte == b':').count() > COLONS {
+            if rest.is_empty() {
+                return Self::Exact(literal.into());
+            }
+            if rest.iter().all(|token| *token == Token::Many) {
+                return Self::Prefix(literal.into());
+            }
+        }
+        let globs = tokens.splitn(COLONS + 1, |token| *token == Token::Byte(b':')).map(Glob::from_tokens).collect();
+        Self::Segments { literal: literal.into(), globs }
+    }
+
+    /// What every matching ARN begins with.
+    pub(crate) fn literal(&self) -> &[u8] {
+        match self {
+            Self::Any => &[],
+            Self::Exact(literal) | Self::Prefix(literal) | Self::Segments { literal, .. } => literal,
+        }
     }
 
     pub(crate) fn matches(&self, arn: &ArnText<'_>) -> bool {
         let globs = match self {
             Self::Any => return true,
-            Self::Segments(globs) => globs,
+            Self::Exact(literal) => return **literal == *arn.text.as_bytes(),
+            // The literal has the five colons, so whatever begins with it has six segments.
+            Self::Prefix(literal) => return arn.text.as_bytes().starts_with(literal),
+            Self::Segments { literal, globs } => {
+                if !arn.text.as_bytes().starts_with(literal) {
+                    return false;
+                }
+                globs
+            }
         };
         let Some(segments) = &arn.segments else {
             return false;

@@ -226,6 +226,7 @@ impl Case {
     pub fn decide(&self) -> Result<Verdict, String> {
         let mut explanation = Vec::new();
         let refused = self.first_refusal(
+            &mut Compiled::default(),
             |question| explanation.push(question.explain()),
             |question, decision| (question.message(&decision), question.smallest_change(), decision),
         )?;
@@ -256,11 +257,17 @@ impl Case {
 
     /// As [`Case::decide`], with the decision of the first refused check alone; `None` if all checks pass.
     pub fn refusal(&self) -> Result<Option<Decision>, String> {
-        self.first_refusal(|_| (), |_, decision| decision)
+        self.refusal_with(&mut Compiled::default())
+    }
+
+    /// As [`Case::refusal`], with a memory of compiled policies.
+    pub fn refusal_with(&self, compiled: &mut Compiled) -> Result<Option<Decision>, String> {
+        self.first_refusal(compiled, |_| (), |_, decision| decision)
     }
 
     fn first_refusal<T>(
         &self,
+        compiled: &mut Compiled,
         mut each: impl FnMut(&Question<'_>),
         refused: impl FnOnce(&Question<'_>, Decision) -> T,
     ) -> Result<Option<T>, String> {
@@ -270,7 +277,7 @@ impl Case {
             let check = case_check.build();
             let question = Question {
                 principal: &principal,
-                policies: self.policy_set(case_check, &check, &principal)?,
+                policies: self.policy_set(case_check, &check, &principal, compiled)?,
                 check,
                 context: context(&case_check.context),
                 organization: organization.as_ref(),
@@ -284,7 +291,13 @@ impl Case {
         Ok(None)
     }
 
-    fn policy_set(&self, case_check: &CaseCheck, check: &Check, principal: &Principal) -> Result<PolicySet, String> {
+    fn policy_set(
+        &self,
+        case_check: &CaseCheck,
+        check: &Check,
+        principal: &Principal,
+        compiled: &mut Compiled,
+    ) -> Result<PolicySet, String> {
         let policies = &self.policies;
         let own = principal.account.as_deref();
         let account = |number: Option<&str>| {
@@ -292,21 +305,21 @@ impl Case {
             organization.accounts.get(number?)
         };
         Ok(PolicySet {
-            identity: attach_all("identity", &policies.identity, PolicyKind::Identity),
-            boundary: optional("boundary", policies.boundary.as_ref(), PolicyKind::Boundary),
+            identity: compiled.attach_all("identity", &policies.identity, PolicyKind::Identity),
+            boundary: compiled.optional("boundary", policies.boundary.as_ref(), PolicyKind::Boundary),
             session: policies
                 .session
                 .as_ref()
-                .map(|list| attach_all("session", list, PolicyKind::Session))
+                .map(|list| compiled.attach_all("session", list, PolicyKind::Session))
                 .or_else(|| principal.assumed_root.then(implied_task_policy)),
-            vpc_endpoint: optional("vpc_endpoint", policies.vpc_endpoint.as_ref(), PolicyKind::VpcEndpoint),
+            vpc_endpoint: compiled.optional("vpc_endpoint", policies.vpc_endpoint.as_ref(), PolicyKind::VpcEndpoint),
             service_control: account(own)
                 .and_then(|account| account.scps.as_ref())
-                .map(|levels| attach_levels("scp", levels, PolicyKind::ServiceControl)),
+                .map(|levels| compiled.attach_levels("scp", levels, PolicyKind::ServiceControl)),
             resource_control: account(check.resource.account.as_deref().or(own))
-                .map(|account| attach_levels("rcp", &account.rcps, PolicyKind::ResourceControl))
+                .map(|account| compiled.attach_levels("rcp", &account.rcps, PolicyKind::ResourceControl))
                 .unwrap_or_default(),
-            resource: case_check.resource_policy()?,
+            resource: case_check.resource_policy(compiled)?,
             kms_grants: case_check.kms_grants.iter().flatten().map(kms_grant).collect::<Result<_, _>>()?,
             s3_restrict_public_buckets: case_check.s3_restrict_public_buckets,
         })
@@ -368,7 +381,7 @@ impl CaseCheck {
         check
     }
 
-    fn resource_policy(&self) -> Result<ResourcePolicy, String> {
+    fn resource_policy(&self, compiled: &mut Compiled) -> Result<ResourcePolicy, String> {
         let kind = match self.resource_policy_kind.as_deref() {
             None | Some("standard") => PolicyKind::Resource(ResourceKind::Standard),
             Some("trust") => PolicyKind::Trust,
@@ -376,7 +389,7 @@ impl CaseCheck {
             Some(other) => return Err(format!("unknown kind of resource policy `{other}`")),
         };
         let document = self.resource_policy.as_ref();
-        Ok(match optional("resource", document, kind) {
+        Ok(match compiled.optional("resource", document, kind) {
             Some(attached) => ResourcePolicy::new(attached),
             None if kind == PolicyKind::KeyPolicy => ResourcePolicy::KeyWithoutPolicy,
             None if kind == PolicyKind::Trust => ResourcePolicy::TrustMissing,
@@ -401,33 +414,44 @@ const FULL_AWS_ACCESS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":
 const RCP_FULL_AWS_ACCESS: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#;
 
+/// Compiled policies by their kind and text, for those who decide many cases with the same ones.
+#[derive(Debug, Default)]
+pub struct Compiled(HashMap<(PolicyKind, String), Arc<Policy>>);
+
+impl Compiled {
+    fn policy(&mut self, kind: PolicyKind, text: String) -> Arc<Policy> {
+        let compile = |key: &(PolicyKind, String)| Arc::new(Policy::parse_stored(&key.1, kind));
+        Arc::clone(self.0.entry((kind, text)).or_insert_with_key(compile))
+    }
+
+    fn attach(&mut self, id: String, document: &Value, kind: PolicyKind) -> Attached {
+        let (id, text) = match document.as_str() {
+            Some(name @ "FullAWSAccess") => (name.to_owned(), FULL_AWS_ACCESS.to_owned()),
+            Some(name @ "RCPFullAWSAccess") => (name.to_owned(), RCP_FULL_AWS_ACCESS.to_owned()),
+            Some(text) => (id, text.to_owned()),
+            None => (id, document.to_string()),
+        };
+        Attached::new(id, PolicySource::None, self.policy(kind, text))
+    }
+
+    fn attach_all(&mut self, name: &str, documents: &OneOrMany, kind: PolicyKind) -> Vec<Attached> {
+        documents.0.iter().enumerate().map(|(at, document)| self.attach(format!("{name}[{at}]"), document, kind)).collect()
+    }
+
+    fn attach_levels(&mut self, name: &str, levels: &[OneOrMany], kind: PolicyKind) -> Vec<Vec<Attached>> {
+        levels.iter().enumerate().map(|(level, documents)| self.attach_all(&format!("{name}[{level}]"), documents, kind)).collect()
+    }
+
+    fn optional(&mut self, name: &str, document: Option<&Value>, kind: PolicyKind) -> Option<Attached> {
+        let document = document.filter(|document| !document.is_null())?;
+        Some(self.attach(name.to_owned(), document, kind))
+    }
+}
+
 /// A case that leaves out the task policy of an AssumeRoot session is about something else.
 fn implied_task_policy() -> Vec<Attached> {
     let policy = Policy::parse_stored(FULL_AWS_ACCESS, PolicyKind::Session);
     vec![Attached::new("task policy", PolicySource::AwsManaged, Arc::new(policy))]
-}
-
-fn attach(id: String, document: &Value, kind: PolicyKind) -> Attached {
-    let (id, text) = match document.as_str() {
-        Some(name @ "FullAWSAccess") => (name.to_owned(), FULL_AWS_ACCESS.to_owned()),
-        Some(name @ "RCPFullAWSAccess") => (name.to_owned(), RCP_FULL_AWS_ACCESS.to_owned()),
-        Some(text) => (id, text.to_owned()),
-        None => (id, document.to_string()),
-    };
-    Attached::new(id, PolicySource::None, Arc::new(Policy::parse_stored(&text, kind)))
-}
-
-fn attach_all(name: &str, documents: &OneOrMany, kind: PolicyKind) -> Vec<Attached> {
-    documents.0.iter().enumerate().map(|(at, document)| attach(format!("{name}[{at}]"), document, kind)).collect()
-}
-
-fn attach_levels(name: &str, levels: &[OneOrMany], kind: PolicyKind) -> Vec<Vec<Attached>> {
-    levels.iter().enumerate().map(|(level, documents)| attach_all(&format!("{name}[{level}]"), documents, kind)).collect()
-}
-
-fn optional(name: &str, document: Option<&Value>, kind: PolicyKind) -> Option<Attached> {
-    let document = document.filter(|document| !document.is_null())?;
-    Some(attach(name.to_owned(), document, kind))
 }
 
 /// The text of a JSON value: strings as they are, everything else as JSON writes it.
@@ -464,7 +488,7 @@ fn kms_grant(value: &Value) -> Result<KmsGrant, String> {
     let mut members: HashMap<String, &Value> = HashMap::new();
     collect_members(value, &mut members);
     let one = |names: &[&str]| names.iter().find_map(|name| members.get(*name)?.as_str().map(str::to_owned));
-    let map = |name: &str| members.get(name).and_then(|value| value.as_object()).map(pairs);
+    let map = |names: [&str; 3]| names.iter().find_map(|name| members.get(*name)?.as_object().map(pairs));
     let grantee =
         one(&["granteeprincipal", "granteeserviceprincipal", "grantee", "principal"]).ok_or("a grant needs `grantee_principal`")?;
     let operations = match members.get("operations") {
@@ -476,8 +500,8 @@ fn kms_grant(value: &Value) -> Result<KmsGrant, String> {
         id: one(&["grantid", "id"]).unwrap_or_default(),
         grantee,
         operations,
-        encryption_context_subset: map("encryptioncontextsubset"),
-        encryption_context_equals: map("encryptioncontextequals"),
+        encryption_context_subset: map(["encryptioncontextsubset", "contextsubset", "subset"]),
+        encryption_context_equals: map(["encryptioncontextequals", "contextequals", "equals"]),
         source_arn: one(&["sourcearn"]),
         retiring_principal: one(&["retiringprincipal", "retiringserviceprincipal"]),
     })

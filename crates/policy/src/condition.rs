@@ -11,10 +11,11 @@ use std::net::IpAddr;
 use base64::Engine as _;
 
 use crate::arn::{ArnPattern, ArnText};
-use crate::context::Values;
+use crate::context::{MapContext, Values};
 use crate::glob::{Glob, push_pattern};
 use crate::json::Span;
-use crate::request::{Key, Request, equal_ignoring_case};
+use crate::principal::Principal;
+use crate::request::{Check, Key, Request, Resource, equal_ignoring_case};
 use crate::template::Template;
 use crate::value::{Cidr, Decimal, parse_date};
 
@@ -220,6 +221,17 @@ impl Condition {
     /// Where the values stand in the document.
     pub fn span(&self) -> Span {
         self.span
+    }
+
+    /// Whether one of the values is met by a value of a request, the operator's negation aside. Values with variables
+    /// are met by nothing here: for those who reason about conditions without a request.
+    pub fn lists_value(&self, value: &str) -> bool {
+        let (principal, check, context) = (Principal::anonymous(), Check::new("", Resource::default()), MapContext::new());
+        let request = Request::new(&principal, &check, &context, None, false);
+        self.expected
+            .iter()
+            .filter(|expected| !matches!(expected, Expected::Template(_)))
+            .any(|expected| expected.matches(self.operator.family, value, &request))
     }
 
     /// Keys that the values name as variables.

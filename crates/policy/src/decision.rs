@@ -67,6 +67,11 @@ impl StatementRef {
         self.statement()?.sid()
     }
 
+    /// The JSON Pointer of the statement in its document.
+    pub fn pointer(&self) -> Option<String> {
+        self.statement_index.map(|index| self.policy.statement_pointer(index))
+    }
+
     /// Where the statement stands in its document.
     pub fn span(&self) -> Option<Span> {
         self.statement().map(crate::statement::Statement::span)

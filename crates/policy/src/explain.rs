@@ -9,6 +9,7 @@ use crate::condition::Condition;
 use crate::context::Context;
 use crate::decision::{Decision, decide};
 use crate::json::Span;
+use crate::policy::Policy;
 use crate::policy_set::{Attached, PolicySet, PolicySource, PolicyType};
 use crate::principal::{GrantClass, Principal};
 use crate::request::{Check, Key, Organization, Request};
@@ -52,6 +53,8 @@ pub struct DecidingStatement {
     pub sid: Option<String>,
     /// Where it stands in its document.
     pub span: Option<Span>,
+    /// The same as a JSON Pointer (RFC 6901).
+    pub pointer: Option<String>,
 }
 
 impl DecidingStatement {
@@ -63,6 +66,7 @@ impl DecidingStatement {
             statement_index: deciding.statement_index,
             sid: deciding.sid().map(str::to_owned),
             span: deciding.span(),
+            pointer: deciding.pointer(),
         })
     }
 }
@@ -114,6 +118,8 @@ pub struct StatementTrace {
     pub effect: Effect,
     /// Where it stands.
     pub span: Span,
+    /// The same as a JSON Pointer (RFC 6901).
+    pub pointer: String,
     /// Whether it matches the request.
     pub matched: bool,
     /// The first element that did not match.
@@ -148,6 +154,10 @@ pub struct ConditionTrace {
     pub operator: String,
     /// Key as the policy writes it.
     pub key: String,
+    /// Where its values stand.
+    pub span: Span,
+    /// The same as a JSON Pointer (RFC 6901).
+    pub pointer: String,
     /// Values of the policy.
     pub expected: Vec<String>,
     /// Values of the request; `None` if it does not have the key.
@@ -285,7 +295,7 @@ fn trace(
 ) -> PolicyTrace {
     let policy = &attached.policy;
     let statements: Vec<StatementTrace> =
-        policy.statements().iter().enumerate().map(|(index, statement)| trace_statement(request, index, statement)).collect();
+        policy.statements().iter().enumerate().map(|(index, statement)| trace_statement(request, policy, index, statement)).collect();
     let matched = |effect| statements.iter().any(|statement| statement.matched && statement.effect == effect);
     let outcome = if not_applicable.is_some() {
         PolicyOutcome::NotApplicable
@@ -307,12 +317,14 @@ fn trace(
     }
 }
 
-fn trace_statement(request: &Request<'_>, index: usize, statement: &Statement) -> StatementTrace {
+fn trace_statement(request: &Request<'_>, policy: &Policy, index: usize, statement: &Statement) -> StatementTrace {
+    let pointer = policy.statement_pointer(index);
     let mut trace = StatementTrace {
         index,
         sid: statement.sid().map(str::to_owned),
         effect: statement.effect(),
         span: statement.span(),
+        pointer,
         matched: false,
         failed: None,
         grant: None,
@@ -331,7 +343,7 @@ fn trace_statement(request: &Request<'_>, index: usize, statement: &Statement) -
         trace.failed = Some(Element::Resource);
         return trace;
     }
-    trace.conditions = statement.conditions.iter().map(|condition| trace_condition(request, condition)).collect();
+    trace.conditions = statement.conditions.iter().map(|condition| trace_condition(request, &trace.pointer, condition)).collect();
     if trace.conditions.iter().all(|condition| condition.matched) {
         trace.matched = true;
         trace.grant = class;
@@ -341,15 +353,26 @@ fn trace_statement(request: &Request<'_>, index: usize, statement: &Statement) -
     trace
 }
 
-fn trace_condition(request: &Request<'_>, condition: &Condition) -> ConditionTrace {
+fn trace_condition(request: &Request<'_>, statement_pointer: &str, condition: &Condition) -> ConditionTrace {
     let actual = request.values(&condition.key);
     ConditionTrace {
         operator: condition.operator_name.to_string(),
         key: condition.key.name.to_string(),
+        span: condition.span,
+        pointer: format!(
+            "{statement_pointer}/Condition/{}/{}",
+            pointer_token(&condition.operator_name),
+            pointer_token(&condition.key.name)
+        ),
         expected: condition.written.iter().map(ToString::to_string).collect(),
         matched: condition.matches_values(actual.as_ref(), request),
         actual: actual.map(|values| values.iter().map(str::to_owned).collect()),
     }
+}
+
+/// A member name as a token of a JSON Pointer.
+fn pointer_token(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 impl fmt::Display for Explanation {
@@ -392,7 +415,11 @@ impl fmt::Display for StatementTrace {
             Some(Element::Resource) => "does not match the resource",
             Some(Element::Condition) => "has a condition that does not hold",
         };
-        writeln!(formatter, "    statement {}{name} ({:?}, line {}) {result}", self.index, self.effect, self.span.start.line)?;
+        writeln!(
+            formatter,
+            "    statement {}{name} ({:?}, line {}, column {}) {result}",
+            self.index, self.effect, self.span.start.line, self.span.start.column
+        )?;
         for condition in &self.conditions {
             let holds = if condition.matched { "holds" } else { "fails" };
             let actual = match &condition.actual {

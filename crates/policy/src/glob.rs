@@ -26,6 +26,15 @@ pub(crate) fn push_literal(tokens: &mut Vec<Token>, text: &str) {
     tokens.extend(text.bytes().map(Token::Byte));
 }
 
+/// The bytes before the first wildcard.
+pub(crate) fn literal_prefix(tokens: &[Token]) -> Vec<u8> {
+    let literal = tokens.iter().map_while(|token| match token {
+        Token::Byte(byte) => Some(*byte),
+        _ => None,
+    });
+    literal.collect()
+}
+
 /// A compiled wildcard pattern. Comparison is case-sensitive; fold both sides for the other kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob(Form);
@@ -47,13 +56,7 @@ impl Glob {
     }
 
     pub(crate) fn from_tokens(tokens: &[Token]) -> Self {
-        let literal: Vec<u8> = tokens
-            .iter()
-            .map_while(|token| match token {
-                Token::Byte(byte) => Some(*byte),
-                _ => None,
-            })
-            .collect();
+        let literal = literal_prefix(tokens);
         let rest = tokens.get(literal.len()..).unwrap_or_default();
         Self(if rest.is_empty() {
             Form::Exact(literal.into())

@@ -28,45 +28,56 @@ pub struct Span {
     pub end: Position,
 }
 
+/// A JSON value with its place.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Node {
-    pub(crate) span: Span,
-    pub(crate) value: Json,
+pub struct Node {
+    /// Where it stands.
+    pub span: Span,
+    /// What it is.
+    pub value: Json,
 }
 
+/// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Json {
+pub enum Json {
+    /// `null`
     Null,
+    /// `true` or `false`
     Bool(bool),
     /// The number as it is written.
     Number(String),
+    /// A string, its escapes resolved.
     String(String),
+    /// An array.
     Array(Vec<Node>),
     /// Members in the order of the document; no name occurs twice.
     Object(Vec<(String, Node)>),
 }
 
 impl Node {
-    pub(crate) fn as_object(&self) -> Option<&[(String, Node)]> {
+    /// The members of an object.
+    pub fn as_object(&self) -> Option<&[(String, Node)]> {
         match &self.value {
             Json::Object(members) => Some(members),
             _ => None,
         }
     }
 
-    pub(crate) fn as_str(&self) -> Option<&str> {
+    /// The text of a string.
+    pub fn as_str(&self) -> Option<&str> {
         match &self.value {
             Json::String(text) => Some(text),
             _ => None,
         }
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Node> {
+    /// A member of an object.
+    pub fn get(&self, name: &str) -> Option<&Node> {
         self.as_object()?.iter().find(|(member, _)| member == name).map(|(_, node)| node)
     }
 
     /// The members of an array, or the value itself as the only member: the grammar's "one or a list".
-    pub(crate) fn one_or_many(&self) -> &[Node] {
+    pub fn one_or_many(&self) -> &[Node] {
         match &self.value {
             Json::Array(items) => items,
             _ => std::slice::from_ref(self),
@@ -77,12 +88,15 @@ impl Node {
 /// Why a text is no JSON that a policy may have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid JSON at line {}, column {}: {problem}", position.line, position.column)]
-pub(crate) struct JsonError {
-    pub(crate) position: Position,
-    pub(crate) problem: &'static str,
+pub struct JsonError {
+    /// Where.
+    pub position: Position,
+    /// What, as a phrase.
+    pub problem: &'static str,
 }
 
-pub(crate) fn parse(text: &str) -> Result<Node, JsonError> {
+/// Reads a document of bounded length and depth, with the place of each value.
+pub fn parse(text: &str) -> Result<Node, JsonError> {
     let mut reader = Reader { chars: text.chars().peekable(), position: Position { line: 1, column: 1 } };
     if text.len() > DOCUMENT_BYTES_MAX {
         return Err(reader.error("the document is too long"));

@@ -20,6 +20,10 @@
 //! assert!(decision.allowed);
 //! ```
 //!
+//! The order of the decision is data: [`RULES`], and [`SIDES`] for which sides must allow, each with the page of the AWS documentation that says
+//! so. A compiled policy files its statements by action and by what their resources begin with; a decision visits only those that can match.
+//! Condition keys are asked of the [`Context`] when a statement needs them, never before.
+//!
 //! Invariants:
 //! * What is not allowed is denied; an explicit deny beats every allow.
 //! * A stored policy that cannot be read denies everything; no error ever allows.
@@ -37,6 +41,7 @@ mod decision;
 mod document;
 mod explain;
 mod glob;
+mod index;
 mod json;
 mod kms_grant;
 mod opinion;
@@ -64,7 +69,7 @@ pub use explain::{
     ConditionTrace, DecidingStatement, Element, Explanation, PolicyOutcome, PolicyTrace, StatementTrace, explain, missing_keys,
 };
 pub use glob::Glob;
-pub use json::{DOCUMENT_BYTES_MAX, Position, Span};
+pub use json::{DOCUMENT_BYTES_MAX, Json, JsonError, Node, Position, Span, parse as parse_json};
 pub use kms_grant::KmsGrant;
 pub use policy::{Policy, PolicyKind, ResourceKind};
 pub use policy_set::{Attached, PolicySet, PolicySource, PolicyType, ResourcePolicy};
@@ -75,3 +80,4 @@ pub use scope::{RCP_SERVICES, supports_resource_control};
 pub use statement::{Effect, Statement};
 pub use template::{PatternPart, pattern_parts};
 pub use validate::{Malformation, MalformedPolicy, SizeLimit, characters_without_white_space};
+pub use value::parse_date;

@@ -1,12 +1,12 @@
 //! A policy: parsed, compiled, ready to be asked.
 
-use std::collections::HashMap;
-
 use crate::compile::{Compiled, Problem, compile};
+use crate::context::Context;
+use crate::index::StatementIndex;
 use crate::json;
-use crate::principal::GrantClass;
-use crate::request::Request;
-use crate::statement::{ActionPattern, Effect, Statement};
+use crate::principal::{GrantClass, Principal};
+use crate::request::{Check, Request};
+use crate::statement::{Effect, Statement};
 use crate::validate::{MalformedPolicy, validate};
 
 /// The resource that a resource-based policy is attached to, where it changes the rules for writing one.
@@ -61,7 +61,7 @@ pub struct Policy {
     variables: bool,
     single_statement: bool,
     statements: Box<[Statement]>,
-    index: Option<ActionIndex>,
+    index: Option<StatementIndex>,
     /// Set for a stored text that could not be read: the policy then denies everything.
     problem: Option<Problem>,
 }
@@ -110,7 +110,7 @@ impl Policy {
 
     fn new(kind: PolicyKind, compiled: Compiled) -> Self {
         let Compiled { id, variables, single_statement, statements } = compiled;
-        Self { kind, id, variables, single_statement, index: ActionIndex::new(&statements), statements, problem: None }
+        Self { kind, id, variables, single_statement, index: StatementIndex::new(&statements), statements, problem: None }
     }
 
     /// What the policy is attached to.
@@ -131,6 +131,11 @@ impl Policy {
     /// Whether `Statement` is a single statement in place of a list.
     pub(crate) fn has_single_statement(&self) -> bool {
         self.single_statement
+    }
+
+    /// The JSON Pointer (RFC 6901) of a statement in its document.
+    pub fn statement_pointer(&self, index: usize) -> String {
+        if self.single_statement { "/Statement".to_owned() } else { format!("/Statement/{index}") }
     }
 
     /// How many statements deny the request; an unreadable policy counts as one.
@@ -170,6 +175,17 @@ impl Policy {
         names
     }
 
+    /// What this policy alone says about a check: `Deny` if a statement denies, else `Allow` if one allows, else nothing.
+    /// It is no decision (see [`crate::decide`]); it is for those who compare policies.
+    pub fn says(&self, principal: &Principal, check: &Check, context: &dyn Context, has_boundary: bool) -> Option<Effect> {
+        let outcome = self.evaluate(&Request::new(principal, check, context, None, has_boundary));
+        match (outcome.deny, outcome.allow) {
+            (Some(_), _) => Some(Effect::Deny),
+            (None, Some(_)) => Some(Effect::Allow),
+            (None, None) => None,
+        }
+    }
+
     /// What the policy says about a request: the first matching Deny, and the Allow that names the caller closest.
     pub(crate) fn evaluate(&self, request: &Request<'_>) -> Outcome {
         let mut outcome = Outcome::default();
@@ -194,87 +210,26 @@ impl Policy {
 }
 
 impl Outcome {
+    /// Joins what one statement says. Statements may come in any order and more than once; of several that deny, and
+    /// of several allows that name the caller equally closely, the first of the document counts.
     fn add(&mut self, at: usize, statement: &Statement, request: &Request<'_>) {
         match statement.effect {
             Effect::Deny => {
-                if self.deny.is_none() && statement.matches(request).is_some() {
+                let later = matches!(self.deny, Some(Hit::Statement(found)) if found <= at);
+                if !later && statement.matches(request).is_some() {
                     self.deny = Some(Hit::Statement(at));
                 }
             }
             Effect::Allow => {
-                let best = self.allow.map(|(_, class)| class);
-                if best == Some(GrantClass::Direct) {
+                if self.allow.is_some_and(|(found, class)| class == GrantClass::Direct && found <= at) {
                     return;
                 }
                 if let Some(class) = statement.matches(request)
-                    && best.is_none_or(|best| class > best)
+                    && self.allow.is_none_or(|(found, best)| class > best || (class == best && at < found))
                 {
                     self.allow = Some((at, class));
                 }
             }
         }
-    }
-}
-
-/// Which statements of a long policy can match an action at all.
-///
-/// A statement is filed under each exact action it lists, under the service of each pattern whose service is
-/// fixed, or under "any". Lists are ascending, so that a merge visits statements in the order of the document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct ActionIndex {
-    by_action: HashMap<Box<str>, Vec<usize>>,
-    by_service: HashMap<Box<str>, Vec<usize>>,
-    any: Vec<usize>,
-}
-
-/// Up to so many statements a plain scan is faster than the look-ups.
-const SCAN_MAX: usize = 6;
-
-impl ActionIndex {
-    fn new(statements: &[Statement]) -> Option<Self> {
-        if statements.len() <= SCAN_MAX {
-            return None;
-        }
-        let mut index = Self { by_action: HashMap::new(), by_service: HashMap::new(), any: Vec::new() };
-        for (at, statement) in statements.iter().enumerate() {
-            if statement.actions.negated {
-                push_once(&mut index.any, at);
-                continue;
-            }
-            for pattern in &statement.actions.patterns {
-                index.file(pattern, at);
-            }
-        }
-        Some(index)
-    }
-
-    fn file(&mut self, pattern: &ActionPattern, at: usize) {
-        const WILD: [char; 2] = ['*', '?'];
-        let lower = &pattern.lower;
-        let list = match lower.split_once(':') {
-            _ if !lower.contains(WILD) => self.by_action.entry(lower.clone()).or_default(),
-            Some((service, _)) if !service.contains(WILD) => self.by_service.entry(service.into()).or_default(),
-            _ => &mut self.any,
-        };
-        push_once(list, at);
-    }
-
-    fn for_each(&self, request: &Request<'_>, mut visit: impl FnMut(usize)) {
-        let (service, _) = request.check.service_and_name();
-        let exact = self.by_action.get(request.check.action_lower());
-        let service = self.by_service.get(service);
-        let mut lists = [exact, service, Some(&self.any)].map(|list| list.map_or(&[][..], Vec::as_slice).iter().peekable());
-        while let Some(next) = lists.iter_mut().filter_map(|list| list.peek().copied().copied()).min() {
-            for list in &mut lists {
-                list.next_if(|at| **at == next);
-            }
-            visit(next);
-        }
-    }
-}
-
-fn push_once(list: &mut Vec<usize>, at: usize) {
-    if list.last() != Some(&at) {
-        list.push(at);
     }
 }

@@ -9,7 +9,7 @@ use crate::principal::{PrincipalElement, PrincipalEntry};
 use crate::statement::{Effect, Statement};
 
 /// Keys whose fixed values make a statement for everybody non-public, in lower case.
-const LIMITING_KEYS: [&str; 16] = [
+const LIMITING_KEYS: [&str; 15] = [
     "aws:principalarn",
     "aws:principalaccount",
     "aws:principalorgid",
@@ -24,7 +24,6 @@ const LIMITING_KEYS: [&str; 16] = [
     "aws:sourceorgid",
     "aws:userid",
     "s3:x-amz-server-side-encryption-aws-kms-key-id",
-    "s3:dataaccesspointarn",
     "s3:dataaccesspointaccount",
 ];
 
@@ -56,10 +55,20 @@ fn limits(condition: &Condition) -> bool {
     match operator.family {
         OperatorFamily::IpAddress => *condition.key.lower == *"aws:sourceip" && !covers_all(condition),
         OperatorFamily::StringEquals | OperatorFamily::StringEqualsIgnoreCase | OperatorFamily::StringLike | OperatorFamily::Arn => {
-            LIMITING_KEYS.contains(&&*condition.key.lower) && condition.has_fixed_values()
+            let key = &*condition.key.lower;
+            (LIMITING_KEYS.contains(&key) && condition.has_fixed_values())
+                || (key == ACCESS_POINT_KEY && condition.written.iter().all(|arn| is_of_account(arn)))
         }
         _ => false,
     }
+}
+
+/// Its ARN may have wildcards in the access point's name: the account is what counts.
+const ACCESS_POINT_KEY: &str = "s3:dataaccesspointarn";
+
+/// Whether the account of an access point's ARN is fixed.
+fn is_of_account(arn: &str) -> bool {
+    crate::arn::account_of(arn).is_some_and(crate::principal::is_account_id)
 }
 
 /// Whether a list of address blocks has one that S3 takes for the whole Internet: wider than /8, for IPv6 wider
@@ -103,6 +112,10 @@ mod tests {
             (r#""*""#, r#"{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}"#, false),
             (r#""*""#, r#"{"IpAddress":{"aws:SourceIp":"0.0.0.0/0"}}"#, true),
             (r#""*""#, r#"{"StringEquals":{"aws:UserAgent":"x"}}"#, true),
+            (r#""*""#, r#"{"StringLike":{"s3:DataAccessPointArn":"arn:aws:s3:eu-west-1:123456789012:accesspoint/*"}}"#, false),
+            (r#""*""#, r#"{"StringLike":{"s3:DataAccessPointArn":"arn:aws:s3:eu-west-1:*:accesspoint/*"}}"#, true),
+            (r#""*""#, r#"{"StringLike":{"aws:userid":"AROAEXAMPLE:*"}}"#, true),
+            (r#""*""#, r#"{"StringEquals":{"aws:userid":"AIDAEXAMPLE"}}"#, false),
         ] {
             assert_eq!(is_public(principal, condition), expected, "{principal} {condition}");
         }

@@ -91,12 +91,22 @@ impl Organization {
         own || self.foreign.as_ref().is_some_and(|foreign| foreign.binds(account))
     }
 
-    /// The organization, of the two, that the account is a member of, and its path there.
-    fn membership(&self, account: &str) -> Option<(&Organization, &str)> {
-        match self.paths.get(account) {
-            Some(path) => Some((self, path)),
-            None => self.foreign.as_ref()?.membership(account),
+    /// Id of the organization that the account belongs to.
+    pub fn id_of(&self, account: &str) -> Option<&str> {
+        self.of(account).map(|organization| &*organization.id)
+    }
+
+    /// Path of the account in its organization.
+    pub fn path_of(&self, account: &str) -> Option<&str> {
+        self.of(account)?.paths.get(account).map(String::as_str)
+    }
+
+    /// The organization, of the two, that the account belongs to.
+    fn of(&self, account: &str) -> Option<&Organization> {
+        if account == self.management_account || self.paths.contains_key(account) {
+            return Some(self);
         }
+        self.foreign.as_ref()?.of(account)
     }
 }
 
@@ -147,7 +157,7 @@ impl<'a> Request<'a> {
                 Values::one(if service { "true" } else { "false" })
             }),
             Known::PrincipalServiceName => service_name(principal).map(Values::one),
-            Known::PrincipalServiceNamesList => service_name(principal).map(|name| Values::Many(vec![Cow::Borrowed(name)])),
+            Known::PrincipalServiceNamesList => service_name(principal).map(|name| Values::Many(service_names(name))),
             Known::AssumedRoot => principal.assumed_root.then(|| Values::one("true")),
             Known::PrincipalOrgId => self.organization_id(principal.account.as_deref()),
             Known::PrincipalOrgPaths => self.organization_paths(principal.account.as_deref()),
@@ -164,6 +174,9 @@ impl<'a> Request<'a> {
             Known::ResourceOrgPaths => self.organization_paths(self.resource_account()),
             Known::PrincipalTag(tag) => tag_value(&principal.tags, tag),
             Known::ResourceTag(tag) => tag_value(&self.check.resource.tags, tag),
+            Known::ServiceResourceTag { service, tag } => {
+                (self.check.service_and_name().0 == &**service).then(|| tag_value(&self.check.resource.tags, tag))?
+            }
             Known::RequestTag(tag) => tag_value(self.check.request_tags.as_deref()?, tag),
             Known::TagKeys => names(self.check.request_tags.as_deref()?),
             Known::EncryptionContext(name) => tag_value(&self.check.encryption_context, name),
@@ -173,11 +186,11 @@ impl<'a> Request<'a> {
     }
 
     fn organization_id(&self, account: Option<&str>) -> Option<Values<'a>> {
-        self.organization?.membership(account?).map(|(organization, _)| Values::one(&organization.id))
+        self.organization?.id_of(account?).map(Values::one)
     }
 
     fn organization_paths(&self, account: Option<&str>) -> Option<Values<'a>> {
-        self.organization?.membership(account?).map(|(_, path)| Values::Many(vec![Cow::Borrowed(path)]))
+        self.organization?.path_of(account?).map(|path| Values::Many(vec![Cow::Borrowed(path)]))
     }
 }
 
@@ -229,6 +242,15 @@ fn service_name(principal: &Principal) -> Option<&str> {
         PrincipalKind::Service { name } => Some(name),
         _ => None,
     }
+}
+
+/// All names of a service principal: one with a region in it belongs to the service without one, too.
+fn service_names(name: &str) -> Vec<Cow<'_, str>> {
+    let mut names = vec![Cow::Borrowed(name)];
+    if let [service, _region, "amazonaws", top @ ..] = name.split('.').collect::<Vec<_>>().as_slice() {
+        names.push(Cow::Owned(format!("{service}.amazonaws.{}", top.join("."))));
+    }
+    names
 }
 
 fn tag_value<'a>(tags: &'a [(String, String)], lower_name: &str) -> Option<Values<'a>> {
@@ -283,6 +305,11 @@ enum Known {
     ResourceOrgPaths,
     PrincipalTag(Box<str>),
     ResourceTag(Box<str>),
+    /// `iam:ResourceTag/…`, `ec2:ResourceTag/…`: the older keys of single services for the tags of their resources.
+    ServiceResourceTag {
+        service: Box<str>,
+        tag: Box<str>,
+    },
     RequestTag(Box<str>),
     TagKeys,
     EncryptionContext(Box<str>),
@@ -325,7 +352,13 @@ impl Known {
             ("aws:requesttag/", Known::RequestTag),
             ("kms:encryptioncontext:", Known::EncryptionContext),
         ];
-        FAMILIES.iter().find_map(|(prefix, make)| Some(make(name.strip_prefix(prefix)?.into()))).unwrap_or(Self::Other)
+        if let Some(known) = FAMILIES.iter().find_map(|(prefix, make)| Some(make(name.strip_prefix(prefix)?.into()))) {
+            return known;
+        }
+        match name.split_once(":resourcetag/") {
+            Some((service, tag)) => Self::ServiceResourceTag { service: service.into(), tag: tag.into() },
+            None => Self::Other,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::arn::ArnPattern;
 use crate::condition::Condition;
 use crate::glob::{Glob, push_pattern};
 use crate::json::Span;
-use crate::principal::{GrantClass, PrincipalElement};
+use crate::principal::{GrantClass, Principal, PrincipalElement};
 use crate::request::Request;
 use crate::template::{Template, has_variable_before_resource};
 
@@ -67,6 +67,11 @@ impl Statement {
     /// `Principal` or `NotPrincipal`.
     pub fn principals(&self) -> &PrincipalElement {
         &self.principal
+    }
+
+    /// How closely the statement's `Principal` or `NotPrincipal` names the caller (a statement without either names everybody).
+    pub fn names(&self, principal: &Principal, has_boundary: bool) -> Option<GrantClass> {
+        self.principal.class(principal, has_boundary)
     }
 
     /// The conditions in the order of the document; all must hold.
@@ -133,6 +138,15 @@ impl ResourceElement {
         }
     }
 
+    /// What the resources that the element can match begin with; every one begins with the empty text.
+    pub(crate) fn beginnings(&self) -> impl Iterator<Item = &[u8]> {
+        let (everything, patterns): (_, &[ResourcePattern]) = match self {
+            Self::Implied | Self::Except(_) => (Some(&[][..]), &[]),
+            Self::Only(patterns) => (None, patterns),
+        };
+        everything.into_iter().chain(patterns.iter().filter_map(ResourcePattern::beginning))
+    }
+
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
         let any = |patterns: &[ResourcePattern]| patterns.iter().any(|pattern| pattern.matches(request));
         match self {
@@ -178,6 +192,15 @@ impl ResourcePattern {
             ResourceForm::Template(template) => {
                 template.tokens(request).is_some_and(|tokens| ArnPattern::from_tokens(&tokens).matches(&request.resource))
             }
+        }
+    }
+
+    /// What every resource begins with that the pattern matches; `None` if it matches nothing.
+    fn beginning(&self) -> Option<&[u8]> {
+        match &self.form {
+            ResourceForm::Nothing => None,
+            ResourceForm::Arn(pattern) => Some(pattern.literal()),
+            ResourceForm::Template(template) => Some(template.literal()),
         }
     }
 

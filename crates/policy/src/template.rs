@@ -41,6 +41,12 @@ impl Template {
         Some(Self { parts: parts.into() })
     }
 
+    /// What every text begins with that the template, read as a pattern, matches.
+    pub(crate) fn literal(&self) -> &[u8] {
+        let Some(Part::Text(text)) = self.parts.first() else { return &[] };
+        text.find(['*', '?']).and_then(|at| text.get(..at)).unwrap_or(text).as_bytes()
+    }
+
     /// The keys that the variables name.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
         self.parts.iter().filter_map(|part| match part {

@@ -56,7 +56,7 @@ impl PartialOrd for Decimal<'_> {
 /// Nanoseconds since 1970-01-01T00:00:00Z of a date in one of the W3C forms of ISO 8601, or of epoch seconds.
 ///
 /// A date without zone is read as UTC. Four digits are a year, any other run of digits is epoch seconds.
-pub(crate) fn parse_date(text: &str) -> Option<i128> {
+pub fn parse_date(text: &str) -> Option<i128> {
     const SECOND: i128 = 1_000_000_000;
     let text = text.trim();
     if text.len() != 4 && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -241,6 +241,11 @@ pub(crate) fn canonical_request(
 }
 
 /// Builds the string to sign from a canonical request. `time` is in the basic form.
+/// The canonical request of a service other than S3 with its signature in a header, for signatures that other keys make.
+pub fn canonical_request_of(parts: &RequestParts<'_>, signed_headers: &str, payload_hash: &str) -> Vec<u8> {
+    canonical_request(parts, PathStyle::NormalisedTwice, signed_headers, &[], payload_hash)
+}
+
 pub(crate) fn string_to_sign(time: &str, scope: &str, canonical_request: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(200);
     for line in [crate::ALGORITHM, time, scope] {

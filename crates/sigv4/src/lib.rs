@@ -29,7 +29,7 @@ mod reply;
 mod sign;
 mod timestamp;
 
-pub use canonical::{PathStyle, RequestParts, sha256_hex};
+pub use canonical::{PathStyle, RequestParts, canonical_request_of, sha256_hex};
 pub use chunked::{ChunkError, ChunkLimits, ChunkSeed, ChunkedDecoder, ChunkedEncoder, ChunkedForm};
 pub use claim::{Claim, Form, Mismatch, Payload};
 pub use credential::{Credential, Scope};

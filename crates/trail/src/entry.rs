@@ -1,21 +1,35 @@
 //! A log entry: an event with what the decision was, sealed.
 //!
-//! Layout, format version 1: `1 | account (12 ASCII digits) | time, ms since 1970, big-endian i64 | sealed JSON`.
-//! Account and time are outside the seal so that another account's entries are skipped unopened.
+//! Layout, format version 2:
+//! `2 | account (12 ASCII digits) | time, ms since 1970, big-endian i64 | SHA-256 of the record | tags: count (1), 4 each | sealed JSON`.
+//! Account, time and tags are outside the seal so that what a lookup does not want is skipped unopened; the hash, so that the log's tree can
+//! be made, and checked in a backup, without a key. Everything before the seal is bound to it.
+//!
+//! Format version 1 had neither hash nor tags. Format 3 is a [`crate::Statement`], which belongs to no account.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use transparency::Hash;
+use transparency::merkle::sha256;
 
 use crate::event::Event;
+use crate::statement::{self, Statement};
+use crate::tag::{Tag, TagKey, tags};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+const FORMAT_1: u8 = 1;
 const ACCOUNT_LENGTH: usize = 12;
-const HEADER_LENGTH: usize = 1 + ACCOUNT_LENGTH + 8;
+const HEADER_1_LENGTH: usize = 1 + ACCOUNT_LENGTH + 8;
+const TAGS_PLACE: usize = HEADER_1_LENGTH + 32;
+/// What the sealed JSON begins with: the record stands first, so that its own bytes can be cut out.
+const RECORD_PREFIX: &[u8] = b"{\"record\":";
 
 /// Seals and opens entries. The plane implements it over the keyring.
 pub trait Sealer: Send + Sync {
     fn seal(&self, account: &str, header: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, EntryError>;
     fn open(&self, account: &str, header: &[u8], sealed: &[u8]) -> Result<Vec<u8>, EntryError>;
+    /// The secret that tags are made with. It never changes.
+    fn tag_key(&self) -> Result<TagKey, EntryError>;
 }
 
 /// What is kept of one call for one account.
@@ -41,8 +55,16 @@ pub enum EntryError {
 /// What an entry tells without being opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryHeader {
+    /// Empty for a statement.
     pub account: String,
     pub time_ms: i64,
+}
+
+/// An opened entry with the record's JSON as it was written: what hashes are made of, and files are filled with.
+#[derive(Clone, Debug)]
+pub struct OpenEntry {
+    pub entry: Entry,
+    pub record_json: String,
 }
 
 impl Entry {
@@ -57,42 +79,98 @@ impl Entry {
     /// Bytes for the store's log. `time_ms` is the event's time.
     pub fn to_bytes(&self, sealer: &dyn Sealer, time_ms: i64) -> Result<Bytes, EntryError> {
         let account = &self.record.recipient_account_id;
-        let mut bytes = header_bytes(account, time_ms)?;
-        let plaintext = serde_json::to_vec(self).map_err(|_| EntryError::Malformed)?;
+        if account.len() != ACCOUNT_LENGTH || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(EntryError::Malformed);
+        }
+        let mut plaintext = Vec::with_capacity(2048);
+        plaintext.extend_from_slice(RECORD_PREFIX);
+        plaintext.extend_from_slice(self.record.to_json().map_err(|_| EntryError::Malformed)?.as_bytes());
+        let hash = sha256(plaintext.get(RECORD_PREFIX.len()..).unwrap_or_default());
+        if let Some(decision) = &self.decision {
+            plaintext.extend_from_slice(b",\"decision\":");
+            serde_json::to_writer(&mut plaintext, decision).map_err(|_| EntryError::Malformed)?;
+        }
+        plaintext.push(b'}');
+        let mut bytes = Vec::with_capacity(plaintext.len() + 256);
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(account.as_bytes());
+        bytes.extend_from_slice(&time_ms.to_be_bytes());
+        bytes.extend_from_slice(&hash);
+        let mut tags = tags(&sealer.tag_key()?, &self.record, self.is_denied());
+        tags.truncate(usize::from(u8::MAX));
+        bytes.push(u8::try_from(tags.len()).map_err(|_| EntryError::Malformed)?);
+        for tag in tags {
+            bytes.extend_from_slice(&tag.to_be_bytes());
+        }
         let sealed = sealer.seal(account, &bytes, &plaintext)?;
         bytes.extend_from_slice(&sealed);
         Ok(bytes.into())
     }
 
     pub fn header(bytes: &[u8]) -> Result<EntryHeader, EntryError> {
+        if bytes.first() == Some(&statement::FORMAT) {
+            return Ok(EntryHeader { account: String::new(), time_ms: Statement::parse(bytes)?.time_ms });
+        }
         let (head, _) = split(bytes)?;
         let account = head.get(1..=ACCOUNT_LENGTH).and_then(|account| std::str::from_utf8(account).ok()).ok_or(EntryError::Malformed)?;
-        let time = head.get(1 + ACCOUNT_LENGTH..).and_then(|time| <[u8; 8]>::try_from(time).ok()).ok_or(EntryError::Malformed)?;
-        Ok(EntryHeader { account: account.to_owned(), time_ms: i64::from_be_bytes(time) })
+        let time = head.get(1 + ACCOUNT_LENGTH..HEADER_1_LENGTH).and_then(|time| <[u8; 8]>::try_from(time).ok());
+        Ok(EntryHeader { account: account.to_owned(), time_ms: i64::from_be_bytes(time.ok_or(EntryError::Malformed)?) })
+    }
+
+    /// SHA-256 of the record's JSON, where the header has it (format 2).
+    pub fn record_hash(bytes: &[u8]) -> Option<Hash> {
+        if bytes.first() != Some(&FORMAT) {
+            return None;
+        }
+        bytes.get(HEADER_1_LENGTH..TAGS_PLACE)?.try_into().ok()
+    }
+
+    /// The tags of the header (format 2).
+    pub fn header_tags(bytes: &[u8]) -> Option<Vec<Tag>> {
+        let (head, _) = split(bytes).ok().filter(|_| bytes.first() == Some(&FORMAT))?;
+        Some(head.get(TAGS_PLACE + 1..)?.as_chunks::<4>().0.iter().map(|tag| Tag::from_be_bytes(*tag)).collect())
     }
 
     pub fn open(bytes: &[u8], sealer: &dyn Sealer) -> Result<Self, EntryError> {
-        let header = Self::header(bytes)?;
-        let (head, sealed) = split(bytes)?;
-        let plaintext = sealer.open(&header.account, head, sealed)?;
+        let plaintext = Self::plaintext(bytes, sealer)?;
         serde_json::from_slice(&plaintext).map_err(|_| EntryError::Malformed)
     }
-}
 
-fn header_bytes(account: &str, time_ms: i64) -> Result<Vec<u8>, EntryError> {
-    if account.len() != ACCOUNT_LENGTH || !account.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(EntryError::Malformed);
+    /// As [`Entry::open`], with the record's own bytes.
+    pub fn open_whole(bytes: &[u8], sealer: &dyn Sealer) -> Result<OpenEntry, EntryError> {
+        let plaintext = Self::plaintext(bytes, sealer)?;
+        let entry = serde_json::from_slice(&plaintext).map_err(|_| EntryError::Malformed)?;
+        let rest = plaintext.strip_prefix(RECORD_PREFIX).ok_or(EntryError::Malformed)?;
+        let (record, _) = first_json(rest).ok_or(EntryError::Malformed)?;
+        let record_json = std::str::from_utf8(record).map_err(|_| EntryError::Malformed)?.to_owned();
+        Ok(OpenEntry { entry, record_json })
     }
-    let mut bytes = Vec::with_capacity(1024);
-    bytes.push(FORMAT);
-    bytes.extend_from_slice(account.as_bytes());
-    bytes.extend_from_slice(&time_ms.to_be_bytes());
-    Ok(bytes)
+
+    fn plaintext(bytes: &[u8], sealer: &dyn Sealer) -> Result<Vec<u8>, EntryError> {
+        let header = Self::header(bytes)?;
+        if header.account.is_empty() {
+            return Err(EntryError::Malformed);
+        }
+        let (head, sealed) = split(bytes)?;
+        sealer.open(&header.account, head, sealed)
+    }
 }
 
+/// The first JSON value of the text, and what follows it.
+pub fn first_json(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<serde::de::IgnoredAny>();
+    values.next()?.ok()?;
+    text.split_at_checked(values.byte_offset())
+}
+
+/// Header and sealed part.
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), EntryError> {
     match bytes.first() {
-        Some(&FORMAT) => bytes.split_at_checked(HEADER_LENGTH).ok_or(EntryError::Malformed),
+        Some(&FORMAT) => {
+            let count = bytes.get(TAGS_PLACE).ok_or(EntryError::Malformed)?;
+            bytes.split_at_checked(TAGS_PLACE + 1 + 4 * usize::from(*count)).ok_or(EntryError::Malformed)
+        }
+        Some(&FORMAT_1) => bytes.split_at_checked(HEADER_1_LENGTH).ok_or(EntryError::Malformed),
         Some(&newer) => Err(EntryError::NewerFormat(newer)),
         None => Err(EntryError::Malformed),
     }

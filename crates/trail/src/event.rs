@@ -13,40 +13,64 @@ pub const EVENT_VERSION: &str = "1.11";
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     pub event_version: String,
+    #[serde(default)]
     pub user_identity: UserIdentity,
     /// `2026-11-22T21:28:55Z`.
     pub event_time: String,
+    #[serde(default)]
     pub event_source: String,
+    #[serde(default)]
     pub event_name: String,
     pub aws_region: String,
-    #[serde(rename = "sourceIPAddress")]
+    #[serde(rename = "sourceIPAddress", default)]
     pub source_ip_address: String,
+    #[serde(default)]
     pub user_agent: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
     /// JSON `null` when there are none, never absent.
+    #[serde(default)]
     pub request_parameters: Json,
+    #[serde(default)]
     pub response_elements: Json,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub additional_event_data: Option<Json>,
-    #[serde(rename = "requestID")]
+    /// Empty, and then absent, where no request stands behind the event.
+    #[serde(rename = "requestID", default, skip_serializing_if = "String::is_empty")]
     pub request_id: String,
     #[serde(rename = "eventID")]
     pub event_id: String,
+    #[serde(default)]
     pub read_only: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<EventResource>,
+    /// `AwsApiCall`, `AwsServiceEvent`, `AwsVpceEvent`, `AwsCloudTrailInsight`.
     pub event_type: String,
+    /// Version of the API, where it has dated ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    #[serde(default)]
     pub management_event: bool,
     pub recipient_account_id: String,
+    /// What a service event tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_event_details: Option<Json>,
     #[serde(rename = "sharedEventID", default, skip_serializing_if = "Option::is_none")]
     pub shared_event_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vpc_endpoint_id: Option<String>,
-    /// `Management` or `Data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc_endpoint_account_id: Option<String>,
+    /// `Management`, `Data`, `NetworkActivity` or `Insight`.
     pub event_category: String,
+    /// Context keys, where a trail's account has configured them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_context: Option<Json>,
+    /// What an insight tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insight_details: Option<Json>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_details: Option<TlsDetails>,
 }
@@ -88,6 +112,9 @@ pub struct UserIdentity {
     /// The service that made the call for the caller, for example `s3.amazonaws.com`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invoked_by: Option<String>,
+    /// ARN of the provider that vouched for a `WebIdentityUser` or `SAMLUser`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_provider: Option<String>,
 }
 
 /// Set for temporary credentials.
@@ -99,6 +126,9 @@ pub struct SessionContext {
     pub attributes: SessionAttributes,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_identity: Option<String>,
+    /// The provider behind a web identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_id_federation_data: Option<Json>,
 }
 
 /// The role or user behind a session.
@@ -131,7 +161,44 @@ pub struct TlsDetails {
     pub client_provided_host_header: Option<String>,
 }
 
+/// The members that an insight has. It tells of no single call, so it has no caller, no parameters and no source address.
+///
+/// Source: CloudTrail User Guide, "CloudTrail record contents for Insights events for trails".
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InsightRecord<'a> {
+    event_version: &'a str,
+    event_time: &'a str,
+    aws_region: &'a str,
+    #[serde(rename = "eventID")]
+    event_id: &'a str,
+    event_type: &'a str,
+    recipient_account_id: &'a str,
+    #[serde(rename = "sharedEventID")]
+    shared_event_id: Option<&'a str>,
+    insight_details: Option<&'a Json>,
+    event_category: &'a str,
+}
+
 impl Event {
+    /// The record as it is delivered and hashed.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        if self.event_category != "Insight" {
+            return serde_json::to_string(self);
+        }
+        serde_json::to_string(&InsightRecord {
+            event_version: &self.event_version,
+            event_time: &self.event_time,
+            aws_region: &self.aws_region,
+            event_id: &self.event_id,
+            event_type: &self.event_type,
+            recipient_account_id: &self.recipient_account_id,
+            shared_event_id: self.shared_event_id.as_deref(),
+            insight_details: self.insight_details.as_ref(),
+            event_category: &self.event_category,
+        })
+    }
+
     /// The name that `LookupEvents` calls `Username`.
     ///
     /// Source: CloudTrail API reference, `Event.Username`; for sessions AWS shows the session name.

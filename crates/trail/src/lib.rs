@@ -5,14 +5,31 @@
 //! Invariants:
 //! 1. An event of a call that changed something is an entry of the very commit that changed it (the plane passes it along with the batch).
 //! 2. Every other event is written by the [`Recorder`], in batches that share one sync, at most [`recorder::INTERVAL`] after it was handed over.
-//! 3. Entries are sealed; the store sees ciphertext, the account and the time.
+//! 3. Entries are sealed; the store sees ciphertext, the account, the time, a hash and keyed tags.
+//! 4. Every entry is one leaf of the [`Ledger`]'s Merkle tree, in the order of the log; a crash neither repeats nor drops one.
+
+mod bundle;
+mod indexed_lookup;
+mod ledger;
+mod posting;
+mod signed_log;
+mod varint;
 
 pub mod entry;
 pub mod event;
+pub mod leaf;
 pub mod lookup;
 pub mod recorder;
+pub mod statement;
+pub mod tag;
 
-pub use entry::{Entry, EntryError, Sealer};
+pub use bundle::Place;
+pub use entry::{Entry, EntryError, OpenEntry, Sealer};
 pub use event::{Event, EventResource, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
+pub use indexed_lookup::FoundEvents;
+pub use leaf::Leaf;
+pub use ledger::{Ledger, LedgerError};
 pub use lookup::{Filter, LookupError, LookupPage, lookup};
 pub use recorder::{Recorder, RecorderError};
+pub use signed_log::LogFile;
+pub use statement::{Statement, StatementKind};

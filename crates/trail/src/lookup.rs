@@ -1,9 +1,12 @@
 //! Finding events: newest first, by time range and at most one attribute, as `LookupEvents` does.
+//!
+//! [`lookup`] walks the log and opens what it meets: for a store without a ledger, such as a backup, and as the measure of what the ledger's
+//! index ([`crate::Ledger::lookup`]) must find.
 
 use store::{Revision, Store, StoreError};
 
 use crate::entry::{Entry, EntryError, Sealer};
-use crate::event::Event;
+use crate::tag::INSIGHT;
 
 /// Rows read from the store at a time.
 const ROWS: u32 = 256;
@@ -19,6 +22,8 @@ pub struct Filter {
     pub attribute: Option<(String, String)>,
     /// Only calls that a policy denied.
     pub denied_only: bool,
+    /// Insights instead of calls.
+    pub insights: bool,
 }
 
 /// A page, and where the next one begins.
@@ -63,7 +68,7 @@ pub async fn lookup(
                     continue;
                 }
                 let entry = Entry::open(bytes, sealer)?;
-                if !matches(filter, &entry.record) || (filter.denied_only && !entry.is_denied()) {
+                if !matches(filter, &entry) {
                     continue;
                 }
                 if page.entries.len() == limit {
@@ -76,14 +81,19 @@ pub async fn lookup(
     }
 }
 
-fn header_matches(filter: &Filter, bytes: &[u8]) -> Result<bool, EntryError> {
+pub(crate) fn header_matches(filter: &Filter, bytes: &[u8]) -> Result<bool, EntryError> {
     let header = Entry::header(bytes)?;
     Ok(header.account == filter.account
         && filter.start_ms.is_none_or(|start| header.time_ms >= start)
         && filter.end_ms.is_none_or(|end| header.time_ms <= end))
 }
 
-fn matches(filter: &Filter, event: &Event) -> bool {
+/// Whether the event is one that is asked for; its account and time were looked at before.
+pub(crate) fn matches(filter: &Filter, entry: &Entry) -> bool {
+    let event = &entry.record;
+    if filter.denied_only && !entry.is_denied() || filter.insights != (event.event_category == INSIGHT) {
+        return false;
+    }
     let Some((key, value)) = &filter.attribute else {
         return true;
     };

@@ -60,8 +60,8 @@ impl Queue {
     }
 
     /// Puts an event behind the others and gives their number; `None` where there is no room.
-    fn push(&mut self, entry: &[u8]) -> Result<Option<usize>, RecorderError> {
-        if let Some(failure) = &self.failure {
+    fn push(&mut self, entry: &[u8], despite_failure: bool) -> Result<Option<usize>, RecorderError> {
+        if let Some(failure) = self.failure.as_ref().filter(|_| !despite_failure) {
             return Err(failure.clone());
         }
         if self.ends.len() >= QUEUE_LENGTH {
@@ -105,11 +105,15 @@ impl Recorder {
 
     /// Hands an event over; it will be durable within [`INTERVAL`]. Fails when the last batch could not be written (fail closed).
     pub async fn record(&self, entry: Bytes) -> Result<(), RecorderError> {
+        self.hand_over(&entry, false).await
+    }
+
+    async fn hand_over(&self, entry: &[u8], despite_failure: bool) -> Result<(), RecorderError> {
         let shared = &self.0.0;
         loop {
             // Registered before the look at the queue, so that no room is missed.
             let space = shared.space.notified();
-            if let Some(count) = shared.queue().push(&entry)? {
+            if let Some(count) = shared.queue().push(entry, despite_failure)? {
                 if count == 1 || count == BATCH_LENGTH {
                     shared.work.notify_one();
                 }
@@ -117,6 +121,11 @@ impl Recorder {
             }
             space.await;
         }
+    }
+
+    /// As [`Recorder::record`], while the store fails: the event waits in memory until it recovers, with as many others as the queue holds.
+    pub async fn keep(&self, entry: Bytes) -> Result<(), RecorderError> {
+        self.hand_over(&entry, true).await
     }
 
     /// Returns when everything handed over before is durable.
@@ -135,7 +144,10 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
         wait(&shared, !entries.is_empty()).await;
         let (flushes, is_closed) = {
             let mut queue = shared.queue();
-            entries.append(&mut queue.take());
+            // While the store fails, no more than the queue holds is taken out of it: memory stays bounded.
+            if entries.len() < QUEUE_LENGTH || queue.is_closed {
+                entries.append(&mut queue.take());
+            }
             (std::mem::take(&mut queue.flushes), queue.is_closed)
         };
         shared.space.notify_waiters();

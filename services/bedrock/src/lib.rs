@@ -7,24 +7,29 @@
 //!
 //! Invariants:
 //! 1. A guardrail that cannot run fails the call; a definition that the engine cannot decide is refused, never stored.
-//! 2. Of a guarded stream nothing leaves before the guard has released it, whatever `streamProcessingMode` says: `async` is treated as
-//!    `sync`, which only ever shows less.
+//! 2. Of a guarded stream nothing leaves before the guard has released it. `async` holds back less and may stop an answer after a part of it
+//!    was shown, as on AWS; guardrails that are enforced are always `sync`.
 //! 3. Prompts, answers and definitions never reach a log or an event of the audit trail; the invocation log is the customer's own bucket,
 //!    and masked.
 //! 4. The definition of a guardrail with a KMS key is readable only through that key, for each caller anew.
-//! 5. A call is counted when it ends, however it ends; what it may use is taken before it begins. A secret of an upstream leaves the store
+//! 5. An enforced guardrail runs on every model call that it covers, whatever the caller says; when it cannot, the call is denied.
+//! 6. What was screened is recorded by hash, filter and place, never as text.
+//! 7. A call is counted when it ends, however it ends; what it may use is taken before it begins. A secret of an upstream leaves the store
 //!    only in the header of a call to that upstream.
-//! 6. An answer that breaks off is an error of the stream, never an end.
+//! 8. An answer that breaks off is an error of the stream, never an end.
 //!
 //! ## Recorded only
 //! `performanceConfig` and `serviceTier` of value `standard` or `default`; of the invocation log's switches those for video and audio, which
 //! nothing here makes; the commitment of a provisioned throughput, beyond that it cannot be deleted before its end.
 //!
+//! The guardrail profile (`crossRegionConfig`): it unlocks the tier STANDARD, but no text leaves the region for it.
+//!
 //! ## Not supported yet, refused with a `ValidationException`
-//! In messages video, audio, search results, tool changes, citations, images and documents in S3 or in a guarded call; prompt variables;
-//! other performance and service tiers; custom models and their deployments, routers and prompts as models; delivery of the invocation log
-//! to CloudWatch Logs. `InvokeModelWithBidirectionalStream` and the operations of customisation, evaluation, batch and prompt routers answer
-//! `NotImplemented`.
+//! Image filters; build workflows of automated reasoning policies that need a language model; resource policies of other things than
+//! guardrails; in messages images and documents under a guardrail that is not declared to let them pass, or in S3, video, audio, search
+//! results, tool changes, citations; prompt variables; other performance and service tiers; custom models and their deployments, routers and
+//! prompts as models; delivery of the invocation log to CloudWatch Logs. `InvokeModelWithBidirectionalStream` and the operations of
+//! customisation, evaluation, batch and prompt routers answer `NotImplemented`.
 //!
 //! ## Not as AWS does
 //! * Provisioned throughput and imports are done when the call answers; a model unit is the rate that the owner declares for the model.
@@ -40,6 +45,7 @@ mod inference_profile;
 mod invocation_log;
 mod model;
 mod provisioned_throughput;
+mod reasoning;
 mod refusal;
 mod runtime;
 mod s3_data;
@@ -78,11 +84,19 @@ impl Service for Bedrock {
 
     fn handlers(&self) -> &'static [Handler] {
         &[
+            handler!("CancelAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::cancel_automated_reasoning_policy_build_workflow),
+            handler!("CreateAutomatedReasoningPolicy", reasoning::policy::create_automated_reasoning_policy),
+            handler!("CreateAutomatedReasoningPolicyTestCase", reasoning::test_case::create_automated_reasoning_policy_test_case),
+            handler!("CreateAutomatedReasoningPolicyVersion", reasoning::version::create_automated_reasoning_policy_version),
             handler!("CreateGuardrail", guardrail::draft::create_guardrail),
             handler!("CreateGuardrailVersion", guardrail::version::create_guardrail_version),
             handler!("CreateInferenceProfile", inference_profile::create_inference_profile),
             handler!("CreateModelImportJob", imported_model::create_model_import_job),
             handler!("CreateProvisionedModelThroughput", provisioned_throughput::create_provisioned_model_throughput),
+            handler!("DeleteAutomatedReasoningPolicy", reasoning::policy::delete_automated_reasoning_policy),
+            handler!("DeleteAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::delete_automated_reasoning_policy_build_workflow),
+            handler!("DeleteAutomatedReasoningPolicyTestCase", reasoning::test_case::delete_automated_reasoning_policy_test_case),
+            handler!("DeleteEnforcedGuardrailConfiguration", guardrail::enforcement::delete_enforced_guardrail_configuration),
             handler!("DeleteGuardrail", guardrail::version::delete_guardrail),
             handler!("DeleteImportedModel", imported_model::delete_imported_model),
             handler!("DeleteInferenceProfile", inference_profile::delete_inference_profile),
@@ -91,6 +105,16 @@ impl Service for Bedrock {
                 invocation_log::configuration::delete_model_invocation_logging_configuration
             ),
             handler!("DeleteProvisionedModelThroughput", provisioned_throughput::delete_provisioned_model_throughput),
+            handler!("DeleteResourcePolicy", guardrail::resource_policy::delete_resource_policy),
+            handler!("ExportAutomatedReasoningPolicyVersion", reasoning::version::export_automated_reasoning_policy_version),
+            handler!("GetAutomatedReasoningPolicy", reasoning::policy::get_automated_reasoning_policy),
+            handler!("GetAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::get_automated_reasoning_policy_build_workflow),
+            handler!(
+                "GetAutomatedReasoningPolicyBuildWorkflowResultAssets",
+                reasoning::workflow::get_automated_reasoning_policy_build_workflow_result_assets
+            ),
+            handler!("GetAutomatedReasoningPolicyTestCase", reasoning::test_case::get_automated_reasoning_policy_test_case),
+            handler!("GetAutomatedReasoningPolicyTestResult", reasoning::workflow::get_automated_reasoning_policy_test_result),
             handler!("GetFoundationModel", foundation_model::get_foundation_model),
             handler!("GetFoundationModelAvailability", foundation_model::get_foundation_model_availability),
             handler!("GetGuardrail", guardrail::listing::get_guardrail),
@@ -99,6 +123,12 @@ impl Service for Bedrock {
             handler!("GetModelImportJob", imported_model::get_model_import_job),
             handler!("GetModelInvocationLoggingConfiguration", invocation_log::configuration::get_model_invocation_logging_configuration),
             handler!("GetProvisionedModelThroughput", provisioned_throughput::get_provisioned_model_throughput),
+            handler!("GetResourcePolicy", guardrail::resource_policy::get_resource_policy),
+            handler!("ListAutomatedReasoningPolicies", reasoning::policy::list_automated_reasoning_policies),
+            handler!("ListAutomatedReasoningPolicyBuildWorkflows", reasoning::workflow::list_automated_reasoning_policy_build_workflows),
+            handler!("ListAutomatedReasoningPolicyTestCases", reasoning::test_case::list_automated_reasoning_policy_test_cases),
+            handler!("ListAutomatedReasoningPolicyTestResults", reasoning::workflow::list_automated_reasoning_policy_test_results),
+            handler!("ListEnforcedGuardrailsConfiguration", guardrail::enforcement::list_enforced_guardrails_configuration),
             handler!("ListFoundationModels", foundation_model::list_foundation_models),
             handler!("ListGuardrails", guardrail::listing::list_guardrails),
             handler!("ListImportedModels", imported_model::list_imported_models),
@@ -106,15 +136,24 @@ impl Service for Bedrock {
             handler!("ListModelImportJobs", imported_model::list_model_import_jobs),
             handler!("ListProvisionedModelThroughputs", provisioned_throughput::list_provisioned_model_throughputs),
             handler!("ListTagsForResource", tag::list_tags_for_resource),
+            handler!("PutEnforcedGuardrailConfiguration", guardrail::enforcement::put_enforced_guardrail_configuration),
             handler!("PutModelInvocationLoggingConfiguration", invocation_log::configuration::put_model_invocation_logging_configuration),
+            handler!("PutResourcePolicy", guardrail::resource_policy::put_resource_policy),
+            handler!("StartAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::start_automated_reasoning_policy_build_workflow),
+            handler!("StartAutomatedReasoningPolicyTestWorkflow", reasoning::workflow::start_automated_reasoning_policy_test_workflow),
             handler!("TagResource", tag::tag_resource),
             handler!("UntagResource", tag::untag_resource),
+            handler!("UpdateAutomatedReasoningPolicy", reasoning::policy::update_automated_reasoning_policy),
+            handler!("UpdateAutomatedReasoningPolicyTestCase", reasoning::test_case::update_automated_reasoning_policy_test_case),
             handler!("UpdateGuardrail", guardrail::draft::update_guardrail),
             handler!("UpdateProvisionedModelThroughput", provisioned_throughput::update_provisioned_model_throughput),
         ]
     }
 
     async fn resource(&self, tx: &mut Transaction, region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
+        if arn.contains(":automated-reasoning-policy/") {
+            return reasoning::access(tx, region, arn).await;
+        }
         match tag::access(tx, region, arn).await? {
             Some(access) => Ok(Some(access)),
             None => guardrail::access(tx, region, arn).await,
@@ -151,6 +190,7 @@ impl Service for BedrockRuntime {
             streaming_handler!("ConverseStream", runtime::converse_stream::converse_stream),
             handler!("CountTokens", runtime::count_tokens::count_tokens),
             handler!("GetAsyncInvoke", runtime::async_invoke::get_async_invoke),
+            handler!("InvokeGuardrailChecks", runtime::guardrail_checks::invoke_guardrail_checks),
             handler!("InvokeModel", runtime::invoke::invoke_model),
             streaming_handler!("InvokeModelWithResponseStream", runtime::invoke::invoke_model_with_response_stream),
             handler!("ListAsyncInvokes", runtime::async_invoke::list_async_invokes),
@@ -159,7 +199,8 @@ impl Service for BedrockRuntime {
     }
 
     async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
-        model::targets(call, input).await
+        let targets = model::targets(call, input).await?;
+        guardrail::enforcement::add_targets(call, targets).await
     }
 
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {

@@ -23,11 +23,33 @@ pub(crate) enum Refusal {
     Resource(String),
     #[error("{what} is not supported yet by this server, so it is refused rather than ignored")]
     Unsupported { what: String },
+    #[error("The automated reasoning policy `{0}` does not exist.")]
+    ReasoningPolicy(String),
+    #[error("The test case `{0}` does not exist, or was not run.")]
+    TestCase(String),
+    #[error("The build workflow `{0}` does not exist.")]
+    Workflow(String),
+    #[error("The build workflow has no asset of the type `{0}`.")]
+    Asset(String),
+    #[error("The resource `{0}` has no resource policy.")]
+    ResourcePolicy(String),
+    #[error("The enforced guardrail configuration `{0}` does not exist.")]
+    Enforcement(String),
+    #[error("The account has the enforced guardrail configuration `{0}` already: name it to change it.")]
+    EnforcementExists(String),
+    #[error("An enforced guardrail cannot run, so the call is refused: {0}")]
+    EnforcedGuardrail(String),
+    #[error("{0}")]
+    InUse(String),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("The number of {what} is limited to {limit}.")]
+    Quota { what: &'static str, limit: usize },
     #[error("{0}")]
     Invalid(String),
     #[error("{0}")]
     TooManyTags(String),
-    #[error("The KMS key of the guardrail did not open its definition.")]
+    #[error("The KMS key of the resource did not open its definition.")]
     Sealed,
 }
 
@@ -40,10 +62,26 @@ impl Refusal {
         Self::Invalid(message.into())
     }
 
+    pub(crate) fn quota(what: &'static str, limit: usize) -> Self {
+        Self::Quota { what, limit }
+    }
+
     fn code(&self) -> &'static str {
         match self {
-            Self::ModelNotFound | Self::Guardrail(_) | Self::GuardrailVersion { .. } | Self::Resource(_) => "ResourceNotFoundException",
-            Self::GuardrailName => "ConflictException",
+            Self::ModelNotFound
+            | Self::Guardrail(_)
+            | Self::GuardrailVersion { .. }
+            | Self::Resource(_)
+            | Self::ResourcePolicy(_)
+            | Self::ReasoningPolicy(_)
+            | Self::TestCase(_)
+            | Self::Workflow(_)
+            | Self::Asset(_)
+            | Self::Enforcement(_) => "ResourceNotFoundException",
+            Self::GuardrailName | Self::EnforcementExists(_) | Self::Conflict(_) => "ConflictException",
+            Self::EnforcedGuardrail(_) => "AccessDeniedException",
+            Self::InUse(_) => "ResourceInUseException",
+            Self::Quota { .. } => "ServiceQuotaExceededException",
             Self::TooManyTags(_) => "TooManyTagsException",
             Self::Model | Self::GuardrailOfCall | Self::GuardrailPair | Self::Unsupported { .. } | Self::Invalid(_) | Self::Sealed => {
                 "ValidationException"

@@ -1,4 +1,4 @@
-//! Tags of guardrails, inference profiles, provisioned throughput, imported models and asynchronous invocations.
+//! Tags of guardrails, automated reasoning policies, inference profiles, provisioned throughput, imported models and asynchronous invocations.
 
 use api_bedrock::{
     ListTagsForResourceInput, ListTagsForResourceOutput, Tag, TagResourceInput, TagResourceOutput, UntagResourceInput, UntagResourceOutput,
@@ -11,6 +11,7 @@ use crate::guardrail::{Draft, draft_key, id_of};
 use crate::imported_model::ImportedModel;
 use crate::inference_profile::Profile;
 use crate::provisioned_throughput::Provisioned;
+use crate::reasoning::{self, ReasoningPolicy};
 use crate::refusal::Refusal;
 use crate::runtime::async_invoke::AsyncInvocation;
 
@@ -50,7 +51,7 @@ macro_rules! tagged {
     })* };
 }
 
-tagged!(Draft, Profile, Provisioned, ImportedModel, AsyncInvocation);
+tagged!(Draft, ReasoningPolicy, Profile, Provisioned, ImportedModel, AsyncInvocation);
 
 /// What a tag call does.
 enum Change {
@@ -88,6 +89,7 @@ async fn at(
             Some(id) => apply::<Draft>(tx, &draft_key(account, region, id), change).await,
             None => Ok(None),
         },
+        "automated-reasoning-policy" => apply::<ReasoningPolicy>(tx, &reasoning::policy_key(account, region, id), change).await,
         "application-inference-profile" => apply::<Profile>(tx, &Profile::key(account, region, id), change).await,
         "provisioned-model" => apply::<Provisioned>(tx, &Provisioned::key(account, region, id), change).await,
         "imported-model" => apply::<ImportedModel>(tx, &ImportedModel::key(account, region, id), change).await,

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::Arc;
 
-use ::trail::{Entry, Event};
-use aws_lc_rs::digest::{SHA256, digest};
+use ::trail::statement::subject;
+use ::trail::{Entry, Event, Statement, StatementKind};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -18,6 +18,7 @@ use plane::transaction::{Abort, SCAN_LIMIT};
 use plane::{ApiError, Key, Plane, Record, Scope, Transaction};
 use serde::{Deserialize, Serialize};
 use store::{Revision, Table};
+use transparency::merkle::sha256;
 use wire::{FromValue as _, Struct, Value};
 
 use crate::digest::DigestChain;
@@ -101,6 +102,10 @@ pub(crate) struct Course<'a> {
     pub position: usize,
     pub region: &'a str,
     pub trail: &'a Trail,
+    /// Whose events: the trail's own account, or a member of its organization.
+    pub account: &'a str,
+    /// Insights, which have files of their own, instead of calls.
+    pub insights: bool,
     /// Asked for by the operator: waits are cut short and a digest is written now.
     pub now_please: bool,
 }
@@ -111,15 +116,34 @@ pub async fn deliver(plane: &Arc<Plane>, position: usize, now_please: bool) -> R
     let region = plane.regions.at(position)?.name.clone();
     let mut tx = plane.transaction(position);
     let trails = trail::all(&mut tx).await?;
+    if let Err(error) = crate::insight::observe(plane, position, &trails).await {
+        tracing::warn!(%error, region, "insights will be looked for again");
+    }
     forget_deleted(plane, position, &region, &trails).await?;
     for trail in trails.iter().filter(|trail| trail.covers(&region) && !trail.periods.is_empty()) {
-        let course = Course { plane, position, region: &region, trail, now_please };
-        if let Err(error) = course.run().await {
-            // One trail's trouble is not another's.
-            tracing::warn!(%error, trail = trail.arn(), "a trail's delivery will be tried again");
+        for account in accounts(plane, trail).await? {
+            for insights in [false, true] {
+                let course = Course { plane, position, region: &region, trail, account: &account, insights, now_please };
+                if let Err(error) = course.run().await {
+                    // One trail's trouble is not another's.
+                    tracing::warn!(%error, trail = trail.arn(), "a trail's delivery will be tried again");
+                }
+            }
         }
     }
     Ok(())
+}
+
+/// The accounts whose events a trail delivers, each in files of its own.
+async fn accounts(plane: &Arc<Plane>, trail: &Trail) -> Result<Vec<String>, ApiError> {
+    let mut accounts = vec![trail.account.clone()];
+    if let Some(id) = &trail.organization {
+        let view = plane.organization(&trail.account).await?.filter(|view| view.organization.id == *id);
+        let mut members: Vec<String> = view.map(|view| view.members.keys().cloned().collect()).unwrap_or_default();
+        members.sort_unstable();
+        accounts.extend(members);
+    }
+    Ok(accounts)
 }
 
 /// Takes away what was kept for trails that are gone.
@@ -127,7 +151,7 @@ async fn forget_deleted(plane: &Arc<Plane>, position: usize, region: &str, trail
     let living: BTreeSet<&[u8]> = trails.iter().map(|trail| trail.id.as_bytes()).collect();
     let mut tx = plane.transaction(position);
     let kept = tx.scan::<Delivery>(&Key::new("", region), None, SCAN_LIMIT).await?;
-    for (id, _) in kept.iter().filter(|(id, _)| !living.contains(id.as_ref())) {
+    for (id, _) in kept.iter().filter(|(id, _)| !living.contains(id.split(|byte| *byte == b'/').next().unwrap_or_default())) {
         tx.delete::<Delivery>(&Key::new("", region).last(id));
     }
     settle(tx).await.map(|_| ())
@@ -135,10 +159,15 @@ async fn forget_deleted(plane: &Arc<Plane>, position: usize, region: &str, trail
 
 /// Commits what no call asked for. `false`: somebody else was faster.
 pub(crate) async fn settle(tx: Transaction) -> Result<bool, ApiError> {
+    settle_with(tx, Vec::new()).await
+}
+
+/// As [`settle`], with rows for the log in the same commit.
+pub(crate) async fn settle_with(tx: Transaction, entries: Vec<(usize, Bytes)>) -> Result<bool, ApiError> {
     if !tx.has_writes() {
         return Ok(true);
     }
-    match tx.commit(Vec::new()).await {
+    match tx.commit(entries).await {
         Ok(()) => Ok(true),
         Err(Abort::Conflict) => Ok(false),
         Err(Abort::Failed(error)) => Err(error),
@@ -151,7 +180,12 @@ impl Course<'_> {
     }
 
     fn key(&self) -> Key {
-        Delivery::key(self.region, &self.trail.id)
+        let id = &self.trail.id;
+        match (self.account == self.trail.account, self.insights) {
+            (true, false) => Delivery::key(self.region, id),
+            (false, false) => Delivery::key(self.region, &format!("{id}/{}", self.account)),
+            (_, true) => Delivery::key(self.region, &format!("{id}/{}/insight", self.account)),
+        }
     }
 
     /// The state as it is now, in a transaction that writes it.
@@ -165,9 +199,15 @@ impl Course<'_> {
         Ok((tx, delivery))
     }
 
-    pub(crate) async fn close(&self, mut tx: Transaction, delivery: &Delivery) -> Result<bool, ApiError> {
+    pub(crate) async fn close(&self, tx: Transaction, delivery: &Delivery) -> Result<bool, ApiError> {
+        self.close_with(tx, delivery, &[]).await
+    }
+
+    /// As [`Self::close`], with statements for the log in the same commit: a file counts as delivered exactly when the log says so.
+    pub(crate) async fn close_with(&self, mut tx: Transaction, delivery: &Delivery, statements: &[Statement]) -> Result<bool, ApiError> {
         tx.put(&self.key(), delivery)?;
-        settle(tx).await
+        let entries = statements.iter().map(|statement| (self.position, statement.to_bytes())).collect();
+        settle_with(tx, entries).await
     }
 
     /// The last log row before logging was first on.
@@ -189,12 +229,15 @@ impl Course<'_> {
     }
 
     async fn run(&self) -> Result<(), ApiError> {
+        if self.insights && self.trail.insights.is_empty() {
+            return Ok(());
+        }
         for _ in 0..ROUND_FILES {
             if !self.deliver_file().await? {
                 break;
             }
         }
-        if self.trail.log_file_validation { self.deliver_digests().await } else { Ok(()) }
+        if self.trail.log_file_validation && !self.insights { self.deliver_digests().await } else { Ok(()) }
     }
 
     /// Delivers the next file. `false`: there is none, or it must wait.
@@ -214,7 +257,10 @@ impl Course<'_> {
         let in_flight = if let Some(in_flight) = delivery.in_flight.clone() {
             in_flight
         } else {
-            let in_flight = InFlight { to: content.to, key: path::log_file(self.plane, self.trail, self.region, self.now_ms())? };
+            let in_flight = InFlight {
+                to: content.to,
+                key: path::log_file(self.plane, self.trail, (self.account, self.region), self.insights, self.now_ms())?,
+            };
             delivery.in_flight = Some(in_flight.clone());
             if !self.close(tx, &delivery).await? {
                 return Ok(true);
@@ -228,12 +274,15 @@ impl Course<'_> {
             // Another node has finished it.
             return Ok(true);
         }
+        let mut statements = Vec::new();
         let delivered = match result {
             Ok(()) => {
+                let name = format!("{}/{}", self.trail.bucket, in_flight.key);
+                statements.push(Statement::new(StatementKind::LogFile, self.now_ms(), subject(&self.trail.arn()), &name, sha256(&plain)));
                 delivery.succeeded(self.now_ms());
                 delivery.cursor = in_flight.to;
                 delivery.in_flight = None;
-                if self.trail.log_file_validation {
+                if self.trail.log_file_validation && !self.insights {
                     delivery.digests.add(content.delivered(self.trail, in_flight.key, &plain));
                 }
                 true
@@ -243,7 +292,7 @@ impl Course<'_> {
                 false
             }
         };
-        self.close(tx, &delivery).await?;
+        self.close_with(tx, &delivery, &statements).await?;
         Ok(delivered)
     }
 
@@ -265,12 +314,12 @@ impl Course<'_> {
                 }
                 for bytes in &row.entries {
                     let header = Entry::header(bytes).map_err(|error| ApiError::internal(&error))?;
-                    if header.account != self.trail.account || !self.trail.logged_at(header.time_ms) {
+                    if header.account != self.account || !self.trail.logged_at(header.time_ms) {
                         continue;
                     }
-                    let entry = Entry::open(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
-                    if self.is_for_trail(&entry.record) {
-                        content.add(&entry.record, header.time_ms)?;
+                    let open = Entry::open_whole(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
+                    if self.is_for_trail(&open.entry.record) {
+                        content.add(open.record_json, header.time_ms);
                     }
                 }
                 content.to = row.revision.0;
@@ -280,6 +329,13 @@ impl Course<'_> {
     }
 
     fn is_for_trail(&self, event: &Event) -> bool {
+        if (event.event_category == "Insight") != self.insights {
+            return false;
+        }
+        if self.insights {
+            let kind = event.insight_details.as_ref().and_then(|details| details.get("insightType")?.as_str());
+            return self.trail.insights.iter().any(|selector| Some(selector.kind.name()) == kind);
+        }
         let global = || facts::catalog().heads().iter().any(|head| head.global && head.event_source == event.event_source);
         self.trail.selectors.select(event) && (self.trail.global_service_events || !global())
     }
@@ -324,13 +380,12 @@ impl Content {
         self.events.is_empty()
     }
 
-    fn add(&mut self, event: &Event, time_ms: i64) -> Result<(), ApiError> {
-        let json = serde_json::to_string(event)?;
+    /// `json` is the record as the log's tree has hashed it.
+    fn add(&mut self, json: String, time_ms: i64) {
         self.bytes += json.len();
         self.events.push(json);
         self.oldest_ms = Some(self.oldest_ms.map_or(time_ms, |oldest| oldest.min(time_ms)));
         self.newest_ms = Some(self.newest_ms.map_or(time_ms, |newest| newest.max(time_ms)));
-        Ok(())
     }
 
     fn json(&self) -> Vec<u8> {
@@ -360,7 +415,7 @@ pub(crate) struct DeliveredFile {
 }
 
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(digest(&SHA256, bytes))
+    hex::encode(sha256(bytes))
 }
 
 pub(crate) fn gzip(plain: &[u8]) -> Result<Bytes, ApiError> {

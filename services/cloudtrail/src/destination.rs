@@ -15,6 +15,8 @@ pub(crate) struct Destination {
     pub bucket: String,
     pub prefix: Option<String>,
     pub kms_key: Option<String>,
+    /// Id of the organization whose accounts are logged.
+    pub organization: Option<String>,
 }
 
 /// What was found to work.
@@ -31,7 +33,7 @@ pub(crate) fn caller(trail_arn: &str, account: &str) -> ServiceCaller {
 }
 
 pub(crate) async fn check(cx: &mut Call, trail_arn: &str, wanted: Destination) -> Result<CheckedDestination, ApiError> {
-    let Destination { bucket, prefix, kms_key } = wanted;
+    let Destination { bucket, prefix, kms_key, organization } = wanted;
     if prefix.as_ref().is_some_and(|prefix| prefix.len() > PREFIX_LENGTH_MAX || prefix.contains('\0') || prefix.ends_with('/')) {
         return Err(TrailError::Prefix.into());
     }
@@ -40,12 +42,17 @@ pub(crate) async fn check(cx: &mut Call, trail_arn: &str, wanted: Destination) -
     let plane = std::sync::Arc::clone(&cx.plane);
     let bucket_arn = format!("arn:{}:s3:::{bucket}", plane::PARTITION);
     let folder = prefix.as_ref().map_or_else(String::new, |prefix| format!("{prefix}/"));
-    let object_arn = format!("{bucket_arn}/{folder}AWSLogs/{}/CloudTrail/{}/check", cx.account, cx.region);
+    let mut folders = vec![format!("{folder}AWSLogs/{}", cx.account)];
+    folders.extend(organization.map(|id| format!("{folder}AWSLogs/{id}/{}", cx.account)));
     let mut keys = MapContext::new();
     let may_look =
         plane.is_service_allowed(&caller, &bucket_region, ("s3", "GetBucketAcl"), ("s3:GetBucketAcl", &bucket_arn), &keys).await?;
     keys.set("s3:x-amz-acl", "bucket-owner-full-control");
-    let may_write = plane.is_service_allowed(&caller, &bucket_region, ("s3", "PutObject"), ("s3:PutObject", &object_arn), &keys).await?;
+    let mut may_write = true;
+    for folder in folders {
+        let object_arn = format!("{bucket_arn}/{folder}/CloudTrail/{}/check", cx.region);
+        may_write &= plane.is_service_allowed(&caller, &bucket_region, ("s3", "PutObject"), ("s3:PutObject", &object_arn), &keys).await?;
+    }
     if !may_look || !may_write {
         return Err(TrailError::BucketPolicy(bucket).into());
     }
@@ -57,7 +64,7 @@ pub(crate) async fn check(cx: &mut Call, trail_arn: &str, wanted: Destination) -
 }
 
 /// The region that the bucket is in, and that it exists.
-async fn bucket_region(cx: &mut Call, bucket: &str) -> Result<String, ApiError> {
+pub(crate) async fn bucket_region(cx: &mut Call, bucket: &str) -> Result<String, ApiError> {
     let arn = format!("arn:{}:s3:::{bucket}", plane::PARTITION);
     match authorize::resource_access(cx, "s3:GetBucketPolicy", &arn).await {
         Ok(access) if access.account.is_empty() => Err(TrailError::BucketMissing(bucket.to_owned()).into()),

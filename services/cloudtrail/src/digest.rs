@@ -4,10 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use ::trail::statement::subject;
+use ::trail::{Statement, StatementKind};
 use plane::ApiError;
 use plane::clock::iso8601_s;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use transparency::merkle::sha256;
 
 use crate::delivery::{Course, DeliveredFile, gzip, sha256_hex};
 use crate::{path, signing_key};
@@ -96,8 +99,12 @@ impl Course<'_> {
         let Some(end_ms) = self.due(start_ms, chain.ended_ms, delivery.error.is_some()).map(|end_ms| end_ms / SECOND_MS * SECOND_MS) else {
             return Ok(false);
         };
-        let signing = signing_key::current(&mut tx, self.region, self.now_ms()).await?;
-        let key = path::digest(self.trail, self.region, end_ms)?;
+        let (signing, is_new) = signing_key::current(&mut tx, self.region, self.now_ms()).await?;
+        let mut statements = Vec::new();
+        if is_new {
+            statements.push(signing.statement()?);
+        }
+        let key = path::digest(self.trail, (self.account, self.region), end_ms)?;
         let text = self.digest_json(&delivery.digests, &signing.fingerprint, &key, (start_ms, end_ms)).to_string();
         let hash = sha256_hex(text.as_bytes());
         let previous = delivery.digests.previous.as_ref().map_or("null", |previous| previous.signature.as_str());
@@ -109,6 +116,14 @@ impl Course<'_> {
         let chain = &mut delivery.digests;
         let delivered = match result {
             Ok(()) => {
+                let name = format!("{}/{key}", self.trail.bucket);
+                statements.push(Statement::new(
+                    StatementKind::DigestFile,
+                    end_ms,
+                    subject(&self.trail.arn()),
+                    &name,
+                    sha256(text.as_bytes()),
+                ));
                 let stopped_ms = period.and_then(|period| period.stop_ms).filter(|stop_ms| end_ms >= stop_ms / SECOND_MS * SECOND_MS);
                 chain.files.clear();
                 chain.previous = Some(PreviousDigest { bucket: self.trail.bucket.clone(), key, hash, signature });
@@ -123,7 +138,7 @@ impl Course<'_> {
                 false
             }
         };
-        Ok(self.close(tx, &delivery).await? && delivered)
+        Ok(self.close_with(tx, &delivery, &statements).await? && delivered)
     }
 
     fn digest_json(&self, chain: &DigestChain, fingerprint: &str, key: &str, (start_ms, end_ms): (i64, i64)) -> Json {
@@ -139,7 +154,7 @@ impl Course<'_> {
             })
         });
         json!({
-            "awsAccountId": self.trail.account,
+            "awsAccountId": self.account,
             "digestStartTime": iso8601_s(start_ms),
             "digestEndTime": iso8601_s(end_ms),
             "digestS3Bucket": self.trail.bucket,

@@ -41,6 +41,30 @@ pub(crate) enum TrailError {
     KeyMissing(String),
     #[error("Insufficient permissions to access S3 bucket {bucket} or KMS key {key}.")]
     KeyPolicy { bucket: String, key: String },
+    #[error("This operation can be performed only by the management account or a delegated administrator of an organization.")]
+    NotManagementAccount,
+    #[error("Your account is not a member of an organization.")]
+    NoOrganization,
+    #[error(
+        "CloudTrail is not enabled as a trusted service in your organization. Enable trusted access, and then try the operation again."
+    )]
+    NoServiceAccess,
+    #[error("AWS Organizations does not have all features enabled.")]
+    NotAllFeatures,
+    #[error("Account {0} is not a member of the organization.")]
+    NoSuchAccount(String),
+    #[error("Account {0} is already registered as a delegated administrator.")]
+    AlreadyRegistered(String),
+    #[error("Account {0} is not registered as a delegated administrator.")]
+    NotRegistered(String),
+    #[error("The management account cannot be registered as a delegated administrator.")]
+    ManagementDelegate,
+    #[error("An organization has at most three delegated administrators for CloudTrail.")]
+    TooManyDelegates,
+    #[error("{0}")]
+    InsightSelectors(&'static str),
+    #[error("{0}")]
+    Parameter(String),
     #[error("{0}")]
     Unsupported(&'static str),
     #[error("{0}")]
@@ -80,6 +104,17 @@ impl From<TrailError> for ApiError {
             E::Prefix => "InvalidS3PrefixException",
             E::KeyMissing(_) => "KmsKeyNotFoundException",
             E::KeyPolicy { .. } => "InsufficientEncryptionPolicyException",
+            E::NotManagementAccount => "NotOrganizationMasterAccountException",
+            E::NoOrganization => "OrganizationsNotInUseException",
+            E::NoServiceAccess => "CloudTrailAccessNotEnabledException",
+            E::NotAllFeatures => "OrganizationNotInAllFeaturesModeException",
+            E::NoSuchAccount(_) => "AccountNotFoundException",
+            E::AlreadyRegistered(_) => "AccountRegisteredException",
+            E::NotRegistered(_) => "AccountNotRegisteredException",
+            E::ManagementDelegate => "CannotDelegateManagementAccountException",
+            E::TooManyDelegates => "DelegatedAdminAccountLimitExceededException",
+            E::InsightSelectors(_) => "InvalidInsightSelectorsException",
+            E::Parameter(_) => "InvalidParameterException",
             E::Unsupported(_) => "UnsupportedOperationException",
             E::Combination(_) => "InvalidParameterCombinationException",
             E::Selectors(_) => "InvalidEventSelectorsException",

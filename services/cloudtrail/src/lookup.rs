@@ -3,7 +3,7 @@
 //! Source: CloudTrail API reference, `LookupEvents`.
 
 use ::trail::lookup::resource_name;
-use ::trail::{Entry, Filter, lookup};
+use ::trail::{Entry, Filter};
 use api_cloudtrail::{Event, LookupAttribute, LookupEventsInput, LookupEventsOutput, Resource};
 use plane::{ApiError, Call, page};
 use wire::Timestamp;
@@ -14,12 +14,11 @@ const PAGE_LENGTH: usize = 50;
 const HISTORY_MS: i64 = 90 * 24 * 3600 * 1000;
 
 pub(crate) async fn lookup_events(cx: &mut Call, input: LookupEventsInput) -> Result<LookupEventsOutput, ApiError> {
-    if input.event_category.is_some() {
-        return Err(ApiError::new(
-            "InvalidEventCategoryException",
-            "Insights events are not recorded, so there is no category to look in.",
-        ));
-    }
+    let insights = match input.event_category.as_ref().map(api_cloudtrail::EventCategory::as_str) {
+        None => false,
+        Some("insight") => true,
+        Some(_) => return Err(ApiError::new("InvalidEventCategoryException", "The event category is not valid.")),
+    };
     let (start, end) = (input.start_time.map(|time| time.0), input.end_time.map(|time| time.0));
     if let (Some(start), Some(end)) = (start, end)
         && start > end
@@ -27,7 +26,7 @@ pub(crate) async fn lookup_events(cx: &mut Call, input: LookupEventsInput) -> Re
         return Err(ApiError::new("InvalidTimeRangeException", "Start time cannot be after end time."));
     }
     let attribute = attribute(input.lookup_attributes)?;
-    let binding = format!("{start:?} {end:?} {attribute:?}");
+    let binding = format!("{start:?} {end:?} {attribute:?} {insights}");
     let earliest = cx.now.0.saturating_sub(HISTORY_MS);
     let filter = Filter {
         account: cx.account.clone(),
@@ -35,6 +34,7 @@ pub(crate) async fn lookup_events(cx: &mut Call, input: LookupEventsInput) -> Re
         end_ms: end,
         attribute,
         denied_only: false,
+        insights,
     };
     let invalid_token = |_| ApiError::new("InvalidNextTokenException", "The token is not one that this lookup gave.");
     let after = match &input.next_token {
@@ -50,14 +50,9 @@ pub(crate) async fn lookup_events(cx: &mut Call, input: LookupEventsInput) -> Re
         cx.plane.flush().await?;
     }
     let region = cx.plane.regions.position(&cx.region).unwrap_or_default();
-    let store = std::sync::Arc::clone(&cx.plane.regions.at(region)?.store);
-    let found = lookup(store.as_ref(), &cx.plane.sealer(), &filter, after, limit).await.map_err(|error| ApiError::internal(&error))?;
-    let next_token = match found.next {
-        Some((revision, index)) => {
-            Some(page::seal(cx, &cx.plane.keyring, &binding, &[&revision.to_be_bytes()[..], &index.to_be_bytes()[..]].concat())?)
-        }
-        None => None,
-    };
+    let ledger = std::sync::Arc::clone(cx.plane.ledger(region)?);
+    let found = ledger.lookup(&filter, after, limit).await.map_err(|error| ApiError::internal(&error))?;
+    let next_token = found.next.map(|leaf| page::seal(cx, &cx.plane.keyring, &binding, &leaf.to_be_bytes())).transpose()?;
     let events = found.entries.iter().map(event).collect::<Result<_, _>>()?;
     Ok(LookupEventsOutput { events: Some(events), next_token })
 }
@@ -71,12 +66,11 @@ fn attribute(attributes: Option<Vec<LookupAttribute>>) -> Result<Option<(String,
     Ok(attributes.pop().map(|attribute| (attribute.attribute_key.as_str().to_owned(), attribute.attribute_value)))
 }
 
-fn position(place: &[u8]) -> Option<(u64, u32)> {
-    let (revision, index) = place.split_at_checked(8)?;
-    Some((u64::from_be_bytes(revision.try_into().ok()?), u32::from_be_bytes(index.try_into().ok()?)))
+fn position(place: &[u8]) -> Option<u64> {
+    place.try_into().ok().map(u64::from_be_bytes)
 }
 
-fn event(entry: &Entry) -> Result<Event, ApiError> {
+pub(crate) fn event(entry: &Entry) -> Result<Event, ApiError> {
     let record = &entry.record;
     let time: Option<Timestamp> = plane::clock::parse_iso8601(&record.event_time).map(Timestamp);
     let resources = record.resources.iter().map(|resource| Resource {
@@ -92,6 +86,6 @@ fn event(entry: &Entry) -> Result<Event, ApiError> {
         event_source: Some(record.event_source.clone()),
         username: record.user_name().map(str::to_owned),
         resources: Some(resources.collect()),
-        cloud_trail_event: Some(serde_json::to_string(record)?),
+        cloud_trail_event: Some(record.to_json()?),
     })
 }

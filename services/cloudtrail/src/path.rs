@@ -26,19 +26,25 @@ fn parts(time_ms: i64) -> Result<Parts, ApiError> {
 }
 
 /// A new log file's key; its last part is random, so that no two are the same.
-pub(crate) fn log_file(plane: &Plane, trail: &Trail, region: &str, now_ms: i64) -> Result<String, ApiError> {
+pub(crate) fn log_file(
+    plane: &Plane,
+    trail: &Trail,
+    (account, region): (&str, &str),
+    insights: bool,
+    now_ms: i64,
+) -> Result<String, ApiError> {
     let mut random = [0_u8; SUFFIX_LENGTH];
     plane.randomness.fill(&mut random).map_err(|error| ApiError::internal(&error))?;
     let suffix: String = random.iter().filter_map(|byte| LETTERS.get(usize::from(byte % 32)).map(|letter| char::from(*letter))).collect();
     let Parts { folder, minute, .. } = parts(now_ms)?;
-    let account = &trail.account;
-    Ok(format!("{}{account}/CloudTrail/{region}/{folder}/{account}_CloudTrail_{region}_{minute}_{suffix}.json.gz", trail.logs_prefix()))
+    let kind = if insights { "CloudTrail-Insight" } else { "CloudTrail" };
+    Ok(format!("{}{account}/{kind}/{region}/{folder}/{account}_{kind}_{region}_{minute}_{suffix}.json.gz", trail.logs_prefix()))
 }
 
 /// The key of the digest that ends at this time.
-pub(crate) fn digest(trail: &Trail, region: &str, end_ms: i64) -> Result<String, ApiError> {
+pub(crate) fn digest(trail: &Trail, (account, region): (&str, &str), end_ms: i64) -> Result<String, ApiError> {
     let Parts { folder, second, .. } = parts(end_ms)?;
-    let (account, name, home) = (&trail.account, &trail.name, &trail.home_region);
+    let (name, home) = (&trail.name, &trail.home_region);
     Ok(format!(
         "{}{account}/CloudTrail-Digest/{region}/{folder}/{account}_CloudTrail-Digest_{region}_{name}_{home}_{second}.json.gz",
         trail.logs_prefix()

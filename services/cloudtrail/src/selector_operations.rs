@@ -1,9 +1,6 @@
 //! Reading and changing event selectors.
 
-use api_cloudtrail::{
-    GetEventSelectorsInput, GetEventSelectorsOutput, GetInsightSelectorsInput, GetInsightSelectorsOutput, PutEventSelectorsInput,
-    PutEventSelectorsOutput,
-};
+use api_cloudtrail::{GetEventSelectorsInput, GetEventSelectorsOutput, PutEventSelectorsInput, PutEventSelectorsOutput};
 use plane::{ApiError, Call};
 
 use crate::error::TrailError;
@@ -34,13 +31,4 @@ pub(crate) async fn get_event_selectors(cx: &mut Call, input: GetEventSelectorsI
         event_selectors: trail.selectors.to_basic(),
         advanced_event_selectors: trail.selectors.to_advanced(),
     })
-}
-
-/// Insights are not computed yet (`PutInsightSelectors` answers `NotImplemented`), so no trail has them.
-pub(crate) async fn get_insight_selectors(cx: &mut Call, input: GetInsightSelectorsInput) -> Result<GetInsightSelectorsOutput, ApiError> {
-    let Some(name) = input.trail_name.filter(|_| input.event_data_store.is_none()) else {
-        return Err(TrailError::Combination("Name a trail; event data stores are not supported here.").into());
-    };
-    let trail = trail::find(cx, &name).await?;
-    Err(TrailError::NoInsights(trail.arn()).into())
 }

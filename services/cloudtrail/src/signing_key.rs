@@ -3,6 +3,8 @@
 //! Source: CloudTrail User Guide, "CloudTrail digest file structure" (SHA256withRSA; the fingerprint is the MD5 of the public key in PKCS#1
 //! DER form).
 
+use ::trail::statement::Subject;
+use ::trail::{Statement, StatementKind};
 use api_cloudtrail::{ListPublicKeysInput, ListPublicKeysOutput, PublicKey};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -13,6 +15,7 @@ use plane::transaction::SCAN_LIMIT;
 use plane::{ApiError, Call, Key, Record, Scope, Transaction};
 use serde::{Deserialize, Serialize};
 use store::Table;
+use transparency::merkle::sha256;
 use wire::Timestamp;
 
 use crate::error::TrailError;
@@ -54,6 +57,12 @@ impl SigningKey {
         })
     }
 
+    /// What the log says of it, so that no other key can take its place.
+    pub(crate) fn statement(&self) -> Result<Statement, ApiError> {
+        let public = hex::decode(&self.public).map_err(|error| ApiError::internal(&error))?;
+        Ok(Statement::new(StatementKind::SigningKey, self.start_ms, Subject::default(), &self.fingerprint, sha256(&public)))
+    }
+
     /// Signature over the text, hexadecimal.
     pub(crate) fn sign(&self, text: &str) -> Result<String, ApiError> {
         let der = zeroize::Zeroizing::new(hex::decode(self.private.as_str()).map_err(|error| ApiError::internal(&error))?);
@@ -68,15 +77,15 @@ fn keys(region: &str) -> Key {
     Key::new("", region)
 }
 
-/// The key that signs now; made when there is none, or when the last one's life is over.
-pub(crate) async fn current(tx: &mut Transaction, region: &str, now_ms: i64) -> Result<SigningKey, ApiError> {
+/// The key that signs now, and whether it is new: made when there is none, or when the last one's life is over.
+pub(crate) async fn current(tx: &mut Transaction, region: &str, now_ms: i64) -> Result<(SigningKey, bool), ApiError> {
     let known = tx.scan::<SigningKey>(&keys(region), None, SCAN_LIMIT).await?;
     if let Some((_, key)) = known.into_iter().find(|(_, key)| key.start_ms <= now_ms && now_ms < key.end_ms) {
-        return Ok(key);
+        return Ok((key, false));
     }
     let key = SigningKey::generate(now_ms)?;
     tx.put(&keys(region).last(&key.fingerprint), &key)?;
-    Ok(key)
+    Ok((key, true))
 }
 
 pub(crate) async fn list_public_keys(cx: &mut Call, input: ListPublicKeysInput) -> Result<ListPublicKeysOutput, ApiError> {

@@ -5,6 +5,7 @@ use plane::tag::TagViolation;
 use plane::{ApiError, Call};
 
 use crate::error::TrailError;
+use crate::lake;
 use crate::trail::{self, Trail};
 
 fn violation(violation: TagViolation) -> TrailError {
@@ -35,6 +36,11 @@ async fn resource(cx: &mut Call, arn: &str, to_change: bool) -> Result<Trail, Ap
 }
 
 pub(crate) async fn add_tags(cx: &mut Call, input: AddTagsInput) -> Result<AddTagsOutput, ApiError> {
+    if lake::tag::is_of_lake(&input.resource_id) {
+        let new = checked(input.tags_list)?;
+        lake::tag::with_tags(cx, &input.resource_id, |tags| plane::tag::merge(tags, new).map_err(|error| violation(error).into())).await?;
+        return Ok(AddTagsOutput {});
+    }
     let mut trail = resource(cx, &input.resource_id, true).await?;
     plane::tag::merge(&mut trail.tags, checked(input.tags_list)?).map_err(violation)?;
     trail.put(&mut cx.tx)?;
@@ -42,14 +48,21 @@ pub(crate) async fn add_tags(cx: &mut Call, input: AddTagsInput) -> Result<AddTa
 }
 
 pub(crate) async fn remove_tags(cx: &mut Call, input: RemoveTagsInput) -> Result<RemoveTagsOutput, ApiError> {
-    let mut trail = resource(cx, &input.resource_id, true).await?;
     // A tag goes when its key fits, and its value where one is given.
-    trail.tags.retain(|(key, value)| {
-        !input
-            .tags_list
-            .iter()
-            .any(|gone| gone.key == *key && gone.value.as_ref().is_none_or(|wanted| wanted.is_empty() || wanted == value))
-    });
+    let stays = |(key, value): &(String, String)| {
+        let fits = |gone: &Tag| gone.key == *key && gone.value.as_ref().is_none_or(|wanted| wanted.is_empty() || wanted == value);
+        !input.tags_list.iter().any(fits)
+    };
+    if lake::tag::is_of_lake(&input.resource_id) {
+        let remove = |tags: &mut Vec<(String, String)>| {
+            tags.retain(stays);
+            Ok(())
+        };
+        lake::tag::with_tags(cx, &input.resource_id, remove).await?;
+        return Ok(RemoveTagsOutput {});
+    }
+    let mut trail = resource(cx, &input.resource_id, true).await?;
+    trail.tags.retain(stays);
     trail.put(&mut cx.tx)?;
     Ok(RemoveTagsOutput {})
 }
@@ -57,8 +70,12 @@ pub(crate) async fn remove_tags(cx: &mut Call, input: RemoveTagsInput) -> Result
 pub(crate) async fn list_tags(cx: &mut Call, input: ListTagsInput) -> Result<ListTagsOutput, ApiError> {
     let mut shown = Vec::with_capacity(input.resource_id_list.len());
     for arn in input.resource_id_list {
-        let trail = resource(cx, &arn, false).await?;
-        let tags = trail.tags.into_iter().map(|(key, value)| Tag { key, value: Some(value) });
+        let tags = if lake::tag::is_of_lake(&arn) {
+            lake::tag::with_tags(cx, &arn, |tags| Ok(tags.clone())).await?
+        } else {
+            resource(cx, &arn, false).await?.tags
+        };
+        let tags = tags.into_iter().map(|(key, value)| Tag { key, value: Some(value) });
         shown.push(ResourceTag { resource_id: Some(arn), tags_list: Some(tags.collect()) });
     }
     Ok(ListTagsOutput { resource_tag_list: Some(shown), next_token: None })

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use store::Table;
 
 use crate::error::TrailError;
+use crate::insight_selector::InsightSelector;
 use crate::selector::Selectors;
 use crate::trail_name::TrailReference;
 
@@ -43,6 +44,11 @@ pub(crate) struct Trail {
     pub kms_key_arn: Option<String>,
     #[serde(default)]
     pub selectors: Selectors,
+    /// Id of the organization whose accounts it logs, the management account's own included.
+    #[serde(default)]
+    pub organization: Option<String>,
+    #[serde(default)]
+    pub insights: Vec<InsightSelector>,
     #[serde(default)]
     pub tags: Vec<(String, String)>,
     #[serde(default)]
@@ -114,9 +120,11 @@ impl Trail {
         }
     }
 
-    /// `prefix/AWSLogs/` or `AWSLogs/`.
+    /// `prefix/AWSLogs/` or `AWSLogs/`, with the organization's folder below it.
     pub(crate) fn logs_prefix(&self) -> String {
-        self.prefix.as_ref().map_or_else(|| "AWSLogs/".to_owned(), |prefix| format!("{prefix}/AWSLogs/"))
+        let prefix = self.prefix.as_ref().map_or_else(String::new, |prefix| format!("{prefix}/"));
+        let organization = self.organization.as_ref().map_or_else(String::new, |id| format!("{id}/"));
+        format!("{prefix}AWSLogs/{organization}")
     }
 
     pub(crate) fn put(&self, tx: &mut Transaction) -> Result<(), ApiError> {
@@ -142,8 +150,8 @@ impl Trail {
             log_file_validation_enabled: Some(self.log_file_validation),
             kms_key_id: self.kms_key_arn.clone(),
             has_custom_event_selectors: Some(!self.selectors.is_default()),
-            has_insight_selectors: Some(false),
-            is_organization_trail: Some(false),
+            has_insight_selectors: Some(!self.insights.is_empty()),
+            is_organization_trail: Some(self.organization.is_some()),
             ..TrailDescription::default()
         }
     }
@@ -157,6 +165,25 @@ pub(crate) fn arn(region: &str, account: &str, name: &str) -> String {
 pub(crate) async fn of_account(cx: &mut Call) -> Result<Vec<Trail>, ApiError> {
     let rows = cx.tx.scan::<Trail>(&Key::new(&cx.account, ""), None, SCAN_LIMIT).await?;
     Ok(rows.into_iter().map(|(_, trail)| trail).collect())
+}
+
+/// Trails that the account's organization keeps for all its members; none for the management account, whose own they are.
+async fn of_organization(cx: &mut Call) -> Result<Vec<Trail>, ApiError> {
+    let plane = std::sync::Arc::clone(&cx.plane);
+    let Some(view) = plane.organization(&cx.account).await? else { return Ok(Vec::new()) };
+    if view.organization.management_account == cx.account {
+        return Ok(Vec::new());
+    }
+    let rows = cx.tx.scan::<Trail>(&Key::new(&view.organization.management_account, ""), None, SCAN_LIMIT).await?;
+    let of_organization = |trail: &Trail| trail.organization.as_ref() == Some(&view.organization.id);
+    Ok(rows.into_iter().map(|(_, trail)| trail).filter(of_organization).collect())
+}
+
+/// All trails that the account sees.
+pub(crate) async fn visible(cx: &mut Call) -> Result<Vec<Trail>, ApiError> {
+    let mut trails = of_account(cx).await?;
+    trails.extend(of_organization(cx).await?);
+    Ok(trails)
 }
 
 /// All trails of the partition, for delivery.
@@ -175,7 +202,8 @@ pub(crate) async fn find(cx: &mut Call, reference: &str) -> Result<Trail, ApiErr
     match TrailReference::parse(reference)? {
         TrailReference::Arn { region, account, name } => {
             if account != cx.account {
-                return Err(missing.into());
+                let shared = of_organization(cx).await?.into_iter().find(|trail| trail.arn() == reference && trail.covers(&cx.region));
+                return shared.ok_or_else(|| missing.into());
             }
             let found = cx.tx.get::<Trail>(&Trail::key(&account, &region, &name)).await?;
             found.filter(|trail| trail.covers(&cx.region)).ok_or_else(|| missing.into())
@@ -185,7 +213,7 @@ pub(crate) async fn find(cx: &mut Call, reference: &str) -> Result<Trail, ApiErr
             if let Some(trail) = cx.tx.get::<Trail>(&key).await? {
                 return Ok(trail);
             }
-            let shadow = of_account(cx).await?.into_iter().find(|trail| trail.multi_region && trail.name == name);
+            let shadow = visible(cx).await?.into_iter().find(|trail| trail.covers(&cx.region) && trail.name == name);
             shadow.ok_or_else(|| missing.into())
         }
     }
@@ -194,6 +222,9 @@ pub(crate) async fn find(cx: &mut Call, reference: &str) -> Result<Trail, ApiErr
 /// As [`find`], for changes: those are made in the trail's home region.
 pub(crate) async fn find_to_change(cx: &mut Call, reference: &str) -> Result<Trail, ApiError> {
     let trail = find(cx, reference).await?;
+    if trail.account != cx.account {
+        return Err(TrailError::NotManagementAccount.into());
+    }
     if trail.home_region == cx.region {
         return Ok(trail);
     }

@@ -11,7 +11,7 @@ use crate::destination::{self, Destination};
 use crate::error::TrailError;
 use crate::selector::Selectors;
 use crate::trail::{self, TRAILS_LIMIT, Trail};
-use crate::{tag, trail_name};
+use crate::{organization, tag, trail_name};
 
 /// Trails on one page of `ListTrails`.
 const PAGE_LENGTH: usize = 100;
@@ -21,7 +21,6 @@ fn refuse_unsupported(
     sns: Option<&String>,
     log_group: Option<&String>,
     log_role: Option<&String>,
-    organization: Option<bool>,
     recursive: Option<bool>,
 ) -> Result<(), TrailError> {
     let given = |text: Option<&String>| text.is_some_and(|text| !text.is_empty());
@@ -30,9 +29,6 @@ fn refuse_unsupported(
     }
     if given(log_group) || given(log_role) {
         return Err(TrailError::Unsupported("Delivery to CloudWatch Logs is not supported here."));
-    }
-    if organization == Some(true) {
-        return Err(TrailError::Unsupported("Organization trails are not supported here."));
     }
     if recursive == Some(false) {
         return Err(TrailError::Unsupported("Events of a trail's own deliveries cannot be left out here."));
@@ -46,7 +42,6 @@ pub(crate) async fn create_trail(cx: &mut Call, input: CreateTrailInput) -> Resu
         input.sns_topic_name.as_ref(),
         input.cloud_watch_logs_log_group_arn.as_ref(),
         input.cloud_watch_logs_role_arn.as_ref(),
-        input.is_organization_trail,
         input.recursive_logging,
     )?;
     let existing = trail::of_account(cx).await?;
@@ -61,7 +56,13 @@ pub(crate) async fn create_trail(cx: &mut Call, input: CreateTrailInput) -> Resu
     }
     let tags = tag::checked(input.tags_list.unwrap_or_default())?;
     let arn = trail::arn(&cx.region, &cx.account, &input.name);
-    let wanted = Destination { bucket: input.s3_bucket_name, prefix: non_empty(input.s3_key_prefix), kms_key: non_empty(input.kms_key_id) };
+    let organization = if input.is_organization_trail == Some(true) { Some(organization::managed(cx).await?) } else { None };
+    let wanted = Destination {
+        bucket: input.s3_bucket_name,
+        prefix: non_empty(input.s3_key_prefix),
+        kms_key: non_empty(input.kms_key_id),
+        organization: organization.clone(),
+    };
     let found = destination::check(cx, &arn, wanted).await?;
     let trail = Trail {
         id: cx.random_uuid()?,
@@ -76,6 +77,8 @@ pub(crate) async fn create_trail(cx: &mut Call, input: CreateTrailInput) -> Resu
         log_file_validation: input.enable_log_file_validation.unwrap_or(false),
         kms_key_arn: found.kms_key_arn,
         selectors: Selectors::default(),
+        organization,
+        insights: Vec::new(),
         tags,
         periods: Vec::new(),
     };
@@ -102,18 +105,23 @@ pub(crate) async fn update_trail(cx: &mut Call, input: UpdateTrailInput) -> Resu
         input.sns_topic_name.as_ref(),
         input.cloud_watch_logs_log_group_arn.as_ref(),
         input.cloud_watch_logs_role_arn.as_ref(),
-        input.is_organization_trail,
         input.recursive_logging,
     )?;
     trail.multi_region = input.is_multi_region_trail.unwrap_or(trail.multi_region);
     trail.global_service_events = input.include_global_service_events.unwrap_or(trail.global_service_events);
     check_combination(trail.multi_region, trail.global_service_events)?;
     trail.log_file_validation = input.enable_log_file_validation.unwrap_or(trail.log_file_validation);
+    trail.organization = match input.is_organization_trail {
+        Some(true) => Some(organization::managed(cx).await?),
+        Some(false) => None,
+        None => trail.organization,
+    };
     // An empty text takes a setting away; an absent one leaves it.
     let wanted = Destination {
         bucket: input.s3_bucket_name.unwrap_or(trail.bucket),
         prefix: input.s3_key_prefix.map_or(trail.prefix, |prefix| non_empty(Some(prefix))),
         kms_key: input.kms_key_id.map_or(trail.kms_key_arn, |key| non_empty(Some(key))),
+        organization: trail.organization.clone(),
     };
     let arn = trail::arn(&trail.home_region, &trail.account, &trail.name);
     let found = destination::check(cx, &arn, wanted).await?;
@@ -170,7 +178,7 @@ pub(crate) async fn describe_trails(cx: &mut Call, input: DescribeTrailsInput) -
     let names = input.trail_name_list.unwrap_or_default();
     let region = cx.region.clone();
     let is_shown = |trail: &Trail| trail.home_region == region || (shadows && trail.covers(&region));
-    let shown: Vec<TrailDescription> = trail::of_account(cx)
+    let shown: Vec<TrailDescription> = trail::visible(cx)
         .await?
         .iter()
         .filter(|trail| is_shown(trail) && (names.is_empty() || names.iter().any(|name| *name == trail.name || *name == trail.arn())))
@@ -180,7 +188,7 @@ pub(crate) async fn describe_trails(cx: &mut Call, input: DescribeTrailsInput) -
 }
 
 pub(crate) async fn list_trails(cx: &mut Call, input: ListTrailsInput) -> Result<ListTrailsOutput, ApiError> {
-    let mut trails = trail::of_account(cx).await?;
+    let mut trails = trail::visible(cx).await?;
     trails.sort_by_cached_key(Trail::arn);
     let page = cx.page(trails, Trail::arn, "trails", input.next_token.as_deref(), PAGE_LENGTH).map_err(crate::of_page)?;
     let trails = page.items.into_iter().map(|trail| TrailInfo {

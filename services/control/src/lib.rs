@@ -1,5 +1,5 @@
-//! Bailiwick's own API, under `/_bailiwick/`: explain a decision, make an account, flush the trail, move the clock, reset, back up, secrets of
-//! model servers, use of models.
+//! Bailiwick's own API, under `/_bailiwick/`: explain a decision, export policies, replay history under another policy, make an account, flush
+//! the trail, move the clock, reset, back up, secrets of model servers, use of models.
 //!
 //! It is a service like the others: signed, authorized (actions `bailiwick:...`), recorded. What would not exist on AWS is limited to the
 //! root user of the home account, and what a production server must never do (reset, clock, accounts) to ephemeral servers.
@@ -7,8 +7,11 @@
 //! Invariant: nothing here reads or changes state but through the plane and the [`Host`].
 
 mod explain;
+mod export;
 mod host;
+mod incident;
 mod models;
+mod replay;
 
 use async_trait::async_trait;
 use plane::{ApiError, Call, Handler, PrincipalKind, Reply, Service};
@@ -31,7 +34,7 @@ impl Control {
 /// Operations that exist on ephemeral servers only.
 const EPHEMERAL: [&str; 3] = ["AdvanceClock", "CreateAccount", "Reset"];
 /// Operations that any principal with the permission may call; the others are for the home account's root user.
-const DELEGABLE: [&str; 3] = ["ExplainAccess", "ExplainRequest", "GetModelUsage"];
+const DELEGABLE: [&str; 6] = ["ExplainAccess", "ExplainRequest", "ExportPolicies", "GetIncident", "GetModelUsage", "ReplayPolicy"];
 
 #[async_trait]
 impl Service for Control {
@@ -47,10 +50,13 @@ impl Service for Control {
             Handler { operation: "DeleteUpstreamSecret", run: |cx, input| Box::pin(models::delete_upstream_secret(cx, input)) },
             Handler { operation: "ExplainAccess", run: |cx, input| Box::pin(explain::explain_access(cx, input)) },
             Handler { operation: "ExplainRequest", run: |cx, input| Box::pin(explain::explain_request(cx, input)) },
+            Handler { operation: "ExportPolicies", run: |cx, input| Box::pin(export::export_policies(cx, input)) },
             Handler { operation: "FlushTrail", run: |cx, input| Box::pin(flush_trail(cx, input)) },
             Handler { operation: "GetModelUsage", run: |cx, input| Box::pin(models::get_model_usage(cx, input)) },
             Handler { operation: "ListUpstreamSecrets", run: |cx, input| Box::pin(models::list_upstream_secrets(cx, input)) },
             Handler { operation: "PutUpstreamSecret", run: |cx, input| Box::pin(models::put_upstream_secret(cx, input)) },
+            Handler { operation: "GetIncident", run: |cx, input| Box::pin(incident::get_incident(cx, input)) },
+            Handler { operation: "ReplayPolicy", run: |cx, input| Box::pin(replay::replay_policy(cx, input)) },
             Handler { operation: "Reset", run: |cx, input| Box::pin(reset(cx, input)) },
         ]
     }

@@ -14,22 +14,29 @@ use crate::attachment::{self, boundary_output};
 use crate::aws_managed::{self, AwsManagedPolicy};
 use crate::entity::{self, Entity, EntityKind, GroupRecord, RoleRecord, UserRecord};
 use crate::managed_policy::{self, ManagedPolicyRecord};
-use crate::{access_key, document, group, inline_policy, instance_profile, page, role, tags, trust};
+use crate::{
+    access_key, document, group, inline_policy, instance_profile, mfa_device, oidc_provider, page, role, saml_provider, server_certificate,
+    signing_certificate, tags, trust,
+};
 
 pub(crate) async fn get_account_summary(cx: &mut Call, _input: GetAccountSummaryInput) -> Result<GetAccountSummaryOutput, ApiError> {
     let tx = &mut cx.tx;
     let account = account::load(tx, &cx.account).await?;
     let policies = managed_policy::all(tx, &cx.account).await?;
+    let providers = oidc_provider::all(tx, &cx.account).await?.len().saturating_add(saml_provider::all(tx, &cx.account).await?.len());
+    let devices = mfa_device::all(tx, &cx.account).await?;
     let versions: usize = policies.iter().map(|policy| policy.versions.len()).sum();
     let mut numbers: Vec<(&str, usize)> = vec![
-        // What has no operations here has no members: these zeros are true.
-        ("AccountMFAEnabled", 0),
+        ("AccountMFAEnabled", usize::from(devices.iter().any(|device| device.owner_id.as_ref() == Some(&account.id)))),
+        // The root user has access keys and devices, and nothing else.
         ("AccountPasswordPresent", 0),
         ("AccountSigningCertificatesPresent", 0),
-        ("MFADevices", 0),
-        ("MFADevicesInUse", 0),
-        ("Providers", 0),
-        ("ServerCertificates", 0),
+        ("MFADevices", devices.len()),
+        ("MFADevicesInUse", devices.iter().filter(|device| device.owner_id.is_some()).count()),
+        ("Providers", providers),
+        ("ServerCertificates", server_certificate::all(tx, &cx.account).await?.len()),
+        ("ServerCertificatesQuota", server_certificate::PER_ACCOUNT),
+        ("SigningCertificatesPerUserQuota", signing_certificate::PER_USER),
         ("AccountAccessKeysPresent", usize::from(!account.access_key_ids.is_empty())),
         ("AccessKeysPerUserQuota", access_key::PER_USER),
         ("GroupsPerUserQuota", group::PER_USER),

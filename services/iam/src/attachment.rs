@@ -20,7 +20,7 @@ use store::Table;
 use crate::entity::{self, Bounded, Entity, EntityKind, GroupRecord, RoleRecord, UserRecord};
 use crate::error::{IamError, quota_exceeded};
 use crate::identifier::IamArn;
-use crate::{aws_managed, managed_policy, page};
+use crate::{aws_managed, managed_policy, page, service_linked_role};
 
 /// What a policy is attached as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +92,7 @@ fn unindex(tx: &mut Transaction, account: &str, policy_arn: &str, usage: Usage, 
 
 async fn attach<E: Entity>(cx: &mut Call, name: &str, policy_arn: &str) -> Result<(), ApiError> {
     let mut entity = entity::load::<E>(&mut cx.tx, &cx.account, name).await?;
+    service_linked_role::check_modifiable(&entity)?;
     managed_policy::check_attachable(&mut cx.tx, &cx.account, policy_arn).await?;
     let attached = &mut entity.policies_mut().attached;
     if attached.iter().any(|arn| arn == policy_arn) {
@@ -115,6 +116,7 @@ pub(crate) fn attach_administrator(tx: &mut Transaction, account: &str, mut role
 
 async fn detach<E: Entity>(cx: &mut Call, name: &str, policy_arn: &str) -> Result<(), ApiError> {
     let mut entity = entity::load::<E>(&mut cx.tx, &cx.account, name).await?;
+    service_linked_role::check_modifiable(&entity)?;
     if IamArn::parse(policy_arn).is_none_or(|arn| arn.resource_type != "policy") {
         return Err(IamError::InvalidInput(format!("ARN {policy_arn} is not valid.")).into());
     }

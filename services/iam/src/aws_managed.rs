@@ -22,7 +22,7 @@ impl AwsManagedPolicy {
 }
 
 /// All of them, in order of their names.
-pub const POLICIES: [AwsManagedPolicy; 3] = [
+pub const POLICIES: [AwsManagedPolicy; 8] = [
     AwsManagedPolicy {
         name: "AdministratorAccess",
         id: "ANPAIWMBCKSKIEE64ZLYK",
@@ -30,6 +30,30 @@ pub const POLICIES: [AwsManagedPolicy; 3] = [
         description: "Everything is allowed.",
         document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
         created_ms: 1_423_247_986_000,
+    },
+    AwsManagedPolicy {
+        name: "IAMAuditRootUserCredentials",
+        id: "ANPAZKAPJZG4ROOTTASKA",
+        path: "/root-task/",
+        description: "The credentials of the root user can be looked at.",
+        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:GetAccessKeyLastUsed","iam:GetAccountSummary","iam:GetLoginProfile","iam:GetUser","iam:ListAccessKeys","iam:ListMFADevices","iam:ListSigningCertificates"],"Resource":"*"}]}"#,
+        created_ms: 1_731_609_600_000,
+    },
+    AwsManagedPolicy {
+        name: "IAMCreateRootUserPassword",
+        id: "ANPAZKAPJZG4ROOTTASKB",
+        path: "/root-task/",
+        description: "A password of the root user can be made.",
+        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:CreateLoginProfile","iam:GetLoginProfile"],"Resource":"*"}]}"#,
+        created_ms: 1_731_609_600_000,
+    },
+    AwsManagedPolicy {
+        name: "IAMDeleteRootUserCredentials",
+        id: "ANPAZKAPJZG4ROOTTASKC",
+        path: "/root-task/",
+        description: "The credentials of the root user can be looked at and removed.",
+        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:DeactivateMFADevice","iam:DeleteAccessKey","iam:DeleteLoginProfile","iam:DeleteSigningCertificate","iam:GetAccessKeyLastUsed","iam:GetAccountSummary","iam:GetLoginProfile","iam:GetUser","iam:ListAccessKeys","iam:ListMFADevices","iam:ListSigningCertificates","iam:UpdateAccessKey","iam:UpdateSigningCertificate"],"Resource":"*"}]}"#,
+        created_ms: 1_731_609_600_000,
     },
     AwsManagedPolicy {
         name: "IAMReadOnlyAccess",
@@ -47,7 +71,28 @@ pub const POLICIES: [AwsManagedPolicy; 3] = [
         document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","NotAction":["iam:*","organizations:*","account:*"],"Resource":"*"},{"Effect":"Allow","Action":["account:GetAccountInformation","account:GetPrimaryEmail","account:ListRegions","iam:CreateServiceLinkedRole","iam:DeleteServiceLinkedRole","iam:ListRoles","organizations:DescribeEffectivePolicy","organizations:DescribeOrganization"],"Resource":"*"}]}"#,
         created_ms: 1_423_247_987_000,
     },
+    AwsManagedPolicy {
+        name: "S3UnlockBucketPolicy",
+        id: "ANPAZKAPJZG4ROOTTASKD",
+        path: "/root-task/",
+        description: "A bucket policy that locks everybody out can be removed.",
+        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:DeleteBucketPolicy","s3:GetBucketPolicy","s3:ListAllMyBuckets","s3:PutBucketPolicy"],"Resource":"*"}]}"#,
+        created_ms: 1_731_609_600_000,
+    },
+    AwsManagedPolicy {
+        name: "SQSUnlockQueuePolicy",
+        id: "ANPAZKAPJZG4ROOTTASKE",
+        path: "/root-task/",
+        description: "A queue policy that locks everybody out can be removed.",
+        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sqs:GetQueueAttributes","sqs:GetQueueUrl","sqs:ListQueues","sqs:SetQueueAttributes"],"Resource":"*"}]}"#,
+        created_ms: 1_731_609_600_000,
+    },
 ];
+
+/// Whether the ARN is of a policy for sessions of `AssumeRoot`.
+pub fn is_root_task(arn: &str) -> bool {
+    find(arn).is_some_and(|policy| policy.path == "/root-task/")
+}
 
 /// The policy with this ARN.
 pub fn find(arn: &str) -> Option<&'static AwsManagedPolicy> {

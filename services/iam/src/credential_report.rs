@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use store::Table;
 use wire::Timestamp;
 
-use crate::access_key;
-use crate::account;
 use crate::entity::{self, Entity, UserRecord};
 use crate::error::IamError;
-use crate::identifier;
 use crate::key_use::{LastUse, last_use};
+use crate::login_profile::{self, LoginProfileRecord};
+use crate::password::{self, PasswordPolicyRecord};
+use crate::{access_key, account, identifier, mfa_device, signing_certificate};
 
 /// A report is good for this long.
 const LIFETIME_MS: i64 = 4 * 3600 * 1000;
@@ -61,11 +61,18 @@ fn field(value: &str) -> String {
     if value.contains([',', '"', '\n']) { format!("\"{}\"", value.replace('"', "\"\"")) } else { value.to_owned() }
 }
 
+/// Whom a line is about.
+struct Who<'a> {
+    name: &'a str,
+    arn: &'a str,
+    created_ms: i64,
+}
+
 /// One line: who, the four password columns, and the keys.
-fn line(name: &str, arn: &str, created_ms: i64, password: [&str; 4], keys: &[KeyState]) -> String {
-    let mut fields = vec![field(name), field(arn), time(created_ms)];
-    fields.extend(password.map(str::to_owned));
-    fields.push("false".to_owned());
+fn line(who: &Who<'_>, password: [String; 4], mfa: bool, keys: &[KeyState], certificates: &[(bool, i64)]) -> String {
+    let mut fields = vec![field(who.name), field(who.arn), time(who.created_ms)];
+    fields.extend(password);
+    fields.push(mfa.to_string());
     let not_applicable = || "N/A".to_owned();
     for at in 0..access_key::PER_USER {
         let state = keys.get(at);
@@ -76,10 +83,19 @@ fn line(name: &str, arn: &str, created_ms: i64, password: [&str; 4], keys: &[Key
         fields.push(last_use.map_or_else(not_applicable, |last| last.region.clone()));
         fields.push(last_use.map_or_else(not_applicable, |last| last.service.clone()));
     }
-    for _ in 0..2 {
-        fields.extend(["false".to_owned(), not_applicable()]);
+    for at in 0..signing_certificate::PER_USER {
+        let certificate = certificates.get(at);
+        fields.push(certificate.is_some_and(|(active, _)| *active).to_string());
+        fields.push(certificate.map_or_else(not_applicable, |(_, uploaded_ms)| time(*uploaded_ms)));
     }
     fields.join(",")
+}
+
+/// The four columns of a password: whether there is one, its last use (nothing signs in with one), its last change, and its end.
+fn passwords(profile: Option<&LoginProfileRecord>, policy: Option<&PasswordPolicyRecord>) -> [String; 4] {
+    let Some(profile) = profile else { return ["false", "N/A", "N/A", "N/A"].map(str::to_owned) };
+    let end = password::expires_ms(policy, profile.changed_ms).map_or_else(|| "N/A".to_owned(), time);
+    ["true".to_owned(), "no_information".to_owned(), time(profile.changed_ms), end]
 }
 
 async fn keys(cx: &mut Call, ids: &[String]) -> Result<Vec<KeyState>, ApiError> {
@@ -98,12 +114,23 @@ pub(crate) async fn generate_credential_report(
 ) -> Result<GenerateCredentialReportOutput, ApiError> {
     let account = account::load(&mut cx.tx, &cx.account).await?;
     let root_keys = keys(cx, &account.access_key_ids).await?;
-    let root_password = ["not_supported", "no_information", "not_supported", "not_supported"];
+    let root_password = ["not_supported", "no_information", "not_supported", "not_supported"].map(str::to_owned);
+    let root_arn = identifier::root_arn(&account.id);
+    let root = Who { name: "<root_account>", arn: &root_arn, created_ms: account.created_ms };
+    let devices = mfa_device::all(&mut cx.tx, &cx.account).await?;
+    let has_device = |owner_id: &String| devices.iter().any(|device| device.owner_id.as_ref() == Some(owner_id));
+    let policy = password::policy(&mut cx.tx, &cx.account).await?;
     let mut lines = vec![HEADER.to_owned()];
-    lines.push(line("<root_account>", &identifier::root_arn(&account.id), account.created_ms, root_password, &root_keys));
+    lines.push(line(&root, root_password, has_device(&account.id), &root_keys, &[]));
     for user in entity::all::<UserRecord>(&mut cx.tx, &cx.account).await? {
         let keys = keys(cx, &user.access_key_ids).await?;
-        lines.push(line(&user.head.name, &user.arn(&cx.account), user.head.created_ms, ["false", "N/A", "N/A", "N/A"], &keys));
+        let (owner, id) = (cx.account.clone(), &user.head.id);
+        let profile = login_profile::find(&mut cx.tx, &owner, id).await?;
+        let certificates = signing_certificate::all_of(&mut cx.tx, &owner, id).await?;
+        let certificates: Vec<(bool, i64)> = certificates.iter().map(|known| (known.active, known.uploaded_ms)).collect();
+        let arn = user.arn(&cx.account);
+        let who = Who { name: &user.head.name, arn: &arn, created_ms: user.head.created_ms };
+        lines.push(line(&who, passwords(profile.as_ref(), policy.as_ref()), has_device(id), &keys, &certificates));
     }
     let report = ReportRecord { generated_ms: cx.now.0, content: lines.join("\n") };
     cx.tx.put(&key(&cx.account), &report)?;
@@ -131,13 +158,14 @@ mod tests {
     fn every_line_has_the_columns_of_the_header() {
         let used = LastUse { at_ms: 0, service: "s3".to_owned(), region: "eu-central-1".to_owned() };
         let keys = [KeyState { active: true, created_ms: 1_000, last_use: Some(used) }];
-        let line = line("ana", "arn:aws:iam::111111111111:user/ana", 0, ["false", "N/A", "N/A", "N/A"], &keys);
+        let who = Who { name: "ana", arn: "arn:aws:iam::111111111111:user/ana", created_ms: 0 };
+        let line = line(&who, passwords(None, None), true, &keys, &[(true, 2_000)]);
         assert_eq!(line.split(',').count(), HEADER.split(',').count());
         assert_eq!(
             line,
-            "ana,arn:aws:iam::111111111111:user/ana,1970-01-01T00:00:00+00:00,false,N/A,N/A,N/A,false,\
+            "ana,arn:aws:iam::111111111111:user/ana,1970-01-01T00:00:00+00:00,false,N/A,N/A,N/A,true,\
              true,1970-01-01T00:00:01+00:00,1970-01-01T00:00:00+00:00,eu-central-1,s3,\
-             false,N/A,N/A,N/A,N/A,false,N/A,false,N/A"
+             false,N/A,N/A,N/A,N/A,true,1970-01-01T00:00:02+00:00,false,N/A"
         );
     }
 

@@ -7,6 +7,7 @@ use plane::authorize::compiled;
 use plane::transaction::Abort;
 use plane::{ApiError, Credential, Plane, Principal, PrincipalAccess, PrincipalKind, Record, Transaction};
 use policy::{Attached, PolicyKind, PolicySource};
+use serde_json::json;
 use store::Table;
 use zeroize::Zeroizing;
 
@@ -16,9 +17,12 @@ use crate::entity::{self, Bounded, Entity, EntityKind, GroupRecord, IdOwner, Rol
 use crate::identifier::{AssumedRoleArn, IamArn, assumed_role_arn};
 use crate::key_use::{self, LastUse, Uses};
 use crate::managed_policy::{self, ManagedPolicyRecord};
+use crate::password::{self, PasswordPolicyRecord};
 use crate::service_specific_credential::{self, CredentialRecord};
-use crate::{identifier, tags};
+use crate::{identifier, service_linked_role, tags};
 
+/// What stands for the account's password policy where policies are told.
+const PASSWORD_POLICY: &str = "account password policy";
 /// Uses written in one transaction.
 const FLUSH_BATCH: usize = 500;
 
@@ -36,6 +40,12 @@ impl Directory {
     /// The last use of an access key or of a role (by unique id) that is not written down yet.
     pub(crate) fn last_use(&self, subject: &str) -> Option<LastUse> {
         self.uses.get(subject)
+    }
+
+    /// When an access key (by its id) or a role (by its unique id) was last used, milliseconds since 1970, as far as is known.
+    pub async fn last_used_ms(&self, tx: &mut Transaction, subject: &str) -> Result<Option<i64>, ApiError> {
+        let written = key_use::written(tx, subject).await?.map(|last| last.at_ms);
+        Ok(self.last_use(subject).map(|last| last.at_ms).max(written))
     }
 
     /// Writes down when credentials were last used. The server calls it now and then and before it ends; what cannot be written is kept.
@@ -93,7 +103,11 @@ impl plane::Directory for Directory {
                 access
             }
             PrincipalKind::AssumedRole { role_name, role_id, .. } => role_access(tx, account, role_name, role_id).await?,
-            PrincipalKind::Root | PrincipalKind::Service { .. } | PrincipalKind::Anonymous => PrincipalAccess::default(),
+            PrincipalKind::Root
+            | PrincipalKind::Service { .. }
+            | PrincipalKind::WebIdentity { .. }
+            | PrincipalKind::Saml { .. }
+            | PrincipalKind::Anonymous => PrincipalAccess::default(),
         };
         if let Some(session) = &principal.session {
             let policies = session_policies(tx, session).await?;
@@ -110,7 +124,7 @@ impl plane::Directory for Directory {
     }
 
     fn tables(&self) -> &'static [Table] {
-        const TABLES: [Table; 8] = [
+        const TABLES: [Table; 9] = [
             AccessKeyRecord::TABLE,
             AccountRecord::TABLE,
             UserRecord::TABLE,
@@ -119,6 +133,7 @@ impl plane::Directory for Directory {
             ManagedPolicyRecord::TABLE,
             IdOwner::TABLE,
             CredentialRecord::TABLE,
+            PasswordPolicyRecord::TABLE,
         ];
         &TABLES
     }
@@ -215,6 +230,10 @@ async fn user_access(tx: &mut Transaction, account: &str, name: &str, id: &str) 
     };
     let mut access = bounded_access(tx, &user).await?;
     access.tags.clone_from(&user.tags);
+    if password::policy(tx, account).await?.is_some_and(|policy| policy.change_allowed) {
+        let text = change_allowed(&user.arn(account));
+        access.identity.push(Attached::new(PASSWORD_POLICY, PolicySource::None, compiled(PolicyKind::Identity, &text)));
+    }
     for group_id in &user.group_ids {
         let Some(at) = entity::by_id(tx, group_id).await? else { continue };
         if let Some(group) = entity::find::<GroupRecord>(tx, account, &at.name).await? {
@@ -224,12 +243,22 @@ async fn user_access(tx: &mut Transaction, account: &str, name: &str, id: &str) 
     Ok(access)
 }
 
+/// What every user may do when the account's password policy lets users change their passwords.
+///
+/// Source: IAM User Guide, "Permit IAM users to change their own passwords".
+fn change_allowed(user_arn: &str) -> String {
+    let statement = |action: &str, resource: &str| json!({ "Effect": "Allow", "Action": action, "Resource": resource });
+    let statements = [statement("iam:ChangePassword", user_arn), statement("iam:GetAccountPasswordPolicy", "*")];
+    json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+}
+
 async fn role_access(tx: &mut Transaction, account: &str, name: &str, id: &str) -> Result<PrincipalAccess, ApiError> {
     let Some(role) = entity::find::<RoleRecord>(tx, account, name).await?.filter(|role| role.head.id == id) else {
         return Ok(PrincipalAccess::default());
     };
     let mut access = bounded_access(tx, &role).await?;
     access.tags.clone_from(&role.tags);
+    access.service_linked = service_linked_role::is_service_linked(&role);
     Ok(access)
 }
 

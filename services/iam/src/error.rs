@@ -5,50 +5,56 @@ use plane::page::PageError;
 
 use crate::entity::EntityKind;
 
-/// What IAM refuses. Statuses come from the facts by code.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IamError {
-    #[error("{0}")]
-    NoSuchEntity(String),
-    #[error("{0}")]
-    EntityAlreadyExists(String),
-    #[error("{0}")]
-    DeleteConflict(String),
-    #[error("{0}")]
-    LimitExceeded(String),
-    #[error("{0}")]
-    MalformedPolicyDocument(String),
-    #[error("{0}")]
-    InvalidInput(String),
-    #[error("{0}")]
-    ValidationError(String),
-    #[error("{0}")]
-    ServiceNotSupported(String),
-    #[error("{0}")]
-    PolicyEvaluation(String),
-    #[error("{0}")]
-    ReportNotPresent(String),
-    #[error("{0}")]
-    ReportExpired(String),
+macro_rules! errors {
+    ($($name:ident = $code:literal,)*) => {
+        /// What IAM refuses. Statuses come from the facts by code.
+        #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+        pub enum IamError {
+            $(#[error("{0}")] $name(String),)*
+        }
+
+        impl From<IamError> for ApiError {
+            fn from(error: IamError) -> Self {
+                let code = match &error {
+                    $(IamError::$name(_) => $code,)*
+                };
+                Self::new(code, error.to_string())
+            }
+        }
+    };
 }
 
-impl From<IamError> for ApiError {
-    fn from(error: IamError) -> Self {
-        let code = match &error {
-            IamError::NoSuchEntity(_) => "NoSuchEntity",
-            IamError::EntityAlreadyExists(_) => "EntityAlreadyExists",
-            IamError::DeleteConflict(_) => "DeleteConflict",
-            IamError::LimitExceeded(_) => "LimitExceeded",
-            IamError::MalformedPolicyDocument(_) => "MalformedPolicyDocument",
-            IamError::InvalidInput(_) => "InvalidInput",
-            IamError::ValidationError(_) => "ValidationError",
-            IamError::ServiceNotSupported(_) => "NotSupportedService",
-            IamError::PolicyEvaluation(_) => "PolicyEvaluation",
-            IamError::ReportNotPresent(_) => "ReportNotPresent",
-            IamError::ReportExpired(_) => "ReportExpired",
-        };
-        Self::new(code, error.to_string())
-    }
+errors! {
+    AccessDenied = "AccessDenied",
+    AccountNotManagementOrDelegatedAdministrator = "AccountNotManagementOrDelegatedAdministratorException",
+    CallerIsNotManagementAccount = "CallerIsNotManagementAccountException",
+    DeleteConflict = "DeleteConflict",
+    DuplicateCertificate = "DuplicateCertificate",
+    DuplicateSshPublicKey = "DuplicateSSHPublicKey",
+    EntityAlreadyExists = "EntityAlreadyExists",
+    FeatureDisabled = "FeatureDisabled",
+    FeatureEnabled = "FeatureEnabled",
+    InvalidAuthenticationCode = "InvalidAuthenticationCode",
+    InvalidInput = "InvalidInput",
+    InvalidPublicKey = "InvalidPublicKey",
+    InvalidUserType = "InvalidUserType",
+    KeyPairMismatch = "KeyPairMismatch",
+    LimitExceeded = "LimitExceeded",
+    MalformedCertificate = "MalformedCertificate",
+    MalformedPolicyDocument = "MalformedPolicyDocument",
+    NoSuchEntity = "NoSuchEntity",
+    OpenIdIdpCommunicationError = "OpenIdIdpCommunicationError",
+    OrganizationNotFound = "OrganizationNotFoundException",
+    OrganizationNotInAllFeaturesMode = "OrganizationNotInAllFeaturesModeException",
+    PasswordPolicyViolation = "PasswordPolicyViolation",
+    PolicyEvaluation = "PolicyEvaluation",
+    ReportExpired = "ReportExpired",
+    ReportNotPresent = "ReportNotPresent",
+    ServiceAccessNotEnabled = "ServiceAccessNotEnabledException",
+    ServiceNotSupported = "NotSupportedService",
+    UnmodifiableEntity = "UnmodifiableEntity",
+    UnrecognizedPublicKeyEncoding = "UnrecognizedPublicKeyEncoding",
+    ValidationError = "ValidationError",
 }
 
 /// "The user with name X cannot be found."

@@ -12,7 +12,7 @@ use plane::{ApiError, Call};
 
 use crate::entity::{self, Entity, EntityKind, GroupRecord, Policies, RoleRecord, UserRecord};
 use crate::error::IamError;
-use crate::{document, page};
+use crate::{document, page, service_linked_role};
 
 /// Most characters of all inline policies of an entity together, white space apart.
 ///
@@ -27,6 +27,7 @@ pub(crate) fn quota(kind: EntityKind) -> usize {
 
 async fn put<E: Entity>(cx: &mut Call, name: &str, policy_name: String, text: String) -> Result<(), ApiError> {
     let mut entity = entity::load::<E>(&mut cx.tx, &cx.account, name).await?;
+    service_linked_role::check_modifiable(&entity)?;
     document::check_identity(&text)?;
     let inline = &mut entity.policies_mut().inline;
     inline.insert(policy_name, text);
@@ -50,6 +51,7 @@ async fn get<E: Entity>(cx: &mut Call, name: &str, policy_name: &str) -> Result<
 
 async fn delete<E: Entity>(cx: &mut Call, name: &str, policy_name: &str) -> Result<(), ApiError> {
     let mut entity = entity::load::<E>(&mut cx.tx, &cx.account, name).await?;
+    service_linked_role::check_modifiable(&entity)?;
     if entity.policies_mut().inline.remove(policy_name).is_none() {
         return Err(no_such_policy(E::KIND, policy_name));
     }

@@ -76,6 +76,11 @@ pub(crate) fn write(tx: &mut Transaction, subject: &str, last: &LastUse) -> Resu
     tx.put(&key(subject), last)
 }
 
+/// The last use that is written down.
+pub(crate) async fn written(tx: &mut Transaction, subject: &str) -> Result<Option<LastUse>, ApiError> {
+    tx.get(&key(subject)).await
+}
+
 /// When the access key or role was last used, as far as is known.
 pub(crate) async fn last_use(cx: &mut Call, subject: &str) -> Result<Option<LastUse>, ApiError> {
     if let Some(last) = cx.plane.extension::<Directory>(api_iam::SERVICE).and_then(|directory| directory.last_use(subject)) {

@@ -9,12 +9,19 @@
 //! 4. A secret leaves the store to verify signatures, and once when its key is made.
 //!
 //! ## Recorded only
-//! Descriptions, paths (but in ARNs), account aliases.
+//! Descriptions, paths (but in ARNs), account aliases; thumbprints of OpenID Connect providers (their certificates are checked against the
+//! machine's trust store); SSH public keys, signing and server certificates (checked when they come in; no service here uses them);
+//! service-specific credentials of CodeCommit and Keyspaces; that a password must be reset or has expired (nothing here signs in with one,
+//! but a hard expiry refuses its change).
 //!
 //! ## Not as AWS does
 //! * Trust policies may name accounts that this server does not have; users and roles must exist.
 //! * Of the policies that AWS manages, only those of [`aws_managed`] exist; their texts are our own.
-//! * A credential report is complete at once.
+//! * A credential report and a last-accessed job are complete at once; last-accessed data follows every action, not only those that AWS
+//!   tracks.
+//! * Service-linked roles have no permissions policy: services act for themselves through the plane.
+//! * MFA devices are virtual ones. The root user has access keys and devices, but no password.
+//! * There are no delegation requests, no role templates and no outbound federation: what names one is not found, or the feature is off.
 
 pub mod access_key;
 pub mod account;
@@ -22,6 +29,7 @@ mod account_summary;
 pub mod attachment;
 pub mod aws_managed;
 mod credential_report;
+mod delegation_request;
 mod directory;
 mod document;
 pub mod entity;
@@ -31,15 +39,30 @@ pub mod identifier;
 mod inline_policy;
 mod instance_profile;
 mod key_use;
+mod last_accessed;
+mod login_profile;
 pub mod managed_policy;
 pub mod member_account;
+pub mod mfa_device;
+pub mod oidc_provider;
+pub mod organization_feature;
+mod outbound_federation;
 mod page;
+mod password;
+mod qr_code;
 pub mod role;
+pub mod saml_provider;
+mod server_certificate;
 mod service;
+mod service_linked_role;
 mod service_specific_credential;
+mod signing_certificate;
 mod simulation;
+mod ssh_public_key;
 pub mod tags;
 mod targets;
+mod token_preference;
+mod totp;
 pub mod trust;
 mod user;
 

@@ -11,9 +11,9 @@ use wire::Timestamp;
 use crate::account::{self, Counted};
 use crate::attachment::{boundary_output, set_boundary};
 use crate::entity::{self, Entity, EntityKind, Head, Policies, RoleRecord};
-use crate::error::{delete_conflict, entity_already_exists};
+use crate::error::{IamError, delete_conflict, entity_already_exists};
 use crate::key_use::last_use;
-use crate::{document, identifier, page, tags, trust};
+use crate::{document, identifier, page, service_linked_role, tags, trust};
 
 /// Session duration of a role that says nothing else, in seconds.
 pub const DEFAULT_SESSION_DURATION_S: i32 = 3_600;
@@ -51,6 +51,9 @@ async fn output(cx: &mut Call, role: &RoleRecord) -> Result<Role, ApiError> {
 }
 
 pub async fn create_role(cx: &mut Call, input: CreateRoleInput) -> Result<CreateRoleOutput, ApiError> {
+    if input.path.as_deref().is_some_and(service_linked_role::is_reserved) {
+        return Err(IamError::InvalidInput("The path /aws-service-role/ is reserved for service-linked roles.".to_owned()).into());
+    }
     let tags = tags::from_input(input.tags)?;
     if cx.tx.get::<RoleRecord>(&entity::key(&cx.account, &input.role_name)).await?.is_some() {
         return Err(entity_already_exists(EntityKind::Role, &input.role_name));
@@ -99,6 +102,9 @@ pub async fn update_role(cx: &mut Call, input: UpdateRoleInput) -> Result<Update
     if input.description.is_some() {
         role.description = input.description;
     }
+    if service_linked_role::is_service_linked(&role) && input.max_session_duration.is_some() {
+        service_linked_role::check_modifiable(&role)?;
+    }
     role.max_session_duration_s = input.max_session_duration.unwrap_or(DEFAULT_SESSION_DURATION_S);
     entity::save(&mut cx.tx, &cx.account, &role)?;
     Ok(UpdateRoleOutput {})
@@ -116,6 +122,7 @@ pub async fn update_assume_role_policy(
     input: UpdateAssumeRolePolicyInput,
 ) -> Result<UpdateAssumeRolePolicyOutput, ApiError> {
     let mut role = entity::load::<RoleRecord>(&mut cx.tx, &cx.account, &input.role_name).await?;
+    service_linked_role::check_modifiable(&role)?;
     role.trust = trust::stored(&mut cx.tx, &input.policy_document).await?;
     entity::save(&mut cx.tx, &cx.account, &role)?;
     Ok(UpdateAssumeRolePolicyOutput {})
@@ -123,6 +130,7 @@ pub async fn update_assume_role_policy(
 
 pub async fn delete_role(cx: &mut Call, input: DeleteRoleInput) -> Result<DeleteRoleOutput, ApiError> {
     let mut role = entity::load::<RoleRecord>(&mut cx.tx, &cx.account, &input.role_name).await?;
+    service_linked_role::check_modifiable(&role)?;
     if !role.instance_profiles.is_empty() {
         return Err(delete_conflict("remove roles from instance profile"));
     }

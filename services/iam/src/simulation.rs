@@ -1,14 +1,14 @@
 //! The policy simulator, on the engine that decides real calls.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use api_iam::{
     AttachmentType, ContextEntry, ContextKeyTypeEnum, EvaluationResult, GetContextKeysForCustomPolicyInput,
     GetContextKeysForCustomPolicyOutput, GetContextKeysForPrincipalPolicyInput, GetContextKeysForPrincipalPolicyOutput,
     OrderedOrganizationPolicyType, OrganizationsDecisionDetail, PermissionsBoundaryDecisionDetail, PolicyEvaluationDecisionType,
-    PolicyIdentifier, PolicyIdentifierPolicyType, PolicySourceType, Position, SimulateCustomPolicyInput, SimulateCustomPolicyOutput,
-    SimulatePrincipalPolicyInput, SimulatePrincipalPolicyOutput, Statement,
+    PolicyIdentifier, PolicyIdentifierPolicyType, PolicySourceType, Position, ResourceSpecificResult, SimulateCustomPolicyInput,
+    SimulateCustomPolicyOutput, SimulatePrincipalPolicyInput, SimulatePrincipalPolicyOutput, Statement,
 };
 use plane::clock::iso8601_s;
 use plane::{ApiError, Call};
@@ -41,11 +41,13 @@ struct Owned {
 struct Simulation {
     principal: Principal,
     policies: PolicySet,
-    organization: Option<Organization>,
+    organization: Option<Arc<Organization>>,
     context: MapContext,
     actions: Vec<String>,
     resources: Vec<String>,
     resource_account: String,
+    /// The resources belong to one call together.
+    is_scenario: bool,
 }
 
 fn parsed(texts: &[String], kind: PolicyKind, list: &str) -> Result<Vec<Attached>, ApiError> {
@@ -85,10 +87,13 @@ struct Request<'a> {
 }
 
 impl Simulation {
-    fn new(cx: &Call, principal: Principal, policies: PolicySet, request: &Request<'_>) -> Result<Self, ApiError> {
-        if request.resource_handling_option.is_some() {
-            return Err(invalid("ResourceHandlingOption is not supported: name the resources of the scenario in ResourceArns."));
-        }
+    fn new(
+        cx: &Call,
+        principal: Principal,
+        policies: PolicySet,
+        organization: Option<Arc<Organization>>,
+        request: &Request<'_>,
+    ) -> Result<Self, ApiError> {
         for action in request.action_names {
             if !action.contains(':') || action.contains(['*', '?']) {
                 return Err(invalid(format!("Invalid action name: {action}")));
@@ -101,6 +106,13 @@ impl Simulation {
         if request.action_names.len().saturating_mul(resources.len()) > PAIRS {
             return Err(invalid(format!("A simulation can have at most {PAIRS} pairs of action and resource.")));
         }
+        let is_scenario = match request.resource_handling_option {
+            Some(option) => {
+                scenario(option, request.action_names, &resources)?;
+                true
+            }
+            None => false,
+        };
         let mut policies = policies;
         if let Some(text) = request.resource_policy {
             let texts = std::slice::from_ref(text);
@@ -109,12 +121,14 @@ impl Simulation {
                 ResourcePolicy::new(Attached { source: PolicySource::Resource, id: "ResourcePolicy".into(), ..attached })
             });
         }
-        let organization = policies.service_control.is_some().then(|| Organization {
+        let given = organization;
+        let organization = (given.is_none() && policies.service_control.is_some()).then(|| Organization {
             id: "o-simulation".to_owned(),
             management_account: String::new(),
             paths: HashMap::from([(principal.account.clone().unwrap_or_default(), "o-simulation/".to_owned())]),
             ..Organization::default()
         });
+        let organization = given.or_else(|| organization.map(Arc::new));
         Ok(Self {
             resource_account: owner(request.resource_owner, &cx.account)?,
             context: context(cx, request.context_entries.map(Vec::as_slice).unwrap_or_default())?,
@@ -123,11 +137,17 @@ impl Simulation {
             principal,
             policies,
             organization,
+            is_scenario,
         })
     }
 
     fn results(&self) -> Vec<EvaluationResult> {
-        self.actions.iter().flat_map(|action| self.resources.iter().map(|resource| self.result(action, resource))).collect()
+        let each =
+            |action: &String| -> Vec<EvaluationResult> { self.resources.iter().map(|resource| self.result(action, resource)).collect() };
+        if self.is_scenario {
+            return self.actions.iter().filter_map(|action| together(each(action))).collect();
+        }
+        self.actions.iter().flat_map(each).collect()
     }
 
     fn check(&self, action: &str, resource: &str) -> Check {
@@ -137,24 +157,63 @@ impl Simulation {
     }
 
     fn decide(&self, check: &Check, policies: &PolicySet) -> Decision {
-        policy::decide(&self.principal, check, policies, &self.context, self.organization.as_ref())
+        policy::decide(&self.principal, check, policies, &self.context, self.organization.as_deref())
     }
 
     fn result(&self, action: &str, resource: &str) -> EvaluationResult {
         let check = self.check(action, resource);
         let decision = self.decide(&check, &self.policies);
-        let explanation = policy::explain(&self.principal, &check, &self.policies, &self.context, self.organization.as_ref());
+        let explanation = policy::explain(&self.principal, &check, &self.policies, &self.context, self.organization.as_deref());
+        let matched_statements = Some(matched(&decision, &explanation));
+        let missing_context_values = Some(self.missing(&check));
+        let permissions_boundary_decision_detail = self.boundary(&check);
+        let eval_decision_details = self.sides(&check);
+        let specific = ResourceSpecificResult {
+            eval_resource_name: resource.to_owned(),
+            eval_resource_decision: verdict(&decision),
+            matched_statements: matched_statements.clone(),
+            missing_context_values: missing_context_values.clone(),
+            eval_decision_details: eval_decision_details.clone(),
+            permissions_boundary_decision_detail: permissions_boundary_decision_detail.clone(),
+        };
         EvaluationResult {
             eval_action_name: action.to_owned(),
             eval_resource_name: Some(resource.to_owned()),
             eval_decision: verdict(&decision),
-            matched_statements: Some(matched(&decision, &explanation)),
-            missing_context_values: Some(self.missing(&check)),
+            matched_statements,
+            missing_context_values,
             organizations_decision_detail: self.organizations(&check),
-            permissions_boundary_decision_detail: self.boundary(&check),
-            eval_decision_details: None,
-            resource_specific_results: None,
+            permissions_boundary_decision_detail,
+            eval_decision_details,
+            resource_specific_results: (resource != "*").then(|| vec![specific]),
         }
+    }
+
+    /// What each side says where caller and resource are of different accounts. Within one account the answer is empty, without a
+    /// resource there is none.
+    ///
+    /// Source: IAM API Reference, EvaluationResult.
+    fn sides(&self, check: &Check) -> Option<BTreeMap<String, PolicyEvaluationDecisionType>> {
+        if check.resource.arn == "*" {
+            return None;
+        }
+        let (caller, owner) = (self.principal.account.as_deref(), check.resource.account.as_deref());
+        if caller == owner {
+            return Some(BTreeMap::new());
+        }
+        let own = PolicySet { resource: ResourcePolicy::Absent, ..self.policies.clone() };
+        let own_check = Check::new(check.action(), Resource { account: caller.map(str::to_owned), ..check.resource.clone() });
+        let everything = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+        let everything = plane::authorize::compiled(PolicyKind::Identity, everything);
+        let other = PolicySet {
+            identity: vec![Attached::new("everything", PolicySource::None, everything)],
+            resource: self.policies.resource.clone(),
+            ..PolicySet::default()
+        };
+        Some(BTreeMap::from([
+            ("IAM Policy".to_owned(), verdict(&self.decide(&own_check, &own))),
+            ("Resource Policy".to_owned(), verdict(&self.decide(check, &other))),
+        ]))
     }
 
     /// Whether the boundary alone would allow it.
@@ -174,8 +233,50 @@ impl Simulation {
 
     /// Keys that the policies ask for and nothing answers.
     fn missing(&self, check: &Check) -> Vec<String> {
-        let keys = policy::missing_keys(&self.principal, check, &self.policies, &self.context, self.organization.as_ref());
+        let keys = policy::missing_keys(&self.principal, check, &self.policies, &self.context, self.organization.as_deref());
         keys.into_iter().map(str::to_owned).collect()
+    }
+}
+
+/// One result of the results for the resources of one call: allowed if all are.
+fn together(results: Vec<EvaluationResult>) -> Option<EvaluationResult> {
+    let rank = |decision: &PolicyEvaluationDecisionType| match decision {
+        PolicyEvaluationDecisionType::Allowed => 0,
+        PolicyEvaluationDecisionType::ImplicitDeny => 1,
+        _ => 2,
+    };
+    let specific: Vec<ResourceSpecificResult> =
+        results.iter().flat_map(|result| result.resource_specific_results.clone().unwrap_or_default()).collect();
+    let mut missing: Vec<String> = results.iter().flat_map(|result| result.missing_context_values.clone().unwrap_or_default()).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    let worst = results.into_iter().max_by_key(|result| rank(&result.eval_decision))?;
+    Some(EvaluationResult { missing_context_values: Some(missing), resource_specific_results: Some(specific), ..worst })
+}
+
+/// The scenarios of RunInstances, with the types of resources that each needs in `ResourceArns`.
+///
+/// Source: IAM API Reference, SimulateCustomPolicy, `ResourceHandlingOption`.
+const SCENARIOS: [(&str, &[&str]); 6] = [
+    ("EC2-Classic-InstanceStore", &["instance/", "image/", "security-group/"]),
+    ("EC2-Classic-EBS", &["instance/", "image/", "security-group/", "volume/"]),
+    ("EC2-VPC-InstanceStore", &["instance/", "image/", "security-group/", "network-interface/"]),
+    ("EC2-VPC-InstanceStore-Subnet", &["instance/", "image/", "security-group/", "network-interface/", "subnet/"]),
+    ("EC2-VPC-EBS", &["instance/", "image/", "security-group/", "network-interface/", "volume/"]),
+    ("EC2-VPC-EBS-Subnet", &["instance/", "image/", "security-group/", "network-interface/", "subnet/", "volume/"]),
+];
+
+fn scenario(option: &str, actions: &[String], resources: &[String]) -> Result<(), ApiError> {
+    let Some((_, needed)) = SCENARIOS.iter().find(|(name, _)| *name == option) else {
+        return Err(invalid(format!("Invalid resource handling option: {option}")));
+    };
+    if !actions.iter().all(|action| action.eq_ignore_ascii_case("ec2:RunInstances")) {
+        return Err(invalid("ResourceHandlingOption can be used with ec2:RunInstances only."));
+    }
+    let has = |kind: &str| resources.iter().any(|arn| policy::resource_of(arn).is_some_and(|resource| resource.starts_with(kind)));
+    match needed.iter().find(|kind| !has(kind)) {
+        Some(kind) => Err(invalid(format!("The scenario {option} needs a resource of type {}.", kind.trim_end_matches('/')))),
+        None => Ok(()),
     }
 }
 
@@ -240,6 +341,7 @@ fn context(cx: &Call, entries: &[ContextEntry]) -> Result<MapContext, ApiError> 
     for entry in entries {
         let name = entry.context_key_name.as_deref().ok_or_else(|| invalid("ContextKeyName is missing."))?;
         let values = entry.context_key_values.clone().unwrap_or_default();
+        check_values(name, entry.context_key_type.as_ref(), &values)?;
         let kind = entry.context_key_type.as_ref().unwrap_or(&ContextKeyTypeEnum::String);
         if kind.as_str().ends_with("List") {
             context.set_many(name, values);
@@ -251,6 +353,27 @@ fn context(cx: &Call, entries: &[ContextEntry]) -> Result<MapContext, ApiError> 
         };
     }
     Ok(context)
+}
+
+/// Values of a context key must be of the type that is said.
+fn check_values(name: &str, kind: Option<&ContextKeyTypeEnum>, values: &[String]) -> Result<(), ApiError> {
+    let fits: fn(&str) -> bool = match kind {
+        Some(ContextKeyTypeEnum::Numeric | ContextKeyTypeEnum::NumericList) => {
+            |value| value.trim().parse::<f64>().is_ok_and(f64::is_finite)
+        }
+        Some(ContextKeyTypeEnum::Boolean | ContextKeyTypeEnum::BooleanList) => {
+            |value| value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false")
+        }
+        Some(ContextKeyTypeEnum::Date | ContextKeyTypeEnum::DateList) => |value| policy::parse_date(value).is_some(),
+        Some(ContextKeyTypeEnum::Ip | ContextKeyTypeEnum::IpList) => {
+            |value| value.split('/').next().is_some_and(|address| address.parse::<std::net::IpAddr>().is_ok())
+        }
+        _ => |_| true,
+    };
+    match values.iter().find(|value| !fits(value)) {
+        Some(value) => Err(invalid(format!("Invalid value for the context key {name}: {value}"))),
+        None => Ok(()),
+    }
 }
 
 fn invalid_entity(arn: &str) -> ApiError {
@@ -290,7 +413,7 @@ pub(crate) async fn simulate_custom_policy(
         context_entries: input.context_entries.as_ref(),
         resource_handling_option: input.resource_handling_option.as_ref(),
     };
-    let simulation = Simulation::new(cx, principal, policies, &request)?;
+    let simulation = Simulation::new(cx, principal, policies, None, &request)?;
     let page = cut(cx, &simulation, input.marker.as_deref(), input.max_items)?;
     Ok(SimulateCustomPolicyOutput { evaluation_results: Some(page.items), is_truncated: Some(page.next.is_some()), marker: page.next })
 }
@@ -412,7 +535,16 @@ pub(crate) async fn simulate_principal_policy(
         context_entries: input.context_entries.as_ref(),
         resource_handling_option: input.resource_handling_option.as_ref(),
     };
-    let simulation = Simulation::new(cx, principal, PolicySet { identity, boundary, ..PolicySet::default() }, &request)?;
+    let control = cx.plane.control_policies(&cx.account, &cx.account).await?;
+    let excluded = |kind| exclusions.contains(&PolicyIdentifier::PolicyType(kind));
+    let policies = PolicySet {
+        identity,
+        boundary,
+        service_control: control.service_control.filter(|_| !excluded(PolicyIdentifierPolicyType::Scp)),
+        resource_control: if excluded(PolicyIdentifierPolicyType::Rcp) { Vec::new() } else { control.resource_control },
+        ..PolicySet::default()
+    };
+    let simulation = Simulation::new(cx, principal, policies, control.organization, &request)?;
     let page = cut(cx, &simulation, input.marker.as_deref(), input.max_items)?;
     Ok(SimulatePrincipalPolicyOutput { evaluation_results: Some(page.items), is_truncated: Some(page.next.is_some()), marker: page.next })
 }

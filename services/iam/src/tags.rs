@@ -61,7 +61,7 @@ pub fn override_with(tags: &mut Pairs, session: &[(String, String)]) {
     tags.extend_from_slice(session);
 }
 
-fn merge(tags: &mut Pairs, new: Vec<Tag>) -> Result<(), ApiError> {
+pub(crate) fn merge(tags: &mut Pairs, new: Vec<Tag>) -> Result<(), ApiError> {
     let new = from_input(Some(new))?;
     let mut merged = tags.clone();
     for (key, value) in new {
@@ -77,11 +77,17 @@ fn merge(tags: &mut Pairs, new: Vec<Tag>) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn remove(tags: &mut Pairs, keys: &[String]) {
+pub(crate) fn remove(tags: &mut Pairs, keys: &[String]) {
     tags.retain(|(key, _)| !keys.iter().any(|other| same_key(key, other)));
 }
 
-fn cut(cx: &Call, tagged: &impl Tagged, owner: &str, marker: Option<&str>, max_items: Option<i32>) -> Result<Page<Tag>, ApiError> {
+pub(crate) fn cut(
+    cx: &Call,
+    tagged: &impl Tagged,
+    owner: &str,
+    marker: Option<&str>,
+    max_items: Option<i32>,
+) -> Result<Page<Tag>, ApiError> {
     let mut tags = list(tagged.tags());
     let key = |tag: &Tag| tag.key.to_lowercase();
     tags.sort_by_key(key);

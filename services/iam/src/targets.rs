@@ -6,7 +6,7 @@ use wire::Value;
 use crate::access_key;
 use crate::entity::{self, Bounded, Entity, GroupRecord, RoleRecord, UserRecord};
 use crate::identifier;
-use crate::{instance_profile, service_specific_credential};
+use crate::{instance_profile, server_certificate, service_linked_role, service_specific_credential};
 
 /// Name under which [`targets`] leaves the boundary of the entity for the condition keys.
 pub(crate) const BOUNDARY: &str = "iam.boundary";
@@ -23,9 +23,16 @@ pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec
     let action = authorization.action.to_owned();
     let operation = call.operation.name;
     let resource_type = authorization.resources.first().map_or("", |resource| resource.resource_type);
+    if operation == "CreateServiceLinkedRole" {
+        let service = text(input, "AWSServiceName").unwrap_or_default();
+        let resource_arn = service_linked_role::target_arn(&call.account, service, text(input, "CustomSuffix"));
+        return Ok(Some(vec![Target { action, resource_arn }]));
+    }
     let resource_arn = match operation {
         "GetAccessKeyLastUsed" => key_owner(call, input).await?,
         "SimulatePrincipalPolicy" | "GetContextKeysForPrincipalPolicy" => text(input, "PolicySourceArn").unwrap_or("*").to_owned(),
+        "GenerateServiceLastAccessedDetails" | "ListPoliciesGrantingServiceAccess" => text(input, "Arn").unwrap_or("*").to_owned(),
+        "GetServiceLinkedRoleDeletionStatus" => deleted_role(call, input),
         _ => named(call, input, resource_type).await?,
     };
     if let Some(id) = text(input, "ServiceSpecificCredentialId") {
@@ -48,12 +55,43 @@ fn name_member(resource_type: &str) -> &'static str {
         "group" => "GroupName",
         "role" => "RoleName",
         "instance-profile" => "InstanceProfileName",
+        "server-certificate" => "ServerCertificateName",
         _ => "",
     }
 }
 
+/// The role of a deletion task, which is named in the task's id.
+fn deleted_role(call: &Call, input: &Value) -> String {
+    let task = text(input, "DeletionTaskId").unwrap_or_default();
+    let named = task.strip_prefix("task/").and_then(|rest| rest.rsplit_once('/')).and_then(|(role, _)| role.rsplit_once('/'));
+    named.map_or_else(|| "*".to_owned(), |(path, name)| identifier::arn(&call.account, "role", &format!("/{path}/"), name))
+}
+
+/// ARN of an MFA device: its serial number, or what it will be.
+fn device(call: &Call, input: &Value) -> String {
+    if let Some(serial) = text(input, "SerialNumber") {
+        return if serial.starts_with("arn:") { serial.to_owned() } else { identifier::arn(&call.account, "mfa", "/", serial) };
+    }
+    let name = text(input, "VirtualMFADeviceName").unwrap_or("*");
+    identifier::arn(&call.account, "mfa", text(input, "Path").unwrap_or("/"), name)
+}
+
+/// ARN of an OpenID Connect provider: given, or made of its URL.
+fn oidc_provider(call: &Call, input: &Value) -> String {
+    if let Some(arn) = text(input, "OpenIDConnectProviderArn") {
+        return arn.to_owned();
+    }
+    let url = text(input, "Url").unwrap_or("*");
+    identifier::arn(&call.account, "oidc-provider", "/", url.strip_prefix("https://").unwrap_or(url))
+}
+
 /// ARN of the resource that the input names: with its real path, or as it would be where there is none.
 async fn named(call: &mut Call, input: &Value, resource_type: &str) -> Result<String, ApiError> {
+    match resource_type {
+        "mfa" => return Ok(device(call, input)),
+        "oidc-provider" => return Ok(oidc_provider(call, input)),
+        _ => {}
+    }
     let Some(name) = text(input, name_member(resource_type)) else {
         return Ok(match (resource_type, &call.principal.kind) {
             // Without a user name the caller means itself.
@@ -62,13 +100,14 @@ async fn named(call: &mut Call, input: &Value, resource_type: &str) -> Result<St
         });
     };
     let account = call.account.clone();
-    if matches!(call.operation.name, "CreateUser" | "CreateGroup" | "CreateRole" | "CreateInstanceProfile") {
+    if matches!(call.operation.name, "CreateUser" | "CreateGroup" | "CreateRole" | "CreateInstanceProfile" | "UploadServerCertificate") {
         return Ok(identifier::arn(&account, resource_type, text(input, "Path").unwrap_or("/"), name));
     }
     let found = match resource_type {
         "user" => bounded::<UserRecord>(call, &account, name).await?,
         "role" => bounded::<RoleRecord>(call, &account, name).await?,
         "group" => entity::find::<GroupRecord>(&mut call.tx, &account, name).await?.map(|group| group.arn(&account)),
+        "server-certificate" => server_certificate::find(&mut call.tx, &account, name).await?.map(|found| found.arn(&account)),
         _ => instance_profile::find(&mut call.tx, &account, name).await?.map(|profile| profile.arn(&account)),
     };
     Ok(found.unwrap_or_else(|| identifier::arn(&account, resource_type, "/", name)))
@@ -84,7 +123,8 @@ async fn bounded<E: Bounded>(call: &mut Call, account: &str, name: &str) -> Resu
 
 /// A change of name or path needs the permission on the new ARN too.
 fn renamed(input: &Value, arn: &str, resource_type: &str) -> Option<String> {
-    let new_name = text(input, "NewUserName").or_else(|| text(input, "NewGroupName"));
+    let members = ["NewUserName", "NewGroupName", "NewServerCertificateName"];
+    let new_name = members.iter().find_map(|member| text(input, member));
     let new_path = text(input, "NewPath");
     if new_name.is_none() && new_path.is_none() {
         return None;

@@ -12,7 +12,7 @@ use crate::account::{self, Counted};
 use crate::attachment::{boundary_output, set_boundary};
 use crate::entity::{self, Entity, EntityKind, Head, Policies, UserRecord};
 use crate::error::{delete_conflict, entity_already_exists};
-use crate::{identifier, page, service_specific_credential, tags};
+use crate::{identifier, login_profile, mfa_device, page, service_specific_credential, signing_certificate, ssh_public_key, tags};
 
 /// A user as `GetUser` shows it.
 pub(crate) fn output(account: &str, user: &UserRecord) -> User {
@@ -129,6 +129,19 @@ pub(crate) async fn delete_user(cx: &mut Call, input: DeleteUserInput) -> Result
     }
     if !user.group_ids.is_empty() {
         return Err(delete_conflict("remove users from group"));
+    }
+    let (account, id) = (cx.account.clone(), user.head.id.clone());
+    if login_profile::find(&mut cx.tx, &account, &id).await?.is_some() {
+        return Err(delete_conflict("delete login profile"));
+    }
+    if !mfa_device::of_owner(&mut cx.tx, &account, &id).await?.is_empty() {
+        return Err(delete_conflict("delete MFA device"));
+    }
+    if !signing_certificate::all_of(&mut cx.tx, &account, &id).await?.is_empty() {
+        return Err(delete_conflict("delete signing certificates"));
+    }
+    if !ssh_public_key::all_of(&mut cx.tx, &account, &id).await?.is_empty() {
+        return Err(delete_conflict("delete SSH public keys"));
     }
     if !service_specific_credential::all_of(&mut cx.tx, &cx.account, &user.head.id).await?.is_empty() {
         return Err(delete_conflict("delete service specific credentials"));

@@ -118,6 +118,11 @@ impl Service for Kms {
         resource::access(tx, region, arn).await
     }
 
+    async fn policy_holders(&self, tx: &mut Transaction, region: &str, account: &str) -> Result<Vec<String>, ApiError> {
+        let keys = scan::all::<key::KmsKey>(tx, &plane::Key::new(account, region)).await?;
+        Ok(keys.iter().map(|key| key.arn(region)).collect())
+    }
+
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {
         condition_key::of_request(call, input, keys);
     }

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_organizations::{DescribeEffectivePolicyInput, DescribeEffectivePolicyOutput, EffectivePolicy};
-use plane::{ApiError, Call};
+use plane::{ApiError, Call, Transaction};
 use serde_json::{Map, Value as Json};
 
 use crate::error::OrganizationError;
-use crate::organization;
+use crate::organization::{self, Organization};
 use crate::policy;
 use crate::policy_type::PolicyKind;
 
@@ -134,6 +134,26 @@ fn merge(levels: &[Vec<Json>]) -> Option<Json> {
     root.to_json()
 }
 
+/// The effective policy of an account; `None` when nothing is said.
+pub(crate) async fn effective(
+    tx: &mut Transaction,
+    organization: &Organization,
+    kind: PolicyKind,
+    account: &str,
+) -> Result<Option<Json>, ApiError> {
+    let mut levels = Vec::new();
+    for place in organization.lineage(account) {
+        let mut level = Vec::new();
+        let ids: Vec<String> = organization.attached(&place).cloned().collect();
+        for id in ids {
+            let found = policy::find(tx, organization, &id).await?.filter(|policy| policy.kind == kind);
+            level.extend(found.and_then(|policy| serde_json::from_str::<Json>(&policy.content).ok()));
+        }
+        levels.push(level);
+    }
+    Ok(merge(&levels))
+}
+
 pub(crate) async fn describe_effective_policy(
     cx: &mut Call,
     input: DescribeEffectivePolicyInput,
@@ -147,17 +167,7 @@ pub(crate) async fn describe_effective_policy(
     if !organization.root.enabled.contains(&kind) {
         return Err(OrganizationError::EffectivePolicyNotFound.into());
     }
-    let mut levels = Vec::new();
-    for place in organization.lineage(&target) {
-        let mut level = Vec::new();
-        let ids: Vec<String> = organization.attached(&place).cloned().collect();
-        for id in ids {
-            let found = policy::find(&mut cx.tx, &organization, &id).await?.filter(|policy| policy.kind == kind);
-            level.extend(found.and_then(|policy| serde_json::from_str::<Json>(&policy.content).ok()));
-        }
-        levels.push(level);
-    }
-    let content = merge(&levels).ok_or(OrganizationError::EffectivePolicyNotFound)?;
+    let content = effective(&mut cx.tx, &organization, kind, &target).await?.ok_or(OrganizationError::EffectivePolicyNotFound)?;
     Ok(DescribeEffectivePolicyOutput {
         effective_policy: Some(EffectivePolicy {
             policy_content: Some(content.to_string()),

@@ -82,6 +82,10 @@ pub(crate) enum OrganizationError {
     NotRegistered,
     #[error("The account is already closed.")]
     AlreadyClosed,
+    #[error("You specified a responsibility transfer that doesn't exist.")]
+    TransferNotFound,
+    #[error("This action isn't available in the current AWS Region.")]
+    UnsupportedHere,
     #[error("You don't have permissions to access this resource.")]
     AccessDenied,
     #[error("{1}")]
@@ -130,6 +134,8 @@ impl OrganizationError {
             E::AlreadyRegistered => "AccountAlreadyRegisteredException",
             E::NotRegistered => "AccountNotRegisteredException",
             E::AlreadyClosed => "AccountAlreadyClosedException",
+            E::TransferNotFound => "ResponsibilityTransferNotFoundException",
+            E::UnsupportedHere => "UnsupportedAPIEndpointException",
             E::AccessDenied => "AccessDeniedException",
             E::Constraint(..) => "ConstraintViolationException",
             E::HandshakeConstraint(..) => "HandshakeConstraintViolationException",

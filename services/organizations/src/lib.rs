@@ -16,7 +16,8 @@
 //! * `CreateAccount` is complete at once; accounts are invited by id only, and there is no mail.
 //! * Policy types other than service control, resource control, tag and AI-services opt-out are refused.
 //! * With invited members, `EnableAllFeatures` is refused: nobody would be asked.
-//! * GovCloud accounts, responsibility transfers and the validation reports of effective policies answer `NotImplemented`.
+//! * GovCloud accounts and transfers of responsibility to another organization are refused (`UnsupportedAPIEndpointException`); there are none
+//!   to list. The validation reports of effective policies answer `NotImplemented`.
 //! * A closed account stays suspended; it does not end after ninety days.
 
 mod account;
@@ -30,6 +31,7 @@ mod organization_operations;
 mod paged;
 mod policy;
 mod policy_type;
+mod responsibility_transfer;
 mod tag;
 mod target;
 mod unit;
@@ -94,6 +96,7 @@ const HANDLERS: &[Handler] = &[
     handler!("CancelHandshake", handshake::cancel_handshake),
     handler!("CloseAccount", account::close_account),
     handler!("CreateAccount", account::create_account),
+    handler!("CreateGovCloudAccount", responsibility_transfer::create_gov_cloud_account),
     handler!("CreateOrganization", organization_operations::create_organization),
     handler!("CreateOrganizationalUnit", unit::create_organizational_unit),
     handler!("CreatePolicy", policy::create_policy),
@@ -111,6 +114,7 @@ const HANDLERS: &[Handler] = &[
     handler!("DescribeOrganizationalUnit", unit::describe_organizational_unit),
     handler!("DescribePolicy", policy::describe_policy),
     handler!("DescribeResourcePolicy", delegation::describe_resource_policy),
+    handler!("DescribeResponsibilityTransfer", responsibility_transfer::describe_responsibility_transfer),
     handler!("DetachPolicy", policy::detach_policy),
     handler!("DisableAWSServiceAccess", delegation::disable_aws_service_access),
     handler!("DisablePolicyType", policy::disable_policy_type),
@@ -118,6 +122,7 @@ const HANDLERS: &[Handler] = &[
     handler!("EnableAllFeatures", organization_operations::enable_all_features),
     handler!("EnablePolicyType", policy::enable_policy_type),
     handler!("InviteAccountToOrganization", handshake::invite_account_to_organization),
+    handler!("InviteOrganizationToTransferResponsibility", responsibility_transfer::invite_organization_to_transfer_responsibility),
     handler!("LeaveOrganization", account::leave_organization),
     handler!("ListAWSServiceAccessForOrganization", delegation::list_aws_service_access_for_organization),
     handler!("ListAccounts", account::list_accounts),
@@ -128,7 +133,9 @@ const HANDLERS: &[Handler] = &[
     handler!("ListDelegatedServicesForAccount", delegation::list_delegated_services_for_account),
     handler!("ListHandshakesForAccount", handshake::list_handshakes_for_account),
     handler!("ListHandshakesForOrganization", handshake::list_handshakes_for_organization),
+    handler!("ListInboundResponsibilityTransfers", responsibility_transfer::list_inbound_responsibility_transfers),
     handler!("ListOrganizationalUnitsForParent", unit::list_organizational_units_for_parent),
+    handler!("ListOutboundResponsibilityTransfers", responsibility_transfer::list_outbound_responsibility_transfers),
     handler!("ListParents", unit::list_parents),
     handler!("ListPolicies", policy::list_policies),
     handler!("ListPoliciesForTarget", policy::list_policies_for_target),
@@ -140,7 +147,9 @@ const HANDLERS: &[Handler] = &[
     handler!("RegisterDelegatedAdministrator", delegation::register_delegated_administrator),
     handler!("RemoveAccountFromOrganization", account::remove_account_from_organization),
     handler!("TagResource", tag::tag_resource),
+    handler!("TerminateResponsibilityTransfer", responsibility_transfer::terminate_responsibility_transfer),
     handler!("UntagResource", tag::untag_resource),
     handler!("UpdateOrganizationalUnit", unit::update_organizational_unit),
     handler!("UpdatePolicy", policy::update_policy),
+    handler!("UpdateResponsibilityTransfer", responsibility_transfer::update_responsibility_transfer),
 ];

@@ -20,6 +20,9 @@ pub(crate) enum PolicyKind {
     Tag,
     #[serde(rename = "AISERVICES_OPT_OUT_POLICY")]
     AiServicesOptOut,
+    /// Which guardrails run at every model call. The Bedrock runtime enforces it.
+    #[serde(rename = "BEDROCK_POLICY")]
+    Bedrock,
 }
 
 /// Id of the SCP that allows everything, which AWS manages.
@@ -36,6 +39,7 @@ impl PolicyKind {
             PolicyType::ResourceControlPolicy => Ok(Self::ResourceControl),
             PolicyType::TagPolicy => Ok(Self::Tag),
             PolicyType::AiservicesOptOutPolicy => Ok(Self::AiServicesOptOut),
+            PolicyType::BedrockPolicy => Ok(Self::Bedrock),
             PolicyType::Other(_) => Err(OrganizationError::Input("INVALID_ENUM_POLICY_TYPE", "You specified an invalid policy type.")),
             _ => Err(OrganizationError::TypeNotAvailable),
         }
@@ -45,6 +49,7 @@ impl PolicyKind {
         match kind {
             EffectivePolicyType::TagPolicy => Ok(Self::Tag),
             EffectivePolicyType::AiservicesOptOutPolicy => Ok(Self::AiServicesOptOut),
+            EffectivePolicyType::BedrockPolicy => Ok(Self::Bedrock),
             EffectivePolicyType::Other(_) => {
                 Err(OrganizationError::Input("INVALID_ENUM_POLICY_TYPE", "You specified an invalid policy type."))
             }
@@ -58,6 +63,7 @@ impl PolicyKind {
             Self::ResourceControl => PolicyType::ResourceControlPolicy,
             Self::Tag => PolicyType::TagPolicy,
             Self::AiServicesOptOut => PolicyType::AiservicesOptOutPolicy,
+            Self::Bedrock => PolicyType::BedrockPolicy,
         }
     }
 
@@ -68,13 +74,14 @@ impl PolicyKind {
             Self::ResourceControl => "resource_control_policy",
             Self::Tag => "tag_policy",
             Self::AiServicesOptOut => "aiservices_opt_out_policy",
+            Self::Bedrock => "bedrock_policy",
         }
     }
 
     /// Policies of the type that one target may have. `RCPFullAWSAccess` counts among the RCPs.
     pub(crate) fn attachments_limit(self) -> usize {
         match self {
-            Self::ServiceControl | Self::Tag => 10,
+            Self::ServiceControl | Self::Tag | Self::Bedrock => 10,
             Self::ResourceControl | Self::AiServicesOptOut => 5,
         }
     }
@@ -84,7 +91,7 @@ impl PolicyKind {
         match self {
             Self::ServiceControl => 10_240,
             Self::ResourceControl => 5_120,
-            Self::Tag => 10_000,
+            Self::Tag | Self::Bedrock => 10_000,
             Self::AiServicesOptOut => 2_500,
         }
     }
@@ -94,7 +101,7 @@ impl PolicyKind {
         match self {
             Self::ServiceControl => Some(FULL_AWS_ACCESS),
             Self::ResourceControl => Some(RCP_FULL_AWS_ACCESS),
-            Self::Tag | Self::AiServicesOptOut => None,
+            Self::Tag | Self::AiServicesOptOut | Self::Bedrock => None,
         }
     }
 
@@ -102,7 +109,7 @@ impl PolicyKind {
         match self {
             Self::ServiceControl => Some(::policy::PolicyKind::ServiceControl),
             Self::ResourceControl => Some(::policy::PolicyKind::ResourceControl),
-            Self::Tag | Self::AiServicesOptOut => None,
+            Self::Tag | Self::AiServicesOptOut | Self::Bedrock => None,
         }
     }
 
@@ -110,6 +117,7 @@ impl PolicyKind {
     pub(crate) fn top_member(self) -> &'static str {
         match self {
             Self::Tag => "tags",
+            Self::Bedrock => "bedrock",
             _ => "services",
         }
     }

@@ -25,10 +25,11 @@ const OWN: [&str; 7] = [
 /// Every member may see its own effective policy.
 const OWN_WITHOUT_TARGET: &str = "DescribeEffectivePolicy";
 /// What makes somebody administrator, and what ends everything, is never delegated.
-const NEVER_DELEGATED: [&str; 14] = [
+const NEVER_DELEGATED: [&str; 18] = [
     "CancelHandshake",
     "CloseAccount",
     "CreateAccount",
+    "CreateGovCloudAccount",
     "DeleteOrganization",
     "DeleteResourcePolicy",
     "DeregisterDelegatedAdministrator",
@@ -36,10 +37,13 @@ const NEVER_DELEGATED: [&str; 14] = [
     "EnableAWSServiceAccess",
     "EnableAllFeatures",
     "InviteAccountToOrganization",
+    "InviteOrganizationToTransferResponsibility",
     "MoveAccount",
     "PutResourcePolicy",
     "RegisterDelegatedAdministrator",
     "RemoveAccountFromOrganization",
+    "TerminateResponsibilityTransfer",
+    "UpdateResponsibilityTransfer",
 ];
 
 /// Members of inputs that name something in the organization.
@@ -141,7 +145,9 @@ async fn arn(call: &mut Call, organization: &Organization, id: &str) -> Result<O
 pub(crate) fn condition_keys(input: &Value, keys: &mut MapContext) {
     let text = |member: &str| input.member(member).and_then(Value::as_str);
     if let Some(kind) = text("PolicyType").or_else(|| text("Type")).or_else(|| text("Filter")) {
-        keys.set("organizations:PolicyType", kind);
+        // Transfers have a type, too, which is none of a policy.
+        let key = if kind.contains("POLICY") { "organizations:PolicyType" } else { "organizations:TransferType" };
+        keys.set(key, kind);
     }
     if let Some(principal) = text("ServicePrincipal") {
         keys.set("organizations:ServicePrincipal", principal);

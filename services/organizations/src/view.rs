@@ -10,6 +10,7 @@ use plane::organization::MemberPolicies;
 use plane::{ApiError, OrganizationView, Organizations, Record, Transaction};
 use store::Table;
 
+use crate::effective_policy::effective;
 use crate::organization::{self, Membership, Organization};
 use crate::policy::{self as stored, OrganizationPolicy};
 use crate::policy_type::PolicyKind;
@@ -52,7 +53,29 @@ impl Organizations for View {
             paths,
             foreign: None,
         };
-        Ok(Some(OrganizationView { organization: Arc::new(engine), members, suspended }))
+        let mut delegated_administrators: HashMap<String, HashSet<String>> = HashMap::new();
+        for (account, services) in &organization.delegated {
+            for service in services.keys() {
+                delegated_administrators.entry(service.clone()).or_default().insert(account.clone());
+            }
+        }
+        let mut bedrock = HashMap::new();
+        if enabled(PolicyKind::Bedrock) {
+            for account in organization.accounts.keys() {
+                if let Some(policy) = effective(tx, &organization, PolicyKind::Bedrock, account).await? {
+                    bedrock.insert(account.clone(), policy);
+                }
+            }
+        }
+        Ok(Some(OrganizationView {
+            organization: Arc::new(engine),
+            members,
+            suspended,
+            all_features: organization.all_features,
+            service_access: organization.service_access.keys().cloned().collect(),
+            delegated_administrators,
+            bedrock,
+        }))
     }
 
     fn tables(&self) -> &'static [Table] {

@@ -139,6 +139,11 @@ impl Service for S3 {
         access::resource(tx, region, action, arn).await
     }
 
+    async fn policy_holders(&self, tx: &mut Transaction, region: &str, account: &str) -> Result<Vec<String>, ApiError> {
+        let buckets = tx.scan::<record::Bucket>(&plane::Key::new(account, region), None, plane::transaction::SCAN_LIMIT).await?;
+        Ok(buckets.into_iter().map(|(_, bucket)| format!("arn:{}:s3:::{}", plane::PARTITION, bucket.name)).collect())
+    }
+
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {
         access::condition_keys(call, input, keys);
     }

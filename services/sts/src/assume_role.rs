@@ -7,14 +7,15 @@ use plane::{ApiError, Call, Principal, PrincipalKind, Target};
 use policy::MapContext;
 use wire::Value;
 
-use crate::error::{StsError, mfa_failed, unsupported};
+use crate::error::{StsError, unsupported};
+use crate::mfa;
 use crate::session::{self, SessionPolicies, SessionTags};
 
 const DEFAULT_DURATION_S: i32 = 3_600;
 /// Longest session of a role that another role's session assumed.
 const CHAINED_DURATION_S: i32 = 3_600;
 
-fn invalid_arn(arn: &str) -> ApiError {
+pub(crate) fn invalid_arn(arn: &str) -> ApiError {
     StsError::ValidationError(format!("{arn} is invalid")).into()
 }
 
@@ -22,12 +23,14 @@ fn invalid_arn(arn: &str) -> ApiError {
 /// from the calling session is passed too.
 ///
 /// Source: IAM User Guide, "Pass session tags in AWS STS" and "Monitor and control actions taken with assumed roles".
-pub(crate) fn targets(call: &Call, input: &Value) -> Result<Vec<Target>, ApiError> {
+pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Vec<Target>, ApiError> {
     let role_arn = input.member("RoleArn").and_then(Value::as_str).unwrap_or_default();
     if call.principal.kind == PrincipalKind::Root {
         return Err(StsError::AccessDenied("Roles may not be assumed by root accounts.".to_owned()).into());
     }
     IamArn::parse(role_arn).filter(|arn| arn.resource_type == "role").ok_or_else(|| invalid_arn(role_arn))?;
+    let text = |member: &str| input.member(member).and_then(Value::as_str);
+    mfa::prove(call, text("SerialNumber"), text("TokenCode")).await?;
     let session = call.principal.session.as_ref();
     let tagged = matches!(input.member("Tags"), Some(Value::List(tags)) if !tags.is_empty());
     let inherits_tags = session.is_some_and(|session| !session.transitive_tag_keys.is_empty());
@@ -63,7 +66,7 @@ pub(crate) fn condition_keys(call: &Call, input: &Value, keys: &mut MapContext) 
 }
 
 /// The role of an ARN. It was there when the call was authorized.
-async fn role(cx: &mut Call, arn: &str) -> Result<(String, RoleRecord), ApiError> {
+pub(crate) async fn role(cx: &mut Call, arn: &str) -> Result<(String, RoleRecord), ApiError> {
     let parsed = IamArn::parse(arn).ok_or_else(|| invalid_arn(arn))?;
     let account = parsed.account.to_owned();
     let role = iam::entity::find::<RoleRecord>(&mut cx.tx, &account, parsed.name).await?.filter(|role| role.arn(&account) == arn);
@@ -71,7 +74,7 @@ async fn role(cx: &mut Call, arn: &str) -> Result<(String, RoleRecord), ApiError
 }
 
 /// The session's duration in seconds, within the role's limit and that of chains.
-fn duration(requested_s: Option<i32>, role_max_s: i32, chained: bool) -> Result<i32, StsError> {
+pub(crate) fn duration(requested_s: Option<i32>, role_max_s: i32, chained: bool) -> Result<i32, StsError> {
     let duration_s = requested_s.unwrap_or(DEFAULT_DURATION_S);
     if chained && duration_s > CHAINED_DURATION_S {
         let text = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining";
@@ -95,10 +98,24 @@ fn source_identity(inherited: Option<&str>, requested: Option<String>) -> Result
     }
 }
 
-pub(crate) async fn assume_role(cx: &mut Call, input: AssumeRoleInput) -> Result<AssumeRoleOutput, ApiError> {
-    if input.serial_number.is_some() || input.token_code.is_some() {
-        return Err(mfa_failed());
+/// Who a session of a role is.
+pub(crate) fn principal(account: String, role: &RoleRecord, role_arn: String, session_name: &str) -> Principal {
+    Principal {
+        kind: PrincipalKind::AssumedRole {
+            role_name: role.head.name.clone(),
+            role_arn,
+            role_id: role.head.id.clone(),
+            session_name: session_name.to_owned(),
+        },
+        arn: assumed_role_arn(&account, &role.head.name, session_name),
+        principal_id: format!("{}:{session_name}", role.head.id),
+        account,
+        access_key_id: None,
+        session: None,
     }
+}
+
+pub(crate) async fn assume_role(cx: &mut Call, input: AssumeRoleInput) -> Result<AssumeRoleOutput, ApiError> {
     if input.provided_contexts.is_some_and(|contexts| !contexts.is_empty()) {
         return Err(unsupported("ProvidedContexts"));
     }
@@ -117,19 +134,7 @@ pub(crate) async fn assume_role(cx: &mut Call, input: AssumeRoleInput) -> Result
     let source_identity = source_identity(inherited, input.source_identity)?;
 
     let session_name = input.role_session_name;
-    let principal = Principal {
-        kind: PrincipalKind::AssumedRole {
-            role_name: role.head.name.clone(),
-            role_arn: input.role_arn,
-            role_id: role.head.id.clone(),
-            session_name: session_name.clone(),
-        },
-        arn: assumed_role_arn(&account, &role.head.name, &session_name),
-        principal_id: format!("{}:{session_name}", role.head.id),
-        account,
-        access_key_id: None,
-        session: None,
-    };
+    let principal = principal(account, &role, input.role_arn, &session_name);
     let assumed = AssumedRoleUser { assumed_role_id: principal.principal_id.clone(), arn: principal.arn.clone() };
     let mut session = session::begin(cx, "AssumeRole", duration_s, policies, tags);
     session.chained = chained;

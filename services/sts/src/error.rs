@@ -13,6 +13,18 @@ pub enum StsError {
     InvalidParameterValue(String),
     #[error("{0}")]
     MalformedPolicyDocument(String),
+    #[error("{0}")]
+    InvalidIdentityToken(String),
+    #[error("{0}")]
+    IdpCommunicationError(String),
+    #[error("{0}")]
+    IdpRejectedClaim(String),
+    #[error("{0}")]
+    ExpiredToken(String),
+    #[error("{0}")]
+    OutboundFederationDisabled(String),
+    #[error("{0}")]
+    ExpiredTradeInToken(String),
     #[error("Packed policy consumes {0}% of allotted space, please use smaller policy.")]
     PackedPolicyTooLarge(usize),
     #[error("Message is not valid")]
@@ -26,6 +38,12 @@ impl From<StsError> for ApiError {
             StsError::ValidationError(_) => "ValidationError",
             StsError::InvalidParameterValue(_) => "InvalidParameterValue",
             StsError::MalformedPolicyDocument(_) => "MalformedPolicyDocument",
+            StsError::InvalidIdentityToken(_) => "InvalidIdentityToken",
+            StsError::IdpCommunicationError(_) => "IDPCommunicationError",
+            StsError::IdpRejectedClaim(_) => "IDPRejectedClaim",
+            StsError::ExpiredToken(_) => "ExpiredTokenException",
+            StsError::OutboundFederationDisabled(_) => "OutboundWebIdentityFederationDisabledException",
+            StsError::ExpiredTradeInToken(_) => "ExpiredTradeInTokenException",
             StsError::PackedPolicyTooLarge(_) => "PackedPolicyTooLarge",
             StsError::InvalidAuthorizationMessage => "InvalidAuthorizationMessageException",
         };

@@ -8,20 +8,35 @@ use wire::Value;
 use crate::assume_role::{self, assume_role};
 use crate::federation_token::{self, get_federation_token};
 use crate::identity::{decode_authorization_message, get_access_key_info, get_caller_identity};
+use crate::provider_keys::ProviderKeys;
 use crate::session_token::get_session_token;
+use crate::{assume_root, mfa, outbound_token, saml, session, web_identity};
 
 const HANDLERS: &[Handler] = &[
     handler!("AssumeRole", assume_role),
+    handler!("AssumeRoleWithSAML", saml::assume_role_with_saml),
+    handler!("AssumeRoleWithWebIdentity", web_identity::assume_role_with_web_identity),
+    handler!("AssumeRoot", assume_root::assume_root),
     handler!("DecodeAuthorizationMessage", decode_authorization_message),
     handler!("GetAccessKeyInfo", get_access_key_info),
     handler!("GetCallerIdentity", get_caller_identity),
+    handler!("GetDelegatedAccessToken", outbound_token::get_delegated_access_token),
     handler!("GetFederationToken", get_federation_token),
     handler!("GetSessionToken", get_session_token),
+    handler!("GetWebIdentityToken", outbound_token::get_web_identity_token),
 ];
 
-/// The service. It has no state.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sts;
+/// The service. Its only state are the keys of identity providers.
+pub struct Sts {
+    keys: ProviderKeys,
+}
+
+impl Sts {
+    /// `keys` fetches the keys of identity providers.
+    pub fn new(keys: ProviderKeys) -> Self {
+        Self { keys }
+    }
+}
 
 #[async_trait]
 impl Service for Sts {
@@ -35,23 +50,33 @@ impl Service for Sts {
 
     async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
         match call.operation.name {
-            "AssumeRole" => assume_role::targets(call, input).map(Some),
+            "AssumeRole" => assume_role::targets(call, input).await.map(Some),
+            "AssumeRoleWithSAML" => saml::targets(call, input).await.map(Some),
+            "AssumeRoleWithWebIdentity" => web_identity::targets(call, input, &self.keys).await.map(Some),
+            "AssumeRoot" => assume_root::targets(call, input).map(Some),
             "GetFederationToken" => federation_token::targets(call, input).map(Some),
             _ => Ok(None),
         }
     }
 
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {
-        if call.operation.name == "AssumeRole" {
-            assume_role::condition_keys(call, input, keys);
+        match call.operation.name {
+            "AssumeRole" => {
+                assume_role::condition_keys(call, input, keys);
+                mfa::condition_keys(call, keys);
+            }
+            "AssumeRoleWithSAML" => saml::condition_keys(call, keys),
+            "AssumeRoleWithWebIdentity" => web_identity::condition_keys(call, input, keys),
+            "AssumeRoot" => assume_root::condition_keys(input, keys),
+            _ => {}
         }
-        for (key, value) in passed_tags(input) {
-            keys.set(&format!("aws:RequestTag/{key}"), value);
-        }
-        let names: Vec<&str> = passed_tags(input).map(|(key, _)| key).collect();
-        if !names.is_empty() {
-            keys.set_many("aws:TagKeys", names);
-        }
+        let passed: Vec<(String, String)> = passed_tags(input).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        session::tag_keys(&passed, keys);
+    }
+
+    /// Who comes with another provider's word has no name that could be told.
+    fn denied_message(&self, call: &Call, target: &Target, _owner: &str) -> Option<String> {
+        call.principal.is_federated_caller().then(|| format!("Not authorized to perform {}", target.action))
     }
 }
 

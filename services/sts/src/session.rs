@@ -6,10 +6,11 @@ use api_sts::{Credentials, PolicyDescriptorType, Tag};
 use iam::identifier;
 use plane::principal::Session;
 use plane::{ApiError, Call, Principal};
-use policy::{Policy, PolicyKind};
+use policy::{MapContext, Policy, PolicyKind};
 use wire::{Secret, Timestamp};
 
 use crate::error::StsError;
+use crate::mfa;
 
 /// Characters of inline and managed session policies together.
 const POLICY_CHARACTERS: usize = 2_048;
@@ -124,6 +125,16 @@ impl SessionTags {
     }
 }
 
+/// The tags that a call passes, as conditions ask for them.
+pub(crate) fn tag_keys(tags: &[(String, String)], keys: &mut MapContext) {
+    for (key, value) in tags {
+        keys.set(&format!("aws:RequestTag/{key}"), value.clone());
+    }
+    if !tags.is_empty() {
+        keys.set_many("aws:TagKeys", tags.iter().map(|(key, _)| key.clone()));
+    }
+}
+
 /// A new session of `duration_s` seconds that begins now.
 pub(crate) fn begin(cx: &Call, issuer_operation: &str, duration_s: i32, policies: SessionPolicies, tags: SessionTags) -> Session {
     // Sessions begin and end on full seconds, as their expiration is told.
@@ -131,12 +142,13 @@ pub(crate) fn begin(cx: &Call, issuer_operation: &str, duration_s: i32, policies
     Session {
         issued_ms,
         expires_ms: issued_ms.saturating_add(i64::from(duration_s).saturating_mul(1000)),
-        mfa_authenticated_ms: None,
+        mfa_authenticated_ms: mfa::proved_ms(cx),
         policy: policies.policy,
         policy_arns: policies.policy_arns,
         tags: tags.tags,
         transitive_tag_keys: tags.transitive_keys,
         source_identity: None,
+        federated_provider: None,
         chained: cx.principal.session.is_some(),
         issuer_operation: issuer_operation.to_owned(),
     }

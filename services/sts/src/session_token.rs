@@ -3,7 +3,8 @@
 use api_sts::{GetSessionTokenInput, GetSessionTokenOutput};
 use plane::{ApiError, Call, Principal, PrincipalKind};
 
-use crate::error::{StsError, mfa_failed, unsupported};
+use crate::error::{StsError, unsupported};
+use crate::mfa;
 use crate::session::{self, SessionPolicies, SessionTags};
 
 /// Twelve hours.
@@ -27,9 +28,7 @@ pub(crate) fn refuse_session(call: &Call) -> Result<(), ApiError> {
 
 pub(crate) async fn get_session_token(cx: &mut Call, input: GetSessionTokenInput) -> Result<GetSessionTokenOutput, ApiError> {
     refuse_session(cx)?;
-    if input.serial_number.is_some() || input.token_code.is_some() {
-        return Err(mfa_failed());
-    }
+    mfa::prove(cx, input.serial_number.as_deref(), input.token_code.as_deref()).await?;
     if input.minimum_session_token_size.is_some() {
         return Err(unsupported("MinimumSessionTokenSize"));
     }

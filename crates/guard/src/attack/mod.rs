@@ -1,9 +1,16 @@
 //! Prompt attacks: instruction override, extraction of the system prompt, role-play jailbreaks, forged delimiters and authority, encoded payloads.
 
+mod calibration;
+mod decode;
 mod rules;
 mod views;
 
+pub(crate) use views::{normalise, normalise_with_places};
+
 use std::ops::Range;
+
+use crate::model::{Head, Model, Reading, windows};
+use crate::sentence::sentences;
 
 pub(crate) use crate::confidence::Confidence;
 
@@ -44,50 +51,95 @@ pub struct AttackScore {
     pub window_count: usize,
 }
 
-/// From here on a score is of high confidence.
-const HIGH: f32 = 0.8;
-/// From here on a score is of medium confidence.
-const MEDIUM: f32 = 0.6;
-/// From here on a score is of low confidence.
-const LOW: f32 = 0.4;
-/// Window of text whose evidence is joined, characters. A long document does not add up to an attack.
-const WINDOW_CHARACTERS: usize = 1_500;
+/// Bytes of a window. Longer texts are read in windows that overlap by half.
+const WINDOW_BYTES: usize = 600;
+/// Most windows that the model reads of one text; the rest is read by the rules alone.
+const READ_MAX: usize = 4_000;
+/// Longest sentence of a document that is read by itself, bytes.
+const SENTENCE_BYTES_MAX: usize = 300;
+/// Shortest sentence of a document that is read by itself, bytes.
+const SENTENCE_BYTES_MIN: usize = 12;
+
+/// Log odds of a text in which nothing can be read.
+const LOGIT_MIN: f32 = -12.0;
+
+/// What the best window says.
+#[derive(Clone, Debug, Default)]
+struct Best {
+    logit: f32,
+    rules: Vec<&'static str>,
+    span: Option<Range<usize>>,
+    window_count: usize,
+}
 
 /// Scores a text as a prompt attack. Time is linear in the text.
 pub fn score_prompt_attack(text: &str, provenance: Provenance) -> AttackScore {
-    let mut best = (0.0_f32, Vec::new());
-    let mut window_count = 0;
-    let _ = provenance;
+    let best = best_window(Model::shipped(), text, provenance);
+    let logit = best.logit - calibration::allowance(best.window_count);
+    let score = 1.0 / (1.0 + (-logit).exp());
+    let confidence = calibration::bands(provenance).of(logit);
+    let (categories, rules) = (categories(score, &best.rules), best.rules);
+    let span = best.span.filter(|_| confidence > Confidence::None);
+    AttackScore { score, confidence, categories, span, rules, window_count: best.window_count }
+}
+
+/// The score as log odds before bands, with a model that is not the shipped one. For the trainer.
+pub(crate) fn attack_logit(model: &Model, text: &str, provenance: Provenance) -> f32 {
+    let best = best_window(Some(model), text, provenance);
+    best.logit - calibration::allowance(best.window_count)
+}
+
+fn best_window(model: Option<&Model>, text: &str, provenance: Provenance) -> Best {
+    let mut best = Best { logit: f32::MIN, ..Best::default() };
     for view in views::views(text) {
-        for window in windows(&view.text) {
-            window_count += 1;
-            let (score, rules) = rules::score(window, view.is_decoded);
-            if score > best.0 {
-                best = (score, rules);
+        let parts = match provenance {
+            Provenance::User => windows(&view.text, WINDOW_BYTES).into_iter().map(|range| (range, true)).collect(),
+            Provenance::Data => parts_of_document(&view.text),
+        };
+        for (range, is_window) in parts {
+            let Some(window) = view.text.get(range.clone()) else { continue };
+            best.window_count += usize::from(!view.is_turned);
+            let reading = model.filter(|_| !view.is_turned && best.window_count <= READ_MAX).map(|model| model.read(window));
+            let (weight, rules) = if is_window { rules::score(window, view.is_decoded) } else { (0.0, Vec::new()) };
+            if view.is_turned && weight < 0.5 {
+                continue;
+            }
+            let logit = fuse(reading.as_ref(), weight, provenance);
+            if logit > best.logit {
+                let span = Some(view.origin(range));
+                (best.logit, best.rules, best.span) = (logit, rules, span);
             }
         }
     }
-    let confidence = match best.0 {
-        score if score >= HIGH => Confidence::High,
-        score if score >= MEDIUM => Confidence::Medium,
-        score if score >= LOW => Confidence::Low,
-        _ => Confidence::None,
-    };
-    let span = (best.0 > 0.0).then_some(0..text.len());
-    let categories = categories(best.0, &best.1);
-    AttackScore { score: best.0, confidence, categories, span, rules: best.1, window_count }
+    best.logit = best.logit.max(LOGIT_MIN);
+    best
 }
 
-/// Windows that overlap by half.
-fn windows(text: &str) -> impl Iterator<Item = &str> {
-    let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).step_by(WINDOW_CHARACTERS / 2).collect();
-    let ends: Vec<usize> = starts.iter().skip(2).copied().chain([text.len(), text.len()]).collect();
-    let single = starts.len() <= 2;
-    starts
-        .into_iter()
-        .zip(ends)
-        .take(if single { 1 } else { usize::MAX })
-        .filter_map(move |(start, end)| text.get(start..if single { text.len() } else { end }))
+/// Joins the model's log odds with the rules' evidence.
+fn fuse(reading: Option<&Reading>, rules: f32, provenance: Provenance) -> f32 {
+    let head = match provenance {
+        Provenance::User => Head::UserAttack,
+        Provenance::Data => Head::DataAttack,
+    };
+    let Some(reading) = reading else {
+        return calibration::RULES_ONLY * rules + calibration::RULES_BIAS;
+    };
+    let of = |logits: &[f32; 7]| logits.get(head as usize).copied().unwrap_or(0.0).clamp(-8.0, 8.0);
+    calibration::LINEAR * of(&reading.linear)
+        + calibration::CONVOLUTION * of(&reading.convolution)
+        + calibration::rules(provenance) * rules
+        + calibration::BIAS
+}
+
+/// The windows of a document, and its sentences: an instruction between rows of a table is seen by itself. Rules read the windows only.
+fn parts_of_document(text: &str) -> Vec<(Range<usize>, bool)> {
+    let mut out: Vec<(Range<usize>, bool)> = windows(text, WINDOW_BYTES).into_iter().map(|range| (range, true)).collect();
+    for range in sentences(text) {
+        if range.len() < text.len() && (SENTENCE_BYTES_MIN..=SENTENCE_BYTES_MAX).contains(&range.len()) {
+            out.push((range, false));
+        }
+    }
+    out
 }
 
 /// Shares the score among the categories by the rules that spoke.

@@ -1,10 +1,11 @@
 //! Guardrails decide what their definitions say, refuse what they cannot decide, and never leak a piece of a finding from a stream.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "the whole binary is a test, also the functions that the tests share")]
 
+mod verdict;
+
 use guard::{
     Action, Confidence, ContentCategory, ContentFilter, Definition, DefinitionError, Direction, EntityRule, FindingAction, Guardrail,
-    Handling, Modality, PatternRule, Policy, Provenance, Qualifier, Segment, StreamGuard, Strength, Tier, WordRule, WordSource,
-    score_prompt_attack,
+    Handling, Modality, PatternRule, Provenance, Qualifier, Segment, StreamGuard, Strength, WordRule, WordSource, score_prompt_attack,
 };
 use proptest::prelude::*;
 use sensitive::{Kind, PatternError};
@@ -27,29 +28,20 @@ fn prompt_attack(strength: Strength, input: Handling) -> ContentFilter {
         input_strength: strength,
         output_strength: Strength::None,
         input,
+        output: Handling::OFF,
         modalities: vec![Modality::Text],
     }
 }
 
 fn segment(text: &str) -> [Segment<'_>; 1] {
-    [Segment { text, qualifiers: &[] }]
+    [Segment::of(text)]
 }
 
 #[test]
 fn what_cannot_be_decided_is_refused() {
-    let filter = |category| ContentFilter { category, ..prompt_attack(Strength::High, Handling::BLOCK) };
     let image = ContentFilter { modalities: vec![Modality::Image], ..prompt_attack(Strength::High, Handling::BLOCK) };
-    let cases = [
-        (Definition { topic_count: 1, ..definition() }, Policy::Topics),
-        (Definition { grounding_filter_count: 1, ..definition() }, Policy::ContextualGrounding),
-        (Definition { automated_reasoning_policy_count: 1, ..definition() }, Policy::AutomatedReasoning),
-        (Definition { content_filters: vec![filter(ContentCategory::Hate)], ..definition() }, Policy::Content(ContentCategory::Hate)),
-        (Definition { content_filters: vec![image], ..definition() }, Policy::Images),
-        (Definition { content_tier: Tier::Standard, ..definition() }, Policy::StandardTier),
-    ];
-    for (definition, policy) in cases {
-        assert_eq!(Guardrail::compile(definition).unwrap_err(), DefinitionError::Unsupported(policy));
-    }
+    let image = Definition { content_filters: vec![image], ..definition() };
+    assert_eq!(Guardrail::compile(image).unwrap_err(), DefinitionError::Images);
     let look_around = Definition { patterns: vec![pattern("p", "(?=a)b", Handling::BLOCK)], ..definition() };
     assert_eq!(
         Guardrail::compile(look_around).unwrap_err(),
@@ -110,8 +102,8 @@ fn words_and_profanity() {
 fn qualifiers_choose_what_is_guarded() {
     let guardrail = Guardrail::compile(Definition { entities: vec![entity(Kind::Email, Handling::BLOCK)], ..definition() }).unwrap();
     let segments = [
-        Segment { text: "source a@example.org", qualifiers: &[Qualifier::GroundingSource] },
-        Segment { text: "answer", qualifiers: &[Qualifier::GuardContent] },
+        Segment::qualified("source a@example.org", &[Qualifier::GroundingSource]),
+        Segment::qualified("answer", &[Qualifier::GuardContent]),
     ];
     let assessment = guardrail.assess(Direction::Output, &segments).unwrap();
     assert_eq!(assessment.action, Action::None);

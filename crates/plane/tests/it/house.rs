@@ -1,4 +1,4 @@
-//! A plane on a memory store, with a directory of one user who has no policy.
+//! A plane on a memory store, with a directory of one user who has no policy, and of many who have one each: that of one operation.
 
 use std::sync::Arc;
 
@@ -9,10 +9,12 @@ use http_body_util::BodyExt as _;
 use keyring::{Keyring, SystemRandomness};
 use objects::{LocalBackend, ObjectVault};
 use plane::body::{self, Body};
-use plane::pipeline::AuditReads;
+use plane::organization::MemberPolicies;
+use plane::origin::VpcEndpoint;
+use plane::pipeline::{AuditFailure, AuditReads};
 use plane::{
-    ApiError, Clock as _, Credential, Directory, ManualClock, Origin, Plane, PlaneSettings, Principal, PrincipalAccess, PrincipalKind,
-    RegionState, Regions, Transaction,
+    ApiError, Clock as _, Credential, Directory, ManualClock, OrganizationView, Organizations, Origin, Plane, PlaneSettings, Principal,
+    PrincipalAccess, PrincipalKind, RegionState, Regions, Transaction,
 };
 use sigv4::{Secret, Signer};
 use store::{MemoryStore, Store, Table};
@@ -25,26 +27,77 @@ const HOME_ACCOUNT: &str = "123456789012";
 const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
-/// One user, no policies.
-struct OneUser;
+/// Users of one account. Whose key ends in a number may do what the operation of that number needs, and nothing else.
+struct Users;
+
+/// The key of the user with the permissions of one operation.
+pub(crate) fn key_of(operation: usize) -> String {
+    format!("AKIAWALK{operation:012}")
+}
+
+fn policy_of(key_id: &str) -> Option<policy::Attached> {
+    let number: usize = key_id.strip_prefix("AKIAWALK")?.parse().ok()?;
+    let (_, _, operation) = crate::walk::operations().nth(number)?;
+    let actions: Vec<&str> = operation.authorizations.iter().map(|authorization| authorization.action).collect();
+    let document = serde_json::json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": actions, "Resource": "*" }] });
+    let policy = policy::Policy::parse_stored(&document.to_string(), policy::PolicyKind::Identity);
+    Some(policy::Attached::new("right", policy::PolicySource::User, Arc::new(policy)))
+}
+
+/// An organization whose SCP denies its member everything.
+struct Denying;
 
 #[async_trait]
-impl Directory for OneUser {
+impl Organizations for Denying {
+    async fn view(&self, _tx: &mut Transaction, account: &str) -> Result<Option<OrganizationView>, ApiError> {
+        let document = |effect: &str| {
+            let text = format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"{effect}","Action":"*","Resource":"*"}}]}}"#);
+            let policy = policy::Policy::parse_stored(&text, policy::PolicyKind::ServiceControl);
+            policy::Attached::new(
+                format!("arn:aws:organizations::{HOME_ACCOUNT}:policy/{effect}"),
+                policy::PolicySource::None,
+                Arc::new(policy),
+            )
+        };
+        let organization = policy::Organization {
+            id: "o-walk000000".to_owned(),
+            management_account: HOME_ACCOUNT.to_owned(),
+            paths: [(ACCOUNT.to_owned(), "o-walk000000/r-walk/".to_owned())].into(),
+            foreign: None,
+        };
+        let member =
+            MemberPolicies { service_control: Some(vec![vec![document("Allow"), document("Deny")]]), resource_control: Vec::new() };
+        let view = OrganizationView {
+            organization: Arc::new(organization),
+            members: [(ACCOUNT.to_owned(), member)].into(),
+            ..OrganizationView::default()
+        };
+        Ok((account == ACCOUNT || account == HOME_ACCOUNT).then_some(view))
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &[]
+    }
+}
+
+#[async_trait]
+impl Directory for Users {
     async fn credential(&self, _tx: &mut Transaction, access_key_id: &str) -> Result<Option<Credential>, ApiError> {
         let principal = Principal {
             kind: PrincipalKind::User { name: "nobody".to_owned(), id: "AIDACKCEVSQ6C2EXAMPLE".to_owned() },
             account: ACCOUNT.to_owned(),
             arn: USER.to_owned(),
             principal_id: "AIDACKCEVSQ6C2EXAMPLE".to_owned(),
-            access_key_id: Some(KEY_ID.to_owned()),
+            access_key_id: Some(access_key_id.to_owned()),
             session: None,
         };
         let credential = Credential { secret: SECRET.to_owned().into(), principal: Arc::new(principal), expires_ms: None };
-        Ok((access_key_id == KEY_ID).then_some(credential))
+        Ok((access_key_id == KEY_ID || access_key_id.starts_with("AKIAWALK")).then_some(credential))
     }
 
-    async fn access(&self, _tx: &mut Transaction, _principal: &Principal) -> Result<PrincipalAccess, ApiError> {
-        Ok(PrincipalAccess::default())
+    async fn access(&self, _tx: &mut Transaction, principal: &Principal) -> Result<PrincipalAccess, ApiError> {
+        let identity = principal.access_key_id.as_deref().and_then(policy_of).into_iter().collect();
+        Ok(PrincipalAccess { identity, ..PrincipalAccess::default() })
     }
 
     fn tables(&self) -> &'static [Table] {
@@ -59,6 +112,8 @@ impl Directory for OneUser {
 pub(crate) enum Proof {
     None,
     Signature,
+    /// That of the user who may do the operation of this number.
+    Permitted(usize),
     WrongSecret,
     UnknownKey,
 }
@@ -80,6 +135,29 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new() -> Self {
+        Self::built(|plane| plane)
+    }
+
+    /// The account is a member of an organization whose SCP denies everything.
+    pub(crate) fn under_a_denying_policy() -> Self {
+        Self::built(|plane| plane.with_organizations(Arc::new(Denying)))
+    }
+
+    /// Every connection comes through a private endpoint with this policy.
+    pub(crate) fn behind_an_endpoint(document: &str) -> Self {
+        let policy = policy::Policy::parse_stored(document, policy::PolicyKind::VpcEndpoint);
+        let endpoint = VpcEndpoint {
+            id: "vpce-0123456789abcdef0".to_owned(),
+            vpc_id: "vpc-0123456789abcdef0".to_owned(),
+            account: ACCOUNT.to_owned(),
+            policy: Some(policy::Attached::new("vpce-0123456789abcdef0", policy::PolicySource::None, Arc::new(policy))),
+        };
+        let house = Self::new();
+        let origin = Origin { vpc_endpoint: Some(endpoint), ..Origin::clone(&house.origin) };
+        Self { origin: Arc::new(origin), ..house }
+    }
+
+    fn built(finish: impl FnOnce(Plane) -> Plane) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let clock = Arc::new(ManualClock::default());
@@ -91,17 +169,17 @@ impl House {
             recorder: Recorder::start(Arc::clone(&store)),
         };
         let plane = Plane::new(
-            PlaneSettings { home_account: HOME_ACCOUNT.to_owned(), audit_reads: AuditReads::Interval },
+            PlaneSettings { home_account: HOME_ACCOUNT.to_owned(), audit_reads: AuditReads::Interval, audit_failure: AuditFailure::Refuse },
             Arc::new(Regions::new(vec![region]).unwrap()),
             Arc::new(Keyring::ephemeral(Arc::new(SystemRandomness)).unwrap()),
             Arc::clone(&clock) as Arc<dyn plane::Clock>,
             Arc::new(SystemRandomness),
-            Arc::new(OneUser),
+            Arc::new(Users),
             Vec::new(),
         );
         let address = "127.0.0.1:4566".parse().unwrap();
         let origin = Origin { source: address, listener: address, tls: None, vpc_endpoint: None };
-        Self { plane: Arc::new(plane), clock, store, origin: Arc::new(origin), _folder: folder }
+        Self { plane: Arc::new(finish(plane)), clock, store, origin: Arc::new(origin), _folder: folder }
     }
 
     /// Calls an operation in a protocol of its service.
@@ -149,12 +227,13 @@ impl House {
 fn signer(service: &Service, proof: Proof) -> Option<Signer> {
     let (access_key_id, secret) = match proof {
         Proof::None => return None,
-        Proof::Signature => (KEY_ID, SECRET),
-        Proof::WrongSecret => (KEY_ID, "another secret"),
-        Proof::UnknownKey => ("AKIAI44QH8DHBEXAMPLE", SECRET),
+        Proof::Signature => (KEY_ID.to_owned(), SECRET),
+        Proof::Permitted(operation) => (key_of(operation), SECRET),
+        Proof::WrongSecret => (KEY_ID.to_owned(), "another secret"),
+        Proof::UnknownKey => ("AKIAI44QH8DHBEXAMPLE".to_owned(), SECRET),
     };
     Some(Signer {
-        access_key_id: access_key_id.to_owned(),
+        access_key_id,
         secret: Secret::new(secret),
         session_token: None,
         region: "us-east-1".to_owned(),

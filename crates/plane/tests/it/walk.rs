@@ -21,7 +21,7 @@ const TWINS: [(&str, &str); 5] = [
 
 type Case = (&'static Service, Protocol, &'static Operation);
 
-fn operations() -> impl Iterator<Item = Case> {
+pub(crate) fn operations() -> impl Iterator<Item = Case> {
     let services = catalog().heads().iter().map(|head| catalog().service(head.id).expect(head.id));
     services.flat_map(|service| {
         service
@@ -161,4 +161,90 @@ async fn who_has_no_policy_is_denied_and_told_by_which_type() {
     assert!(decided * 100 >= answers.len() * DECIDED_PERCENT, "only {decided} of {} calls reached the decision", answers.len());
     assert_recorded(&house, &answers).await;
     assert_eq!(house.entries(ACCOUNT).await.len(), answers.len(), "all events belong to the caller's account");
+}
+
+/// Calls every operation as the user who may do just that.
+async fn walk_permitted(house: &House) -> Vec<(Case, Answer)> {
+    let mut answers = Vec::new();
+    for (number, (service, protocol, operation)) in operations().enumerate() {
+        let input = sample::input(service, operation);
+        answers.push(((service, protocol, operation), house.call(service, protocol, operation, &input, Proof::Permitted(number)).await));
+    }
+    answers
+}
+
+fn is_denied(answer: &Answer, operation: &Operation) -> bool {
+    let code = answer.error.code.as_str();
+    code.starts_with("AccessDenied") || code == "UnauthorizedOperation" || (answer.status == 403 && operation.http_method == "HEAD")
+}
+
+#[tokio::test]
+async fn who_has_the_right_policy_is_let_through() {
+    let house = House::new();
+    let answers = walk_permitted(&house).await;
+    let (mut problems, mut through) = (BTreeMap::new(), 0);
+    for (case, answer) in &answers {
+        match answer.error.code.as_str() {
+            // There is no handler in this house: the call came as far as it can.
+            "NotImplemented" | "NotImplementedException" => through += 1,
+            // What it is taken for needs the other's action.
+            _ if case.2.binding == Binding::Unmapped || TWINS.iter().any(|(twin, _)| *twin == case.2.name) => {}
+            _ if is_denied(answer, case.2) => {
+                problems.insert(name(*case), answer.error.message.clone());
+            }
+            _ if answer.status == 501 => through += 1,
+            _ => {}
+        }
+    }
+    assert_none(&problems, answers.len());
+    assert!(through * 100 >= answers.len() * DECIDED_PERCENT, "only {through} of {} calls were let through", answers.len());
+}
+
+#[tokio::test]
+async fn an_organizations_policy_stops_who_has_the_right_one() {
+    let house = House::under_a_denying_policy();
+    let answers = walk_permitted(&house).await;
+    let (mut problems, mut stopped) = (BTreeMap::new(), 0);
+    for (case, answer) in &answers {
+        let (_, _, operation) = *case;
+        if operation.binding == Binding::Open || operation.binding == Binding::Unmapped || operation.unsigned {
+            continue;
+        }
+        let message = answer.error.message.as_str();
+        if is_denied(answer, operation) {
+            stopped += 1;
+            let told = message.contains("with an explicit deny in a service control policy") && message.contains(":policy/Deny");
+            if !told && !message.is_empty() && message != "Access Denied" {
+                problems.insert(name(*case), message.to_owned());
+            }
+        } else if answer.status != 400 && answer.status != 404 {
+            problems.insert(name(*case), format!("{} {}: {message}", answer.status, answer.error.code));
+        }
+    }
+    assert_none(&problems, answers.len());
+    assert!(stopped * 100 >= answers.len() * DECIDED_PERCENT, "only {stopped} of {} calls were stopped", answers.len());
+}
+
+#[tokio::test]
+async fn the_policy_of_an_endpoint_must_allow_too() {
+    let document = |condition: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Condition":{condition}}}]}}"#
+        )
+    };
+    let through = r#"{"StringEquals":{"aws:SourceVpce":"vpce-0123456789abcdef0","aws:SourceVpc":"vpc-0123456789abcdef0","aws:VpceAccount":"111122223333"},"Null":{"aws:SourceIp":"true","aws:VpcSourceIp":"false"}}"#;
+    let elsewhere = r#"{"StringEquals":{"aws:SourceVpce":"vpce-1"}}"#;
+    for (service, operation, condition, expected) in [
+        ("kms", "ListKeys", through, "NotImplemented"),
+        ("kms", "ListKeys", elsewhere, "no VPC endpoint policy allows the kms:ListKeys action"),
+        ("glue", "GetCrawlers", through, "no VPC endpoint policy allows the glue:GetCrawlers action"),
+    ] {
+        let (number, (service, protocol, operation)) =
+            operations().enumerate().find(|(_, (head, _, found))| head.head.id == service && found.name == operation).unwrap();
+        let house = House::behind_an_endpoint(&document(condition));
+        let input = sample::input(service, operation);
+        let answer = house.call(service, protocol, operation, &input, Proof::Permitted(number)).await;
+        let told = format!("{}: {}", answer.error.code, answer.error.message);
+        assert!(told.contains(expected), "{told}");
+    }
 }

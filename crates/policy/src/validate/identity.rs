@@ -26,6 +26,9 @@ const IAM_PATHS: [&str; 13] = [
     "access-report/",
 ];
 
+/// Paths of resources that came after the text was written: AWS's own policies name them, the text does not.
+const LATER_IAM_PATHS: [&str; 2] = ["role-template/", "delegation-request/"];
+
 pub(super) fn validate(root: &Node) -> Result<(), MalformedPolicy> {
     let statements = check_syntax(root)?;
     if root.get("Version").and_then(Node::as_str) != Some("2012-10-17") {
@@ -284,5 +287,6 @@ fn partition_problem(partition: &str, rest: Option<&str>) -> String {
 fn is_iam_path(path: &str) -> bool {
     let literal = path.split(['*', '?', '$']).next().unwrap_or_default();
     let open = literal.len() < path.len();
-    path == "root" || IAM_PATHS.iter().any(|start| literal.starts_with(start) || (open && start.starts_with(literal)))
+    path == "root"
+        || IAM_PATHS.iter().chain(&LATER_IAM_PATHS).any(|start| literal.starts_with(start) || (open && start.starts_with(literal)))
 }

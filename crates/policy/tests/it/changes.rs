@@ -258,11 +258,11 @@ mod generated {
     use super::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(crate::differential::cases_wanted() / 10) })]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(crate::differential::cases_wanted(300)) })]
 
         /// What is proposed works when it is done to the documents, by the engine and by the reference.
         #[test]
-        fn proposed_changes_work(case in crate::differential::case()) {
+        fn proposed_changes_work(case in crate::differential::case_of_one_caller()) {
             let mut case = case;
             case["checks"].as_array_mut().unwrap().truncate(1);
             let verdict = verdict(&case);

@@ -90,12 +90,12 @@ fn the_missing_key_is_named() {
     insta::assert_snapshot!(text, @r"
     s3:GetObject is denied because no identity-based policy allows it on arn:aws:s3:::b/ana/x
       identity-based policy `arn:aws:iam::111111111111:policy/reader` says nothing
-        statement 0 `Read` (Allow, line 4) has a condition that does not hold
+        statement 0 `Read` (Allow, line 4, column 5) has a condition that does not hold
           StringEquals aws:SourceVpc [`vpc-1`, `vpc-2`] fails: the key was `vpc-9`
           StringEquals AWS:PrincipalTag/Team [`nlp`] fails: the key is missing from the request
-        statement 1 (Allow, line 6) does not match the action
+        statement 1 (Allow, line 6, column 5) does not match the action
       identity-based policy `arn:aws:iam::111111111111:policy/guard` says nothing
-        statement 0 `NoSecrets` (Deny, line 2) does not match the resource
+        statement 0 `NoSecrets` (Deny, line 2, column 3) does not match the resource
     ");
 }
 

@@ -37,17 +37,17 @@ pub(crate) fn decide(case: &Value) -> Answer {
 }
 
 /// A list of documents: absent is empty, one document is a list of one.
-fn list(value: &Value) -> Vec<Value> {
+fn list(value: &Value) -> Vec<&Value> {
     match value {
         Value::Null => vec![],
-        Value::Array(items) => items.clone(),
-        other => vec![other.clone()],
+        Value::Array(items) => items.iter().collect(),
+        other => vec![other],
     }
 }
 
 fn strings(value: &Value) -> Vec<String> {
     list(value)
-        .iter()
+        .into_iter()
         .map(|item| match item {
             Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -159,6 +159,7 @@ impl World<'_> {
             (&self.check["resource"]["tags"], "aws:ResourceTag/"),
             (&self.check["request_tags"], "aws:RequestTag/"),
             (&self.check["encryption_context"], "kms:EncryptionContext:"),
+            (&self.check["resource"]["tags"], if self.action().starts_with("iam:") { "iam:ResourceTag/" } else { "aws:ResourceTag/" }),
         ] {
             let found = within(map, prefix);
             if !found.is_null() {
@@ -192,7 +193,7 @@ impl World<'_> {
                 _ => Value::Null,
             },
             "aws:username" if kind == "user" => json!(text(principal, "arn").rsplit('/').next()),
-            "aws:principalisawsservice" if kind != "anonymous" && kind != "web-identity" => {
+            "aws:principalisawsservice" if !["anonymous", "web-identity", "saml"].contains(&kind) => {
                 json!(if kind == "service" { "true" } else { "false" })
             }
             "aws:principalservicename" => principal["service"].clone(),
@@ -204,6 +205,10 @@ impl World<'_> {
             "aws:resourceorgpaths" => has_org(&self.owner(), Value::Null),
             "aws:tagkeys" => match self.check["request_tags"].as_object() {
                 Some(tags) if !tags.is_empty() => json!(tags.keys().collect::<Vec<_>>()),
+                _ => Value::Null,
+            },
+            "kms:encryptioncontextkeys" => match self.check["encryption_context"].as_object() {
+                Some(pairs) if !pairs.is_empty() => json!(pairs.keys().collect::<Vec<_>>()),
                 _ => Value::Null,
             },
             "aws:securetransport" => json!("true"),
@@ -310,7 +315,7 @@ impl World<'_> {
                 let account = entry.strip_suffix(":root").map_or(entry.as_str(), |arn| arn.rsplit(':').next().unwrap());
                 let class = match name.as_str() {
                     "AWS" if entry == "*" => {
-                        if kind == "web-identity" {
+                        if ["web-identity", "saml"].contains(&kind) {
                             0
                         } else {
                             3
@@ -339,7 +344,7 @@ impl World<'_> {
             return true;
         }
         let entries = strings(&element["AWS"]);
-        if entries.iter().any(|entry| entry == "*") && self.kind() != "web-identity" {
+        if entries.iter().any(|entry| entry == "*") && !["web-identity", "saml"].contains(&self.kind()) {
             return true;
         }
         let principal = self.principal();
@@ -392,16 +397,16 @@ impl World<'_> {
     }
 
     /// Whether the documents deny, and how closely they allow.
-    fn ask(&self, documents: &[Value]) -> (bool, u8) {
+    fn ask(&self, documents: &[&Value]) -> (bool, u8) {
         let mut answer = (false, 0);
         for document in documents {
-            if document == "FullAWSAccess" {
+            if *document == "FullAWSAccess" {
                 answer.1 = 3;
                 continue;
             }
             let variables = document["Version"] == "2012-10-17";
             for statement in list(&document["Statement"]) {
-                let class = self.statement(&statement, variables);
+                let class = self.statement(statement, variables);
                 if statement["Effect"] == "Deny" {
                     answer.0 |= class > 0;
                 } else {
@@ -410,6 +415,72 @@ impl World<'_> {
             }
         }
         answer
+    }
+
+    /// How the grants of the key name the caller.
+    fn granted(&self) -> u8 {
+        let action = self.action();
+        let Some(operation) = action.strip_prefix("kms:") else { return 0 };
+        let mut best = 0;
+        for grant in list(&self.check["kms_grants"]) {
+            let grantee = text(grant, "GranteePrincipal");
+            let class = if self.kind() == "service" {
+                3 * u8::from(grantee == text(self.principal(), "service"))
+            } else if grantee.contains(':') {
+                self.named(&json!({ "AWS": grantee }))
+            } else {
+                0
+            };
+            let listed = strings(&grant["Operations"]).iter().any(|listed| listed.to_lowercase() == operation);
+            let constraints = &grant["Constraints"];
+            let from_source = match &constraints["SourceArn"] {
+                Value::Null => true,
+                wanted => strings(&self.key("aws:SourceArn")).iter().any(|arn| wanted == arn),
+            };
+            let given: Vec<(String, &Value)> = self.check["encryption_context"]
+                .as_object()
+                .map(|pairs| pairs.iter().map(|(name, value)| (name.to_lowercase(), value)).collect())
+                .unwrap_or_default();
+            let includes =
+                |wanted: &Value| wanted.as_object().unwrap().iter().all(|(name, value)| given.contains(&(name.to_lowercase(), value)));
+            // DescribeKey has no encryption context, so the constraints do not bind it.
+            let in_context = operation == "describekey"
+                || ((constraints["EncryptionContextSubset"].is_null() || includes(&constraints["EncryptionContextSubset"]))
+                    && (constraints["EncryptionContextEquals"].is_null()
+                        || (includes(&constraints["EncryptionContextEquals"])
+                            && given.len() == constraints["EncryptionContextEquals"].as_object().unwrap().len())));
+            if listed && from_source && in_context {
+                best = best.max(class);
+            }
+        }
+        best
+    }
+
+    /// Whether S3 calls the resource's policy public: an Allow for everybody that no fixed value limits.
+    fn is_public(&self) -> bool {
+        const LIMITING: [&str; 5] =
+            ["aws:principalarn", "aws:sourcearn", "aws:sourcevpc", "aws:principalservicename", "aws:principalorgid"];
+        let everybody =
+            |statement: &Value| statement["Principal"] == "*" || strings(&statement["Principal"]["AWS"]).iter().any(|entry| entry == "*");
+        let limits = |operator: &str, key: &str, values: &[String]| match operator {
+            "IpAddress" => key == "aws:sourceip",
+            "StringEquals" | "StringEqualsIgnoreCase" | "StringLike" | "ArnEquals" | "ArnLike" => {
+                LIMITING.contains(&key) && values.iter().all(|value| !value.contains(['*', '?']) && !value.contains("${"))
+            }
+            _ => false,
+        };
+        let limited = |statement: &Value| {
+            statement["Condition"].as_object().is_some_and(|operators| {
+                operators.iter().any(|(operator, keys)| {
+                    keys.as_object().unwrap().iter().any(|(key, values)| limits(operator, &key.to_lowercase(), &strings(values)))
+                })
+            })
+        };
+        let documents = list(&self.check["resource_policy"]);
+        documents
+            .into_iter()
+            .flat_map(|document| list(&document["Statement"]))
+            .any(|statement| statement["Effect"] == "Allow" && everybody(statement) && !limited(statement))
     }
 
     fn limited(&self) -> bool {
@@ -450,7 +521,7 @@ impl World<'_> {
             session = asked(&policies["session"]);
         }
         let levels: Vec<(bool, u8)> = if has_policies && !linked && self.is_member(own) {
-            list(&self.account_entry(own)["scps"]).iter().map(asked).collect()
+            list(&self.account_entry(own)["scps"]).into_iter().map(asked).collect()
         } else {
             vec![]
         };
@@ -459,7 +530,7 @@ impl World<'_> {
             && self.is_member(&owner)
             && ["s3", "kms", "sts", "sqs"].contains(&service)
             && self.check["resource"]["aws_managed_key"] != true;
-        let rcp = rcp_binds && list(&self.account_entry(&owner)["rcps"]).iter().any(|level| asked(level).0);
+        let rcp = rcp_binds && list(&self.account_entry(&owner)["rcps"]).into_iter().any(|level| asked(level).0);
         let endpoint = asked(&policies["vpc_endpoint"]);
         let resource_kind = self.check["resource_policy_kind"].as_str().unwrap_or("standard");
         let resource_name = if resource_kind == "trust" { TRUST } else { RES };
@@ -484,6 +555,9 @@ impl World<'_> {
             return Answer::Explicit(denied);
         }
         let mut missing = vec![];
+        if self.check["s3_restrict_public_buckets"] == true && kind != "service" && !same && self.is_public() {
+            return Answer::Explicit(vec![RES]);
+        }
         let mut need = |wanted: bool, allowed: bool, name: &'static str| {
             if wanted && !allowed {
                 missing.push(name);
@@ -491,7 +565,7 @@ impl World<'_> {
         };
         need(levels.iter().any(|level| level.1 == 0), false, SCP);
         need(!policies["vpc_endpoint"].is_null(), endpoint.1 > 0, VPCE);
-        let class = resource.1;
+        let class = resource.1.max(self.granted());
         let strict = resource_kind != "standard";
         let (by_resource, by_identity, by_bounds) = if !has_policies {
             (true, false, false)
@@ -511,7 +585,12 @@ impl World<'_> {
         need(by_resource, class > 0, resource_name);
         need(by_identity && !root_behind && action != "sts:getsessiontoken", identity.1 > 0, ID);
         need(by_bounds && !policies["boundary"].is_null(), boundary.1 > 0, BOUNDARY);
-        need(by_bounds && (federated || !policies["session"].is_null()), session.1 > 0, SESSION);
+        if self.principal()["assumed_root"] == true {
+            // Its task policy binds it everywhere; a case without one is about something else.
+            need(!policies["session"].is_null(), session.1 > 0, SESSION);
+        } else {
+            need(by_bounds && (federated || !policies["session"].is_null()), session.1 > 0, SESSION);
+        }
         if missing.is_empty() { Answer::Allow } else { Answer::Implicit(missing) }
     }
 }

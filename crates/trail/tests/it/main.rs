@@ -30,6 +30,10 @@ impl Sealer for Pad {
         }
         Ok(body.iter().map(|byte| byte ^ 0x5A).collect())
     }
+
+    fn tag_key(&self) -> Result<trail::tag::TagKey, EntryError> {
+        Ok([7; 16])
+    }
 }
 
 const ACCOUNT: &str = "111111111111";
@@ -78,7 +82,7 @@ fn filter(attribute: Option<(&str, &str)>) -> Filter {
 fn an_entry_reads_back_and_keeps_its_form() {
     let entry = entry(ACCOUNT, "CreateKey", 1, None);
     let bytes = entry.to_bytes(&Pad, 1_795_382_935_000).unwrap();
-    assert_eq!(bytes[..13], *b"\x01111111111111");
+    assert_eq!(bytes[..13], *b"\x02111111111111");
     assert_eq!(bytes[13..21], 1_795_382_935_000_i64.to_be_bytes());
     let header = Entry::header(&bytes).unwrap();
     assert_eq!((header.account.as_str(), header.time_ms), (ACCOUNT, 1_795_382_935_000));
@@ -101,7 +105,7 @@ fn a_changed_header_and_foreign_bytes_are_refused() {
     let mut bytes = entry(ACCOUNT, "CreateKey", 1, None).to_bytes(&Pad, 5).unwrap().to_vec();
     bytes[20] ^= 1;
     assert!(matches!(Entry::open(&bytes, &Pad), Err(EntryError::Seal(_))));
-    assert!(matches!(Entry::header(&[2; 40]), Err(EntryError::NewerFormat(2))));
+    assert!(matches!(Entry::header(&[4; 40]), Err(EntryError::NewerFormat(4))));
     assert!(matches!(Entry::header(&[1, b'1']), Err(EntryError::Malformed)));
     assert!(matches!(Entry::header(&[]), Err(EntryError::Malformed)));
 }
@@ -112,6 +116,8 @@ proptest! {
         let _ = Entry::open(&bytes, &Pad);
     }
 }
+
+mod ledger;
 
 #[tokio::test]
 async fn lookups_go_by_account_time_and_attribute_newest_first() {

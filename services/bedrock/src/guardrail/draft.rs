@@ -4,17 +4,21 @@
 //! is done when the call answers.
 
 use api_bedrock::{CreateGuardrailInput, CreateGuardrailOutput, UpdateGuardrailInput, UpdateGuardrailOutput};
+use plane::transaction::SCAN_LIMIT;
 use plane::{ApiError, Call};
 
-use super::definition::Configuration;
+use super::configuration::Configuration;
 use super::sealing::{self, Held};
 use super::{DRAFT, Draft, NameClaim, arn_of, definition_key, draft_key, find, name_key};
+use crate::reasoning;
 use crate::refusal::Refusal;
 use crate::tag;
 
 /// Letters of guardrail ids, which have twelve.
 const ID_ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const ID_LENGTH: usize = 12;
+/// Guardrails of an account in a region.
+const GUARDRAILS_MAX: usize = 100;
 
 pub(crate) async fn create_guardrail(cx: &mut Call, input: CreateGuardrailInput) -> Result<CreateGuardrailOutput, ApiError> {
     let tags = tag::pairs(input.tags)?;
@@ -30,6 +34,11 @@ pub(crate) async fn create_guardrail(cx: &mut Call, input: CreateGuardrailInput)
         blocked_outputs_messaging: input.blocked_outputs_messaging.into_inner(),
     }
     .into_definition()?;
+    let (account, region) = (cx.account.clone(), cx.region.clone());
+    if cx.tx.scan::<Draft>(&plane::Key::new(&account, &region), None, SCAN_LIMIT).await?.len() >= GUARDRAILS_MAX {
+        return Err(Refusal::quota("guardrails of an account in a region", GUARDRAILS_MAX).into());
+    }
+    reasoning::check(cx, &definition).await?;
     // A run after a conflict takes the same id, and asks KMS only once.
     let (id, held) = if let Some(made) = cx.recall::<(String, Held)>("guardrail") {
         made
@@ -41,7 +50,6 @@ pub(crate) async fn create_guardrail(cx: &mut Call, input: CreateGuardrailInput)
         (id, held)
     };
     let arn = arn_of(&cx.region, &cx.account, &id);
-    let (account, region) = (cx.account.clone(), cx.region.clone());
     let name = input.name.into_inner();
     if !cx.tx.insert(&name_key(&account, &region, &name), &NameClaim { id: id.clone() }).await? {
         return Err(Refusal::GuardrailName.into());
@@ -78,6 +86,7 @@ pub(crate) async fn update_guardrail(cx: &mut Call, input: UpdateGuardrailInput)
         blocked_outputs_messaging: input.blocked_outputs_messaging.into_inner(),
     }
     .into_definition()?;
+    reasoning::check(cx, &definition).await?;
     let (account, region) = (cx.account.clone(), cx.region.clone());
     let arn = arn_of(&region, &account, &draft.id);
     let key = definition_key(&account, &region, &draft.id, None);

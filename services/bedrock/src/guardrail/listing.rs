@@ -8,8 +8,8 @@ use plane::transaction::SCAN_LIMIT;
 use plane::{ApiError, Call, Key};
 use wire::{Secret, Timestamp};
 
-use super::definition::View;
 use super::sealing::{self, Held};
+use super::view::{View, profile_details};
 use super::{DRAFT, Draft, Version, arn_of, definition_key, find, version_key, version_number, versions_key};
 use crate::refusal::Refusal;
 
@@ -41,13 +41,13 @@ pub(crate) async fn get_guardrail(cx: &mut Call, input: GetGuardrailInput) -> Re
         guardrail_arn: arn,
         version: summary.version,
         status: summary.status,
-        topic_policy: None,
+        topic_policy: view.topics,
         content_policy: view.content,
         word_policy: view.words,
         sensitive_information_policy: view.sensitive,
-        contextual_grounding_policy: None,
-        automated_reasoning_policy: None,
-        cross_region_details: None,
+        contextual_grounding_policy: view.grounding,
+        automated_reasoning_policy: view.reasoning,
+        cross_region_details: profile_details(&definition, &region, &account),
         created_at: summary.created_at,
         updated_at: summary.updated_at,
         status_reasons: None,

@@ -1,10 +1,15 @@
 //! Guardrails: what is kept of them and how they are found.
 
+mod configuration;
 pub(crate) mod definition;
 pub(crate) mod draft;
+pub(crate) mod enforcement;
 pub(crate) mod listing;
+pub(crate) mod resource_policy;
 pub(crate) mod sealing;
+pub(crate) mod setting;
 pub(crate) mod version;
+mod view;
 
 use plane::service::ResourceAccess;
 use plane::{ApiError, Call, Key, PARTITION, Record, Scope, Transaction, audit};
@@ -120,6 +125,7 @@ pub(crate) async fn access(tx: &mut Transaction, region: &str, arn: &str) -> Res
         && let Some(draft) = tx.get::<Draft>(&draft_key(account, region, id)).await?
     {
         found.tags = draft.tags;
+        found.policy = resource_policy::of(tx, region, account, id).await?;
     }
     Ok(Some(found))
 }
@@ -165,17 +171,37 @@ pub(crate) struct Loaded {
     pub(crate) arn: String,
     pub(crate) version: String,
     pub(crate) definition: Definition,
+    /// What the guardrail's tags ask for.
+    pub(crate) settings: setting::Settings,
+    /// Whether it is another account's.
+    pub(crate) is_foreign: bool,
 }
 
-/// Loads a version for use; a definition under a KMS key is opened for the caller. `None`: it does not exist.
+/// The account and the id behind an identifier: an id is the caller's, an ARN may be another account's in this region.
+pub(crate) fn owner_and_id<'a>(region: &str, account: &'a str, identifier: &'a str) -> Option<(&'a str, &'a str)> {
+    let owner = if identifier.starts_with("arn:") { identifier.split(':').nth(4)? } else { account };
+    Some((owner, id_of(region, owner, identifier)?))
+}
+
+/// Loads a version for use; a definition under a KMS key is opened for the caller. `None`: it does not exist. Whether the caller may use
+/// it was decided before: the guardrail is a target of the call.
 pub(crate) async fn load(cx: &mut Call, identifier: &str, version: &str) -> Result<Option<Loaded>, ApiError> {
-    let Some(id) = id_of(&cx.region, &cx.account, identifier).map(str::to_owned) else { return Ok(None) };
+    let (region, account) = (cx.region.clone(), cx.account.clone());
+    let Some((owner, id)) = owner_and_id(&region, &account, identifier) else { return Ok(None) };
     let number = version_number(version)?;
-    let key = definition_key(&cx.account, &cx.region, &id, number);
+    let Some(draft) = cx.tx.get::<Draft>(&draft_key(owner, &region, id)).await? else { return Ok(None) };
+    let key = definition_key(owner, &region, id, number);
     let Some(held) = cx.tx.get::<Held>(&key).await? else { return Ok(None) };
-    let arn = arn_of(&cx.region, &cx.account, &id);
+    let arn = arn_of(&region, owner, id);
     let definition = sealing::open(cx, &arn, held).await?;
-    Ok(Some(Loaded { id, arn, version: version.to_owned(), definition }))
+    Ok(Some(Loaded {
+        id: id.to_owned(),
+        arn,
+        version: version.to_owned(),
+        definition,
+        settings: setting::Settings::of(&draft.tags),
+        is_foreign: owner != account,
+    }))
 }
 
 #[cfg(test)]

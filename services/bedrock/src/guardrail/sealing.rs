@@ -1,4 +1,5 @@
-//! Definitions at rest: as they are (every record is sealed below), or under a data key of the caller's KMS key.
+//! Definitions at rest, of guardrails and of automated reasoning policies: as they are (every record is sealed below), or under a data key of
+//! the caller's KMS key.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +9,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use plane::{ApiError, Call};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wire::FromValue as _;
 
 use super::definition::Definition;
 use crate::refusal::Refusal;
 
-/// Name of the one pair in the encryption context.
-const CONTEXT: &str = "aws:bedrock:guardrail-arn";
+/// Names of the one pair in the encryption context.
+const GUARDRAIL_CONTEXT: &str = "aws:bedrock:guardrail-arn";
+const REASONING_CONTEXT: &str = "aws:bedrock:automated-reasoning-policy-arn";
 
 /// A definition as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Held {
-    Plain(Definition),
+pub(crate) enum Held<D = Definition> {
+    Plain(D),
     Sealed(Sealed),
 }
 
@@ -36,7 +39,7 @@ pub(crate) struct Sealed {
     ciphertext: String,
 }
 
-impl Held {
+impl<D> Held<D> {
     pub(crate) fn kms_key_arn(&self) -> Option<&str> {
         match self {
             Self::Plain(_) => None,
@@ -46,11 +49,12 @@ impl Held {
 }
 
 fn context(arn: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([(CONTEXT.to_owned(), arn.to_owned())])
+    let name = if arn.contains(":automated-reasoning-policy/") { REASONING_CONTEXT } else { GUARDRAIL_CONTEXT };
+    BTreeMap::from([(name.to_owned(), arn.to_owned())])
 }
 
 /// Seals a definition under the caller's KMS key, asked for a data key in the caller's name.
-pub(crate) async fn seal(cx: &mut Call, arn: &str, kms_key_id: Option<&str>, definition: Definition) -> Result<Held, ApiError> {
+pub(crate) async fn seal<D: Serialize>(cx: &mut Call, arn: &str, kms_key_id: Option<&str>, definition: D) -> Result<Held<D>, ApiError> {
     let Some(kms_key_id) = kms_key_id else { return Ok(Held::Plain(definition)) };
     let answer = cx
         .forward(GenerateDataKeyInput {
@@ -78,7 +82,7 @@ pub(crate) async fn seal(cx: &mut Call, arn: &str, kms_key_id: Option<&str>, def
 }
 
 /// The definition; one under a KMS key is opened in the caller's name.
-pub(crate) async fn open(cx: &mut Call, arn: &str, held: Held) -> Result<Definition, ApiError> {
+pub(crate) async fn open<D: DeserializeOwned>(cx: &mut Call, arn: &str, held: Held<D>) -> Result<D, ApiError> {
     let sealed = match held {
         Held::Plain(definition) => return Ok(definition),
         Held::Sealed(sealed) => sealed,
@@ -101,7 +105,7 @@ fn kms_refusal(error: ApiError) -> ApiError {
     if error.code == "AccessDeniedException" {
         return error.with_status(403);
     }
-    Refusal::invalid(format!("The KMS key of the guardrail cannot be used: {}: {}", error.code, error.message)).into()
+    Refusal::invalid(format!("The KMS key of the resource cannot be used: {}: {}", error.code, error.message)).into()
 }
 
 type Unspecified = aws_lc_rs::error::Unspecified;

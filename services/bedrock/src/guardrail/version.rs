@@ -6,10 +6,14 @@ use api_bedrock::{CreateGuardrailVersionInput, CreateGuardrailVersionOutput, Del
 use plane::transaction::SCAN_LIMIT;
 use plane::{ApiError, Call};
 
+use super::resource_policy::GuardrailPolicy;
 use super::sealing::Held;
 use super::{Draft, NameClaim, Version, definition_key, draft_key, find, name_key, version_key, version_number, versions_key};
+use super::{enforcement, resource_policy};
 use crate::refusal::Refusal;
 
+/// Versions that a guardrail may have at once.
+const VERSIONS_MAX: usize = 20;
 /// Largest version number of the API.
 const NUMBER_MAX: u32 = 99_999_999;
 
@@ -23,6 +27,10 @@ pub(crate) async fn create_guardrail_version(
     let held = cx.tx.get::<Held>(&definition_key(&account, &region, &draft.id, None)).await?.ok_or_else(missing)?;
     if draft.last_version >= NUMBER_MAX {
         return Err(Refusal::invalid("The guardrail has no more version numbers.").into());
+    }
+    let versions = cx.tx.scan::<Version>(&versions_key(&account, &region, &draft.id), None, SCAN_LIMIT).await?;
+    if versions.len() >= VERSIONS_MAX {
+        return Err(Refusal::quota("versions of a guardrail", VERSIONS_MAX).into());
     }
     draft.last_version += 1;
     let number = draft.last_version;
@@ -48,16 +56,19 @@ pub(crate) async fn delete_guardrail(cx: &mut Call, input: DeleteGuardrailInput)
         let number = version_number(text)?.ok_or_else(draft_only)?;
         let key = version_key(&account, &region, &draft.id, number);
         cx.tx.get::<Version>(&key).await?.ok_or_else(missing)?;
+        enforcement::refuse_in_use(cx, &draft.id, Some(number)).await?;
         cx.tx.delete::<Version>(&key);
         cx.tx.delete::<Held>(&definition_key(&account, &region, &draft.id, Some(number)));
         return Ok(DeleteGuardrailOutput {});
     }
+    enforcement::refuse_in_use(cx, &draft.id, None).await?;
     let versions = cx.tx.scan::<Version>(&versions_key(&account, &region, &draft.id), None, SCAN_LIMIT).await?;
     for (_, version) in versions {
         cx.tx.delete::<Version>(&version_key(&account, &region, &draft.id, version.number));
         cx.tx.delete::<Held>(&definition_key(&account, &region, &draft.id, Some(version.number)));
     }
     cx.tx.delete::<Held>(&definition_key(&account, &region, &draft.id, None));
+    cx.tx.delete::<GuardrailPolicy>(&resource_policy::key(&account, &region, &draft.id));
     cx.tx.delete::<NameClaim>(&name_key(&account, &region, &draft.name));
     cx.tx.delete::<Draft>(&draft_key(&account, &region, &draft.id));
     Ok(DeleteGuardrailOutput {})

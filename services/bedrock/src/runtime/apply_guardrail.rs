@@ -4,12 +4,12 @@
 
 use api_bedrock_runtime::{
     ApplyGuardrailInput, ApplyGuardrailOutput, GuardrailAction, GuardrailContentBlock, GuardrailContentQualifier, GuardrailContentSource,
-    GuardrailOutputContent, GuardrailOutputScope,
+    GuardrailImageCoverage, GuardrailOutputContent, GuardrailOutputScope,
 };
 use guard::{Direction, Qualifier, Segment};
 use plane::{ApiError, Call};
 
-use super::screen::{Screen, Trace, coverage, usage};
+use super::screen::{Screen, coverage};
 use crate::guardrail;
 use crate::refusal::Refusal;
 
@@ -24,28 +24,73 @@ pub(crate) async fn apply_guardrail(cx: &mut Call, input: ApplyGuardrailInput) -
     }
     let missing = || Refusal::GuardrailVersion { id: input.guardrail_identifier.clone(), version: input.guardrail_version.clone() };
     let loaded = guardrail::load(cx, &input.guardrail_identifier, &input.guardrail_version).await?.ok_or_else(missing)?;
-    let screen = Screen::ready(cx, loaded, Trace::Enabled)?;
-    let blocks = input.content.into_iter().map(block).collect::<Result<Vec<_>, _>>()?;
-    let segments: Vec<Segment<'_>> = blocks.iter().map(|(text, qualifiers)| Segment { text, qualifiers }).collect();
+    let pass_images = loaded.settings.pass_images;
+    let has_grounding = loaded.definition.has_grounding();
+    let screen = Screen::of_guardrail(cx, loaded).await?;
+    let mut images = 0;
+    let mut blocks = Vec::new();
+    for content in input.content {
+        match block(content)? {
+            Some(block) => blocks.push(block),
+            None if pass_images => images += 1,
+            None => return Err(Refusal::unsupported("an image in the content, which no filter of this server sees,").into()),
+        }
+    }
+    if has_grounding && direction == Direction::Output {
+        check_grounding(&blocks)?;
+    }
+    let segments: Vec<Segment<'_>> = blocks.iter().map(|(text, qualifiers)| Segment::qualified(text, qualifiers)).collect();
     let screened = screen.run(direction, &segments)?;
     let full = input.output_scope == Some(GuardrailOutputScope::Full);
+    let mut guarded = coverage(&screened.assessment);
+    if images > 0 {
+        guarded.images = Some(GuardrailImageCoverage { guarded: Some(0), total: Some(images) });
+    }
     Ok(ApplyGuardrailOutput {
-        usage: usage(&screened.assessment.usage),
+        usage: screen.usage(&screened),
         action: if screened.intervened() { GuardrailAction::GuardrailIntervened } else { GuardrailAction::None },
         action_reason: Some(screened.reason().to_owned()),
         outputs: screened.assessment.outputs.iter().map(|text| GuardrailOutputContent { text: Some(text.clone()) }).collect(),
-        assessments: vec![screen.assessment(&screened, full)],
-        guardrail_coverage: Some(coverage(&screened.assessment)),
+        assessments: screen.assessments(&screened, full)?,
+        guardrail_coverage: Some(guarded),
     })
 }
 
-fn block(block: GuardrailContentBlock) -> Result<(String, Vec<Qualifier>), Refusal> {
+/// Longest texts of a grounding check, characters. Source: Bedrock User Guide, "Use contextual grounding check".
+const SOURCE_CHARACTERS_MAX: usize = 100_000;
+const QUERY_CHARACTERS_MAX: usize = 1_000;
+const ANSWER_CHARACTERS_MAX: usize = 5_000;
+
+fn check_grounding(blocks: &[(String, Vec<Qualifier>)]) -> Result<(), Refusal> {
+    let has = |qualifiers: &[Qualifier], qualifier| qualifiers.contains(&qualifier);
+    let is_guarded = |qualifiers: &[Qualifier]| qualifiers.is_empty() || has(qualifiers, Qualifier::GuardContent);
+    let total = |wanted: &dyn Fn(&[Qualifier]) -> bool| -> usize {
+        blocks.iter().filter(|(_, qualifiers)| wanted(qualifiers)).map(|(text, _)| text.chars().count()).sum()
+    };
+    let sources = total(&|qualifiers| has(qualifiers, Qualifier::GroundingSource));
+    if sources == 0 {
+        return Ok(());
+    }
+    for (what, length, most) in [
+        ("grounding source", sources, SOURCE_CHARACTERS_MAX),
+        ("query", total(&|qualifiers| has(qualifiers, Qualifier::Query)), QUERY_CHARACTERS_MAX),
+        ("content to guard", total(&is_guarded), ANSWER_CHARACTERS_MAX),
+    ] {
+        if length > most {
+            return Err(Refusal::invalid(format!("The {what} of a contextual grounding check must not be longer than {most} characters.")));
+        }
+    }
+    Ok(())
+}
+
+/// A block's text and what it is for; `None` for an image.
+fn block(block: GuardrailContentBlock) -> Result<Option<(String, Vec<Qualifier>)>, Refusal> {
     match block {
         GuardrailContentBlock::Text(text) => {
             let qualifiers = text.qualifiers.unwrap_or_default().iter().map(qualifier).collect::<Result<_, _>>()?;
-            Ok((text.text, qualifiers))
+            Ok(Some((text.text, qualifiers)))
         }
-        GuardrailContentBlock::Image(_) => Err(Refusal::unsupported("an image in the content")),
+        GuardrailContentBlock::Image(_) => Ok(None),
         GuardrailContentBlock::Unknown => Err(Refusal::invalid("A content block must have a text or an image.")),
     }
 }

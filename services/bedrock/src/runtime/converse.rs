@@ -84,7 +84,7 @@ pub(crate) async fn converse(cx: &mut Call, input: ConverseInput) -> Result<Conv
         ModelCall::of_prompt(cx, &input.model_id, metadata(input.request_metadata), &mut prompt, |images| logged.logged(images)).await?;
     let trace = trace_of(config.trace.as_ref())?;
     let screen = Screen::of_call(cx, config.guardrail_identifier.as_deref(), config.guardrail_version.as_deref(), trace).await?;
-    prompt.check_media(screen.is_some())?;
+    prompt.check_media(screen.as_ref().is_some_and(|screen| !screen.passes_images()))?;
     let asked = call.exchange(prompt, screen.as_ref()).await;
     let answered = asked.and_then(|answer| {
         let tokens = answer.tokens;

@@ -1,7 +1,6 @@
 //! Prompt to answer: screen, ask, screen.
 
 use api_bedrock_runtime::{GuardrailTraceAssessment, StopReason};
-use guard::{Direction, Segment};
 use plane::ApiError;
 
 use super::prompt::Prompt;
@@ -115,7 +114,7 @@ pub(crate) async fn exchange(
     let said = answer.text.as_ref().map_or(0, |text| text.chars().count());
     answer.tokens = response.usage.map_or_else(|| Tokens::estimated(asked, said), Tokens::counted);
     match (screen, input) {
-        (Some(screen), Some(input)) => screened(answer, screen, &input),
+        (Some(screen), Some(input)) => screen.answer(answer, &input),
         _ => Ok(answer),
     }
 }
@@ -129,30 +128,6 @@ fn answer(choice: ChatChoice) -> Answer {
     };
     let text = choice.message.content.filter(|text| !text.is_empty());
     Answer { text, tool_calls, stop, tokens: Tokens::default(), intervened: false, trace: None }
-}
-
-/// Screens an answer.
-fn screened(mut answer: Answer, screen: &Screen, input: &Screened) -> Result<Answer, ApiError> {
-    answer.intervened = input.intervened();
-    let Some(text) = &answer.text else {
-        answer.trace = screen.trace(Some(input), None, None);
-        return Ok(answer);
-    };
-    let output = screen.run(Direction::Output, &[Segment { text, qualifiers: &[] }])?;
-    answer.trace = screen.trace(Some(input), Some(&output), output.intervened().then_some(text));
-    if !output.intervened() {
-        return Ok(answer);
-    }
-    answer.intervened = true;
-    answer.text = output.assessment.outputs.first().cloned();
-    if output.assessment.is_blocked {
-        answer.tool_calls.clear();
-    }
-    // A masked answer that calls a tool goes on; the caller must see the call.
-    if answer.tool_calls.is_empty() {
-        answer.stop = Stop::Guardrail;
-    }
-    Ok(answer)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub(crate) mod count_tokens;
 mod dialect;
 mod embedding;
 pub(crate) mod exchange;
+pub(crate) mod guardrail_checks;
 pub(crate) mod invoke;
 pub(crate) mod model_call;
 mod nova;

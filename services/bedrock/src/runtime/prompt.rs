@@ -1,6 +1,6 @@
 //! What is asked, whichever operation asks it: turns of texts, each marked for the guardrail.
 
-use guard::{Direction, Qualifier, Segment};
+use guard::Qualifier;
 use plane::ApiError;
 
 use super::screen::{Screen, Screened};
@@ -53,9 +53,6 @@ pub(crate) struct Prompt {
     pub(crate) replaced: Replaced,
 }
 
-/// For texts that the guardrail does not look at: they count, and are not changed.
-const NOT_GUARDED: &[Qualifier] = &[Qualifier::Query];
-
 impl Prompt {
     /// Images and documents keep their limits; none goes past a guardrail, which would not look at it.
     pub(crate) fn check_media(&self, is_guarded: bool) -> Result<(), Refusal> {
@@ -96,30 +93,9 @@ impl Prompt {
         }
     }
 
-    /// Runs the guardrail over the prompt and puts masks in place.
+    /// Runs the guardrails over the prompt and puts masks in place.
     pub(crate) fn screen(&mut self, screen: &Screen) -> Result<Screened, ApiError> {
-        let is_marked = |part: &Part| matches!(part.mark, Mark::Guarded(_));
-        let selective = self.turns.iter().any(|turn| turn.role != "system" && turn.parts.iter().any(is_marked));
-        let parts = self.turns.iter().filter(|turn| turn.role != "tool").flat_map(|turn| &turn.parts);
-        let segments: Vec<Segment<'_>> = parts
-            .map(|part| Segment {
-                text: &part.text,
-                qualifiers: match &part.mark {
-                    Mark::Guarded(qualifiers) => qualifiers,
-                    Mark::Unmarked if !selective => &[],
-                    Mark::Unmarked | Mark::Exempt => NOT_GUARDED,
-                },
-            })
-            .collect();
-        let screened = screen.run(Direction::Input, &segments)?;
-        if screened.intervened() && !screened.assessment.is_blocked {
-            let parts = self.turns.iter_mut().filter(|turn| turn.role != "tool").flat_map(|turn| &mut turn.parts);
-            for (part, masked) in parts.zip(&screened.assessment.outputs) {
-                self.replaced.note(&part.text, masked);
-                part.text.clone_from(masked);
-            }
-        }
-        Ok(screened)
+        screen.prompt(self)
     }
 
     pub(crate) fn into_request(self, stream: bool) -> ChatRequest {

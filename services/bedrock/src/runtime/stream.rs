@@ -4,7 +4,7 @@ use api_bedrock_runtime::GuardrailTraceAssessment;
 use bytes::Bytes;
 use facts::{Protocol, Service, ShapeId, ShapeKind};
 use futures_util::stream::poll_fn;
-use guard::{Direction, Segment, StreamGuard};
+use guard::{Direction, Segment};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use plane::body::{Body, BodyError};
@@ -16,8 +16,8 @@ use wire::{ErrorReply, Value};
 use super::exchange::{Answer, Stop, Tokens};
 use super::model_call::ModelCall;
 use super::prompt::Prompt;
-use super::screen::{Screen, Screened, too_long};
-use crate::upstream::chat::{ChatChunk, ChatUsage};
+use super::screen::{AnswerGuard, Screen, Screened, too_long};
+use crate::upstream::chat::{CalledFunction, ChatChunk, ChatToolCall, ChatUsage, ToolCallDelta};
 use crate::upstream::chunks::Chunks;
 use crate::upstream::fault::stream_error;
 
@@ -52,29 +52,38 @@ pub(crate) trait Script: Send + 'static {
     fn logged(events: Vec<Value>) -> Json;
 }
 
-/// Makes steps of the upstream's chunks. Text goes through the guard first.
+/// Makes steps of the upstream's chunks. Text goes through the guard first; tool calls that must be screened are put together before.
 pub(crate) struct Reader<'g> {
     screen: Option<&'g Screen>,
-    guard: Option<StreamGuard<'g>>,
+    guard: Option<AnswerGuard<'g>>,
     /// What the model wrote, and what of it is shown.
     written: String,
     shown: String,
     blocked: bool,
     in_tool: Option<i32>,
+    /// A tool call that is not shown before it is whole.
+    held: Option<ChatToolCall>,
+    /// What was found in tool calls.
+    tools: Screened,
     called_tool: bool,
     stop: Option<Stop>,
     usage: Option<ChatUsage>,
 }
 
+/// Longest arguments of a tool call that is held, bytes.
+const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
+
 impl<'g> Reader<'g> {
     pub(crate) fn new(screen: Option<&'g Screen>) -> Self {
         Self {
             screen,
-            guard: screen.map(|screen| StreamGuard::new(&screen.guardrail)),
+            guard: screen.map(Screen::answer_guard),
             written: String::new(),
             shown: String::new(),
             blocked: false,
             in_tool: None,
+            held: None,
+            tools: Screened::default(),
             called_tool: false,
             stop: None,
             usage: None,
@@ -97,22 +106,7 @@ impl<'g> Reader<'g> {
             self.text(&text, &mut steps)?;
         }
         for call in choice.delta.tool_calls.into_iter().flatten() {
-            if self.blocked {
-                break;
-            }
-            if self.in_tool != Some(call.index) {
-                self.release(&mut steps)?;
-                if self.blocked {
-                    break;
-                }
-                self.in_tool = Some(call.index);
-                self.called_tool = true;
-                let id = call.id.unwrap_or_else(|| format!("call_{}", call.index));
-                steps.push(Step::ToolStart { id, name: call.function.name.unwrap_or_default() });
-            }
-            if let Some(input) = call.function.arguments.filter(|input| !input.is_empty()) {
-                steps.push(Step::ToolInput(input));
-            }
+            self.tool(call, &mut steps)?;
         }
         if choice.finish_reason.is_some() {
             self.stop = Some(Stop::of(choice.finish_reason.as_deref(), choice.stop_reason.as_ref()));
@@ -121,6 +115,7 @@ impl<'g> Reader<'g> {
     }
 
     fn text(&mut self, text: &str, steps: &mut Vec<Step>) -> Result<(), ApiError> {
+        self.end_tool(steps)?;
         if self.blocked {
             return Ok(());
         }
@@ -131,9 +126,61 @@ impl<'g> Reader<'g> {
             return Ok(());
         };
         self.written.push_str(text);
-        let guard = self.guard.get_or_insert_with(|| StreamGuard::new(&screen.guardrail));
-        let step = guard.push(text).map_err(|error| too_long(&error))?;
+        let step = self.guard.get_or_insert_with(|| screen.answer_guard()).push(text)?;
         self.show(step, steps);
+        Ok(())
+    }
+
+    fn tool(&mut self, call: ToolCallDelta, steps: &mut Vec<Step>) -> Result<(), ApiError> {
+        if self.in_tool != Some(call.index) {
+            self.end_tool(steps)?;
+            self.release(steps)?;
+            if self.blocked {
+                return Ok(());
+            }
+            self.in_tool = Some(call.index);
+            self.called_tool = true;
+            let id = call.id.unwrap_or_else(|| format!("call_{}", call.index));
+            let name = call.function.name.unwrap_or_default();
+            if self.screen.is_some_and(Screen::holds_tools) {
+                let function = CalledFunction { name, arguments: String::new() };
+                self.held = Some(ChatToolCall { id, kind: "function".to_owned(), function });
+            } else {
+                steps.push(Step::ToolStart { id, name });
+            }
+        }
+        let Some(input) = call.function.arguments.filter(|input| !input.is_empty()) else { return Ok(()) };
+        match &mut self.held {
+            Some(held) if held.function.arguments.len() + input.len() > ARGUMENTS_BYTES_MAX => {
+                let bytes = held.function.arguments.len() + input.len();
+                return Err(too_long(&guard::InputTooLong { bytes, limit_bytes: ARGUMENTS_BYTES_MAX }));
+            }
+            Some(held) => held.function.arguments.push_str(&input),
+            None if self.blocked => {}
+            None => steps.push(Step::ToolInput(input)),
+        }
+        Ok(())
+    }
+
+    /// Screens the tool call that was held, and shows it if it passes.
+    fn end_tool(&mut self, steps: &mut Vec<Step>) -> Result<(), ApiError> {
+        let (Some(mut call), Some(screen)) = (self.held.take(), self.screen) else { return Ok(()) };
+        if self.blocked {
+            return Ok(());
+        }
+        let found = screen.tool_call(&mut call)?;
+        if found.assessment.is_blocked {
+            self.blocked = true;
+            let message = found.assessment.outputs.first().cloned().unwrap_or_default();
+            self.shown.push_str(&message);
+            steps.push(Step::Text(message));
+        } else {
+            steps.push(Step::ToolStart { id: call.id, name: call.function.name });
+            if !call.function.arguments.is_empty() {
+                steps.push(Step::ToolInput(call.function.arguments));
+            }
+        }
+        self.tools.join(found);
         Ok(())
     }
 
@@ -150,7 +197,7 @@ impl<'g> Reader<'g> {
         if let Some(guard) = self.guard.take()
             && !self.blocked
         {
-            let step = guard.finish().map_err(|error| too_long(&error))?;
+            let step = guard.finish()?;
             self.show(step, steps);
         }
         Ok(())
@@ -165,23 +212,27 @@ impl<'g> Reader<'g> {
     /// Ends the answer. `asked` is the length of the prompt, for upstreams that do not count; `input` what the guardrail said about it.
     pub(crate) fn finish(mut self, asked: usize, input: Option<&Screened>) -> Result<(Vec<Step>, Ending), ApiError> {
         let mut steps = Vec::new();
+        self.end_tool(&mut steps)?;
         self.release(&mut steps)?;
         let tokens = self.tokens(asked);
-        let changed = self.screen.is_some() && self.shown != self.written;
+        let changed = self.screen.is_some() && (self.shown != self.written || self.tools.intervened());
         let stop = match self.stop {
             _ if self.blocked || (changed && !self.called_tool) => Stop::Guardrail,
             Some(Stop::EndTurn) | None if self.called_tool => Stop::ToolUse,
             Some(stop) => stop,
             None => Stop::EndTurn,
         };
-        let trace = match self.screen {
-            Some(screen) if !self.written.is_empty() => {
-                let output = screen.run(Direction::Output, &[Segment { text: &self.written, qualifiers: &[] }])?;
-                screen.trace(input, Some(&output), changed.then_some(&self.written))
-            }
-            Some(screen) => screen.trace(input, None, None),
-            None => None,
+        let mut found = match self.screen {
+            Some(screen) if !self.written.is_empty() => Some(screen.run(Direction::Output, &[Segment::of(&self.written)])?),
+            _ => None,
         };
+        if self.called_tool && self.screen.is_some() {
+            found.get_or_insert_default().join(std::mem::take(&mut self.tools));
+        }
+        let trace = self.screen.and_then(|screen| {
+            let written = Some(self.written.as_str()).filter(|written| changed && !written.is_empty());
+            screen.trace(input, found.as_ref(), written)
+        });
         let intervened = self.blocked || changed || input.is_some_and(Screened::intervened);
         Ok((steps, Ending { stop, tokens, intervened, trace }))
     }
@@ -285,6 +336,9 @@ pub(crate) async fn begin<S: Script>(
                 outlet.exception(&error).await;
                 call.end_failed(tokens, &error);
             }
+        }
+        if let Some(screen) = &screen {
+            screen.record_rest().await;
         }
     });
     let frames = poll_fn(move |context| receiver.poll_recv(context).map(|frame| frame.map(|bytes| Ok::<_, BodyError>(Frame::data(bytes)))));
@@ -466,7 +520,7 @@ mod tests {
         ) {
             let text = words.join(" ");
             let screen = Screen::for_test(&masking(), Trace::Disabled);
-            let whole = screen.run(Direction::Output, &[Segment { text: &text, qualifiers: &[] }]).unwrap();
+            let whole = screen.run(Direction::Output, &[Segment::of(&text)]).unwrap();
             let whole = whole.assessment.outputs.first().cloned().unwrap_or_else(|| text.clone());
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).filter(|cut| text.is_char_boundary(*cut)).collect();
             cuts.sort_unstable();

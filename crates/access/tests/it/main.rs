@@ -1,0 +1,4 @@
+//! The analysis against the engine that decides real calls.
+
+mod agreement;
+mod cases;

@@ -1,0 +1,320 @@
+//! Measurements on the permitted sets and on sentences that were written by hand and never trained on (`dev/`).
+
+use std::path::Path;
+
+use guard::Provenance;
+use guard::model::{Model, attack_logit, content_logits};
+
+use crate::example::{Builder, Row, rows};
+use crate::measure::{above, auroc, average_precision, threshold};
+use crate::say;
+
+const TRIGGER: &str = include_str!("../dev/trigger_benign.txt");
+const CONSTRAINTS: &str = include_str!("../dev/constraints_benign.txt");
+const SAFE: &str = include_str!("../dev/safe_benign.txt");
+const HARD: &str = include_str!("../dev/attack_hard.txt");
+const HARM: &str = include_str!("../dev/harm.txt");
+const INJECTED: &str = include_str!("../dev/injected.txt");
+
+/// Categories as `dev/harm.txt` writes them, in the order of the heads.
+const CATEGORIES: [&str; 5] = ["HATE", "INSULTS", "SEXUAL", "VIOLENCE", "MISCONDUCT"];
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+}
+
+fn scores(model: &Model, texts: &[String], provenance: Provenance) -> Vec<f32> {
+    texts.iter().map(|text| attack_logit(model, text, provenance)).collect()
+}
+
+fn load(folder: &Path, name: &str) -> Result<Vec<Row>, String> {
+    rows(folder, name, &mut Vec::new())
+}
+
+fn split(rows: Vec<Row>, most: usize) -> (Vec<String>, Vec<String>) {
+    let step = (rows.len() / most.max(1)).max(1);
+    let (mut positives, mut negatives) = (Vec::new(), Vec::new());
+    for row in rows.into_iter().step_by(step) {
+        if row.is_positive { positives.push(row.text) } else { negatives.push(row.text) }
+    }
+    (positives, negatives)
+}
+
+fn show_mistakes(model: &Model, texts: &[String], provenance: Provenance, is_attack: bool) {
+    let mut scored: Vec<(f32, &String)> = texts.iter().map(|text| (attack_logit(model, text, provenance), text)).collect();
+    scored.sort_by(|left, right| left.0.total_cmp(&right.0));
+    if !is_attack {
+        scored.reverse();
+    }
+    for (score, text) in scored.iter().take(14) {
+        say(&format!("        {score:6.2}  {}", text.chars().take(150).collect::<String>().replace('\n', "⏎")));
+    }
+}
+
+/// The sets by name: attacks, then benign ones.
+struct Direct {
+    attacks: Vec<(&'static str, Vec<String>)>,
+    benign: Vec<(&'static str, Vec<String>)>,
+}
+
+fn direct(folder: &Path) -> Result<Direct, String> {
+    let (slabs, slabs_benign) = split(load(folder, "pi_slabs_validation")?, 2_000);
+    let (neural, neural_benign) = split(load(folder, "pi_neuralchemy_validation")?, 2_000);
+    let (yanis, _) = split(load(folder, "pi_yanismiraoui")?, 500);
+    let (wild, _) = split(load(folder, "pi_inthewild_dev")?, 500);
+    let bastion: Vec<String> = load(folder, "pi_bastioncorpus")?
+        .into_iter()
+        .filter(|row| row.is_positive && !row.category.contains("indirect"))
+        .map(|row| row.text)
+        .collect();
+    let clinc: Vec<String> = load(folder, "benign_clinc150")?.into_iter().step_by(30).map(|row| row.text).collect();
+    let banking: Vec<String> = load(folder, "benign_banking77")?.into_iter().step_by(40).map(|row| row.text).collect();
+    let p3: Vec<String> = load(folder, "benign_p3_t0")?.into_iter().step_by(16).map(|row| row.text).collect();
+    let awesome: Vec<String> = load(folder, "benign_awesome_prompts")?.into_iter().step_by(4).map(|row| row.text).collect();
+    let instruct: Vec<String> = load(folder, "benign_selfinstruct_seed")?.into_iter().map(|row| row.text).collect();
+    Ok(Direct {
+        attacks: vec![
+            ("slabs", slabs),
+            ("neuralchemy", neural),
+            ("yanismiraoui", yanis),
+            ("inthewild", wild),
+            ("bastion", bastion),
+            ("hand hard", lines(HARD)),
+        ],
+        benign: vec![
+            ("slabs", slabs_benign),
+            ("neuralchemy", neural_benign),
+            ("clinc", clinc),
+            ("banking", banking),
+            ("p3", p3),
+            ("awesome", awesome),
+            ("selfinstruct", instruct),
+            ("hand trigger", lines(TRIGGER)),
+            ("hand constraints", lines(CONSTRAINTS)),
+            ("hand safe", lines(SAFE)),
+        ],
+    })
+}
+
+/// Everything.
+pub(crate) fn all(model: &Model, folder: &Path, mistakes: bool) -> Result<(), String> {
+    let direct = direct(folder)?;
+    let benign: Vec<(&str, Vec<f32>)> = direct.benign.iter().map(|(name, texts)| (*name, scores(model, texts, Provenance::User))).collect();
+    let pooled: Vec<f32> = benign.iter().flat_map(|(_, scores)| scores.iter().copied()).collect();
+    let cuts = [0.05, 0.01, 0.002].map(|share| threshold(&pooled, share));
+    say(&format!("## Direct attacks; cuts at 5 %, 1 %, 0.2 % of {} benign texts: {cuts:.2?}", pooled.len()));
+    say("| set | n | AUROC | recall at 5 % | at 1 % | at 0.2 % |");
+    let mut attacks = Vec::new();
+    for (name, texts) in &direct.attacks {
+        let own = scores(model, texts, Provenance::User);
+        let recall = cuts.map(|cut| format!("{:.3}", above(&own, cut)));
+        say(&format!("| {name} | {} | {:.3} | {} |", own.len(), auroc(&own, &pooled), recall.join(" | ")));
+        attacks.extend(own);
+    }
+    say(&format!(
+        "| all | {} | {:.3} | {:.3} | {:.3} | {:.3} |",
+        attacks.len(),
+        auroc(&attacks, &pooled),
+        above(&attacks, cuts[0]),
+        above(&attacks, cuts[1]),
+        above(&attacks, cuts[2])
+    ));
+    for (name, own) in &benign {
+        let passed = cuts.map(|cut| format!("{:.3}", 1.0 - above(own, cut)));
+        say(&format!("| passed: {name} | {} | | {} |", own.len(), passed.join(" | ")));
+    }
+    if mistakes {
+        for (name, texts) in &direct.attacks {
+            say(&format!("    missed in {name}"));
+            show_mistakes(model, texts, Provenance::User, true);
+        }
+        for (name, texts) in &direct.benign {
+            say(&format!("    blocked in {name}"));
+            show_mistakes(model, texts, Provenance::User, false);
+        }
+    }
+    indirect(model, folder, mistakes)?;
+    content(model, folder, mistakes)
+}
+
+fn indirect(model: &Model, folder: &Path, mistakes: bool) -> Result<(), String> {
+    say("## Instructions in data");
+    let (injected, clean) = split(load(folder, "pi_bipia_train")?, 1_055);
+    let (hidden, plain) = (scores(model, &injected, Provenance::Data), scores(model, &clean, Provenance::Data));
+    for kind in ["email", "table", "code"] {
+        let of = |is_positive: bool| -> Result<Vec<f32>, String> {
+            Ok(load(folder, "pi_bipia_train")?
+                .iter()
+                .filter(|row| row.is_positive == is_positive && row.category.contains(kind))
+                .map(|row| attack_logit(model, &row.text, Provenance::Data))
+                .collect())
+        };
+        say(&format!("| bipia {kind} | AUROC {:.3} |", auroc(&of(true)?, &of(false)?)));
+    }
+    let cut = threshold(&plain, 0.01);
+    say(&format!(
+        "| bipia | {} of {} | AUROC {:.3} | cut at 1 %: {cut:.2} | recall {:.3} |",
+        hidden.len(),
+        plain.len(),
+        auroc(&hidden, &plain),
+        above(&hidden, cut)
+    ));
+    let mut builder = Builder::new(99);
+    let carriers: Vec<String> = (0..400).map(|_| builder.grammar.sentence("carrier", &mut builder.random)).collect();
+    let mixed: Vec<String> = lines(INJECTED)
+        .iter()
+        .flat_map(|line| {
+            (0..10)
+                .map(|_| {
+                    let carrier = builder.grammar.sentence("carrier", &mut builder.random);
+                    builder.inserted(&carrier, line)
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let (hidden, plain) = (scores(model, &mixed, Provenance::Data), scores(model, &carriers, Provenance::Data));
+    say(&format!(
+        "| hand injections in own carriers | {} of {} | AUROC {:.3} | recall at 1 % {:.3} |",
+        hidden.len(),
+        plain.len(),
+        auroc(&hidden, &plain),
+        above(&hidden, threshold(&plain, 0.01))
+    ));
+    if mistakes {
+        say("    missed");
+        show_mistakes(model, &mixed, Provenance::Data, true);
+        show_mistakes(model, &injected, Provenance::Data, true);
+        say("    blocked");
+        show_mistakes(model, &clean, Provenance::Data, false);
+    }
+    Ok(())
+}
+
+fn content(model: &Model, folder: &Path, mistakes: bool) -> Result<(), String> {
+    say("## Content");
+    let mut benign: Vec<String> = lines(SAFE).into_iter().chain(lines(TRIGGER)).chain(lines(CONSTRAINTS)).collect();
+    benign.extend(load(folder, "benign_selfinstruct_seed")?.into_iter().map(|row| row.text));
+    benign.extend(load(folder, "benign_clinc150")?.into_iter().step_by(60).map(|row| row.text));
+    benign.extend(load(folder, "benign_p3_t0")?.into_iter().step_by(30).map(|row| row.text));
+    let plain: Vec<[f32; 5]> = benign.iter().map(|text| content_logits(model, text)).collect();
+    let most = |scores: &[f32; 5]| scores.iter().copied().fold(f32::MIN, f32::max);
+    let plain_most: Vec<f32> = plain.iter().map(most).collect();
+    let harm: Vec<(String, String)> = lines(HARM)
+        .iter()
+        .filter_map(|line| line.split_once('\t').map(|(category, text)| (category.to_owned(), text.to_owned())))
+        .collect();
+    for (place, category) in CATEGORIES.iter().enumerate() {
+        let at = |scores: &[f32; 5]| scores.get(place).copied().unwrap_or_default();
+        let own: Vec<f32> = harm.iter().filter(|(of, _)| of == category).map(|(_, text)| at(&content_logits(model, text))).collect();
+        let other: Vec<f32> = plain.iter().map(at).collect();
+        let cut = threshold(&other, 0.01);
+        say(&format!(
+            "| {category} by hand | {} | AUROC {:.3} | cut at 1 %: {cut:.2} | recall {:.3} |",
+            own.len(),
+            auroc(&own, &other),
+            above(&own, cut)
+        ));
+    }
+    let harmful: Vec<f32> = harm.iter().map(|(_, text)| most(&content_logits(model, text))).collect();
+    let safe: Vec<f32> = lines(SAFE).iter().map(|text| most(&content_logits(model, text))).collect();
+    say(&format!(
+        "| all by hand against {} benign | AUROC {:.3} | AP {:.3} | recall at 1 % {:.3} |",
+        plain.len(),
+        auroc(&harmful, &plain_most),
+        average_precision(&harmful, &plain_most),
+        above(&harmful, threshold(&plain_most, 0.01))
+    ));
+    say(&format!(
+        "| all by hand against {} safe with harsh words | AUROC {:.3} | AP {:.3} |",
+        safe.len(),
+        auroc(&harmful, &safe),
+        average_precision(&harmful, &safe)
+    ));
+    for (name, step) in [("cm_surge_toxicity", 1), ("cm_davidson", 40), ("cm_advbench", 4), ("cm_malicious_instruct", 1)] {
+        let (bad, good) = split(load(folder, name)?.into_iter().step_by(step).collect(), 2_000);
+        let bad: Vec<f32> = bad.iter().map(|text| most(&content_logits(model, text))).collect();
+        let good: Vec<f32> =
+            if good.is_empty() { plain_most.clone() } else { good.iter().map(|text| most(&content_logits(model, text))).collect() };
+        say(&format!(
+            "| {name} | {} of {} | AUROC {:.3} | AP {:.3} |",
+            bad.len(),
+            good.len(),
+            auroc(&bad, &good),
+            average_precision(&bad, &good)
+        ));
+    }
+    if mistakes {
+        let mut scored: Vec<(f32, String)> =
+            harm.iter().map(|(category, text)| (most(&content_logits(model, text)), format!("{category} {text}"))).collect();
+        scored.sort_by(|left, right| left.0.total_cmp(&right.0));
+        let mut blocked: Vec<(f32, String)> = benign.iter().map(|text| (most(&content_logits(model, text)), text.clone())).collect();
+        blocked.sort_by(|left, right| right.0.total_cmp(&left.0));
+        for (score, text) in scored.iter().take(14).chain(blocked.iter().take(16)) {
+            say(&format!("        {score:6.2}  {}", text.chars().take(130).collect::<String>().replace('\n', "⏎")));
+        }
+    }
+    Ok(())
+}
+
+/// Measures on one origin's own sets, which the model has not seen.
+pub(crate) fn one(model: &Model, folder: &Path, origin: &str) -> Result<(), String> {
+    let direct = direct(folder)?;
+    let pooled: Vec<f32> = direct
+        .benign
+        .iter()
+        .filter(|(name, _)| name.starts_with("hand") || *name == origin || *name == "selfinstruct")
+        .flat_map(|(_, texts)| scores(model, texts, Provenance::User))
+        .collect();
+    for (name, texts) in direct.attacks.iter().filter(|(name, _)| *name == origin) {
+        let own = scores(model, texts, Provenance::User);
+        say(&format!(
+            "| left out: {name} | {} of {} | AUROC {:.3} | recall at 1 % {:.3} |",
+            own.len(),
+            pooled.len(),
+            auroc(&own, &pooled),
+            above(&own, threshold(&pooled, 0.01))
+        ));
+    }
+    if origin == "bipia" {
+        say("left out: bipia");
+        indirect(model, folder, false)?;
+    }
+    if ["davidson", "surge", "advbench", "malicious instruct"].contains(&origin) {
+        say(&format!("left out: {origin}"));
+        content(model, folder, false)?;
+    }
+    Ok(())
+}
+
+/// Intents of CLINC150 as topics that were never trained: five examples each, against the requests of all other intents.
+pub(crate) fn topics(folder: &Path) -> Result<(), String> {
+    use std::collections::BTreeMap;
+    let mut intents: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in load(folder, "benign_clinc150")? {
+        intents.entry(row.category).or_default().push(row.text);
+    }
+    let others: Vec<(String, String)> = intents
+        .iter()
+        .flat_map(|(intent, texts)| texts.iter().skip(5).step_by(40).map(move |text| (intent.clone(), text.clone())))
+        .collect();
+    let (mut areas, mut inside, mut outside) = (Vec::new(), Vec::new(), Vec::new());
+    for (intent, texts) in intents.iter().step_by(4) {
+        let words = intent.replace('_', " ");
+        let examples: Vec<&str> = texts.iter().step_by(20).take(5).map(String::as_str).collect();
+        let topic = guard::Topic::compile(&words, &format!("Questions or requests about {words}"), &examples);
+        let own: Vec<f32> =
+            texts.iter().filter(|text| !examples.contains(&text.as_str())).step_by(4).map(|text| topic.score(text).score).collect();
+        let other: Vec<f32> = others.iter().filter(|(of, _)| of != intent).map(|(_, text)| topic.score(text).score).collect();
+        areas.push(auroc(&own, &other));
+        inside.extend(own);
+        outside.extend(other);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
+    let mean = areas.iter().sum::<f32>() / areas.len() as f32;
+    say(&format!("## Denied topics: {} intents of CLINC150, five examples each", areas.len()));
+    say(&format!("| mean AUROC {mean:.3} | pooled AUROC {:.3} |", auroc(&inside, &outside)));
+    for cut in [0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8] {
+        say(&format!("| at {cut:.2} | recall {:.3} | false {:.4} |", above(&inside, cut), above(&outside, cut)));
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Trains and measures the models that `guard` ships. Run by `cargo xtask train` and `cargo xtask train --evaluate`.
+//!
+//! Everything follows from the seed, the grammar in this crate and the data sets, whose hashes go into the model card's list.
+//! The data sets themselves are not part of the repository.
+
+mod convolution;
+mod evaluate;
+mod example;
+mod grammar;
+mod linear;
+mod measure;
+mod random;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use guard::model::{Convolution, Embeddings, Linear, Model, WordPieces};
+
+use example::{Builder, Example};
+
+const SEED: u64 = 20_261_128;
+const EPOCHS: usize = 4;
+
+#[derive(Parser)]
+struct Arguments {
+    /// The folder of the data sets (JSON lines; see the model card for names and hashes).
+    #[arg(long)]
+    data: PathBuf,
+    /// A folder of crates' sources, whose prose and code is benign text.
+    #[arg(long)]
+    prose: Option<PathBuf>,
+    /// Where the weights go; nothing is written without it.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Train on what the grammar makes and on benign sets only, and measure on the attack sets.
+    #[arg(long)]
+    own_only: bool,
+    /// Leave each origin out in turn and measure on it.
+    #[arg(long)]
+    leave_one_out: bool,
+    /// Measure the shipped weights and train nothing.
+    #[arg(long)]
+    shipped: bool,
+    /// Measure denied topics only.
+    #[arg(long)]
+    topics: bool,
+    /// Print a sentence of a section of the grammar.
+    #[arg(long)]
+    say: Option<String>,
+    /// Passes over the examples for the convolution; 0 trains the linear heads only.
+    #[arg(long, default_value_t = EPOCHS)]
+    epochs: usize,
+    /// Print the texts that are judged wrongly.
+    #[arg(long)]
+    mistakes: bool,
+}
+
+/// The tables that every model shares.
+struct Tables {
+    pieces: WordPieces,
+    embeddings: Embeddings,
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn tables() -> Result<Tables, String> {
+    let pieces = WordPieces::parse(include_str!("../../guard/weights/vocabulary.txt"));
+    let embeddings = Embeddings::parse(include_bytes!("../../guard/weights/embeddings.bin")).ok_or("the embeddings do not fit")?;
+    Ok(Tables { pieces, embeddings })
+}
+
+fn train(tables: &Tables, examples: &[Example], epochs: usize) -> Result<(Model, Vec<u8>, Vec<u8>), String> {
+    let places: Vec<usize> = (0..examples.len()).collect();
+    let features = linear::features(examples);
+    let weights = linear::train(examples, &features, &places, SEED);
+    drop(features);
+    let pieces = convolution::pieces(examples, &tables.pieces);
+    let convolution = convolution::train(examples, &pieces, &tables.embeddings, &places, epochs, SEED);
+    let (linear_bytes, convolution_bytes) = (Linear::encode(&weights.bias, &weights.weights), convolution.encode());
+    let linear = Linear::parse(&linear_bytes).ok_or("the linear weights do not fit")?;
+    let convolution = Convolution::parse(&convolution_bytes).ok_or("the convolution does not fit")?;
+    Ok((Model::new(tables.pieces.clone(), tables.embeddings.clone(), linear, convolution), linear_bytes, convolution_bytes))
+}
+
+fn run(arguments: &Arguments) -> Result<(), String> {
+    let mut builder = Builder::new(SEED);
+    let missing = builder.grammar.missing();
+    if !missing.is_empty() {
+        return Err(format!("the grammar names sections that do not exist: {}", missing.join(", ")));
+    }
+    if let Some(section) = &arguments.say {
+        for _ in 0..30 {
+            say(&builder.grammar.sentence(section, &mut builder.random).replace('\n', "⏎"));
+        }
+        return Ok(());
+    }
+    if arguments.topics {
+        return evaluate::topics(&arguments.data);
+    }
+    if arguments.shipped {
+        let model = Model::shipped().ok_or("the shipped weights do not fit")?;
+        return evaluate::all(model, &arguments.data, arguments.mistakes);
+    }
+    let mut hashes = Vec::new();
+    builder.synthetic_user(150);
+    builder.synthetic_data(150);
+    builder.synthetic_content(90);
+    builder.data_sets(&arguments.data, &mut hashes)?;
+    if let Some(folder) = &arguments.prose {
+        builder.prose(folder, &mut hashes);
+    }
+    let tables = tables()?;
+    let examples = builder.examples;
+    let origins = [
+        "slabs",
+        "neuralchemy",
+        "yanismiraoui",
+        "inthewild",
+        "bastion",
+        "bipia",
+        "agentinjection",
+        "giskard",
+        "davidson",
+        "surge",
+        "advbench",
+        "malicious instruct",
+    ];
+    say(&format!("{} examples", examples.len()));
+    if arguments.own_only {
+        let kept: Vec<Example> = examples.into_iter().filter(|example| !origins.contains(&example.origin)).collect();
+        let (model, ..) = train(&tables, &kept, arguments.epochs)?;
+        return evaluate::all(&model, &arguments.data, arguments.mistakes);
+    }
+    if arguments.leave_one_out {
+        for origin in origins {
+            let kept: Vec<Example> = examples.iter().filter(|example| example.origin != origin).cloned().collect();
+            let (model, ..) = train(&tables, &kept, arguments.epochs)?;
+            evaluate::one(&model, &arguments.data, origin)?;
+        }
+        return Ok(());
+    }
+    let (model, linear, convolution) = train(&tables, &examples, arguments.epochs)?;
+    if let Some(folder) = &arguments.out {
+        for (name, bytes) in [("linear.bin", linear), ("convolution.bin", convolution)] {
+            std::fs::write(folder.join(name), bytes).map_err(|error| format!("`{name}` cannot be written: {error}"))?;
+        }
+        let lines: Vec<String> = hashes.iter().map(|(name, hash, count)| format!("{hash}  {name} ({count})\n")).collect();
+        std::fs::write(folder.join("data.sha256"), lines.concat()).map_err(|error| format!("the hashes cannot be written: {error}"))?;
+    }
+    evaluate::all(&model, &arguments.data, arguments.mistakes)
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Numbers that were set on development data; `weights/MODEL_CARD.md` has the operating points.
+
+use super::Provenance;
+use crate::confidence::Bands;
+
+/// Weight of the n-grams' log odds.
+pub(super) const LINEAR: f32 = 0.5;
+/// Weight of the convolution's log odds.
+pub(super) const CONVOLUTION: f32 = 0.5;
+/// Added to all.
+pub(super) const BIAS: f32 = -0.5;
+/// Weight of the rules where no model reads.
+pub(super) const RULES_ONLY: f32 = 8.0;
+/// Added where no model reads.
+pub(super) const RULES_BIAS: f32 = -4.0;
+
+/// Weight of the rules' evidence (0 to 1) in log odds.
+pub(super) fn rules(provenance: Provenance) -> f32 {
+    match provenance {
+        Provenance::User => 2.5,
+        Provenance::Data => 2.0,
+    }
+}
+
+/// What the best of many windows must have more than a single one, in log odds.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^24")]
+pub(super) fn allowance(window_count: usize) -> f32 {
+    0.15 * (window_count.max(1) as f32).ln()
+}
+
+/// The log odds of the bands.
+pub(super) fn bands(provenance: Provenance) -> Bands {
+    match provenance {
+        Provenance::User => USER,
+        Provenance::Data => DATA,
+    }
+}
+
+const USER: Bands = Bands { low: 0.5, medium: 1.5, high: 3.0 };
+const DATA: Bands = Bands { low: 1.5, medium: 2.5, high: 4.0 };

@@ -1,0 +1,43 @@
+//! What a call about queries must be allowed to: the stores that the query reads.
+
+use plane::{ApiError, Call, Target};
+use wire::Value;
+
+use super::query::Query;
+
+/// The targets of an operation whose input does not name them; `None` for the others.
+pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
+    let text = |name: &str| input.member(name).and_then(Value::as_str);
+    let arn = |call: &Call, id: &str| call.arn(&format!("eventdatastore/{id}"));
+    let action = format!("cloudtrail:{}", call.operation.name);
+    let any = vec![Target { action: action.clone(), resource_arn: arn(call, "*") }];
+    let stores: Vec<String> = match call.operation.name {
+        "StartQuery" => {
+            let named = text("QueryStatement").and_then(|statement| ::lake::stores_of(statement).ok()).unwrap_or_default();
+            named.iter().map(|id| arn(call, id)).collect()
+        }
+        "CancelQuery" | "DescribeQuery" | "GetQueryResults" => {
+            let key = text("QueryId").map(|id| Query::key(&call.account, &call.region, id));
+            match key {
+                Some(key) => call.tx.get::<Query>(&key).await?.map(|query| query.stores).unwrap_or_default(),
+                None => Vec::new(),
+            }
+        }
+        "CreateChannel" => {
+            let destinations = match input.member("Destinations") {
+                Some(Value::List(items)) => items.as_slice(),
+                _ => &[],
+            };
+            let locations = destinations.iter().filter_map(|destination| destination.member("Location").and_then(Value::as_str));
+            let mut targets: Vec<Target> =
+                locations.map(|location| Target { action: action.clone(), resource_arn: location.to_owned() }).collect();
+            targets.push(Target { action, resource_arn: call.arn("channel/*") });
+            return Ok(Some(targets));
+        }
+        _ => return Ok(None),
+    };
+    if stores.is_empty() {
+        return Ok(Some(any));
+    }
+    Ok(Some(stores.into_iter().map(|resource_arn| Target { action: action.clone(), resource_arn }).collect()))
+}

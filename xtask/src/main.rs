@@ -6,6 +6,7 @@ mod process;
 mod python;
 mod test;
 mod tidy;
+mod train;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ enum Task {
     Codegen(codegen::Codegen),
     /// Measure the release binary, beside moto where both do the same thing.
     Bench(bench::Bench),
+    /// Train or measure the models of the guardrails.
+    Train(train::Train),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Task::Tidy(task) => task.run(),
         Task::Codegen(task) => task.run().map_err(|error| error.to_string()),
         Task::Bench(task) => task.run(),
+        Task::Train(task) => task.run(),
     };
     match done {
         Ok(said) => {

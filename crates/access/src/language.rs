@@ -47,7 +47,7 @@ const AUTOMATA_MAX: usize = 4_096;
 pub(crate) struct Sets {
     automata: Vec<Automaton>,
     by_tokens: HashMap<Vec<Token>, usize>,
-    sets: Vec<Vec<Part>>,
+    list: Vec<Vec<Part>>,
     by_parts: HashMap<Vec<Part>, SetId>,
     flags: HashMap<String, Flag>,
     searched: HashMap<(Vec<SetId>, Vec<SetId>, Alphabet), Found>,
@@ -80,14 +80,14 @@ impl Sets {
         if let Some(known) = self.by_parts.get(&parts) {
             return *known;
         }
-        let id = self.sets.len();
-        self.sets.push(parts.clone());
+        let id = self.list.len();
+        self.list.push(parts.clone());
         self.by_parts.insert(parts, id);
         id
     }
 
     pub(crate) fn parts(&self, set: SetId) -> &[Part] {
-        self.sets.get(set).map_or(&[], Vec::as_slice)
+        self.list.get(set).map_or(&[], Vec::as_slice)
     }
 
     /// Whether every part of the one set is a part of the other, so that all its texts lie there too.
@@ -108,14 +108,25 @@ impl Sets {
         }
     }
 
+    /// The text of a set that holds one text only. Sets with flags elsewhere in a question are for the search.
+    fn only_text(&self, set: SetId) -> Option<String> {
+        match self.parts(set) {
+            [Part { patterns, flag: None }] => match patterns.as_slice() {
+                [pattern] => self.automata.get(*pattern)?.only_text().map(str::to_owned),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     pub(crate) fn has_flags(&self, set: SetId) -> bool {
         self.parts(set).iter().any(|part| part.flag.is_some())
     }
 
     /// Whether a text lies in the set. Parts with a flag count where the flag is assumed to hold.
     pub(crate) fn contains(&mut self, set: SetId, text: &str, assumed: &[Flag]) -> bool {
-        let Self { sets, automata, .. } = self;
-        let Some(parts) = sets.get(set) else { return false };
+        let Self { list, automata, .. } = self;
+        let Some(parts) = list.get(set) else { return false };
         parts.iter().any(|part| {
             part.flag.is_none_or(|flag| assumed.contains(&flag))
                 && part.patterns.iter().all(|pattern| automata.get_mut(*pattern).is_some_and(|automaton| automaton.matches(text)))
@@ -132,6 +143,12 @@ impl Sets {
         let question = (inside, outside, alphabet);
         if let Some(known) = self.searched.get(&question) {
             return known.clone();
+        }
+        let has_flags = question.0.iter().chain(&question.1).any(|set| self.has_flags(*set));
+        if let Some(text) = question.0.iter().find_map(|set| self.only_text(*set)).filter(|_| !has_flags) {
+            let fits = question.0.iter().all(|set| self.contains(*set, &text, &[]))
+                && !question.1.iter().any(|set| self.contains(*set, &text, &[]));
+            return if fits { Found::Text(text) } else { Found::Nothing };
         }
         let found = Search::new(self, &question.0, &question.1, alphabet).map_or(Found::Unknown, |mut search| search.run());
         self.searched.insert(question, found.clone());

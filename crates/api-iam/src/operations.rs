@@ -328,6 +328,26 @@ shape! {
 operation!("iam", "CreateRole", CreateRoleInput, CreateRoleOutput);
 
 shape! {
+    struct CreateSAMLProviderInput {
+        saml_metadata_document: String = "SAMLMetadataDocument",
+        name: String = "Name",
+        tags: Option<Vec<Tag>> = "Tags",
+        assertion_encryption_mode: Option<AssertionEncryptionModeType> = "AssertionEncryptionMode",
+        add_private_key: Option<Secret<String>> = "AddPrivateKey",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CreateSAMLProviderOutput {
+        saml_provider_arn: Option<String> = "SAMLProviderArn",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+operation!("iam", "CreateSAMLProvider", CreateSAMLProviderInput, CreateSAMLProviderOutput);
+
+shape! {
     struct CreateServiceLinkedRoleInput {
         aws_service_name: String = "AWSServiceName",
         description: Option<String> = "Description",
@@ -582,6 +602,19 @@ shape! {
 }
 
 operation!("iam", "DeleteRolePolicy", DeleteRolePolicyInput, DeleteRolePolicyOutput);
+
+shape! {
+    struct DeleteSAMLProviderInput {
+        saml_provider_arn: String = "SAMLProviderArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteSAMLProviderOutput {}
+}
+
+operation!("iam", "DeleteSAMLProvider", DeleteSAMLProviderInput, DeleteSAMLProviderOutput);
 
 shape! {
     struct DeleteSSHPublicKeyInput {
@@ -1240,6 +1273,27 @@ shape! {
 operation!("iam", "GetRoleTemplateVersion", GetRoleTemplateVersionInput, GetRoleTemplateVersionOutput);
 
 shape! {
+    struct GetSAMLProviderInput {
+        saml_provider_arn: String = "SAMLProviderArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetSAMLProviderOutput {
+        saml_provider_uuid: Option<String> = "SAMLProviderUUID",
+        saml_metadata_document: Option<String> = "SAMLMetadataDocument",
+        create_date: Option<Timestamp> = "CreateDate",
+        valid_until: Option<Timestamp> = "ValidUntil",
+        tags: Option<Vec<Tag>> = "Tags",
+        assertion_encryption_mode: Option<AssertionEncryptionModeType> = "AssertionEncryptionMode",
+        private_key_list: Option<Vec<SAMLPrivateKey>> = "PrivateKeyList",
+    }
+}
+
+operation!("iam", "GetSAMLProvider", GetSAMLProviderInput, GetSAMLProviderOutput);
+
+shape! {
     struct GetSSHPublicKeyInput {
         user_name: String = "UserName",
         ssh_public_key_id: String = "SSHPublicKeyId",
@@ -1856,6 +1910,39 @@ shape! {
 operation!("iam", "ListRoles", ListRolesInput, ListRolesOutput);
 
 shape! {
+    struct ListSAMLProviderTagsInput {
+        saml_provider_arn: String = "SAMLProviderArn",
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListSAMLProviderTagsOutput {
+        tags: Vec<Tag> = "Tags",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+    }
+}
+
+operation!("iam", "ListSAMLProviderTags", ListSAMLProviderTagsInput, ListSAMLProviderTagsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListSAMLProvidersInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListSAMLProvidersOutput {
+        saml_provider_list: Option<Vec<SAMLProviderListEntry>> = "SAMLProviderList",
+    }
+}
+
+operation!("iam", "ListSAMLProviders", ListSAMLProvidersInput, ListSAMLProvidersOutput);
+
+shape! {
     #[derive(Default)]
     struct ListSSHPublicKeysInput {
         user_name: Option<String> = "UserName",
@@ -2368,6 +2455,20 @@ shape! {
 operation!("iam", "TagRole", TagRoleInput, TagRoleOutput);
 
 shape! {
+    struct TagSAMLProviderInput {
+        saml_provider_arn: String = "SAMLProviderArn",
+        tags: Vec<Tag> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TagSAMLProviderOutput {}
+}
+
+operation!("iam", "TagSAMLProvider", TagSAMLProviderInput, TagSAMLProviderOutput);
+
+shape! {
     struct TagServerCertificateInput {
         server_certificate_name: String = "ServerCertificateName",
         tags: Vec<Tag> = "Tags",
@@ -2464,6 +2565,20 @@ shape! {
 }
 
 operation!("iam", "UntagRole", UntagRoleInput, UntagRoleOutput);
+
+shape! {
+    struct UntagSAMLProviderInput {
+        saml_provider_arn: String = "SAMLProviderArn",
+        tag_keys: Vec<String> = "TagKeys",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UntagSAMLProviderOutput {}
+}
+
+operation!("iam", "UntagSAMLProvider", UntagSAMLProviderInput, UntagSAMLProviderOutput);
 
 shape! {
     struct UntagServerCertificateInput {
@@ -2637,6 +2752,25 @@ shape! {
 }
 
 operation!("iam", "UpdateRoleDescription", UpdateRoleDescriptionInput, UpdateRoleDescriptionOutput);
+
+shape! {
+    struct UpdateSAMLProviderInput {
+        saml_metadata_document: Option<String> = "SAMLMetadataDocument",
+        saml_provider_arn: String = "SAMLProviderArn",
+        assertion_encryption_mode: Option<AssertionEncryptionModeType> = "AssertionEncryptionMode",
+        add_private_key: Option<Secret<String>> = "AddPrivateKey",
+        remove_private_key: Option<String> = "RemovePrivateKey",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct UpdateSAMLProviderOutput {
+        saml_provider_arn: Option<String> = "SAMLProviderArn",
+    }
+}
+
+operation!("iam", "UpdateSAMLProvider", UpdateSAMLProviderInput, UpdateSAMLProviderOutput);
 
 shape! {
     struct UpdateSSHPublicKeyInput {

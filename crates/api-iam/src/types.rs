@@ -611,6 +611,23 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct SAMLPrivateKey {
+        key_id: Option<String> = "KeyId",
+        timestamp: Option<Timestamp> = "Timestamp",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct SAMLProviderListEntry {
+        arn: Option<String> = "Arn",
+        valid_until: Option<Timestamp> = "ValidUntil",
+        create_date: Option<Timestamp> = "CreateDate",
+    }
+}
+
+shape! {
     struct SSHPublicKey {
         user_name: String = "UserName",
         ssh_public_key_id: String = "SSHPublicKeyId",
@@ -786,6 +803,13 @@ shape! {
         user: Option<User> = "User",
         enable_date: Option<Timestamp> = "EnableDate",
         tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+shape! {
+    enum AssertionEncryptionModeType {
+        Required = "Required",
+        Allowed = "Allowed",
     }
 }
 

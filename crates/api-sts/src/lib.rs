@@ -23,6 +23,7 @@ pub const SERVICE: &str = "sts";
 /// Every operation that has types here, sorted.
 pub const OPERATIONS: &[&str] = &[
     "AssumeRole",
+    "AssumeRoleWithSAML",
     "AssumeRoleWithWebIdentity",
     "AssumeRoot",
     "DecodeAuthorizationMessage",

@@ -37,6 +37,37 @@ shape! {
 operation!("sts", "AssumeRole", AssumeRoleInput, AssumeRoleOutput);
 
 shape! {
+    struct AssumeRoleWithSAMLInput {
+        role_arn: String = "RoleArn",
+        principal_arn: String = "PrincipalArn",
+        saml_assertion: Secret<String> = "SAMLAssertion",
+        policy_arns: Option<Vec<PolicyDescriptorType>> = "PolicyArns",
+        policy: Option<String> = "Policy",
+        duration_seconds: Option<i32> = "DurationSeconds",
+        minimum_session_token_size: Option<i32> = "MinimumSessionTokenSize",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AssumeRoleWithSAMLOutput {
+        credentials: Option<Credentials> = "Credentials",
+        assumed_role_user: Option<AssumedRoleUser> = "AssumedRoleUser",
+        packed_policy_size: Option<i32> = "PackedPolicySize",
+        subject: Option<String> = "Subject",
+        subject_type: Option<String> = "SubjectType",
+        issuer: Option<String> = "Issuer",
+        audience: Option<String> = "Audience",
+        name_qualifier: Option<String> = "NameQualifier",
+        source_identity: Option<String> = "SourceIdentity",
+        session_token_utilization: Option<i32> = "SessionTokenUtilization",
+        session_token_size: Option<i32> = "SessionTokenSize",
+    }
+}
+
+operation!("sts", "AssumeRoleWithSAML", AssumeRoleWithSAMLInput, AssumeRoleWithSAMLOutput);
+
+shape! {
     struct AssumeRoleWithWebIdentityInput {
         role_arn: String = "RoleArn",
         role_session_name: String = "RoleSessionName",

@@ -11,3 +11,5 @@
 //! Source: RFC 7515, 7517, 7519; SAML 2.0 Core and Metadata; Exclusive XML Canonicalization 1.0; XML Signature.
 
 pub mod jwt;
+pub mod saml;
+mod xml;

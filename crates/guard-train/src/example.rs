@@ -159,11 +159,12 @@ impl Builder {
             }
         }
         for (section, count, origin) in
-            [("benign_user", 50, "own benign"), ("trigger_more", 30, "own benign"), ("foreign_benign", 16, "own foreign")]
+            [("benign_user", 50, "own benign"), ("trigger_more", 40, "own benign"), ("foreign_benign", 16, "own foreign")]
         {
             for _ in 0..count * scale {
                 let said = self.say(section);
-                let labels = clean(&[(USER, 0.0)]);
+                // In a document, a request that a user may make is an instruction to the machine.
+                let labels = if section == "benign_user" { clean(&[(USER, 0.0), (DATA, 1.0)]) } else { clean(&[(USER, 0.0)]) };
                 self.push(&said, labels, 1.0, origin);
             }
         }

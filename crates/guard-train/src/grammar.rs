@@ -62,16 +62,6 @@ impl Grammar {
         out
     }
 
-    /// All lines of a section, each expanded once.
-    pub(crate) fn lines(&self, section: &str, random: &mut Random) -> Vec<String> {
-        let each = |line: &Vec<Part>| {
-            let mut out = String::new();
-            self.parts(line, random, 0, &mut out);
-            out
-        };
-        self.sections.get(section).into_iter().flatten().map(each).collect()
-    }
-
     fn expand(&self, section: &str, random: &mut Random, depth: usize, out: &mut String) {
         let Some(lines) = self.sections.get(section).filter(|_| depth < DEPTH_MAX) else { return };
         if let Some(line) = random.pick(lines) {

@@ -10,6 +10,7 @@ mod grammar;
 mod linear;
 mod measure;
 mod random;
+mod speed;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -40,9 +41,18 @@ struct Arguments {
     /// Leave each origin out in turn and measure on it.
     #[arg(long)]
     leave_one_out: bool,
+    /// Leave only this origin out.
+    #[arg(long)]
+    origin: Option<String>,
     /// Measure the shipped weights and train nothing.
     #[arg(long)]
     shipped: bool,
+    /// Print the scores of a text.
+    #[arg(long)]
+    score: Option<String>,
+    /// Measure how long each detector takes.
+    #[arg(long)]
+    speed: bool,
     /// Measure denied topics only.
     #[arg(long)]
     topics: bool,
@@ -98,6 +108,18 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         }
         return Ok(());
     }
+    if let Some(text) = &arguments.score {
+        let model = Model::shipped().ok_or("the shipped weights do not fit")?;
+        for provenance in [guard::Provenance::User, guard::Provenance::Data] {
+            let logit = guard::model::attack_logit(model, text, provenance);
+            say(&format!("{provenance:?} {logit:.2} {:?}", guard::score_prompt_attack(text, provenance)));
+        }
+        say(&format!("{:?}", guard::score_content(text)));
+        return Ok(());
+    }
+    if arguments.speed {
+        return speed::measure();
+    }
     if arguments.topics {
         return evaluate::topics(&arguments.data);
     }
@@ -136,7 +158,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return evaluate::all(&model, &arguments.data, arguments.mistakes);
     }
     if arguments.leave_one_out {
-        for origin in origins {
+        for origin in origins.into_iter().filter(|origin| arguments.origin.as_deref().is_none_or(|wanted| wanted == *origin)) {
             let kept: Vec<Example> = examples.iter().filter(|example| example.origin != origin).cloned().collect();
             let (model, ..) = train(&tables, &kept, arguments.epochs)?;
             evaluate::one(&model, &arguments.data, origin)?;

@@ -43,7 +43,7 @@ impl ContentScores {
     }
 }
 
-const BANDS: Bands = Bands { low: 0.5, medium: 1.5, high: 3.0 };
+const BANDS: Bands = Bands { low: 0.3, medium: 1.5, high: 3.0 };
 
 static RULES: LazyLock<Vec<(ContentCategory, f32, Regex)>> = LazyLock::new(|| {
     let compile = |(category, weight, pattern): &(ContentCategory, f32, &str)| {
@@ -90,13 +90,16 @@ pub(crate) fn content_logits(model: &Model, text: &str) -> [f32; 5] {
 fn best_windows(model: Option<&Model>, text: &str) -> [(f32, Range<usize>); 5] {
     let mut best = CATEGORIES.map(|_| (-8.0_f32, 0..text.len()));
     let (plain, places) = normalise_with_places(text);
-    for window in windows(&plain, WINDOW_BYTES) {
+    let parts = windows(&plain, WINDOW_BYTES);
+    let readings = model.map(|model| model.read_windows(&plain, &parts)).unwrap_or_default();
+    let mut readings = readings.iter();
+    for window in parts {
         let part = plain.get(window.clone()).unwrap_or_default();
-        let reading = model.map(|model| model.read(part));
+        let reading = readings.next();
         let place = |at: usize| places.get(at).and_then(|byte| usize::try_from(*byte).ok()).unwrap_or(text.len());
         for ((target, category), head) in best.iter_mut().zip(CATEGORIES).zip(2_usize..) {
             let of = |logits: &[f32; 7]| logits.get(head).copied().unwrap_or(0.0).clamp(-8.0, 8.0);
-            let read = reading.as_ref().map_or(-2.0, |reading| 0.4 * of(&reading.linear) + 0.6 * of(&reading.convolution));
+            let read = reading.map_or(-2.0, |reading| 0.4 * of(&reading.linear) + 0.6 * of(&reading.convolution));
             let rules =
                 RULES.iter().filter(|(of, _, regex)| *of == category && regex.is_match(part)).map(|(_, weight, _)| weight).sum::<f32>();
             let logit = read + RULE * rules;

@@ -15,7 +15,7 @@ use crate::aws_managed::{self, AwsManagedPolicy};
 use crate::entity::{self, Entity, EntityKind, GroupRecord, RoleRecord, UserRecord};
 use crate::managed_policy::{self, ManagedPolicyRecord};
 use crate::{
-    access_key, document, group, inline_policy, instance_profile, mfa_device, oidc_provider, page, role, server_certificate,
+    access_key, document, group, inline_policy, instance_profile, mfa_device, oidc_provider, page, role, saml_provider, server_certificate,
     signing_certificate, tags, trust,
 };
 
@@ -23,6 +23,7 @@ pub(crate) async fn get_account_summary(cx: &mut Call, _input: GetAccountSummary
     let tx = &mut cx.tx;
     let account = account::load(tx, &cx.account).await?;
     let policies = managed_policy::all(tx, &cx.account).await?;
+    let providers = oidc_provider::all(tx, &cx.account).await?.len().saturating_add(saml_provider::all(tx, &cx.account).await?.len());
     let devices = mfa_device::all(tx, &cx.account).await?;
     let versions: usize = policies.iter().map(|policy| policy.versions.len()).sum();
     let mut numbers: Vec<(&str, usize)> = vec![
@@ -32,7 +33,7 @@ pub(crate) async fn get_account_summary(cx: &mut Call, _input: GetAccountSummary
         ("AccountSigningCertificatesPresent", 0),
         ("MFADevices", devices.len()),
         ("MFADevicesInUse", devices.iter().filter(|device| device.owner_id.is_some()).count()),
-        ("Providers", oidc_provider::all(tx, &cx.account).await?.len()),
+        ("Providers", providers),
         ("ServerCertificates", server_certificate::all(tx, &cx.account).await?.len()),
         ("ServerCertificatesQuota", server_certificate::PER_ACCOUNT),
         ("SigningCertificatesPerUserQuota", signing_certificate::PER_USER),

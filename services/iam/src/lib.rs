@@ -51,6 +51,7 @@ mod page;
 mod password;
 mod qr_code;
 pub mod role;
+pub mod saml_provider;
 mod server_certificate;
 mod service;
 mod service_linked_role;

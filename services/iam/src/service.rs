@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use plane::authorize::compiled;
 use plane::service::ResourceAccess;
 use plane::{ApiError, Call, Handler, Service, Target, Transaction, handler};
-use policy::{Attached, MapContext, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
+use policy::{Attached, MapContext, PolicyKind, PolicySource, ResourcePolicy};
 use wire::Value;
 
 use crate::access_key::{create_access_key, delete_access_key, get_access_key_last_used, list_access_keys, update_access_key};
@@ -19,7 +19,7 @@ use crate::entity::{self, Entity, RoleRecord, UserRecord};
 use crate::identifier::IamArn;
 use crate::{
     attachment, delegation_request, group, inline_policy, instance_profile, last_accessed, login_profile, managed_policy, mfa_device,
-    oidc_provider, organization_feature, outbound_federation, password, role, server_certificate, service_linked_role,
+    oidc_provider, organization_feature, outbound_federation, password, role, saml_provider, server_certificate, service_linked_role,
     service_specific_credential, signing_certificate, simulation, ssh_public_key, tags, targets, token_preference, user,
 };
 
@@ -44,6 +44,7 @@ const HANDLERS: &[Handler] = &[
     handler!("CreatePolicy", managed_policy::create_policy),
     handler!("CreatePolicyVersion", managed_policy::create_policy_version),
     handler!("CreateRole", role::create_role),
+    handler!("CreateSAMLProvider", saml_provider::create_saml_provider),
     handler!("CreateServiceLinkedRole", service_linked_role::create_service_linked_role),
     handler!("CreateServiceSpecificCredential", service_specific_credential::create_service_specific_credential),
     handler!("CreateUser", user::create_user),
@@ -62,6 +63,7 @@ const HANDLERS: &[Handler] = &[
     handler!("DeleteRole", role::delete_role),
     handler!("DeleteRolePermissionsBoundary", attachment::delete_role_permissions_boundary),
     handler!("DeleteRolePolicy", inline_policy::delete_role_policy),
+    handler!("DeleteSAMLProvider", saml_provider::delete_saml_provider),
     handler!("DeleteSSHPublicKey", ssh_public_key::delete_ssh_public_key),
     handler!("DeleteServerCertificate", server_certificate::delete_server_certificate),
     handler!("DeleteServiceLinkedRole", service_linked_role::delete_service_linked_role),
@@ -103,6 +105,7 @@ const HANDLERS: &[Handler] = &[
     handler!("GetRole", role::get_role),
     handler!("GetRolePolicy", inline_policy::get_role_policy),
     handler!("GetRoleTemplateVersion", delegation_request::get_role_template_version),
+    handler!("GetSAMLProvider", saml_provider::get_saml_provider),
     handler!("GetSSHPublicKey", ssh_public_key::get_ssh_public_key),
     handler!("GetServerCertificate", server_certificate::get_server_certificate),
     handler!("GetServiceLastAccessedDetails", last_accessed::get_service_last_accessed_details),
@@ -135,6 +138,8 @@ const HANDLERS: &[Handler] = &[
     handler!("ListRolePolicies", inline_policy::list_role_policies),
     handler!("ListRoleTags", tags::list_role_tags),
     handler!("ListRoles", role::list_roles),
+    handler!("ListSAMLProviderTags", saml_provider::list_saml_provider_tags),
+    handler!("ListSAMLProviders", saml_provider::list_saml_providers),
     handler!("ListSSHPublicKeys", ssh_public_key::list_ssh_public_keys),
     handler!("ListServerCertificateTags", server_certificate::list_server_certificate_tags),
     handler!("ListServerCertificates", server_certificate::list_server_certificates),
@@ -165,6 +170,7 @@ const HANDLERS: &[Handler] = &[
     handler!("TagOpenIDConnectProvider", oidc_provider::tag_open_id_connect_provider),
     handler!("TagPolicy", tags::tag_policy),
     handler!("TagRole", tags::tag_role),
+    handler!("TagSAMLProvider", saml_provider::tag_saml_provider),
     handler!("TagServerCertificate", server_certificate::tag_server_certificate),
     handler!("TagUser", tags::tag_user),
     handler!("UntagInstanceProfile", tags::untag_instance_profile),
@@ -172,6 +178,7 @@ const HANDLERS: &[Handler] = &[
     handler!("UntagOpenIDConnectProvider", oidc_provider::untag_open_id_connect_provider),
     handler!("UntagPolicy", tags::untag_policy),
     handler!("UntagRole", tags::untag_role),
+    handler!("UntagSAMLProvider", saml_provider::untag_saml_provider),
     handler!("UntagServerCertificate", server_certificate::untag_server_certificate),
     handler!("UntagUser", tags::untag_user),
     handler!("UpdateAccessKey", update_access_key),
@@ -183,6 +190,7 @@ const HANDLERS: &[Handler] = &[
     handler!("UpdateOpenIDConnectProviderThumbprint", oidc_provider::update_open_id_connect_provider_thumbprint),
     handler!("UpdateRole", role::update_role),
     handler!("UpdateRoleDescription", role::update_role_description),
+    handler!("UpdateSAMLProvider", saml_provider::update_saml_provider),
     handler!("UpdateSSHPublicKey", ssh_public_key::update_ssh_public_key),
     handler!("UpdateServerCertificate", server_certificate::update_server_certificate),
     handler!("UpdateServiceSpecificCredential", service_specific_credential::update_service_specific_credential),
@@ -192,9 +200,6 @@ const HANDLERS: &[Handler] = &[
     handler!("UploadServerCertificate", server_certificate::upload_server_certificate),
     handler!("UploadSigningCertificate", signing_certificate::upload_signing_certificate),
 ];
-
-/// Who may take over the root user of a member account, as far as the member's side goes: its own organization.
-const ROOT_OF_MEMBER: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRoot","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalOrgID":"${aws:ResourceOrgID}"}}}]}"#;
 
 /// The service. Its state is in the records; the uses of credentials are with the [`Directory`], which is the plane's too.
 pub struct Iam {
@@ -226,15 +231,6 @@ impl Service for Iam {
         targets::targets(call, input).await
     }
 
-    async fn resource_for(&self, tx: &mut Transaction, region: &str, action: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
-        let root = IamArn::parse(arn).filter(|parsed| action == "sts:AssumeRoot" && parsed.resource_type == "root");
-        let Some(root) = root else { return self.resource(tx, region, arn).await };
-        // A root user has no policy of its own that could name others: the organization's word stands for it, and the operation asks whether
-        // the caller's account manages the target's. What the caller's own policies say is decided as always.
-        let policy = Attached::new(arn, PolicySource::Resource, compiled(PolicyKind::Resource(ResourceKind::Standard), ROOT_OF_MEMBER));
-        Ok(Some(ResourceAccess { account: root.account.to_owned(), policy: ResourcePolicy::Standard(policy), ..ResourceAccess::default() }))
-    }
-
     async fn resource(&self, tx: &mut Transaction, _region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
         let Some(parsed) = IamArn::parse(arn) else { return Ok(None) };
         let account = parsed.account;
@@ -262,6 +258,10 @@ impl Service for Iam {
             "oidc-provider" => {
                 let provider = oidc_provider::find(tx, account, arn).await?;
                 Ok(provider.map(|provider| access(account, "AWS::IAM::OIDCProvider", provider.tags)))
+            }
+            "saml-provider" => {
+                let provider = saml_provider::find(tx, account, arn).await?;
+                Ok(provider.map(|provider| access(account, "AWS::IAM::SAMLProvider", provider.tags)))
             }
             "server-certificate" => {
                 let found = server_certificate::find(tx, account, parsed.name).await?.filter(|found| found.arn(account) == arn);

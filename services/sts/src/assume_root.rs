@@ -33,14 +33,12 @@ fn task_policy(input: &Value) -> Option<&str> {
 
 pub(crate) fn targets(call: &Call, input: &Value) -> Result<Vec<Target>, ApiError> {
     let named = input.member("TargetPrincipal").and_then(Value::as_str).unwrap_or_default();
-    let account = target_account(named).ok_or_else(|| StsError::ValidationError(format!("{named} is not a valid target principal")))?;
     if call.principal.kind == PrincipalKind::Root {
         return Err(denied("Roles may not be assumed by root accounts."));
     }
-    if account == call.account {
-        return Err(denied("A privileged task is taken on the root user of a member account, not of one's own."));
-    }
-    Ok(vec![Target { action: "sts:AssumeRoot".to_owned(), resource_arn: identifier::root_arn(account) }])
+    // What names no account is told to those only who may do it at all.
+    let resource_arn = target_account(named).map_or_else(|| "*".to_owned(), identifier::root_arn);
+    Ok(vec![Target { action: "sts:AssumeRoot".to_owned(), resource_arn }])
 }
 
 pub(crate) fn condition_keys(input: &Value, keys: &mut MapContext) {
@@ -53,7 +51,12 @@ pub(crate) async fn assume_root(cx: &mut Call, input: AssumeRootInput) -> Result
     if input.minimum_session_token_size.is_some() {
         return Err(unsupported("MinimumSessionTokenSize"));
     }
-    let account = target_account(&input.target_principal).map(str::to_owned).ok_or_else(|| denied("The target is no account."))?;
+    let named = &input.target_principal;
+    let invalid = || StsError::ValidationError(format!("{named} is not a valid target principal"));
+    let account = target_account(named).map(str::to_owned).ok_or_else(invalid)?;
+    if account == cx.account {
+        return Err(denied("A privileged task is taken on the root user of a member account, not of one's own."));
+    }
     let view = cx.plane.organization(&cx.account).await?;
     let view = view.filter(|view| organization_feature::may_manage(view, &cx.account) && view.members.contains_key(&account));
     let Some(view) = view else {

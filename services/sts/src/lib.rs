@@ -11,9 +11,11 @@
 //! 3. An MFA code is good once: it is used up in the commit of the call that it proves.
 //! 4. A token of an identity provider is verified before the role's trust policy is asked; what it says is believed under that
 //!    provider's name only.
+//! 5. A SAML response is good once and for five minutes: that it was used is written with the session that it opened.
 //!
 //! ## Not as AWS does
 //! * The packed size of a session is measured by our own, uncompressed form.
+//! * `AssumeRoot` is for the organization's management account; delegated administrators are refused.
 //! * `ProvidedContexts` and `MinimumSessionTokenSize` are refused.
 //! * `GetAccessKeyInfo` knows long-term keys and the caller's own session key; other session keys leave no record.
 
@@ -25,6 +27,7 @@ mod identity;
 mod mfa;
 mod outbound_token;
 mod provider_keys;
+mod saml;
 mod service;
 mod session;
 mod session_token;

@@ -10,10 +10,11 @@ use crate::federation_token::{self, get_federation_token};
 use crate::identity::{decode_authorization_message, get_access_key_info, get_caller_identity};
 use crate::provider_keys::ProviderKeys;
 use crate::session_token::get_session_token;
-use crate::{assume_root, mfa, outbound_token, session, web_identity};
+use crate::{assume_root, mfa, outbound_token, saml, session, web_identity};
 
 const HANDLERS: &[Handler] = &[
     handler!("AssumeRole", assume_role),
+    handler!("AssumeRoleWithSAML", saml::assume_role_with_saml),
     handler!("AssumeRoleWithWebIdentity", web_identity::assume_role_with_web_identity),
     handler!("AssumeRoot", assume_root::assume_root),
     handler!("DecodeAuthorizationMessage", decode_authorization_message),
@@ -50,6 +51,7 @@ impl Service for Sts {
     async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
         match call.operation.name {
             "AssumeRole" => assume_role::targets(call, input).await.map(Some),
+            "AssumeRoleWithSAML" => saml::targets(call, input).await.map(Some),
             "AssumeRoleWithWebIdentity" => web_identity::targets(call, input, &self.keys).await.map(Some),
             "AssumeRoot" => assume_root::targets(call, input).map(Some),
             "GetFederationToken" => federation_token::targets(call, input).map(Some),
@@ -63,6 +65,7 @@ impl Service for Sts {
                 assume_role::condition_keys(call, input, keys);
                 mfa::condition_keys(call, keys);
             }
+            "AssumeRoleWithSAML" => saml::condition_keys(call, keys),
             "AssumeRoleWithWebIdentity" => web_identity::condition_keys(call, input, keys),
             "AssumeRoot" => assume_root::condition_keys(input, keys),
             _ => {}

@@ -36,5 +36,5 @@ pub(super) fn bands(provenance: Provenance) -> Bands {
     }
 }
 
-const USER: Bands = Bands { low: 0.5, medium: 1.5, high: 3.0 };
+const USER: Bands = Bands { low: 0.8, medium: 2.0, high: 4.0 };
 const DATA: Bands = Bands { low: 1.5, medium: 2.5, high: 4.0 };

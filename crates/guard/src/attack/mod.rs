@@ -54,7 +54,7 @@ pub struct AttackScore {
 /// Bytes of a window. Longer texts are read in windows that overlap by half.
 const WINDOW_BYTES: usize = 600;
 /// Most windows that the model reads of one text; the rest is read by the rules alone.
-const READ_MAX: usize = 4_000;
+const READ_MAX: usize = 2_000;
 /// Longest sentence of a document that is read by itself, bytes.
 const SENTENCE_BYTES_MAX: usize = 300;
 /// Shortest sentence of a document that is read by itself, bytes.
@@ -90,29 +90,45 @@ pub(crate) fn attack_logit(model: &Model, text: &str, provenance: Provenance) ->
 }
 
 fn best_window(model: Option<&Model>, text: &str, provenance: Provenance) -> Best {
-    let mut best = Best { logit: f32::MIN, ..Best::default() };
+    let mut best = Best { logit: LOGIT_MIN, ..Best::default() };
     for view in views::views(text) {
-        let parts = match provenance {
-            Provenance::User => windows(&view.text, WINDOW_BYTES).into_iter().map(|range| (range, true)).collect(),
-            Provenance::Data => parts_of_document(&view.text),
-        };
-        for (range, is_window) in parts {
+        let parts = windows(&view.text, WINDOW_BYTES);
+        let may_read = !view.is_turned && best.window_count < READ_MAX;
+        let readings = model.filter(|_| may_read).map(|model| model.read_windows(&view.text, &parts)).unwrap_or_default();
+        let mut readings = readings.iter();
+        for range in parts {
             let Some(window) = view.text.get(range.clone()) else { continue };
+            let (weight, rules) = rules::score(window, view.is_decoded);
+            let reading = readings.next();
             best.window_count += usize::from(!view.is_turned);
-            let reading = model.filter(|_| !view.is_turned && best.window_count <= READ_MAX).map(|model| model.read(window));
-            let (weight, rules) = if is_window { rules::score(window, view.is_decoded) } else { (0.0, Vec::new()) };
-            if view.is_turned && weight < 0.5 {
-                continue;
-            }
-            let logit = fuse(reading.as_ref(), weight, provenance);
-            if logit > best.logit {
-                let span = Some(view.origin(range));
-                (best.logit, best.rules, best.span) = (logit, rules, span);
+            if !view.is_turned || weight >= 0.5 {
+                best.take(fuse(reading, weight, provenance), rules, &view, range);
             }
         }
+        if provenance == Provenance::Data && may_read {
+            read_sentences(model, &view, &mut best);
+        }
     }
-    best.logit = best.logit.max(LOGIT_MIN);
     best
+}
+
+/// Reads the sentences of a document: an instruction between rows of a table is seen by itself. Rules read the windows only.
+fn read_sentences(model: Option<&Model>, view: &views::View, best: &mut Best) {
+    for range in sentences(&view.text).into_iter().take(READ_MAX * 4) {
+        let is_read = range.len() < view.text.len() && (SENTENCE_BYTES_MIN..=SENTENCE_BYTES_MAX).contains(&range.len());
+        if let (Some(model), Some(sentence), true) = (model, view.text.get(range.clone()), is_read) {
+            best.window_count += 1;
+            best.take(fuse(Some(&model.read(sentence)), 0.0, Provenance::Data), Vec::new(), view, range);
+        }
+    }
+}
+
+impl Best {
+    fn take(&mut self, logit: f32, rules: Vec<&'static str>, view: &views::View, range: Range<usize>) {
+        if logit > self.logit {
+            (self.logit, self.rules, self.span) = (logit, rules, Some(view.origin(range)));
+        }
+    }
 }
 
 /// Joins the model's log odds with the rules' evidence.
@@ -131,17 +147,6 @@ fn fuse(reading: Option<&Reading>, rules: f32, provenance: Provenance) -> f32 {
         + calibration::BIAS
 }
 
-/// The windows of a document, and its sentences: an instruction between rows of a table is seen by itself. Rules read the windows only.
-fn parts_of_document(text: &str) -> Vec<(Range<usize>, bool)> {
-    let mut out: Vec<(Range<usize>, bool)> = windows(text, WINDOW_BYTES).into_iter().map(|range| (range, true)).collect();
-    for range in sentences(text) {
-        if range.len() < text.len() && (SENTENCE_BYTES_MIN..=SENTENCE_BYTES_MAX).contains(&range.len()) {
-            out.push((range, false));
-        }
-    }
-    out
-}
-
 /// Shares the score among the categories by the rules that spoke.
 fn categories(score: f32, rules: &[&str]) -> AttackCategories {
     const JAILBREAK: &str = "do anything now, jailbreak named, developer mode, no restrictions, unfiltered persona, persona of another machine, you are now, \
@@ -150,7 +155,8 @@ fn categories(score: f32, rules: &[&str]) -> AttackCategories {
         "system prompt extraction, your prompt, prompt behind the answers, text above, starting with you are, system prompt named, secrets";
     let count = |list: &str| rules.iter().filter(|rule| list.split(", ").any(|known| known.trim() == **rule)).count();
     let (jailbreak, leakage) = (count(JAILBREAK), count(LEAKAGE));
-    let injection = rules.len() - jailbreak - leakage;
+    // Where only the model spoke nothing tells the kind: an injection is what the word means most widely.
+    let injection = if rules.is_empty() { 1 } else { rules.len() - jailbreak - leakage };
     let most = jailbreak.max(leakage).max(injection);
     let share = |own: usize| match own {
         0 => 0.0,

@@ -1,6 +1,9 @@
 //! The text as a model may read it: hidden characters removed, look-alikes folded, spaced and leet letters joined, encoded layers opened.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 
 use super::decode;
 
@@ -48,7 +51,7 @@ pub(super) fn views(text: &str) -> Vec<View> {
     let (plain, places, hidden) = fold_text(text);
     let whole = 0..text.len();
     let variants = variants(&plain);
-    if plain.len() <= TURNED_BYTES_MAX {
+    if plain.len() <= TURNED_BYTES_MAX && may_be_turned(&plain) {
         for turned in [rotate13(&plain), plain.chars().rev().collect()] {
             out.push(View { text: turned, is_decoded: true, is_turned: true, places: Places::Whole(whole.clone()) });
         }
@@ -66,6 +69,32 @@ pub(super) fn views(text: &str) -> Vec<View> {
     out
 }
 
+/// Words of attacks as rot13 and reversed writing show them. Without any of them nobody needs to read the text turned round.
+static TURNED_WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    const WORDS: [&str; 14] = [
+        "ignore",
+        "disregard",
+        "instruction",
+        "previous",
+        "prompt",
+        "system",
+        "reveal",
+        "forget",
+        "secret",
+        "password",
+        "rules",
+        "pretend",
+        "bypass",
+        "override",
+    ];
+    let turned = WORDS.iter().flat_map(|word| [rotate13(word), word.chars().rev().collect::<String>()]);
+    AhoCorasick::new(turned).ok()
+});
+
+fn may_be_turned(plain: &str) -> bool {
+    TURNED_WORDS.as_ref().is_some_and(|words| words.is_match(plain))
+}
+
 /// Adds what was decoded, and what is encoded in it in turn.
 fn add_decoded(out: &mut Vec<View>, text: &str, range: &Range<usize>, depth: usize) {
     if out.len() >= VIEWS_MAX {
@@ -75,8 +104,9 @@ fn add_decoded(out: &mut Vec<View>, text: &str, range: &Range<usize>, depth: usi
     for (text, _) in variants(&plain) {
         out.push(View { text, is_decoded: true, is_turned: false, places: Places::Whole(range.clone()) });
     }
-    let rotated = rotate13(&plain);
-    out.push(View { text: rotated, is_decoded: true, is_turned: true, places: Places::Whole(range.clone()) });
+    if may_be_turned(&plain) {
+        out.push(View { text: rotate13(&plain), is_decoded: true, is_turned: true, places: Places::Whole(range.clone()) });
+    }
     out.push(View { text: plain, is_decoded: true, is_turned: false, places: Places::Whole(range.clone()) });
     if depth < DEPTH_MAX {
         for (_, decoded) in decode::layers(text) {

@@ -1,5 +1,7 @@
 //! A convolution over embeddings: filters of two widths, their maximum and the mean of the embeddings, one hidden layer, the heads.
 
+use std::ops::Range;
+
 use super::embedding::DIMENSIONS;
 use super::linear::{f32_at, quantised};
 use super::{HEADS, Logits};
@@ -83,22 +85,74 @@ impl Convolution {
         out
     }
 
-    /// What is pooled from rows of embeddings, and for each filter the piece at which its maximum begins.
-    pub fn pool(&self, rows: &[f32]) -> (Vec<f32>, Vec<usize>) {
+    /// What each filter says at each piece.
+    pub fn activations(&self, rows: &[f32]) -> Activations {
+        let count = (rows.len() / DIMENSIONS).max(1);
         let widest = WIDTHS.iter().copied().max().unwrap_or(1);
         let mut padded = rows.to_vec();
-        padded.resize(rows.len().max(DIMENSIONS) + (widest - 1) * DIMENSIONS, 0.0);
-        let count = (rows.len() / DIMENSIONS).max(1);
+        padded.resize((count + widest - 1) * DIMENSIONS, 0.0);
+        let each = |(layer, width): (&Layer, usize)| {
+            let window = |at: usize| padded.get(at * DIMENSIONS..(at + width) * DIMENSIONS).unwrap_or_default();
+            (0..count).map(|at| filtered(layer, window(at))).collect()
+        };
+        Activations { values: self.filters.iter().zip(WIDTHS).map(each).collect(), rows: rows.to_vec() }
+    }
+
+    /// What is pooled from rows of embeddings, and for each filter the piece at which its maximum begins.
+    pub fn pool(&self, rows: &[f32]) -> (Vec<f32>, Vec<usize>) {
+        self.activations(rows).pool(0..(rows.len() / DIMENSIONS).max(1))
+    }
+
+    /// Log odds of what is pooled.
+    pub fn decide(&self, pooled: &[f32]) -> Logits {
+        let mut hidden = [0.0; HIDDEN];
+        self.hidden.apply(pooled, &mut hidden);
+        for value in &mut hidden {
+            *value = value.max(0.0);
+        }
+        let mut out = [0.0; HEADS];
+        self.heads.apply(&hidden, &mut out);
+        out
+    }
+
+    /// Log odds of rows of embeddings.
+    pub fn logits(&self, rows: &[f32]) -> Logits {
+        self.decide(&self.pool(rows).0)
+    }
+}
+
+/// One position of all filters of a width. The sums have a fixed length, so that they stay in registers: this is the hottest loop of the crate.
+fn filtered(layer: &Layer, window: &[f32]) -> [f32; FILTERS] {
+    let mut sums = [0.0_f32; FILTERS];
+    for (sum, bias) in sums.iter_mut().zip(&layer.bias) {
+        *sum = *bias;
+    }
+    for (value, row) in window.iter().zip(layer.weights.as_chunks::<FILTERS>().0) {
+        for (sum, weight) in sums.iter_mut().zip(row) {
+            *sum += value * weight;
+        }
+    }
+    sums
+}
+
+/// What each filter says at each piece of a text, and the embeddings themselves.
+#[derive(Clone, Debug)]
+pub struct Activations {
+    /// By width, then by piece.
+    values: Vec<Vec<[f32; FILTERS]>>,
+    rows: Vec<f32>,
+}
+
+impl Activations {
+    /// The maxima of the filters and the mean of the embeddings over a range of pieces, and the piece of each maximum.
+    pub fn pool(&self, pieces: Range<usize>) -> (Vec<f32>, Vec<usize>) {
         let mut pooled = Vec::with_capacity(POOLED);
         let mut places = Vec::with_capacity(FILTERS * WIDTHS.len());
-        for (layer, width) in self.filters.iter().zip(WIDTHS) {
+        for values in &self.values {
             let mut best = [0.0_f32; FILTERS];
             let mut place = [usize::MAX; FILTERS];
-            let mut value = [0.0_f32; FILTERS];
-            for at in 0..count {
-                let window = padded.get(at * DIMENSIONS..(at + width) * DIMENSIONS).unwrap_or_default();
-                layer.apply(window, &mut value);
-                for ((best, place), value) in best.iter_mut().zip(&mut place).zip(&value) {
+            for (at, value) in values.iter().enumerate().take(pieces.end).skip(pieces.start) {
+                for ((best, place), value) in best.iter_mut().zip(&mut place).zip(value) {
                     if value > best {
                         *best = *value;
                         *place = at;
@@ -109,26 +163,14 @@ impl Convolution {
             places.extend(place);
         }
         let mut mean = [0.0_f32; DIMENSIONS];
-        for row in rows.chunks_exact(DIMENSIONS) {
+        let rows = self.rows.as_chunks::<DIMENSIONS>().0;
+        for row in rows.iter().take(pieces.end).skip(pieces.start) {
             for (sum, value) in mean.iter_mut().zip(row) {
                 *sum += value;
             }
         }
-        let norm = super::linear::root(count).powi(2);
+        let norm = super::linear::root(pieces.len()).powi(2);
         pooled.extend(mean.iter().map(|sum| sum / norm));
         (pooled, places)
-    }
-
-    /// Log odds of rows of embeddings.
-    pub fn logits(&self, rows: &[f32]) -> Logits {
-        let (pooled, _) = self.pool(rows);
-        let mut hidden = [0.0; HIDDEN];
-        self.hidden.apply(&pooled, &mut hidden);
-        for value in &mut hidden {
-            *value = value.max(0.0);
-        }
-        let mut out = [0.0; HEADS];
-        self.heads.apply(&hidden, &mut out);
-        out
     }
 }

@@ -12,7 +12,7 @@ mod wordpiece;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-pub use convolution::{Convolution, FILTERS, HIDDEN, Layer, POOLED, WIDTHS};
+pub use convolution::{Activations, Convolution, FILTERS, HIDDEN, Layer, POOLED, WIDTHS};
 pub use embedding::{DIMENSIONS, Embeddings};
 pub use linear::Linear;
 pub use ngram::{BUCKETS, ngrams};
@@ -99,7 +99,28 @@ impl Model {
         let rows = self.embeddings.rows(pieces.iter().map(|piece| piece.id));
         Reading { linear, convolution: self.convolution.logits(&rows) }
     }
+
+    /// Reads windows that follow each other and overlap: what they share is read once. Filters may look over the end of a window.
+    pub fn read_windows(&self, text: &str, windows: &[Range<usize>]) -> Vec<Reading> {
+        let mut out = Vec::with_capacity(windows.len());
+        for block in windows.chunks(BLOCK_WINDOWS) {
+            let (start, end) = (block.first().map_or(0, |first| first.start), block.last().map_or(0, |last| last.end));
+            let pieces = self.pieces.cut(text.get(start..end).unwrap_or_default(), PIECES_MAX * BLOCK_WINDOWS);
+            let activations = self.convolution.activations(&self.embeddings.rows(pieces.iter().map(|piece| piece.id)));
+            for window in block {
+                let first = pieces.partition_point(|piece| piece.range.start + start < window.start);
+                let last = pieces.partition_point(|piece| piece.range.end + start <= window.end);
+                let (pooled, _) = activations.pool(first..last.clamp(first, first + PIECES_MAX));
+                let linear = self.linear.logits(&ngrams(text.get(window.clone()).unwrap_or_default()));
+                out.push(Reading { linear, convolution: self.convolution.decide(&pooled) });
+            }
+        }
+        out
+    }
 }
+
+/// Windows whose pieces are in memory at a time.
+const BLOCK_WINDOWS: usize = 16;
 
 /// Normalises a text as the model reads it.
 pub fn normalise(text: &str) -> String {
@@ -138,15 +159,23 @@ pub fn windows(text: &str, length: usize) -> Vec<Range<usize>> {
     out
 }
 
-/// The end of the word at `at`, at most 40 bytes further.
+/// How far the end of a word is looked for.
+const WORD_CHARACTERS_MAX: usize = 40;
+
+/// The end of the word at `at`, if it is near.
 fn border(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at += 1;
     }
     let rest = text.get(at..).unwrap_or_default();
-    let word = rest.char_indices().find(|(_, character)| character.is_whitespace()).map_or(rest.len(), |(place, _)| place);
-    if word <= 40 { at + word } else { at }
+    // Only a little further: a text without blanks must not be searched to its end for each window.
+    let mut near = rest.char_indices().take(WORD_CHARACTERS_MAX);
+    match near.find(|(_, character)| character.is_whitespace()) {
+        Some((place, _)) => at + place,
+        None if rest.len() <= WORD_CHARACTERS_MAX => text.len(),
+        None => at,
+    }
 }
 
 #[cfg(test)]

@@ -36,9 +36,10 @@ pub(crate) fn boolean(planner: &mut Planner<'_>, expr: &Expr, scope: &Scope) -> 
 
 /// An expression.
 pub(crate) fn translate(planner: &mut Planner<'_>, expr: &Expr, scope: &Scope) -> Translated {
-    planner.count_node()?;
+    planner.enter()?;
     let loose = planner.loose.len();
     let translated = translate_node(planner, expr, scope)?;
+    planner.leave();
     if planner.groups.contains(&translated.sql) {
         planner.loose.truncate(loose);
     }

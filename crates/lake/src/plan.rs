@@ -10,6 +10,8 @@ use crate::{clause, statement};
 
 /// Expressions in one statement.
 const NODES_MAX: usize = 5_000;
+/// Expressions within expressions: `1 + 1 + 1` is two deep. SQLite's own limit lies above.
+const DEPTH_MAX: usize = 128;
 /// `SELECT`s in one statement.
 const SELECTS_MAX: usize = 16;
 
@@ -169,6 +171,7 @@ pub(crate) struct Planner<'a> {
     parameters: &'a [String],
     used: usize,
     nodes: usize,
+    depth: usize,
 }
 
 impl<'a> Planner<'a> {
@@ -188,12 +191,23 @@ impl<'a> Planner<'a> {
             parameters,
             used: 0,
             nodes: 0,
+            depth: 0,
         }
     }
 
     pub(crate) fn count_node(&mut self) -> Result<(), QueryError> {
         self.nodes += 1;
         if self.nodes > NODES_MAX { Err(QueryError::TooComplex) } else { Ok(()) }
+    }
+
+    /// Goes one expression deeper; [`Planner::leave`] comes back.
+    pub(crate) fn enter(&mut self) -> Result<(), QueryError> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX { Err(QueryError::TooDeep) } else { self.count_node() }
+    }
+
+    pub(crate) fn leave(&mut self) {
+        self.depth -= 1;
     }
 
     pub(crate) fn count_select(&mut self) -> Result<(), QueryError> {

@@ -304,6 +304,27 @@ fn what_is_not_in_the_dialect_is_refused() {
 }
 
 #[test]
+fn deep_statements_are_refused_and_not_a_crash() {
+    for (start, part, end) in [
+        ("SELECT 1", "+1", " FROM $S"),
+        ("SELECT eventID FROM $S WHERE readOnly", " OR readOnly", ""),
+        ("SELECT 'a'", "||'a'", " FROM $S"),
+        ("SELECT eventID FROM $S WHERE ", "NOT ", "readOnly"),
+        ("SELECT eventID FROM $S", " UNION SELECT eventID FROM $S", ""),
+    ] {
+        let room = 10_000 - start.len() - end.len() - 2 * STORE.len();
+        let part_length = part.replace("$S", STORE).len();
+        let text = format!("{start}{}{end}", part.repeat(room / part_length));
+        assert!(
+            matches!(planned(&text), Err(QueryError::TooDeep | QueryError::TooComplex | QueryError::Syntax(_))),
+            "{part}: {:?}",
+            planned(&text)
+        );
+    }
+    assert!(planned(&format!("SELECT eventID FROM $S WHERE readOnly{}", " OR readOnly".repeat(100))).is_ok());
+}
+
+#[test]
 fn a_query_is_bounded() {
     let wide =
         "SELECT a.eventID FROM $S a JOIN $O b ON a.awsRegion = b.awsRegion JOIN $S c ON c.awsRegion = b.awsRegion ORDER BY a.eventTime";

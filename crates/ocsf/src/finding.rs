@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::attribute::Record;
 use crate::class;
-use crate::common::Record;
 
 /// Attributes of the class.
 pub(crate) fn attributes(record: Record<'_>, mapped: &mut Vec<&str>) -> Vec<(&'static str, Json)> {

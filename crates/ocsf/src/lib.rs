@@ -10,9 +10,9 @@
 //! Sources: the OCSF schema (classes, enumerations); for 1.0.0-rc.2 the shape is that of AWS's own pairs of CloudTrail records and Security
 //! Lake rows (`tests/pairs`).
 
+mod attribute;
 mod class;
 pub mod columns;
-mod common;
 mod finding;
 mod flat;
 mod map;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::attribute::{self, MAPPED, Record};
 use crate::class::{self, Class};
-use crate::common::{self, MAPPED, Record};
 use crate::finding;
 use crate::flat::flatten;
 
@@ -45,17 +45,17 @@ pub fn map(record: &Json, version: Version) -> (Class, Json) {
     let mut set = |name: &str, value: Json| {
         event.insert(name.to_owned(), value);
     };
-    set("metadata", common::metadata(view, version));
+    set("metadata", attribute::metadata(view, version));
     set("time", json!(view.time("/eventTime")));
     if version != Version::Rc2 {
         set("time_dt", json!(view.text("/eventTime")));
     }
-    set("cloud", common::cloud(view, version));
-    set("api", common::api(view));
-    set("actor", common::actor(view, version));
+    set("cloud", attribute::cloud(view, version));
+    set("api", attribute::api(view));
+    set("actor", attribute::actor(view, version));
     set("http_request", json!({ "user_agent": view.text("/userAgent") }));
-    set("src_endpoint", common::source(view));
-    for (name, value) in common::classification(class, activity, version) {
+    set("src_endpoint", attribute::source(view));
+    for (name, value) in attribute::classification(class, activity, version) {
         set(name, value);
     }
     set("severity_id", json!(1));

@@ -1,7 +1,8 @@
 //! CloudTrail: the trail that the plane keeps, as its API shows it, and its delivery into customers' buckets.
 //!
 //! `LookupEvents`; trails of an account or an organization with selectors, delivery to S3 in AWS's layout as the principal
-//! `cloudtrail.amazonaws.com`, signed digest files that the aws CLI validates, and insights into unusual rates of calls and errors.
+//! `cloudtrail.amazonaws.com`, signed digest files that the aws CLI validates, insights into unusual rates of calls and errors, and CloudTrail
+//! Lake: event data stores that SQL reads, imports, channels (`cloudtrail-data`), dashboards.
 //!
 //! Beyond AWS: `LookupEvents` gives data events too. On AWS they are found only where a trail delivers them; here there is one record of
 //! everything, and hiding half of it would help nobody.
@@ -18,7 +19,15 @@
 //! * AWS does not say how it finds that a rate is unusual. Here a minute is when it has at least ten calls (or errors), three times the average
 //!   of the seven days before, and four standard deviations more than it; the hour after the first call is not judged. Rates that fall are not
 //!   reported.
+//! * An event data store is a view of the sealed log: deleting it, or its retention, ends what queries see, and not what the log holds. Under a
+//!   customer's key it is closed while CloudTrail may not use that key; the log itself is sealed under the server's keys.
+//! * Values that are missing are empty texts in the answers of queries, and maps and structures are JSON.
+//! * `GenerateQuery` chooses a sample query by the words of the prompt; there is no language model behind it.
 //! * A trail's bucket may be in another region than the trail only when that region is configured here.
+//!
+//! ## Recorded only
+//! * `TimeOfDay` of a dashboard's refresh schedule (its frequency counts), and `ViewProperties` of widgets.
+//! * The billing mode of an event data store (its limits of retention are enforced).
 
 pub mod delivery;
 mod destination;

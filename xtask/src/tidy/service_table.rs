@@ -76,6 +76,7 @@ fn implemented(service: &'static Service) -> impl Iterator<Item = &'static str> 
 fn recorded_only(root: &Path, id: &str) -> Result<Vec<String>, String> {
     let folder = match id {
         "bedrock-runtime" => "bedrock",
+        "cloudtrail-data" => "cloudtrail",
         "bailiwick" => "control",
         id => id,
     };
@@ -87,7 +88,7 @@ fn recorded_only(root: &Path, id: &str) -> Result<Vec<String>, String> {
         .map(|line| line.trim_start_matches("//!").trim_start_matches(' ').to_owned())
         .skip_while(String::is_empty)
         .collect();
-    if lines.is_empty() || id == "bedrock-runtime" {
+    if lines.is_empty() || matches!(id, "bedrock-runtime" | "cloudtrail-data") {
         return Ok(Vec::new());
     }
     Ok(std::iter::once("Recorded only:\n".to_owned()).chain(lines).collect())

@@ -63,6 +63,8 @@ pub struct Config {
     pub models: ModelSettings,
     /// Upstream hosts that may resolve to internal addresses.
     pub allow_internal: Vec<String>,
+    /// Where the trail is sent as OpenTelemetry logs, for example `http://collector:4318/v1/logs`.
+    pub otlp_logs_url: Option<String>,
     /// Who cosigns the trail's checkpoints.
     pub witnesses: Vec<WitnessSetting>,
     pub origins: BTreeMap<&'static str, (String, OriginOfSetting)>,
@@ -119,6 +121,7 @@ pub struct Layer {
     pub background_interval_s: Option<u64>,
     pub upstream: Option<String>,
     pub allow_internal: Option<Vec<String>>,
+    pub otlp_logs_url: Option<String>,
     pub witnesses: Option<Vec<String>>,
     /// In the file only.
     #[serde(default)]
@@ -151,6 +154,7 @@ pub fn environment() -> Layer {
         background_interval_s: text("BAILIWICK_BACKGROUND_INTERVAL_S").map(|value| value.parse().unwrap_or(0)),
         upstream: text("BAILIWICK_UPSTREAM"),
         allow_internal: list("BAILIWICK_ALLOW_INTERNAL"),
+        otlp_logs_url: text("BAILIWICK_OTLP_LOGS_URL"),
         witnesses: list("BAILIWICK_WITNESSES"),
         ..Layer::default()
     }
@@ -197,6 +201,7 @@ impl Config {
         let background_interval_s = layers.pick("background_interval_s", |layer| layer.background_interval_s, BACKGROUND_INTERVAL_S);
         let upstream = layers.pick("upstream", |layer| layer.upstream.clone().map(Some), None);
         let allow_internal = layers.pick("allow_internal", |layer| layer.allow_internal.clone(), Vec::new());
+        let otlp_logs_url = layers.pick("otlp_logs_url", |layer| layer.otlp_logs_url.clone().map(Some), None);
         let witnesses = layers.pick("witnesses", |layer| layer.witnesses.clone(), Vec::new());
         let models = declared(std::mem::take(&mut layers.file), upstream.as_deref())?;
         for (name, count) in [
@@ -228,6 +233,7 @@ impl Config {
             upstream,
             models,
             allow_internal,
+            otlp_logs_url: otlp_logs_url.map(check_otlp).transpose()?,
             witnesses: witnesses.iter().map(|text| parse_witness(text)).collect::<Result<_, _>>()?,
             origins,
         })
@@ -308,6 +314,15 @@ fn parse_seal(text: String) -> Result<SealSetting, ConfigError> {
         "passphrase" => Ok(SealSetting::Passphrase),
         "environment" => Ok(SealSetting::Environment),
         _ => Err(invalid("seal", &text, "use `key-file`, `passphrase` or `environment`")),
+    }
+}
+
+fn check_otlp(url: String) -> Result<String, ConfigError> {
+    let is_url = url.parse::<http::Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+    if is_url {
+        Ok(url)
+    } else {
+        Err(invalid("otlp_logs_url", &url, "use the URL of a collector, such as `http://127.0.0.1:4318/v1/logs`"))
     }
 }
 

@@ -656,8 +656,9 @@ def test_the_keys_of_a_principals_policies(account, iam):
 
 def test_unknown_and_unimplemented_operations_are_told_apart(account, iam, assert_denied):
     with raises("NotImplemented", 501):
-        iam.list_saml_providers()
-    assert_denied(account.user().client("iam").list_saml_providers, "iam:ListSAMLProviders", by="identity")
+        iam.enable_outbound_web_identity_federation()
+    nobody = account.user().client("iam")
+    assert_denied(nobody.enable_outbound_web_identity_federation, "iam:EnableOutboundWebIdentityFederation", by="identity")
 
 
 def test_policies_travel_percent_encoded(account):

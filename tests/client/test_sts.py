@@ -464,7 +464,9 @@ def test_an_assumption_is_recorded_without_secrets(account, other_account):
         events = owner.events_of(request_id(answer))
         assert [event["eventName"] for event in events] == ["AssumeRole"]
         event = events[0]
-        assert event["userIdentity"]["arn"] == user.user_arn()
+        # The role's account learns of the caller's account only.
+        assert event["userIdentity"].get("arn") == (user.user_arn() if owner is other_account else None)
+        assert event["userIdentity"]["accountId"] == other_account.id
         assert event["requestParameters"]["roleArn"] == role
         text = json.dumps(event)
         assert answer["Credentials"]["SecretAccessKey"] not in text

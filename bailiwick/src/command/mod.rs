@@ -18,6 +18,8 @@ mod policy_test;
 mod replay;
 mod report;
 mod running;
+mod trail;
+mod trail_export;
 mod trail_verify;
 pub mod up;
 mod upstream;
@@ -55,6 +57,8 @@ enum Command {
     Credentials(credentials::Credentials),
     /// Explain a decision: of a recorded request, of the last denial, or of a call that was not made.
     Explain(explain::Explain),
+    /// Read the audit trail: list, follow, export, query, verify.
+    Trail(Box<trail::Trail>),
     /// Show what guardrails saw in a request.
     Incident(incident::Incident),
     /// Try a guardrail's draft on logged prompts.
@@ -79,9 +83,6 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data folder from a backup.
     Restore(backup::Restore),
-    /// Look into the audit trail.
-    #[command(subcommand)]
-    Trail(Box<trail_verify::Trail>),
     /// Cosign the checkpoints of logs that run elsewhere.
     Witness(witness::Witness),
     /// Models that run in the server's own process.
@@ -146,6 +147,9 @@ pub struct Settings {
     /// Host of an upstream that may have an internal address; repeatable.
     #[arg(long = "allow-internal", value_name = "HOST")]
     pub allow_internal: Vec<String>,
+    /// Collector that takes the trail as OpenTelemetry logs, for example `http://127.0.0.1:4318/v1/logs`.
+    #[arg(long, value_name = "URL")]
+    pub otlp_logs_url: Option<String>,
     /// A witness that cosigns the trail's checkpoints, `NAME+ID+KEY@URL` (see `bailiwick witness`); repeatable.
     #[arg(long = "witness", value_name = "WITNESS")]
     pub witnesses: Vec<String>,
@@ -167,6 +171,7 @@ impl Settings {
             background_interval_s: self.background_interval_s,
             upstream: self.upstream.clone(),
             allow_internal: list(&self.allow_internal),
+            otlp_logs_url: self.otlp_logs_url.clone(),
             witnesses: list(&self.witnesses),
             ..Layer::default()
         }
@@ -258,6 +263,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Env(command) => command.run(),
         Command::Credentials(command) => command.run().await,
         Command::Explain(command) => command.run().await,
+        Command::Trail(command) => command.run().await,
         Command::Incident(command) => command.run().await,
         Command::Guardrail(command) => command.run().await,
         Command::WhoCan(command) => command.run().await,
@@ -269,7 +275,6 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,
         Command::Restore(command) => command.run(),
-        Command::Trail(command) => command.run().await,
         Command::Witness(command) => command.run().await,
         Command::Model(command) => command.run().await,
         Command::Upstream(command) => command.run().await,

@@ -74,7 +74,7 @@ pub fn document(format: Format, json: &Json) -> Result<(), Failure> {
 }
 
 /// A CSV cell. One that a spreadsheet would run as a formula gets a quote in front.
-fn csv(cell: &str) -> String {
+pub fn csv(cell: &str) -> String {
     let cell = if cell.starts_with(['=', '+', '-', '@', '\t']) { format!("'{cell}") } else { cell.to_owned() };
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }

@@ -30,21 +30,6 @@ const ENTRIES_LIMIT: u64 = 1 << 32;
 /// Largest file of a copied bucket that is read.
 const FILE_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Look into the audit trail.
-#[derive(clap::Subcommand)]
-pub enum Trail {
-    /// Check a trail's files and the signed log; exit code 3 when something was found.
-    Verify(Verify),
-}
-
-impl Trail {
-    pub async fn run(self) -> Result<(), Failure> {
-        match self {
-            Self::Verify(command) => command.run().await,
-        }
-    }
-}
-
 /// Check a trail's files and the signed log; exit code 3 when something was found.
 #[derive(clap::Args)]
 pub struct Verify {

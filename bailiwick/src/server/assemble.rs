@@ -27,6 +27,8 @@ pub enum StartError {
     Folder { path: String, cause: std::io::Error },
     #[error("{0}")]
     Api(#[from] ApiError),
+    #[error("{0}")]
+    Config(#[from] crate::config::ConfigError),
     #[error("the setting `{0}` needs a passphrase: set `BAILIWICK_PASSPHRASE` or unseal the running server with `bailiwick unseal`")]
     Passphrase(&'static str),
 }
@@ -170,11 +172,12 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         let states = process.memories.iter().map(|memory| memory.clone_state()).collect();
         let _ = process.bootstrap.set(states);
     }
+    let export = super::log_export::LogExport::of(config)?;
     if config.audit_failure == plane::pipeline::AuditFailure::Continue {
         record_audit_failure(&plane).await?;
     }
     let witnesses = super::ledgers::Witnesses::new(config.witnesses.clone(), &config.allow_internal);
-    super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s), witnesses);
+    super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s), witnesses, export);
     Ok(Assembly { plane, root_keys })
 }
 

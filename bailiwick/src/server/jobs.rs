@@ -10,6 +10,7 @@ use std::time::Duration;
 use plane::{ApiError, Plane};
 use store::jobs::{Jobs, Lease};
 
+use super::log_export::LogExport;
 use super::ledgers::Witnesses;
 
 /// A node that does not come back is followed by another after this time, in milliseconds.
@@ -21,7 +22,7 @@ const MAINTENANCE: &str = "maintenance";
 const DELIVERY: &str = "trail-delivery";
 
 /// Works until the plane is gone.
-pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses) {
+pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses, export: Option<Arc<LogExport>>) {
     super::ledgers::start(plane);
     let plane = Arc::downgrade(plane);
     tokio::spawn(async move {
@@ -33,7 +34,7 @@ pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses) {
             rounds.tick().await;
             let Some(plane) = plane.upgrade() else { return };
             for position in 0..plane.regions.iter().count() {
-                if let Err(error) = round(&plane, position).await {
+                if let Err(error) = round(&plane, position, export.as_deref()).await {
                     tracing::warn!(%error, position, "background work will be tried again");
                 }
                 if let Err(error) = witnesses.ask(&plane, position).await {
@@ -44,9 +45,14 @@ pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses) {
     });
 }
 
-async fn round(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
+async fn round(plane: &Arc<Plane>, position: usize, export: Option<&LogExport>) -> Result<(), ApiError> {
     if let Some((jobs, lease)) = acquire(plane, position, DELIVERY, DELIVERY_LEASE_MS).await? {
         let done = cloudtrail::deliver(plane, position, false).await;
+        if let Some(export) = export
+            && let Err(error) = export.round(plane, position).await
+        {
+            tracing::warn!(%error, position, "the export of the trail will be tried again");
+        }
         release(&jobs, lease).await;
         done?;
     }

@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod jobs;
 pub mod ledgers;
 pub mod listener;
+mod log_export;
 pub mod log_pages;
 pub mod tls;
 

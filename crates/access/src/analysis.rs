@@ -302,6 +302,7 @@ fn analyse_some(
     only: Option<(usize, usize)>,
 ) -> Analysis {
     let mut open = Run::new(policy, Variables::Open, ask);
+    let mut made_up: [Option<Run>; 2] = [None, None];
     let mut analysis = Analysis::default();
     for (at, statement) in policy.statements().iter().enumerate() {
         if statement.effect() != Effect::Allow || only.is_some_and(|(wanted, _)| wanted != at) {
@@ -310,11 +311,12 @@ fn analyse_some(
         let entry = only.map(|(_, entry)| entry);
         let mut answer = open.statement(at, entry, is_true);
         // Where unknown variables are in the way, values are made up for them; what then is found is true as well.
-        for variables in [Variables::Fixed, Variables::Absent] {
+        for (run, variables) in made_up.iter_mut().zip([Variables::Fixed, Variables::Absent]) {
             if !matches!(answer, Answer::Undecided(OPEN_VARIABLES)) {
                 break;
             }
-            if let found @ Answer::Found(_) = Run::new(policy, variables, ask).statement(at, entry, is_true) {
+            let run = run.get_or_insert_with(|| Run::new(policy, variables, ask));
+            if let found @ Answer::Found(_) = run.statement(at, entry, is_true) {
                 answer = found;
             }
         }
@@ -343,6 +345,8 @@ struct Run {
     asked: Asked,
     assumptions: Vec<Literal>,
     callers: bool,
+    /// A rule asks whether the caller has a permissions boundary.
+    has_bounds: bool,
     has_open_variables: bool,
 }
 
@@ -363,7 +367,9 @@ impl Run {
         if !named {
             asked.kinds &= ATTACHED;
         }
-        Self { space, rules, asked, assumptions, callers, has_open_variables }
+        let literals = rules.iter().chain(&asked.denies).chain(&asked.allows).flat_map(|rule| rule.clauses.iter().flatten());
+        let has_bounds = literals.into_iter().any(|literal| matches!(literal, Literal::Bounded(_)));
+        Self { space, rules, asked, assumptions, callers, has_bounds, has_open_variables }
     }
 
     fn statement(&mut self, at: usize, entry: Option<usize>, is_true: &dyn Fn(&Witness) -> bool) -> Answer {
@@ -392,8 +398,7 @@ impl Run {
     /// Looks for a request of the rule that nothing denies and that the other policy does not allow.
     fn rule(&mut self, rule: &Rule, denies: &[Rule], is_true: &dyn Fn(&Witness) -> bool) -> Answer {
         let callers = self.callers;
-        let bounded = self.rules.iter().chain(&self.asked.denies).chain(&self.asked.allows);
-        let has_bounds = bounded.flat_map(|rule| rule.clauses.iter().flatten()).any(|literal| matches!(literal, Literal::Bounded(_)));
+        let has_bounds = self.has_bounds;
         let mut solver = Solver::new(&mut self.space, callers);
         let kinds: &[Kind] = if callers { &KINDS } else { &[Kind::User] };
         let clauses: Vec<Clause> =

@@ -108,6 +108,17 @@ impl Sets {
         }
     }
 
+    /// The text of a set that holds one text only. Sets with flags elsewhere in a question are for the search.
+    fn only_text(&self, set: SetId) -> Option<String> {
+        match self.parts(set) {
+            [Part { patterns, flag: None }] => match patterns.as_slice() {
+                [pattern] => self.automata.get(*pattern)?.only_text().map(str::to_owned),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     pub(crate) fn has_flags(&self, set: SetId) -> bool {
         self.parts(set).iter().any(|part| part.flag.is_some())
     }
@@ -132,6 +143,12 @@ impl Sets {
         let question = (inside, outside, alphabet);
         if let Some(known) = self.searched.get(&question) {
             return known.clone();
+        }
+        let has_flags = question.0.iter().chain(&question.1).any(|set| self.has_flags(*set));
+        if let Some(text) = question.0.iter().find_map(|set| self.only_text(*set)).filter(|_| !has_flags) {
+            let fits = question.0.iter().all(|set| self.contains(*set, &text, &[]))
+                && !question.1.iter().any(|set| self.contains(*set, &text, &[]));
+            return if fits { Found::Text(text) } else { Found::Nothing };
         }
         let found = Search::new(self, &question.0, &question.1, alphabet).map_or(Found::Unknown, |mut search| search.run());
         self.searched.insert(question, found.clone());

@@ -102,6 +102,11 @@ impl Automaton {
         &self.tokens
     }
 
+    /// The one text that matches, if the pattern has no wildcard.
+    pub(crate) fn only_text(&self) -> Option<&str> {
+        self.tokens.iter().all(|token| matches!(token, Token::Char(_))).then_some(&*self.prefix)
+    }
+
     /// Whether no text can match both patterns because they begin differently.
     pub(crate) fn begins_apart(&self, other: &Self) -> bool {
         let shorter = self.prefix.len().min(other.prefix.len());

@@ -142,6 +142,8 @@ fn translate(source: &str) -> Option<String> {
                 out.push(']');
             }
             ']' => out.push_str(r"\]"),
+            // `(?s)` at the beginning: a dot is any character.
+            '.' if depth == 0 && source.starts_with("(?s)") => out.push_str("(?s:.)"),
             '.' if depth == 0 => out.push_str(r"[^\n\r\x{85}\x{2028}\x{2029}]"),
             // The engine knows `--` and `~~` as set operations, Java does not.
             '-' | '~' if depth > 0 && letters.peek() == Some(&letter) => {
@@ -374,6 +376,7 @@ mod tests {
         assert!(!matches("[\\w+=,.@-]{1,4}", "a@b-c"));
         assert!(!matches("[\\w]+", "é"), "classes are ASCII as in Java");
         assert!(!matches(".*", "a\r\nb"), "`.` stops at line ends");
+        assert!(matches("(?s).*", "a\r\nb"), "unless the pattern says otherwise");
     }
 
     #[test]

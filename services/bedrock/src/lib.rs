@@ -26,10 +26,10 @@
 //!
 //! ## Not supported yet, refused with a `ValidationException`
 //! Image filters; build workflows of automated reasoning policies that need a language model; resource policies of other things than
-//! guardrails; in messages video, audio, search results, tool changes, citations, images and documents in S3 or under a guardrail that is not
-//! declared to let them pass; prompt variables; other performance and service tiers; custom models and their deployments, routers and prompts
-//! as models; delivery of the invocation log to CloudWatch Logs. `InvokeModelWithBidirectionalStream` and the operations of customisation,
-//! evaluation, batch and prompt routers answer `NotImplemented`.
+//! guardrails; in messages images and documents under a guardrail that is not declared to let them pass, or in S3, video, audio, search
+//! results, tool changes, citations; prompt variables; other performance and service tiers; custom models and their deployments, routers and
+//! prompts as models; delivery of the invocation log to CloudWatch Logs. `InvokeModelWithBidirectionalStream` and the operations of
+//! customisation, evaluation, batch and prompt routers answer `NotImplemented`.
 //!
 //! ## Not as AWS does
 //! * Provisioned throughput and imports are done when the call answers; a model unit is the rate that the owner declares for the model.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use plane::{ApiError, Plane};
 use store::jobs::{Jobs, Lease};
 
-use super::log_export::LogExport;
 use super::ledgers::Witnesses;
+use super::log_export::LogExport;
 
 /// A node that does not come back is followed by another after this time, in milliseconds.
 const LEASE_MS: u64 = 5 * 60 * 1000;

@@ -18,8 +18,6 @@ pub(crate) enum Physical {
 pub(crate) struct Column {
     pub path: Vec<String>,
     pub physical: Physical,
-    /// Readers find it from the schema; here it is for the tests of the levels.
-    #[cfg(test)]
     pub max_definition: u8,
     pub max_repetition: u8,
     pub definitions: Vec<u8>,
@@ -43,7 +41,6 @@ fn collect(kind: &Kind, path: Vec<String>, definition: u8, repetition: u8, found
         found.push(Column {
             path,
             physical,
-            #[cfg(test)]
             max_definition: definition,
             max_repetition: repetition,
             definitions: Vec::new(),
@@ -120,7 +117,7 @@ fn add(kind: &Kind, value: Option<&Json>, levels: Levels, columns: &mut [Column]
         }
         // An empty list or map is there, with nothing in it.
         (Kind::List(_), Some(Json::Array(_))) | (Kind::TextMap, Some(Json::Object(_))) => {
-            nothing(here.definition, levels.repetition, columns)
+            nothing(here.definition, levels.repetition, columns);
         }
         (Kind::Text, Some(Json::String(_))) | (Kind::Boolean, Some(Json::Bool(_))) | (Kind::Int32 | Kind::Int64, Some(Json::Number(_))) => {
             if let [column] = columns {

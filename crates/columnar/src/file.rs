@@ -89,7 +89,9 @@ fn page(file: &mut Vec<u8>, column: &Column) -> Result<Chunk, ColumnarError> {
     if column.max_repetition > 0 {
         levels(&column.repetitions, &mut plain);
     }
-    levels(&column.definitions, &mut plain);
+    if column.max_definition > 0 {
+        levels(&column.definitions, &mut plain);
+    }
     if column.physical == Physical::Boolean {
         for eight in column.values.chunks(8) {
             plain.push(eight.iter().enumerate().fold(0, |byte, (at, value)| byte | (value << at)));
@@ -325,7 +327,7 @@ mod tests {
                 column::add_row(&fields(), row, &mut columns);
             }
             for column in &columns {
-                prop_assert_eq!(column.repetitions.iter().filter(|level| **level == 0).count(), rows.len());
+                prop_assert_eq!(column.repetitions.split(|level| *level == 0).skip(1).count(), rows.len());
                 prop_assert!(column.definitions.iter().all(|level| *level <= column.max_definition));
             }
             prop_assert!(write(&fields(), &rows).is_ok());

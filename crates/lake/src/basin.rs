@@ -35,7 +35,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { time: Duration::from_secs(60), rows: 100_000, bytes: 32 * 1024 * 1024 }
+        Self { time: Duration::from_mins(1), rows: 100_000, bytes: 32 * 1024 * 1024 }
     }
 }
 

@@ -388,13 +388,12 @@ fn relation(planner: &mut Planner<'_>, factor: &TableFactor) -> Result<(String, 
         {
             let name = single_name(name)?.to_ascii_lowercase();
             let alias = alias.as_ref().map_or_else(|| name.clone(), |alias| alias.name.value.to_ascii_lowercase());
-            let content = match planner.tables.iter().rev().find(|(table, _)| *table == name) {
-                Some((_, columns)) => Content::Rows(columns.clone()),
-                None => {
-                    let schema = *planner.stores.get(&name).ok_or_else(|| QueryError::UnknownStore(name.clone()))?;
-                    planner.need(&name, Column::event_time());
-                    Content::Store { id: name.clone(), schema }
-                }
+            let content = if let Some((_, columns)) = planner.tables.iter().rev().find(|(table, _)| *table == name) {
+                Content::Rows(columns.clone())
+            } else {
+                let schema = *planner.stores.get(&name).ok_or_else(|| QueryError::UnknownStore(name.clone()))?;
+                planner.need(&name, Column::event_time());
+                Content::Store { id: name.clone(), schema }
             };
             Ok((format!("{} AS {}", identifier(&name), identifier(&alias)), Relation { alias, content }))
         }

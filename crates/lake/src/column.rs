@@ -62,12 +62,10 @@ impl Column {
     pub(crate) fn cell(&self, event: &Json) -> Cell {
         let Some(value) = self.steps.iter().try_fold(event, |value, step| into(value, step)) else { return Cell::Null };
         match (self.form, value) {
-            (_, Json::Null) => Cell::Null,
             (Form::Boolean, Json::Bool(value)) => Cell::Integer(i64::from(*value)),
             (Form::Boolean, Json::String(text)) if text == "true" || text == "false" => Cell::Integer(i64::from(text == "true")),
-            (Form::Boolean, _) => Cell::Null,
             (Form::Timestamp, Json::String(text)) => timestamp::parse(text).map_or(Cell::Null, |time| Cell::Text(timestamp::text(time))),
-            (Form::Timestamp, _) | (Form::Scalar, Json::Array(_) | Json::Object(_)) => Cell::Null,
+            (_, Json::Null) | (Form::Boolean | Form::Timestamp, _) | (Form::Scalar, Json::Array(_) | Json::Object(_)) => Cell::Null,
             (Form::Text | Form::Scalar, Json::String(text)) => Cell::Text(text.clone()),
             (_, value) => Cell::Text(value.to_string()),
         }

@@ -376,7 +376,7 @@ fn same(item: &Json, wanted: &Argument) -> bool {
             number.as_f64().zip(wanted.double()).is_some_and(|(left, right)| (left - right).abs() < f64::EPSILON)
         }
         (Json::Bool(value), Argument::Integer(wanted)) => i64::from(*value) == *wanted,
-        (item, wanted) => item.to_string() == wanted.text(),
+        (item, wanted) => serde_json::from_str::<Json>(&wanted.text()).is_ok_and(|wanted| *item == wanted),
     }
 }
 

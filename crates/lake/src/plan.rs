@@ -98,6 +98,7 @@ impl Plan {
 }
 
 /// Plans a statement over the stores that the caller has. `parameters` take the place of `?`; `now_ms` is what `now()` says.
+#[expect(clippy::implicit_hasher, reason = "one kind of map is enough for callers")]
 pub fn plan(text: &str, parameters: &[String], stores: &HashMap<String, Schema>, now_ms: i64) -> Result<Plan, QueryError> {
     let query = statement::parse(text)?;
     let mut planner = Planner::new(parameters, stores, now_ms);

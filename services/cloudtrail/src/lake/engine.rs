@@ -234,9 +234,9 @@ fn begin(tables: &mut Tables, id: &str, wanted: &Wanted, oldest_ms: i64) -> Resu
         return Ok(cursor);
     }
     if wanted.narrow {
-        basin.begin_narrow(id, columns)?
+        basin.begin_narrow(id, columns)?;
     } else {
-        basin.begin(id, columns)?
+        basin.begin(id, columns)?;
     }
     Ok(Cursor { made_for, ..Cursor::default() })
 }

@@ -14,7 +14,8 @@ pub(crate) const FAILURES_MAX: usize = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Progress {
     Initializing,
-    InProgress,
+    #[serde(rename = "InProgress")]
+    Running,
     Failed,
     Stopped,
     Completed,
@@ -24,7 +25,7 @@ impl Progress {
     pub(crate) fn of_api(self) -> ImportStatus {
         match self {
             Self::Initializing => ImportStatus::Initializing,
-            Self::InProgress => ImportStatus::InProgress,
+            Self::Running => ImportStatus::InProgress,
             Self::Failed => ImportStatus::Failed,
             Self::Stopped => ImportStatus::Stopped,
             Self::Completed => ImportStatus::Completed,
@@ -32,7 +33,7 @@ impl Progress {
     }
 
     pub(crate) fn is_open(self) -> bool {
-        matches!(self, Self::Initializing | Self::InProgress)
+        matches!(self, Self::Initializing | Self::Running)
     }
 }
 

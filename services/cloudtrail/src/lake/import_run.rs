@@ -25,7 +25,7 @@ const PLAIN_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Events of one batch.
 const BATCH_EVENTS: usize = 500;
 const KEYS: i32 = 500;
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// The call that makes an import commits after its handler.
 const LOOKS: u32 = 100;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -136,7 +136,7 @@ async fn take_file(plane: &Arc<Plane>, position: usize, key: &Key, file: &str) -
     let mut tx = plane.transaction(position);
     let Some(mut import) = tx.get::<Import>(key).await?.filter(|import| import.status.is_open()) else { return Ok(false) };
     let now_ms = plane.clock.now_ms();
-    import.status = Progress::InProgress;
+    import.status = Progress::Running;
     import.updated_ms = now_ms;
     import.cursor = Some(file.to_owned());
     if is_log_file(file) {
@@ -239,7 +239,7 @@ fn selectable(record: &Json) -> Option<(i64, Event)> {
         ("eventCategory", json!(if is_data { "Data" } else { "Management" })),
     ];
     for (name, value) in defaults {
-        if members.get(name).is_none_or(|present| present.is_null()) {
+        if members.get(name).is_none_or(Json::is_null) {
             members.insert(name.to_owned(), value);
         }
     }

@@ -164,23 +164,21 @@ fn cut(text: &str) -> String {
 fn text(data: &Map<String, Json>, name: &str, most: usize, required: bool) -> Result<(), Refusal> {
     match data.get(name) {
         None | Some(Json::Null) if required => Err(missing(name)),
-        None | Some(Json::Null) => Ok(()),
         Some(Json::String(text)) if text.chars().count() > most => {
             Err(Refusal("FieldTooLong", format!("The field {name} is longer than {most} characters.")))
         }
         Some(Json::String(text)) if required && text.is_empty() => Err(missing(name)),
-        Some(Json::String(_)) => Ok(()),
+        None | Some(Json::Null | Json::String(_)) => Ok(()),
         Some(_) => Err(Refusal("InvalidData", format!("The field {name} is not a string."))),
     }
 }
 
 fn object(data: &Map<String, Json>, name: &str, most: usize) -> Result<(), Refusal> {
     match data.get(name) {
-        None | Some(Json::Null) => Ok(()),
         Some(value @ Json::Object(_)) if value.to_string().len() > most => {
             Err(Refusal("FieldTooLong", format!("The field {name} is larger than {most} bytes.")))
         }
-        Some(Json::Object(_)) => Ok(()),
+        None | Some(Json::Null | Json::Object(_)) => Ok(()),
         Some(_) => Err(Refusal("InvalidData", format!("The field {name} is not an object."))),
     }
 }

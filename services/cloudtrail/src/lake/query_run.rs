@@ -174,7 +174,9 @@ async fn attempt(
     let (plan, signal) = (plan.clone(), stop.clone());
     let (mut tables, answer) = engine::on_tables(tables, move |tables| tables.basin()?.run(&plan, Limits::default(), &signal)).await?;
     if narrow {
-        stores.iter().for_each(|store| tables.forget(&store.id));
+        for store in stores {
+            tables.forget(&store.id);
+        }
     }
     Ok(answer?)
 }

@@ -123,6 +123,16 @@ pub(crate) fn all(model: &Model, folder: &Path, mistakes: bool) -> Result<(), St
         let passed = cuts.map(|cut| format!("{:.3}", 1.0 - above(own, cut)));
         say(&format!("| passed: {name} | {} | | {} |", own.len(), passed.join(" | ")));
     }
+    // As it ships: strength HIGH acts from the first band on, MEDIUM from the second, LOW from the third.
+    say("| at the shipped bands | recall or passed at HIGH | MEDIUM | LOW |");
+    let bands = guard::model::attack_bands(Provenance::User);
+    for (name, texts) in &direct.attacks {
+        let own = scores(model, texts, Provenance::User);
+        say(&format!("| attacks: {name} | {} |", bands.map(|cut| format!("{:.3}", above(&own, cut))).join(" | ")));
+    }
+    for (name, own) in &benign {
+        say(&format!("| passed: {name} | {} |", bands.map(|cut| format!("{:.3}", 1.0 - above(own, cut))).join(" | ")));
+    }
     if mistakes {
         for (name, texts) in &direct.attacks {
             say(&format!("    missed in {name}"));

@@ -89,6 +89,12 @@ pub(crate) fn attack_logit(model: &Model, text: &str, provenance: Provenance) ->
     best.logit - calibration::allowance(best.window_count)
 }
 
+/// The log odds at which the bands begin, lowest first.
+pub(crate) fn attack_bands(provenance: Provenance) -> [f32; 3] {
+    let bands = calibration::bands(provenance);
+    [bands.low, bands.medium, bands.high]
+}
+
 fn best_window(model: Option<&Model>, text: &str, provenance: Provenance) -> Best {
     let mut best = Best { logit: LOGIT_MIN, ..Best::default() };
     for view in views::views(text) {

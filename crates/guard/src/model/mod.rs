@@ -132,6 +132,11 @@ pub fn attack_logit(model: &Model, text: &str, provenance: crate::Provenance) ->
     crate::attack::attack_logit(model, text, provenance)
 }
 
+/// The log odds from which on an attack is of low, medium and high confidence.
+pub fn attack_bands(provenance: crate::Provenance) -> [f32; 3] {
+    crate::attack::attack_bands(provenance)
+}
+
 /// The log odds of the five content categories with any model. For the trainer.
 pub fn content_logits(model: &Model, text: &str) -> [f32; 5] {
     crate::content::content_logits(model, text)

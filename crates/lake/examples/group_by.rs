@@ -22,7 +22,7 @@ fn event(number: usize) -> Json {
         "awsRegion": "us-east-1", "sourceIPAddress": format!("10.0.{}.{}", user / 256, user % 256), "userAgent": "aws-cli/2.0 Python/3.11 Linux/6.1",
         "userIdentity": { "type": "IAMUser", "arn": format!("arn:aws:iam::111111111111:user/user-{user}"), "userName": format!("user-{user}") },
         "requestParameters": { "bucketName": format!("bucket-{}", number % 50), "key": format!("object/{number}") }, "responseElements": null,
-        "errorCode": (number % 20 == 0).then_some("AccessDenied"), "readOnly": number % 3 != 0, "managementEvent": true, "eventType": "AwsApiCall",
+        "errorCode": number.is_multiple_of(20).then_some("AccessDenied"), "readOnly": !number.is_multiple_of(3), "managementEvent": true, "eventType": "AwsApiCall",
         "recipientAccountId": "111111111111", "eventCategory": "Management",
     })
 }

@@ -108,7 +108,9 @@ fn sequence(characters: &mut Characters<'_>, is_inside: bool) -> Vec<Part> {
             }
             '$' => {
                 let mut name = String::new();
-                while let Some(next) = characters.next_if(|next| next.is_ascii_lowercase() || *next == '_' || next.is_ascii_digit()) {
+                while let Some(next) =
+                    characters.next_if(|next| next.is_ascii_lowercase() || (!name.is_empty() && (*next == '_' || next.is_ascii_digit())))
+                {
                     name.push(next);
                 }
                 if name.is_empty() {

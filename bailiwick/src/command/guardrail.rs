@@ -156,7 +156,9 @@ impl Caller {
         };
         let mut found = Vec::new();
         if let Some(Value::List(assessments)) = answer.member("assessments") {
-            assessments.iter().for_each(|assessment| detected(assessment, &mut found));
+            for assessment in assessments {
+                detected(assessment, &mut found);
+            }
         }
         found.sort_unstable();
         found.dedup();

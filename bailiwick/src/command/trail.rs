@@ -183,7 +183,7 @@ impl Caller {
         let mut found = Vec::new();
         let mut token: Option<String> = None;
         while found.len() < limit {
-            let mut input = vec![("MaxResults", Value::Int(PAGE.into()))];
+            let mut input = vec![("MaxResults", Value::Int(PAGE))];
             if let Some((key, value)) = selection.attribute() {
                 let mut attribute = Struct::new();
                 attribute.set("AttributeKey", Value::Str(key.to_owned()));

@@ -128,7 +128,7 @@ impl Export {
                 let headers = HEADERS.map(str::to_owned);
                 Ok(std::iter::once(line(&headers)).chain(events.iter().map(|event| line(&row(event)))).collect::<String>().into_bytes())
             }
-            _ => Ok(events.iter().map(|event| format!("{event}\n")).collect::<String>().into_bytes()),
+            _ => Ok(events.iter().flat_map(|event| [event.to_string(), "\n".to_owned()]).collect::<String>().into_bytes()),
         }
     }
 

@@ -58,7 +58,7 @@ fn clean(more: &[(usize, f32)]) -> Labels {
 /// The grammar of this crate.
 pub(crate) fn grammar() -> Grammar {
     Grammar::parse(&[
-        include_str!("../grammar/common.txt"),
+        include_str!("../grammar/phrases.txt"),
         include_str!("../grammar/attack.txt"),
         include_str!("../grammar/benign.txt"),
         include_str!("../grammar/multilingual.txt"),

@@ -40,6 +40,7 @@ pub mod pipeline;
 pub mod principal;
 pub mod record;
 pub mod region;
+mod reply;
 pub mod service;
 pub mod service_call;
 pub mod session;

@@ -38,7 +38,7 @@ fn negate(literal: Literal) -> Literal {
 #[derive(Default)]
 struct Clauses {
     count: usize,
-    clauses: Vec<Vec<Literal>>,
+    all: Vec<Vec<Literal>>,
     propositions: HashMap<Proposition, usize>,
     linear: HashMap<Constraint, usize>,
 }
@@ -64,7 +64,7 @@ impl Clauses {
             Formula::True | Formula::False => {
                 let made = self.fresh();
                 let literal = 2 * made + usize::from(*formula == Formula::False);
-                self.clauses.push(vec![2 * made]);
+                self.all.push(vec![2 * made]);
                 literal
             }
             Formula::Proposition(proposition) => 2 * self.proposition(*proposition),
@@ -92,11 +92,11 @@ impl Clauses {
     fn any(&mut self, literals: Vec<Literal>) -> Literal {
         let made = 2 * self.fresh();
         for literal in &literals {
-            self.clauses.push(vec![made, negate(*literal)]);
+            self.all.push(vec![made, negate(*literal)]);
         }
         let mut back = literals;
         back.push(negate(made));
-        self.clauses.push(back);
+        self.all.push(back);
         made
     }
 
@@ -112,10 +112,10 @@ impl Clauses {
                 (0..policy.value_count(*kind)).map(|value| 2 * self.proposition(Proposition::Value(variable, value))).collect();
             for (place, left) in values.iter().enumerate() {
                 for right in values.iter().skip(place + 1) {
-                    self.clauses.push(vec![negate(*left), negate(*right)]);
+                    self.all.push(vec![negate(*left), negate(*right)]);
                 }
             }
-            self.clauses.push(values);
+            self.all.push(values);
         }
     }
 }
@@ -140,7 +140,7 @@ impl Search {
 
     fn assign(&mut self, literal: Literal) {
         if let Some(value) = self.values.get_mut(literal / 2) {
-            *value = Some(literal % 2 == 0);
+            *value = Some(literal.is_multiple_of(2));
         }
         self.trail.push(literal);
         self.steps += 1;
@@ -253,10 +253,10 @@ pub(crate) fn solve(policy: &Policy, formulas: &[&Formula]) -> Answer {
     let mut clauses = Clauses::default();
     for formula in formulas {
         let literal = clauses.literal(formula);
-        clauses.clauses.push(vec![literal]);
+        clauses.all.push(vec![literal]);
     }
     clauses.choices(policy);
-    if clauses.clauses.len() > CLAUSES_MAX {
+    if clauses.all.len() > CLAUSES_MAX {
         return Answer::Unknown;
     }
     let mut search = Search {
@@ -268,7 +268,7 @@ pub(crate) fn solve(policy: &Policy, formulas: &[&Formula]) -> Answer {
         head: 0,
         steps: 0,
     };
-    for clause in std::mem::take(&mut clauses.clauses) {
+    for clause in std::mem::take(&mut clauses.all) {
         match clause.as_slice() {
             [] => return Answer::Unsatisfiable,
             [single] => match search.value(*single) {

@@ -273,6 +273,11 @@ const RESTATED: &[Restated] = &[
         ],
         never: &[],
     },
+    Restated {
+        java: r"(?!.*//)([A-Za-z]([A-Za-z0-9_/-]*[A-Za-z0-9_-])?)?",
+        must: &[r"([A-Za-z]([A-Za-z0-9_/-]*[A-Za-z0-9_-])?)?"],
+        never: &[r".*//.*"],
+    },
     Restated { java: r"/(?!.*\.\.)[a-zA-Z0-9/_.\-]+", must: &[r"/[a-zA-Z0-9/_.\-]+"], never: &[r"[\s\S]*\.\.[\s\S]*"] },
     Restated { java: r"^(?![0-9_])\w+$|^_\w*[a-zA-Z0-9]\w*$", must: &[r"[a-zA-Z]\w*|_\w*[a-zA-Z0-9]\w*"], never: &[] },
     // ISO 8601: the back references say that hyphens and colons stand everywhere or nowhere.

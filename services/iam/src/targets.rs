@@ -32,6 +32,7 @@ pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec
         "GetAccessKeyLastUsed" => key_owner(call, input).await?,
         "SimulatePrincipalPolicy" | "GetContextKeysForPrincipalPolicy" => text(input, "PolicySourceArn").unwrap_or("*").to_owned(),
         "GenerateServiceLastAccessedDetails" | "ListPoliciesGrantingServiceAccess" => text(input, "Arn").unwrap_or("*").to_owned(),
+        "GetRoleTemplateVersion" => text(input, "TemplateArn").unwrap_or("*").to_owned(),
         "GetHumanReadableSummary" => text(input, "EntityArn").unwrap_or("*").to_owned(),
         "GetServiceLinkedRoleDeletionStatus" => deleted_role(call, input),
         _ => named(call, input, resource_type).await?,

@@ -213,10 +213,18 @@ pub(crate) async fn delete_automated_reasoning_policy(
     if !(versions.is_empty() && cases.is_empty()) && input.force != Some(true) {
         return Err(Refusal::InUse("The policy has versions or test cases: delete them first, or use `force`.".to_owned()).into());
     }
-    versions.iter().for_each(|(rest, _)| cx.tx.delete::<ReasoningVersion>(&below.clone().last(rest)));
-    cases.iter().for_each(|(rest, _)| cx.tx.delete::<TestCase>(&below.clone().last(rest)));
-    workflows.iter().for_each(|(rest, _)| cx.tx.delete::<Workflow>(&below.clone().last(rest)));
-    runs.iter().for_each(|(rest, _)| cx.tx.delete::<TestRun>(&below.clone().last(rest)));
+    for (rest, _) in &versions {
+        cx.tx.delete::<ReasoningVersion>(&below.clone().last(rest));
+    }
+    for (rest, _) in &cases {
+        cx.tx.delete::<TestCase>(&below.clone().last(rest));
+    }
+    for (rest, _) in &workflows {
+        cx.tx.delete::<Workflow>(&below.clone().last(rest));
+    }
+    for (rest, _) in &runs {
+        cx.tx.delete::<TestRun>(&below.clone().last(rest));
+    }
     cx.tx.delete::<ReasoningPolicy>(&policy_key(&account, &region, &policy.id));
     Ok(DeleteAutomatedReasoningPolicyOutput {})
 }

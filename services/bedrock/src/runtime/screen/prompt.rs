@@ -35,10 +35,9 @@ impl Piece {
     fn provenance(&self) -> Provenance {
         let is_source = self.qualifiers.as_ref().is_some_and(|qualifiers| qualifiers.contains(&Qualifier::GroundingSource));
         match self.place {
-            Place::ToolResult => Provenance::Data,
             // Definitions tell the model what to do with a tool: only attacks count in them, not every instruction.
             Place::System | Place::Message | Place::ToolArguments | Place::ToolDefinition if !is_source => Provenance::User,
-            Place::System | Place::Message | Place::ToolArguments | Place::ToolDefinition => Provenance::Data,
+            Place::System | Place::Message | Place::ToolArguments | Place::ToolDefinition | Place::ToolResult => Provenance::Data,
         }
     }
 }

@@ -31,6 +31,7 @@ pub mod clock;
 pub mod condition;
 pub mod door;
 pub mod error;
+mod head;
 pub mod idempotency;
 pub mod identify;
 pub mod organization;

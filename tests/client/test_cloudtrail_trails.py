@@ -142,11 +142,12 @@ def test_what_cannot_work_is_refused_when_the_trail_is_made(trails, bucket, name
         trails.create_trail(Name=name, S3BucketName=bucket, IsMultiRegionTrail=True, IncludeGlobalServiceEvents=False)
     for more in (
         {"SnsTopicName": "topic"},
-        {"IsOrganizationTrail": True},
         {"CloudWatchLogsLogGroupArn": f"arn:aws:logs:{REGION}:{account.id}:log-group:x:*", "CloudWatchLogsRoleArn": account.role()},
     ):
         with raises("UnsupportedOperationException"):
             trails.create_trail(Name=name, S3BucketName=bucket, **more)
+    with raises("OrganizationsNotInUseException"):
+        trails.create_trail(Name=name, S3BucketName=bucket, IsOrganizationTrail=True)
     with raises("InvalidTagParameterException"):
         trails.create_trail(Name=name, S3BucketName=bucket, TagsList=[{"Key": "a"}, {"Key": "a"}])
     assert trails.describe_trails()["trailList"] == []
@@ -230,8 +231,9 @@ def test_selectors(trails, bucket, name):
     assert trails.get_event_selectors(TrailName=name)["AdvancedEventSelectors"] == advanced
     with raises("InsightNotEnabledException"):
         trails.get_insight_selectors(TrailName=name)
-    with raises("NotImplemented", 501):
-        trails.put_insight_selectors(TrailName=name, InsightSelectors=[{"InsightType": "ApiCallRateInsight"}])
+    insights = [{"InsightType": "ApiCallRateInsight"}]
+    trails.put_insight_selectors(TrailName=name, InsightSelectors=insights)
+    assert [found["InsightType"] for found in trails.get_insight_selectors(TrailName=name)["InsightSelectors"]] == ["ApiCallRateInsight"]
 
 
 def test_events_are_delivered(bailiwick, account, trails, name):

@@ -17,7 +17,7 @@ class FakeUpstream:
     def start(cls, kind="openai", models=("fake-1",), key=None):
         made = cls()
         made.kind, made.models, made.key, made.requests, made.failures = kind, models, key, [], {}
-        made.gate = threading.Event()
+        made.gate, made.is_broken = threading.Event(), False
         handler = type("Handler", (Handler,), {"upstream": made})
         made.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         made.server.daemon_threads = True
@@ -89,6 +89,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def script(self, request, script):
         verb, _, rest = script.partition(" ")
+        if self.upstream.is_broken:
+            return self.reply(500, {"error": {"message": "broken"}})
         if verb == "status":
             return self.reply(int(rest), {"error": {"message": "told so"}})
         if verb == "fail":

@@ -291,8 +291,18 @@ def test_apply_guardrail_passes_masks_and_blocks(runtime, guardrail):
 
 def test_full_scope_shows_what_was_not_detected(runtime, guardrail):
     assert "contentPolicy" not in apply(runtime, guardrail, "fine")["assessments"][0]
-    full = apply(runtime, guardrail, "fine", outputScope="FULL")["assessments"][0]["contentPolicy"]["filters"]
-    assert full == [{"type": "PROMPT_ATTACK", "confidence": "NONE", "filterStrength": "HIGH", "action": "NONE", "detected": False}]
+    full = apply(runtime, guardrail, f"to {EMAIL}", outputScope="FULL")["assessments"][0]
+    assert full["contentPolicy"]["filters"] == [
+        {"type": "PROMPT_ATTACK", "confidence": "NONE", "filterStrength": "HIGH", "action": "NONE", "detected": False}
+    ]
+    entities = {item["type"]: (item["match"], item["action"], item["detected"]) for item in full["sensitiveInformationPolicy"]["piiEntities"]}
+    assert entities == {
+        "EMAIL": (EMAIL, "ANONYMIZED", True),
+        "CREDIT_DEBIT_CARD_NUMBER": ("", "NONE", False),
+        "US_SOCIAL_SECURITY_NUMBER": ("", "NONE", False),
+    }
+    # Words and expressions are shown only where they are found.
+    assert full["sensitiveInformationPolicy"]["regexes"] == [] and "wordPolicy" not in full
 
 
 def test_directions_of_rules(bedrock, runtime):
@@ -406,7 +416,7 @@ def test_guard_content_selects(runtime, guardrail):
     [
         ({"modelId": "anthropic.claude-x"}, "The provided model identifier is invalid."),
         ({"messages": [{"role": "assistant", "content": [{"text": "x"}]}]}, "must start with a user message"),
-        ({"messages": [{"role": "user", "content": [{"image": {"format": "png", "source": {"bytes": b"x"}}}]}]}, "`image` is not supported"),
+        ({"messages": [{"role": "user", "content": [{"image": {"format": "png", "source": {"bytes": b"x"}}}]}]}, "doesn't support images"),
         ({"guardrailConfig": {"guardrailIdentifier": "aaaaaaaaaaaa", "guardrailVersion": "1"}}, "does not exist"),
         ({"guardrailConfig": {"guardrailIdentifier": "aaaaaaaaaaaa"}}, "together"),
         ({"performanceConfig": {"latency": "optimized"}}, "performanceConfig"),
@@ -519,7 +529,7 @@ def test_invoke_model_streams(runtime, guardrail):
     assert events[-1]["amazon-bedrock-guardrailAction"] == "INTERVENED"
 
 
-@pytest.mark.parametrize("body", ["", "no json", "[]", "{}", '{"prompt": "x"}', '{"messages": []}', '{"anthropic_version": "1", "max_tokens": 1, "messages": []}'])
+@pytest.mark.parametrize("body", ["", "no json", "[]", "{}", '{"prompt": 1}', '{"messages": []}', '{"anthropic_version": "1", "max_tokens": 1, "messages": []}'])
 def test_malformed_bodies_are_refused(runtime, body):
     with raises("ValidationException", 400):
         runtime.invoke_model(modelId=MODEL, body=body)

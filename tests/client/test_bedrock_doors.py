@@ -12,7 +12,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
-from bailiwick_server import Account, allow, deny, document
+from bailiwick_server import allow, document
 from signed_http import signed_request
 
 MODEL = "bailiwick.embedded-responder-v1"
@@ -29,7 +29,7 @@ TOOL = {
 def key_of(account, policy):
     """A long-term Bedrock API key of a new user."""
     made = account.client("iam").create_user(UserName="keyed")["User"]["UserName"]
-    account.client("iam").put_user_policy(UserName=made, PolicyName="p", PolicyDocument=json.dumps(policy))
+    account.client("iam").put_user_policy(UserName=made, PolicyName="p", PolicyDocument=policy)
     credential = account.client("iam").create_service_specific_credential(UserName=made, ServiceName="bedrock.amazonaws.com")
     return credential["ServiceSpecificCredential"]["ServiceCredentialSecret"]
 
@@ -37,10 +37,13 @@ def key_of(account, policy):
 EVERYTHING = document(allow("bedrock:*"))
 
 
+def trusting(account):
+    return ssl.create_default_context(cafile=str(account.server.authority))
+
+
 @pytest.fixture
 def http(account):
-    context = ssl.create_default_context(cafile=str(account.server.authority))
-    with httpx.Client(verify=context, timeout=60) as client:
+    with httpx.Client(verify=trusting(account), timeout=60) as client:
         yield client
 
 
@@ -53,10 +56,15 @@ def client(account, http):
     return openai_client(account, http, key_of(account, EVERYTHING))
 
 
-@pytest.fixture
-def claude(account, http):
-    key = key_of(account, EVERYTHING)
+def anthropic_client(account, key):
+    http = anthropic.DefaultHttpxClient(verify=trusting(account))
     return anthropic.Anthropic(base_url=account.server.endpoint, api_key=key, http_client=http, max_retries=0)
+
+
+@pytest.fixture
+def claude(account):
+    with anthropic_client(account, key_of(account, EVERYTHING)) as client:
+        yield client
 
 
 def guardrail(account, **more):
@@ -187,10 +195,11 @@ def test_iam_decides_at_the_doors(account, http):
 
 def test_signatures_open_the_doors_too(account):
     body = json.dumps({"model": MODEL, "messages": CHAT}).encode()
-    request = signed_request("POST", "/v1/chat/completions", account.credentials, service="bedrock", region=REGION, body=body)
+    host = f"{account.server.host}:{account.server.port}"
+    request = signed_request(account.credentials, "bedrock", "POST", "/v1/chat/completions", region=REGION, host=host, body=body)
     answer = request.send(account.server)
     assert answer.status == 200 and json.loads(answer.body)["choices"][0]["message"]["content"].endswith("hello")
-    request = signed_request("POST", "/v1/chat/completions", account.credentials, service="bedrock", region=REGION, body=body)
+    request = signed_request(account.credentials, "bedrock", "POST", "/v1/chat/completions", region=REGION, host=host, body=body)
     request.body = body.replace(b"hello", b"other")
     assert request.send(account.server).status in (401, 403)
 
@@ -208,7 +217,7 @@ def test_anthropic_answers_streams_and_counts(claude):
     assert claude.messages.count_tokens(model=MODEL, messages=CHAT).input_tokens == 2
 
 
-def test_anthropic_tools_and_errors(account, http, claude):
+def test_anthropic_tools_and_errors(account, claude):
     tools = [{"name": "weather", "input_schema": TOOL["function"]["parameters"]}]
     asked = claude.messages.create(model=MODEL, max_tokens=200, messages=[{"role": "user", "content": "Bern"}], tools=tools, tool_choice={"type": "any"})
     assert asked.stop_reason == "tool_use" and asked.content[0].input == {"city": "Bern"}
@@ -219,8 +228,7 @@ def test_anthropic_tools_and_errors(account, http, claude):
     with pytest.raises(anthropic.BadRequestError) as raised:
         claude.messages.create(model="nothing", max_tokens=1, messages=CHAT)
     assert raised.value.body["error"]["type"] == "invalid_request_error"
-    stranger = anthropic.Anthropic(base_url=account.server.endpoint, api_key="nothing", http_client=http, max_retries=0)
-    with pytest.raises((anthropic.AuthenticationError, anthropic.PermissionDeniedError)):
+    with anthropic_client(account, "nothing") as stranger, pytest.raises((anthropic.AuthenticationError, anthropic.PermissionDeniedError)):
         stranger.messages.create(model=MODEL, max_tokens=1, messages=CHAT)
 
 
@@ -257,7 +265,13 @@ def test_langchain_openai(account, http):
 
 
 def test_langchain_aws(account):
-    model = ChatBedrockConverse(model=MODEL, provider="bailiwick", client=account.client("bedrock-runtime"), bedrock_client=account.client("bedrock"))
+    model = ChatBedrockConverse(
+        model=MODEL,
+        provider="bailiwick",
+        client=account.client("bedrock-runtime"),
+        bedrock_client=account.client("bedrock"),
+        disable_streaming=False,
+    )
     answer = model.invoke([HumanMessage("hello")])
     text = answer.content if isinstance(answer.content, str) else answer.content[0]["text"]
     assert text.endswith("hello") and answer.usage_metadata["total_tokens"] > 0

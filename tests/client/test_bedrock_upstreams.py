@@ -120,8 +120,11 @@ def test_retry_and_fallback(declared, fakes):
     runtime = account.client("bedrock-runtime")
     assert text_of(runtime.converse(modelId="m", messages=user("fail 2"))) == "fail 2"
     assert (len(one.requests), len(two.requests)) == (3, 0)
-    assert text_of(runtime.converse(modelId="m", messages=user("fail 5"))) == "fail 5" or len(two.requests) > 0
-    assert len(two.requests) > 0
+    one.is_broken = True
+    assert text_of(runtime.converse(modelId="m", messages=user("say spare"))) == "spare"
+    assert streamed(runtime.converse_stream(modelId="m", messages=user("say spare")))[0] == "spare"
+    assert (len(one.requests), len(two.requests)) == (9, 2)
+    one.is_broken = False
     # What is wrong with the request is wrong everywhere.
     before = len(one.requests) + len(two.requests)
     with raises("ValidationException", 400, "told so"):
@@ -147,8 +150,6 @@ def test_secrets_are_sealed_and_needed(declared, fakes, binary, command):
         runtime.converse(modelId="m", messages=user("say x"))
     assert command("upstream", "delete-secret", "gpu", server=server).returncode == 0
     assert command("upstream", "delete-secret", "gpu", server=server).returncode != 0
-    stranger = account.user(policy=document(allow("bailiwick:*")))
-    assert stranger
 
 
 def test_a_second_bailiwick_is_an_upstream(declared, start_server, command, tmp_path):
@@ -262,16 +263,12 @@ def test_budgets_stop_hard_and_usage_is_told(declared, fakes, command):
     streamed(runtime.converse_stream(modelId="m", messages=user("say x")))
     with raises("ServiceQuotaExceededException", 400, "small"):
         runtime.converse(modelId="m", messages=user("say x"))
-    today = account.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
-    assert today
     told = command("usage", "--csv", "--from", "2020-01-01", "--to", "2099-01-01", server=server)
     assert told.returncode == 0, told.stderr
     header, line = told.stdout.strip().splitlines()
     assert header.startswith("day,region,principal,model,tags,calls")
     fields = line.split(",")
     assert fields[3] == "m" and fields[5:8] == ["3", "33", "15"] and abs(float(fields[8]) - 0.063) < 1e-9
-    nobody = account.user(policy=document(allow("bedrock:*")))
-    assert nobody.client("bedrock-runtime")
 
 
 def test_settings_that_do_not_fit_are_refused(binary, tmp_path, command):
@@ -377,7 +374,7 @@ def test_an_adapter_is_imported_when_everything_fits(declared, fakes):
 
     with raises("ValidationException", 400, "cannot read"):
         start()
-    iam.put_role_policy(RoleName="import", PolicyName="p", PolicyDocument=json.dumps(document(allow(["s3:GetObject", "kms:Decrypt"]))))
+    iam.put_role_policy(RoleName="import", PolicyName="p", PolicyDocument=document(allow(["s3:GetObject", "kms:Decrypt"])))
     with raises("ValidationException", 400, "not encrypted with the KMS key"):
         start(importedModelKmsKeyId=key)
     s3.put_object(Bucket="adapters-1", Key="a/adapter_config.json", Body=configuration, ServerSideEncryption="aws:kms", SSEKMSKeyId=key)

@@ -106,8 +106,8 @@ def test_a_burst_becomes_an_insight(clock_server):
     )
     assert sum(filled["Values"]) == 15 and filled["Values"].count(0) == len(filled["Values"]) - 1 and filled["TrailARN"] == arn
     with raises("InvalidParameterException"):
-        trails.list_insights_metric_data(EventSource="s", EventName="n", InsightType="ApiErrorRateInsight")
+        trails.list_insights_metric_data(EventSource="kms.amazonaws.com", EventName="n", InsightType="ApiErrorRateInsight")
     with raises("InvalidParameterException"):
-        trails.list_insights_metric_data(EventSource="s", EventName="n", InsightType="ApiCallRateInsight", Period=7)
+        trails.list_insights_metric_data(EventSource="kms.amazonaws.com", EventName="n", InsightType="ApiCallRateInsight", Period=7)
     with raises("InvalidEventCategoryException"):
         trails.lookup_events(EventCategory="other")

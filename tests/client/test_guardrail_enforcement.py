@@ -20,12 +20,12 @@ def text_of(answer):
     return "".join(block.get("text", "") for block in answer["output"]["message"]["content"])
 
 
-def create(bedrock, name, word, **more):
+def create(bedrock, name, word, output=True, **more):
     made = bedrock.create_guardrail(
         name=name,
         blockedInputMessaging=f"{name} stops the prompt.",
         blockedOutputsMessaging=f"{name} stops the answer.",
-        wordPolicyConfig={"wordsConfig": [{"text": word}]},
+        wordPolicyConfig={"wordsConfig": [{"text": word, "outputEnabled": output}]},
         **more,
     )
     bedrock.create_guardrail_version(guardrailIdentifier=made["guardrailId"])
@@ -94,7 +94,7 @@ def test_it_runs_besides_the_guardrail_of_the_call(bedrock, runtime):
 
 
 def test_results_of_tools_are_looked_at(bedrock, runtime):
-    made = create(bedrock, "house", "forbidden")
+    made = create(bedrock, "house", "forbidden", output=False)
     messages = [
         {"role": "user", "content": [{"text": "Weather?"}]},
         {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t1", "name": "weather", "input": {}}}]},
@@ -113,7 +113,7 @@ def test_results_of_tools_are_looked_at(bedrock, runtime):
 
 
 def test_models_can_be_left_out(bedrock, runtime):
-    made = create(bedrock, "house", "forbidden")
+    made = create(bedrock, "house", "forbidden", output=False)
     config_id = enforce(bedrock, made, modelEnforcement={"includedModels": ["ALL"], "excludedModels": [MODEL]})
     assert runtime.converse(modelId=MODEL, messages=user("forbidden"))["stopReason"] == "end_turn"
     change = {"guardrailIdentifier": made["guardrailId"], "guardrailVersion": "1", "selectiveContentGuarding": {"messages": "SELECTIVE"}}

@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from bailiwick_server import Account, Server
-from test_cloudtrail_trails import log_bucket, next_second, objects
+from test_cloudtrail_trails import log_bucket, next_second, objects, validate
 
 REGION = "us-east-1"
 DIGESTS = 4
@@ -92,6 +92,7 @@ class Scene:
         self.server = Server.start(binary, folder / "server", "--region", REGION)
         self.account = Account.home(self.server)
         self.bucket = log_bucket(self.account)
+        self.start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
         trails = self.account.client("cloudtrail")
         self.arn = trails.create_trail(Name="kept", S3BucketName=self.bucket, EnableLogFileValidation=True)["TrailARN"]
         trails.start_logging(Name="kept")
@@ -325,6 +326,15 @@ def test_the_log_is_what_any_client_computes(scene):
             fetch(scene.server, path)
 
 
+def test_the_aws_cli_validates_across_a_kill(scene):
+    """The scene's server was killed after the digests and started again."""
+    code, text = validate(scene.server, scene.account, scene.arn, scene.start)
+    assert code == 0 and f"{DIGESTS}/{DIGESTS} digest files valid" in text and f"{DIGESTS}/{DIGESTS} log files valid" in text, text
+    trails = scene.account.client("cloudtrail")
+    assert trails.get_trail_status(Name="kept")["IsLogging"] is False
+    assert {key["Fingerprint"] for key in trails.list_public_keys()["PublicKeyList"]} == {key["Fingerprint"] for key in scene.keys}
+
+
 def test_the_running_server_verifies_itself(scene):
     arguments = ["trail", "verify", "--trail-arn", scene.arn, "--bucket", scene.bucket, "--data-dir", scene.server.data_dir]
     code, text = run(scene.server, *arguments, *scene.credentials())
@@ -352,7 +362,7 @@ def test_the_witness_cosigns_only_what_continues(scene):
     assert (status, kind) == (409, "text/x.tlog.size") and int(text) >= size
     assert post(scene.witness.url, f"old {size + 1000}\n\n{own}")[0] in (400, 409)
     assert post(scene.witness.url, f"old 0\n\n{own.replace(scene.origin, 'elsewhere', 1)}")[0] == 404
-    assert post(scene.witness.url, f"old 0\n\n{own.replace(str(size), str(size + 1), 1)}")[0] == 403
+    assert post(scene.witness.url, f"old 0\n\n{own.replace(chr(10) + str(size) + chr(10), chr(10) + str(size + 1) + chr(10), 1)}")[0] == 403
     assert post(scene.witness.url, "nonsense")[0] == 400
     assert post(scene.witness.url, "x" * 100_000)[0] == 413
 

@@ -84,11 +84,16 @@ pub fn story(record: &Json, decision: &Json) -> String {
     }
     if let Some(deciding) = decision.get("deciding").filter(|deciding| !deciding.is_null()) {
         let index = deciding.get("statementIndex").and_then(Json::as_u64).map_or_else(|| "-".to_owned(), |index| index.to_string());
+        let at =
+            |pointer: &str| deciding.pointer(pointer).and_then(Json::as_u64).map_or_else(|| "-".to_owned(), |number| number.to_string());
         out += &format!(
-            "  decided by statement {index} (sid {}) of {} `{}`\n",
+            "  decided by statement {index} (sid {}) of {} `{}`, line {} column {} ({})\n",
             text(deciding, "/sid"),
             text(deciding, "/policyType"),
-            text(deciding, "/policyId")
+            text(deciding, "/policyId"),
+            at("/span/start/line"),
+            at("/span/start/column"),
+            text(deciding, "/pointer")
         );
     }
     for policy in decision.pointer("/explanation/policies").and_then(Json::as_array).into_iter().flatten() {
@@ -145,10 +150,13 @@ fn policy_story(policy: &Json, out: &mut String) {
             text(statement, "/effect")
         );
         for condition in statement.get("conditions").and_then(Json::as_array).into_iter().flatten() {
-            let actual =
-                condition.get("actual").filter(|actual| !actual.is_null()).map_or_else(|| "missing".to_owned(), ToString::to_string);
+            let actual = condition
+                .get("actual")
+                .filter(|actual| !actual.is_null())
+                .map_or_else(|| "is missing".to_owned(), |actual| format!("was {actual}"));
             let expected = condition.get("expected").map(ToString::to_string).unwrap_or_default();
-            *out += &format!("      {} {} {expected}: {actual}\n", text(condition, "/operator"), text(condition, "/key"));
+            let holds = if condition.get("matched").and_then(Json::as_bool).unwrap_or_default() { "holds" } else { "fails" };
+            *out += &format!("      {} {} {expected} {holds}: the key {actual}\n", text(condition, "/operator"), text(condition, "/key"));
         }
     }
 }

@@ -48,6 +48,9 @@ pub struct Replay {
     output: Format,
 }
 
+/// What is shown of each call.
+const COLUMNS: [&str; 8] = ["time", "principal", "action", "resource", "recorded", "now", "proposed", "because"];
+
 /// Milliseconds of a number with `d`, `h`, `m` or `s` behind it.
 fn duration_ms(text: &str) -> Result<i64, String> {
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).unwrap_or_default();
@@ -90,7 +93,6 @@ impl Replay {
         if matches!(self.output, Format::Json | Format::Yaml) {
             return output::document(self.output, replay);
         }
-        const COLUMNS: [&str; 8] = ["time", "principal", "action", "resource", "recorded", "now", "proposed", "because"];
         let cell = |call: &Json, column: &str| call.get(column).and_then(Json::as_str).unwrap_or_default().to_owned();
         let rows: Vec<Vec<String>> = replay
             .get("calls")

@@ -72,10 +72,11 @@ pub fn sarif(outcomes: &[Outcome]) -> Json {
         .iter()
         .filter_map(|outcome| {
             let problem = outcome.problem.as_ref()?;
-            let mut place = json!({ "artifactLocation": { "uri": outcome.file } });
-            if let Some(line) = outcome.line {
-                place["region"] = json!({ "startLine": line });
-            }
+            let artifact = json!({ "uri": outcome.file });
+            let place = match outcome.line {
+                Some(line) => json!({ "artifactLocation": artifact, "region": { "startLine": line } }),
+                None => json!({ "artifactLocation": artifact }),
+            };
             Some(json!({
                 "ruleId": outcome.name,
                 "level": outcome.level,

@@ -51,8 +51,12 @@ async fn round(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
         done?;
     }
     // What this process counted and collected is its own: no lease.
-    bedrock::flush_usage(plane).await?;
-    bedrock::deliver(plane, position).await?;
+    for done in [bedrock::flush_usage(plane).await, bedrock::deliver(plane, position).await] {
+        if let Err(error) = done {
+            // One bucket that takes nothing must not keep the rest from being done.
+            tracing::warn!(%error, position, "what Bedrock has to write will be tried again");
+        }
+    }
     if let Some((jobs, lease)) = acquire(plane, position, MAINTENANCE, LEASE_MS).await? {
         let done = work(plane, position).await;
         release(&jobs, lease).await;

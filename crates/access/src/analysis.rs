@@ -321,7 +321,7 @@ fn analyse_some(
         match answer {
             Answer::None => {}
             Answer::Found(found) => {
-                let witness = polish(found, actions, is_true);
+                let witness = polish(*found, actions, is_true);
                 analysis.findings.push(Finding { statement: at, sid: statement.sid().map(str::to_owned), witness });
             }
             Answer::Undecided(reason) => analysis.undecided.push(Undecided { statement: at, reason }),
@@ -332,7 +332,7 @@ fn analyse_some(
 
 enum Answer {
     None,
-    Found(Witness),
+    Found(Box<Witness>),
     Undecided(&'static str),
 }
 
@@ -412,7 +412,7 @@ impl Run {
                     let Some(found) = self.asked.search(&mut solver, &cube, denies) else { continue };
                     let request = witness(solver.space, &found, callers);
                     if is_true(&request) {
-                        return Answer::Found(request);
+                        return Answer::Found(Box::new(request));
                     }
                     refuted = true;
                 }
@@ -461,10 +461,10 @@ fn parts(space: &mut Space, rule: &Rule) -> Vec<Rule> {
             Field::Resource => space.sets.has_flags(*set),
             _ => false,
         };
-        let sets: Vec<SetId> = match splits {
-            true => space.sets.parts(*set).to_vec().into_iter().map(|part| space.sets.set(vec![part])).collect(),
-            false => continue,
-        };
+        if !splits {
+            continue;
+        }
+        let sets: Vec<SetId> = space.sets.parts(*set).to_vec().into_iter().map(|part| space.sets.set(vec![part])).collect();
         let mut next = Vec::with_capacity(parts.len().saturating_mul(sets.len()));
         for part in &parts {
             for set in &sets {

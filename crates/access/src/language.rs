@@ -47,7 +47,7 @@ const AUTOMATA_MAX: usize = 4_096;
 pub(crate) struct Sets {
     automata: Vec<Automaton>,
     by_tokens: HashMap<Vec<Token>, usize>,
-    sets: Vec<Vec<Part>>,
+    list: Vec<Vec<Part>>,
     by_parts: HashMap<Vec<Part>, SetId>,
     flags: HashMap<String, Flag>,
     searched: HashMap<(Vec<SetId>, Vec<SetId>, Alphabet), Found>,
@@ -80,14 +80,14 @@ impl Sets {
         if let Some(known) = self.by_parts.get(&parts) {
             return *known;
         }
-        let id = self.sets.len();
-        self.sets.push(parts.clone());
+        let id = self.list.len();
+        self.list.push(parts.clone());
         self.by_parts.insert(parts, id);
         id
     }
 
     pub(crate) fn parts(&self, set: SetId) -> &[Part] {
-        self.sets.get(set).map_or(&[], Vec::as_slice)
+        self.list.get(set).map_or(&[], Vec::as_slice)
     }
 
     /// Whether every part of the one set is a part of the other, so that all its texts lie there too.
@@ -114,8 +114,8 @@ impl Sets {
 
     /// Whether a text lies in the set. Parts with a flag count where the flag is assumed to hold.
     pub(crate) fn contains(&mut self, set: SetId, text: &str, assumed: &[Flag]) -> bool {
-        let Self { sets, automata, .. } = self;
-        let Some(parts) = sets.get(set) else { return false };
+        let Self { list, automata, .. } = self;
+        let Some(parts) = list.get(set) else { return false };
         parts.iter().any(|part| {
             part.flag.is_none_or(|flag| assumed.contains(&flag))
                 && part.patterns.iter().all(|pattern| automata.get_mut(*pattern).is_some_and(|automaton| automaton.matches(text)))

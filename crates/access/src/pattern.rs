@@ -67,7 +67,7 @@ pub(crate) struct Automaton {
 #[derive(Debug)]
 struct Places {
     /// Ascending; the length of the pattern is the place of acceptance.
-    places: Box<[u16]>,
+    list: Box<[u16]>,
     accepts: bool,
     /// Everything that follows is accepted.
     universal: bool,
@@ -126,7 +126,7 @@ impl Automaton {
 
     /// The tokens that the next character may meet.
     pub(crate) fn awaited(&self, state: State) -> impl Iterator<Item = Token> {
-        let places = self.at(state).map_or(&[][..], |places| &places.places);
+        let places = self.at(state).map_or(&[][..], |places| &places.list);
         places.iter().filter_map(|place| self.tokens.get(usize::from(*place)).copied())
     }
 
@@ -163,7 +163,7 @@ impl Automaton {
             self.tokens.get(usize::from(*place)..).is_some_and(|rest| !rest.is_empty() && rest.iter().all(|token| *token == Token::Many))
         });
         self.by_places.insert(places.clone(), state);
-        self.states.push(Places { places, accepts, universal });
+        self.states.push(Places { list: places, accepts, universal });
         state
     }
 
@@ -176,7 +176,7 @@ impl Automaton {
             return *next;
         }
         let mut reached = Vec::new();
-        let places = self.at(state).map(|places| places.places.clone()).unwrap_or_default();
+        let places = self.at(state).map(|places| places.list.clone()).unwrap_or_default();
         for place in places.iter().map(|place| usize::from(*place)) {
             let Some(token) = self.tokens.get(place) else { continue };
             if token.takes(character) {

@@ -116,7 +116,7 @@ impl Reader<'_> {
         let mut read = Read { tokens: Vec::new(), open: false };
         for part in pattern_parts(text, variables) {
             match part {
-                PatternPart::Literal(text) => self.literal(&text, style, &mut read),
+                PatternPart::Literal(text) => literal(&text, style, &mut read),
                 PatternPart::One if matches!(style, Style::Glob | Style::LowerGlob) => read.tokens.push(Token::One),
                 PatternPart::Many if matches!(style, Style::Glob | Style::LowerGlob) => read.tokens.push(Token::Many),
                 PatternPart::One => read.tokens.push(Token::Char('?')),
@@ -131,30 +131,13 @@ impl Reader<'_> {
                             read.open = true;
                             read.tokens.extend([Token::One, Token::Many]);
                         }
-                        Variables::Fixed => self.literal(&made_up(&lower), style, &mut read),
-                        Variables::Absent => self.literal(&default?, style, &mut read),
+                        Variables::Fixed => literal(&made_up(&lower), style, &mut read),
+                        Variables::Absent => literal(&default?, style, &mut read),
                     }
                 }
             }
         }
         Some(read)
-    }
-
-    fn literal(&mut self, text: &str, style: Style, read: &mut Read) {
-        for character in text.chars() {
-            if style != Style::PlainFolded {
-                read.tokens.push(Token::Char(character));
-                continue;
-            }
-            match folded(character).filter(|_| character != '\u{307}') {
-                Some(lower) => read.tokens.push(Token::Fold(lower)),
-                // A character whose lower case is several: what it equals without case is left open.
-                None => {
-                    read.open = true;
-                    read.tokens.push(Token::Many);
-                }
-            }
-        }
     }
 
     fn part(&mut self, place: &str, text: &str, read: Read) -> Option<Part> {
@@ -272,6 +255,21 @@ impl Reader<'_> {
             }
         }
         literals
+    }
+}
+
+/// Appends a text that stands for itself.
+fn literal(text: &str, style: Style, read: &mut Read) {
+    for character in text.chars() {
+        if style != Style::PlainFolded {
+            read.tokens.push(Token::Char(character));
+        } else if let Some(lower) = folded(character).filter(|_| character != '\u{307}') {
+            read.tokens.push(Token::Fold(lower));
+        } else {
+            // A character whose lower case is several: what it equals without case is left open.
+            read.open = true;
+            read.tokens.push(Token::Many);
+        }
     }
 }
 

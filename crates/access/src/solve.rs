@@ -110,9 +110,9 @@ impl<'a> Solver<'a> {
                 let value = match special {
                     Special::Free | Special::SecureTransport | Special::ResourceAccount => return literal,
                     Special::UserName if cube.kind == Kind::User => return literal,
-                    Special::PrincipalArn if cube.kind.has_account() => return self.as_text(literal, Field::Principal),
-                    Special::PrincipalServiceName if cube.kind == Kind::Service => return self.as_text(literal, Field::Service),
-                    Special::UserId if cube.kind != Kind::Service => return self.as_text(literal, Field::UserId),
+                    Special::PrincipalArn if cube.kind.has_account() => return as_text(literal, Field::Principal),
+                    Special::PrincipalServiceName if cube.kind == Kind::Service => return as_text(literal, Field::Service),
+                    Special::UserId if cube.kind != Kind::Service => return as_text(literal, Field::UserId),
                     Special::PrincipalAccount if cube.kind.has_account() => {
                         return match test {
                             Test::Set(set) => {
@@ -131,13 +131,6 @@ impl<'a> Solver<'a> {
                 let found = value.is_some_and(|value| self.passes(test, value) == passes);
                 truth(found == exists)
             }
-            other => other,
-        }
-    }
-
-    fn as_text(&mut self, literal: Literal, field: Field) -> Literal {
-        match literal {
-            Literal::Value { test: Test::Set(set), passes, exists, .. } => Literal::Text(field, set, passes == exists),
             other => other,
         }
     }
@@ -369,5 +362,13 @@ impl<'a> Solver<'a> {
             cubes = next;
         }
         cubes
+    }
+}
+
+/// A test of a key's value as a test of the field that the value is in.
+fn as_text(literal: Literal, field: Field) -> Literal {
+    match literal {
+        Literal::Value { test: Test::Set(set), passes, exists, .. } => Literal::Text(field, set, passes == exists),
+        other => other,
     }
 }

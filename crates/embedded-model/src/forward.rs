@@ -64,10 +64,10 @@ impl Shape {
             && (1..=LENGTH_MAX).contains(&length)
             && (1..=LENGTH_MAX).contains(&shape.inner)
             && shape.head_length > 0
-            && shape.head_length % 2 == 0
+            && shape.head_length.is_multiple_of(2)
             && heads * shape.head_length == length
             && (1..=heads).contains(&key_heads)
-            && heads % key_heads == 0;
+            && heads.is_multiple_of(key_heads);
         let rotated = file.number("llama.rope.dimension_count").unwrap_or(shape.head_length);
         if fits && rotated == shape.head_length { Ok(shape) } else { Err(FileError::Value("llama.attention.head_count")) }
     }

@@ -49,6 +49,12 @@ pub(crate) enum Value {
     List(Vec<Value>),
 }
 
+impl Value {
+    fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+}
+
 /// A tensor as the file has it.
 #[derive(Clone, Debug)]
 pub(crate) struct TensorBytes<'a> {
@@ -192,8 +198,7 @@ impl<'a> File<'a> {
 
     pub(crate) fn texts(&self, name: &'static str) -> Result<Vec<&str>, FileError> {
         let Some(Value::List(items)) = self.values.get(name) else { return Err(FileError::Value(name)) };
-        let text = |item| if let &Value::Text(ref text) = item { Ok(text.as_str()) } else { Err(FileError::Value(name)) };
-        items.iter().map(text).collect()
+        items.iter().map(Value::text).collect::<Option<_>>().ok_or(FileError::Value(name))
     }
 
     pub(crate) fn numbers(&self, name: &'static str) -> Result<Vec<i64>, FileError> {
@@ -212,7 +217,7 @@ impl<'a> File<'a> {
         let (dimensions, kind, offset) = self.tensors.get(name).ok_or_else(missing)?;
         let weights = dimensions.iter().try_fold(1_usize, |product, length| product.checked_mul(*length)).ok_or_else(missing)?;
         let (block, block_bytes) = crate::tensor::block(*kind).ok_or_else(|| FileError::Weights { name: name.to_owned(), kind: *kind })?;
-        if weights % block != 0 {
+        if !weights.is_multiple_of(block) {
             return Err(missing());
         }
         let length = (weights / block).checked_mul(block_bytes).ok_or_else(missing)?;

@@ -106,7 +106,7 @@ pub(crate) struct Matrix {
 impl Matrix {
     pub(crate) fn read(file: &File<'_>, name: &str, rows: usize, columns: usize) -> Result<Self, FileError> {
         let tensor = file.tensor(name)?;
-        if tensor.dimensions != [columns, rows] || columns % BLOCK != 0 {
+        if tensor.dimensions != [columns, rows] || !columns.is_multiple_of(BLOCK) {
             return Err(FileError::Tensor(name.to_owned()));
         }
         Ok(Self { rows, columns, weights: weights(&tensor) })

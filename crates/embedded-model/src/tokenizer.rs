@@ -12,8 +12,8 @@ pub(crate) struct Tokenizer {
     /// By token: its bytes; control tokens have none.
     bytes: Vec<Vec<u8>>,
     controls: HashMap<String, u32>,
-    /// By byte.
-    single: Vec<u32>,
+    /// By byte. Some vocabularies leave out bytes that no text of theirs had; those are left out of prompts.
+    single: Vec<Option<u32>>,
     /// Two tokens that make one, with the rank of their merge.
     merges: HashMap<(u32, u32), (u32, u32)>,
     ends: Vec<u32>,
@@ -61,8 +61,10 @@ impl Tokenizer {
             ids.insert(token, id);
             bytes.push(token.chars().filter_map(|character| byte_of.get(&character).copied()).collect());
         }
-        let single = characters.iter().map(|character| ids.get(character.to_string().as_str()).copied());
-        let single: Vec<u32> = single.collect::<Option<_>>().ok_or(FileError::Value("tokenizer.ggml.tokens"))?;
+        let single: Vec<Option<u32>> = characters.iter().map(|character| ids.get(character.to_string().as_str()).copied()).collect();
+        if single.iter().flatten().next().is_none() {
+            return Err(FileError::Value("tokenizer.ggml.tokens"));
+        }
         let mut merges = HashMap::new();
         for (merge, rank) in file.texts("tokenizer.ggml.merges")?.into_iter().zip(0_u32..) {
             let Some((left, right)) = merge.split_once(' ') else { return Err(FileError::Value("tokenizer.ggml.merges")) };
@@ -96,7 +98,7 @@ impl Tokenizer {
     /// Adds the tokens of a text. Names of control tokens in it are text like any other.
     pub(crate) fn encode(&self, text: &str, out: &mut Vec<u32>) {
         for piece in pieces(text) {
-            let mut tokens: Vec<u32> = piece.bytes().map(|byte| self.single.get(usize::from(byte)).copied().unwrap_or_default()).collect();
+            let mut tokens: Vec<u32> = piece.bytes().filter_map(|byte| self.single.get(usize::from(byte)).copied().flatten()).collect();
             // The merge of the lowest rank first, wherever it is.
             loop {
                 let pairs = tokens.iter().zip(tokens.iter().skip(1)).enumerate();

@@ -19,7 +19,7 @@ use crate::service::{ResourceAccess, Target};
 use crate::{bearer, binding};
 
 /// Compiled policies kept, by their text.
-const POLICIES: usize = 10_000;
+const POLICIES: usize = 30_000;
 
 /// Decisions of one call that are recorded beside the first (a batch may need thousands).
 const FURTHER_MAX: usize = 100;

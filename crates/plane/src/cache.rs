@@ -12,7 +12,7 @@ use crate::organization::OrganizationView;
 use crate::principal::{Credential, PrincipalAccess};
 
 /// Entries kept; at the limit everything is dropped (a refill costs a few reads each).
-const LIMIT: usize = 20_000;
+const LIMIT: usize = 120_000;
 /// Log rows read at a time while catching up.
 const ROWS: u32 = 512;
 

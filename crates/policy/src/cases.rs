@@ -488,7 +488,7 @@ fn kms_grant(value: &Value) -> Result<KmsGrant, String> {
     let mut members: HashMap<String, &Value> = HashMap::new();
     collect_members(value, &mut members);
     let one = |names: &[&str]| names.iter().find_map(|name| members.get(*name)?.as_str().map(str::to_owned));
-    let map = |name: &str| members.get(name).and_then(|value| value.as_object()).map(pairs);
+    let map = |names: [&str; 3]| names.iter().find_map(|name| members.get(*name)?.as_object().map(pairs));
     let grantee =
         one(&["granteeprincipal", "granteeserviceprincipal", "grantee", "principal"]).ok_or("a grant needs `grantee_principal`")?;
     let operations = match members.get("operations") {
@@ -500,8 +500,8 @@ fn kms_grant(value: &Value) -> Result<KmsGrant, String> {
         id: one(&["grantid", "id"]).unwrap_or_default(),
         grantee,
         operations,
-        encryption_context_subset: map("encryptioncontextsubset"),
-        encryption_context_equals: map("encryptioncontextequals"),
+        encryption_context_subset: map(["encryptioncontextsubset", "contextsubset", "subset"]),
+        encryption_context_equals: map(["encryptioncontextequals", "contextequals", "equals"]),
         source_arn: one(&["sourcearn"]),
         retiring_principal: one(&["retiringprincipal", "retiringserviceprincipal"]),
     })

@@ -20,6 +20,10 @@
 //! assert!(decision.allowed);
 //! ```
 //!
+//! The order of the decision is data: [`RULES`], and [`SIDES`] for which sides must allow, each with the page of the AWS documentation that says
+//! so. A compiled policy files its statements by action and by what their resources begin with; a decision visits only those that can match.
+//! Condition keys are asked of the [`Context`] when a statement needs them, never before.
+//!
 //! Invariants:
 //! * What is not allowed is denied; an explicit deny beats every allow.
 //! * A stored policy that cannot be read denies everything; no error ever allows.

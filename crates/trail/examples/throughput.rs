@@ -74,7 +74,9 @@ async fn main() {
     let sample: Vec<Entry> = (0..2_000).map(entry).collect();
     let begin = cpu_seconds();
     for round in 0..50 {
-        sample.iter().for_each(|entry| drop(entry.to_bytes(sealer.as_ref(), round).unwrap()));
+        for entry in &sample {
+            drop(entry.to_bytes(sealer.as_ref(), round).unwrap());
+        }
     }
     println!("entry made and sealed: {:.2} us of CPU", (cpu_seconds() - begin) * 1e6 / (50.0 * 2_000.0));
     println!("record: {} bytes of JSON", sample[0].record.to_json().unwrap().len());

@@ -39,7 +39,9 @@ mod tests {
         #[test]
         fn numbers_read_back(numbers in proptest::collection::vec(any::<u64>(), 0..20)) {
             let mut bytes = Vec::new();
-            numbers.iter().for_each(|number| push(&mut bytes, *number));
+            for number in &numbers {
+                push(&mut bytes, *number);
+            }
             let mut rest = bytes.as_slice();
             for number in numbers {
                 let (read, after) = take(rest).unwrap();

@@ -230,7 +230,7 @@ pub(crate) async fn create_analyzer(cx: &mut Call, input: CreateAnalyzerInput) -
     }
     if kind.is_organization() {
         let view = cx.plane.organization(&cx.account).await?;
-        if !view.is_some_and(|view| view.organization.management_account == cx.account) {
+        if view.is_none_or(|view| view.organization.management_account != cx.account) {
             let message =
                 "You must use the management account of an organization to create an analyzer with the organization as the zone of trust.";
             return Err(AnalyzerError::invalid("type", message).into());

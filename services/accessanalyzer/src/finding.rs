@@ -461,14 +461,14 @@ pub(crate) async fn list_analyzed_resources(
     let analyzer = load_by_arn(cx, &input.analyzer_arn).await?;
     only_external(&analyzer)?;
     let mut resources = scan::resources(&cx.plane, &analyzer).await?;
-    resources.retain(|resource| input.resource_type.as_ref().is_none_or(|wanted| wanted.as_str() == resource.resource_type));
+    resources.retain(|resource| input.resource_type.as_ref().is_none_or(|wanted| wanted.as_str() == resource.kind));
     resources.sort_by(|left, right| left.arn.cmp(&right.arn));
     let filter = format!("{} {:?}", analyzer.name, input.resource_type);
     let page = paged::cut(cx, resources, |resource| resource.arn.clone(), &filter, input.next_token.as_deref(), input.max_results)?;
     let summary = |resource: &scan::Resource| AnalyzedResourceSummary {
         resource_arn: resource.arn.clone(),
         resource_owner_account: resource.owner.clone(),
-        resource_type: ResourceType::from(resource.resource_type),
+        resource_type: ResourceType::from(resource.kind),
     };
     Ok(ListAnalyzedResourcesOutput { analyzed_resources: page.items.iter().map(summary).collect(), next_token: page.next })
 }
@@ -488,7 +488,7 @@ pub(crate) async fn get_analyzed_resource(cx: &mut Call, input: GetAnalyzedResou
     Ok(GetAnalyzedResourceOutput {
         resource: Some(AnalyzedResource {
             resource_arn: resource.arn.clone(),
-            resource_type: ResourceType::from(resource.resource_type),
+            resource_type: ResourceType::from(resource.kind),
             created_at: at(|finding| finding.created_ms),
             analyzed_at: at(|finding| finding.analyzed_ms),
             updated_at: at(|finding| finding.updated_ms),

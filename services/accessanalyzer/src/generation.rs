@@ -99,15 +99,13 @@ fn document(generation: &Generation, with_resources: bool) -> String {
     let mut groups: BTreeMap<(String, Vec<String>), Vec<&str>> = BTreeMap::new();
     for (action, resources) in &generation.uses {
         let prefix = action.split(':').next().unwrap_or_default().to_owned();
-        let resources = match with_resources {
-            true => {
-                let mut all: Vec<String> = resources.iter().map(|resource| placeholder(resource)).collect();
-                all.sort_unstable();
-                all.dedup();
-                if all.is_empty() { vec!["*".to_owned()] } else { all }
-            }
-            false => vec!["*".to_owned()],
-        };
+        let mut all: Vec<String> = resources.iter().filter(|_| with_resources).map(|resource| placeholder(resource)).collect();
+        all.sort_unstable();
+        all.dedup();
+        if all.is_empty() {
+            all.push("*".to_owned());
+        }
+        let resources = all;
         groups.entry((prefix, resources)).or_default().push(action);
     }
     let statements: Vec<serde_json::Value> = groups

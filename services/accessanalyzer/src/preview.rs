@@ -134,7 +134,7 @@ fn proposed(cx: &Call, arn: &str, proposal: Proposal, zone: &access::Zone) -> Op
     let resource = Resource {
         arn: arn.to_owned(),
         owner: policy::account_of(arn).map_or_else(|| cx.account.clone(), str::to_owned),
-        resource_type: proposal.resource_type,
+        kind: proposal.resource_type,
         policy,
         grants: proposal.grants,
         restrict_public_buckets: proposal.restrict_public_buckets,

@@ -44,7 +44,7 @@ const RESOLVED_MS: i64 = 90 * 24 * 3600 * 1000;
 pub(crate) struct Resource {
     pub arn: String,
     pub owner: String,
-    pub resource_type: &'static str,
+    pub kind: &'static str,
     pub policy: ResourcePolicy,
     pub grants: Vec<policy::KmsGrant>,
     pub restrict_public_buckets: bool,
@@ -144,7 +144,7 @@ async fn resources_of(plane: &Arc<Plane>, tx: &mut Transaction, region: &str, ac
         for service in plane.services() {
             for arn in service.policy_holders(tx, region, account).await? {
                 let Some(found) = service.resource(tx, region, &arn).await? else { continue };
-                let Some(resource_type) = found.resource_type.or_else(|| arn.contains(":s3:::").then_some("AWS::S3::Bucket")) else {
+                let Some(kind) = found.resource_type.or_else(|| arn.contains(":s3:::").then_some("AWS::S3::Bucket")) else {
                     continue;
                 };
                 let prefix = arn.split(':').nth(2).unwrap_or_default();
@@ -153,7 +153,7 @@ async fn resources_of(plane: &Arc<Plane>, tx: &mut Transaction, region: &str, ac
                     identities,
                     is_restricted: !control.resource_control.is_empty() && policy::supports_resource_control(rcp_prefix(prefix)),
                     owner: account.clone(),
-                    resource_type,
+                    kind,
                     policy: found.policy,
                     grants: found.grants,
                     restrict_public_buckets: found.restrict_public_buckets,
@@ -359,7 +359,7 @@ impl Resource {
         let restriction = if self.is_restricted { "APPLICABLE" } else { "NOT_APPLICABLE" };
         Found {
             resource: self.arn.clone(),
-            resource_type: self.resource_type.to_owned(),
+            resource_type: self.kind.to_owned(),
             owner: self.owner.clone(),
             detail: Detail::External { principal, actions, condition, is_public, restriction: restriction.to_owned() },
             error: None,
@@ -399,7 +399,7 @@ mod tests {
         Resource {
             arn: "arn:aws:s3:::b".to_owned(),
             owner: "111111111111".to_owned(),
-            resource_type: "AWS::S3::Bucket",
+            kind: "AWS::S3::Bucket",
             policy: ResourcePolicy::Standard(Attached::new("b", PolicySource::Resource, Arc::new(policy))),
             grants: Vec::new(),
             restrict_public_buckets: false,

@@ -36,7 +36,7 @@ pub(crate) struct Profile {
     pub(crate) description: Option<String>,
     /// Identifier of the model, or of the system-defined profile, that it copies.
     pub(crate) source: String,
-    pub(crate) copies_profile: bool,
+    pub(crate) copies_system: bool,
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) created_ms: i64,
 }
@@ -99,14 +99,15 @@ pub(crate) async fn create_inference_profile(
         return Err(Refusal::invalid("The model source names nothing.").into());
     };
     let is_profile = |id: &str| state.gateway.profile(id).is_some();
-    let (source, copies_profile) = match model::parse(&cx.region, &cx.account, &source, is_profile)? {
+    let (source, copies_system) = match model::parse(&cx.region, &cx.account, &source, is_profile)? {
         Named::Foundation(id) => (id, false),
         Named::SystemProfile(id) => (id, true),
         _ => return Err(Refusal::invalid("The model source must be a foundation model or a system-defined inference profile.").into()),
     };
-    let exists = match copies_profile {
-        true => state.gateway.profile(&source).is_some(),
-        false => state.gateway.route(cx.plane.as_ref(), &source).await?.is_some(),
+    let exists = if copies_system {
+        state.gateway.profile(&source).is_some()
+    } else {
+        state.gateway.route(cx.plane.as_ref(), &source).await?.is_some()
     };
     if !exists {
         return Err(Refusal::ModelNotFound.into());
@@ -123,7 +124,7 @@ pub(crate) async fn create_inference_profile(
         name: input.inference_profile_name,
         description: input.description.map(Secret::into_inner),
         source,
-        copies_profile,
+        copies_system,
         tags,
         created_ms: cx.now.0,
     };

@@ -1,23 +1,41 @@
-//! Amazon Bedrock: guardrails, foundation models and model calls, in front of a model server of the owner's choice.
+//! Amazon Bedrock: guardrails, models and model calls, in front of model servers of the owner's choice.
 //!
-//! What it is: the control plane of guardrails, and the runtime that turns Bedrock's calls (`Converse`, `InvokeModel` and their streams)
-//! into the chat protocol of OpenAI-compatible servers, with the guardrail of the call on both sides of the model.
-//! What it is not: a model. Without a configured upstream an embedded deterministic responder answers, and says so in its name.
+//! What it is: the control plane of guardrails, inference profiles, provisioned throughput, imported models and invocation logging; the runtime
+//! that turns Bedrock's calls into those of model servers, with the guardrail of the call on both sides of the model; the doors through which
+//! OpenAI's and Anthropic's clients come. What it is not: a model. Without an upstream an embedded deterministic responder answers, and says
+//! so in its name; models that run in this process are given to it by the binary.
 //!
 //! Invariants:
 //! 1. A guardrail that cannot run fails the call; a definition that the engine cannot decide is refused, never stored.
-//! 2. Of a guarded stream nothing leaves before the guard has released it, whatever `streamProcessingMode` says: `async` is treated as
-//!    `sync`, which only ever shows less.
-//! 3. Prompts, answers and definitions never reach a log or an event.
+//! 2. Of a guarded stream nothing leaves before the guard has released it. `async` holds back less and may stop an answer after a part of it
+//!    was shown, as on AWS; guardrails that are enforced are always `sync`.
+//! 3. Prompts, answers and definitions never reach a log or an event of the audit trail; the invocation log is the customer's own bucket,
+//!    and masked.
 //! 4. The definition of a guardrail with a KMS key is readable only through that key, for each caller anew.
+//! 5. An enforced guardrail runs on every model call that it covers, whatever the caller says; when it cannot, the call is denied.
+//! 6. What was screened is recorded by hash, filter and place, never as text.
+//! 7. A call is counted when it ends, however it ends; what it may use is taken before it begins. A secret of an upstream leaves the store
+//!    only in the header of a call to that upstream.
+//! 8. An answer that breaks off is an error of the stream, never an end.
 //!
 //! ## Recorded only
-//! `requestMetadata` (there is no invocation log yet), `performanceConfig` and `serviceTier` of value `standard` or `default`.
+//! `performanceConfig` and `serviceTier` of value `standard` or `default`; of the invocation log's switches those for video and audio, which
+//! nothing here makes; the commitment of a provisioned throughput, beyond that it cannot be deleted before its end.
+//!
+//! The guardrail profile (`crossRegionConfig`): it unlocks the tier STANDARD, but no text leaves the region for it.
 //!
 //! ## Not supported yet, refused with a `ValidationException`
-//! Denied topics, contextual grounding, automated reasoning, the content categories other than `PROMPT_ATTACK`, images, the tier
-//! STANDARD and guardrail profiles; in messages images, documents, video, audio, search results and tool changes; prompt variables; other
-//! performance and service tiers; models other than those of the upstream (profiles, provisioned, imported and custom models, routers).
+//! Image filters; build workflows of automated reasoning policies that need a language model; resource policies of other things than
+//! guardrails; in messages video, audio, search results, tool changes, citations, images and documents in S3 or under a guardrail that is not
+//! declared to let them pass; prompt variables; other performance and service tiers; custom models and their deployments, routers and prompts
+//! as models; delivery of the invocation log to CloudWatch Logs. `InvokeModelWithBidirectionalStream` and the operations of customisation,
+//! evaluation, batch and prompt routers answer `NotImplemented`.
+//!
+//! ## Not as AWS does
+//! * Provisioned throughput and imports are done when the call answers; a model unit is the rate that the owner declares for the model.
+//! * Limits on rates are counted per process, use and budgets in the store: nodes learn of each other's use with each round of background work.
+//! * `CountTokens` is refused where no tokenizer is known, instead of estimated.
+//! * A model that thinks aloud is not shown thinking: the reasoning that some upstreams give beside the answer is left out.
 
 mod door;
 mod foundation_model;
@@ -182,7 +200,7 @@ impl Service for BedrockRuntime {
 
     async fn targets(&self, call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
         let targets = model::targets(call, input).await?;
-        guardrail::enforcement::add_targets(call, input, targets).await
+        guardrail::enforcement::add_targets(call, targets).await
     }
 
     fn condition_keys(&self, call: &Call, input: &Value, keys: &mut MapContext) {

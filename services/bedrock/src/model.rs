@@ -135,7 +135,7 @@ fn profile_models(state: &State, id: &str) -> Option<Vec<(String, u32)>> {
 
 /// Models and weights of an application profile.
 pub(crate) fn profile_source(state: &State, profile: &Profile) -> Option<Vec<(String, u32)>> {
-    if profile.copies_profile { profile_models(state, &profile.source) } else { Some(vec![(profile.source.clone(), 1)]) }
+    if profile.copies_system { profile_models(state, &profile.source) } else { Some(vec![(profile.source.clone(), 1)]) }
 }
 
 /// Identifier and version of the guardrail that the input names, wherever the operation has it. Empty ones count as absent.

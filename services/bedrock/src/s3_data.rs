@@ -58,14 +58,12 @@ impl Role {
         let target = ("sts:AssumeRole", role_arn);
         let trusts = plane.is_service_allowed(&caller, &cx.region, ("sts", "AssumeRole"), target, &MapContext::new()).await?;
         let principal = plane.directory().principal(&mut plane.transaction(0), role_arn).await?;
-        match principal.filter(|_| trusts) {
-            Some(principal) => Ok(Self { principal: Arc::new(principal) }),
-            None => {
-                let message =
-                    format!("Could not assume provided IAM role. Please ensure that the role `{role_arn}` exists and trusts Bedrock.");
-                Err(Refusal::invalid(message).into())
-            }
-        }
+        let Some(principal) = principal.filter(|_| trusts) else {
+            let message =
+                format!("Could not assume provided IAM role. Please ensure that the role `{role_arn}` exists and trusts Bedrock.");
+            return Err(Refusal::invalid(message).into());
+        };
+        Ok(Self { principal: Arc::new(principal) })
     }
 
     /// Reads a file of a folder as the role. With a key's ARN, the file must be encrypted under that key.

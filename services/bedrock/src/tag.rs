@@ -65,7 +65,7 @@ async fn apply<R: Tagged>(tx: &mut Transaction, key: &Key, change: Change) -> Re
     match change {
         Change::List => return Ok(Some(std::mem::take(record.tags()))),
         Change::Add(given) => merge(record.tags(), given).map_err(|error| violation(&error))?,
-        Change::Remove(names) => drop(remove(record.tags(), &names)),
+        Change::Remove(names) => remove(record.tags(), &names),
     }
     tx.put(key, &record)?;
     Ok(Some(std::mem::take(record.tags())))

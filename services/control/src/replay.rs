@@ -74,16 +74,17 @@ impl Proposal {
 
     fn apply(&self, policies: &mut PolicySet, resource: &str) {
         match self.place {
-            Place::ServiceControl => match policies.service_control.as_mut().and_then(|levels| levels.last_mut()) {
-                Some(level) => level.push(self.attached.clone()),
-                // Outside of an organization everything is allowed beside it.
-                None => {
+            Place::ServiceControl => {
+                if let Some(level) = policies.service_control.as_mut().and_then(|levels| levels.last_mut()) {
+                    level.push(self.attached.clone());
+                } else {
+                    // Outside of an organization everything is allowed beside it.
                     let everything = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
                     let full = plane::authorize::compiled(PolicyKind::ServiceControl, everything);
-                    policies.service_control =
-                        Some(vec![vec![Attached::new("FullAWSAccess", PolicySource::None, full), self.attached.clone()]]);
+                    let full = Attached::new("FullAWSAccess", PolicySource::None, full);
+                    policies.service_control = Some(vec![vec![full, self.attached.clone()]]);
                 }
-            },
+            }
             Place::Boundary => policies.boundary = Some(self.attached.clone()),
             Place::Identity => policies.identity = vec![self.attached.clone()],
             Place::Resource => {
@@ -187,13 +188,12 @@ async fn replay_entry(
             continue;
         };
         let arn = entry.record.user_identity.arn.clone().unwrap_or_default();
-        let found = match memory.principals.get(&arn) {
-            Some(found) => found.clone(),
-            None => {
-                let found = identify(cx, tx, &arn).await?;
-                memory.principals.insert(arn.clone(), found.clone());
-                found
-            }
+        let found = if let Some(found) = memory.principals.get(&arn) {
+            found.clone()
+        } else {
+            let found = identify(cx, tx, &arn).await?;
+            memory.principals.insert(arn.clone(), found.clone());
+            found
         };
         let Some((principal, access)) = found else {
             *summary.undecided.entry("the principal does not exist any more, or belongs to another account").or_default() += 1;

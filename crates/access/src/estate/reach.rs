@@ -205,10 +205,8 @@ pub fn who_can(estate: &Estate, action: &str, resource: &str) -> Vec<Access> {
             for (entry, principal) in entries.iter().enumerate() {
                 let analysis = crate::external_access(&attached.policy, &zone, at, entry, &[]);
                 let Some(finding) = analysis.findings.first() else { continue };
-                let ability = match finding.witness.context.is_empty() {
-                    true => Ability::Yes,
-                    false => Ability::If(finding.witness.context.clone()),
-                };
+                let context = &finding.witness.context;
+                let ability = if context.is_empty() { Ability::Yes } else { Ability::If(context.clone()) };
                 let because = format!("{} `{}`, statement {at}", PolicyType::Resource, attached.id);
                 all.push(Access { principal: external_name(principal), ability, because });
             }

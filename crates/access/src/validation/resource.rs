@@ -98,11 +98,8 @@ fn resource(report: &mut Report, node: &Node, text: &str, variables: bool) {
     {
         report.error("INVALID_SERVICE", node, format!("The service {service} does not exist. Use a valid service name."));
     }
-    if !account.is_empty()
-        && !open(account)
-        && *account != "aws"
-        && !(account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()))
-    {
+    let is_account = *account == "aws" || (account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()));
+    if !account.is_empty() && !open(account) && !is_account {
         report.error(
             "INVALID_ARN_ACCOUNT",
             node,

@@ -31,7 +31,7 @@ pub(super) fn statement(report: &mut Report, node: &Node, variables: bool) {
     effect(report, node);
     principal(report, node);
     for name in ["Action", "NotAction"] {
-        report.member(node, name, |report, list| actions(report, list));
+        report.member(node, name, actions);
     }
     if node.get("Action").is_none() && node.get("NotAction").is_none() {
         report.error("MISSING_ACTION", node, "Add an Action or NotAction element to the policy statement.");

@@ -81,15 +81,19 @@ fn statement(with_principal: bool) -> impl Strategy<Value = Json> {
         proptest::bool::weighted(0.2),
     )
         .prop_map(move |(effect, action, actions, resource, resources, condition, principal, negated)| {
-            let mut statement = json!({ "Effect": effect, action: actions, resource: resources });
+            let mut statement = serde_json::Map::from_iter([
+                ("Effect".to_owned(), json!(effect)),
+                (action.to_owned(), json!(actions)),
+                (resource.to_owned(), json!(resources)),
+            ]);
             if let Some((operator, key, values)) = condition {
-                statement["Condition"] = json!({ operator: { key: values } });
+                statement.insert("Condition".to_owned(), json!({ operator: { key: values } }));
             }
             if with_principal {
                 let element = if negated && effect == "Deny" { "NotPrincipal" } else { "Principal" };
-                statement[element] = principal;
+                statement.insert(element.to_owned(), principal);
             }
-            statement
+            Json::Object(statement)
         })
 }
 

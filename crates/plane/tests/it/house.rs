@@ -10,6 +10,7 @@ use keyring::{Keyring, SystemRandomness};
 use objects::{LocalBackend, ObjectVault};
 use plane::body::{self, Body};
 use plane::organization::MemberPolicies;
+use plane::origin::VpcEndpoint;
 use plane::pipeline::{AuditFailure, AuditReads};
 use plane::{
     ApiError, Clock as _, Credential, Directory, ManualClock, OrganizationView, Organizations, Origin, Plane, PlaneSettings, Principal,
@@ -140,6 +141,20 @@ impl House {
     /// The account is a member of an organization whose SCP denies everything.
     pub(crate) fn under_a_denying_policy() -> Self {
         Self::built(|plane| plane.with_organizations(Arc::new(Denying)))
+    }
+
+    /// Every connection comes through a private endpoint with this policy.
+    pub(crate) fn behind_an_endpoint(document: &str) -> Self {
+        let policy = policy::Policy::parse_stored(document, policy::PolicyKind::VpcEndpoint);
+        let endpoint = VpcEndpoint {
+            id: "vpce-0123456789abcdef0".to_owned(),
+            vpc_id: "vpc-0123456789abcdef0".to_owned(),
+            account: ACCOUNT.to_owned(),
+            policy: Some(policy::Attached::new("vpce-0123456789abcdef0", policy::PolicySource::None, Arc::new(policy))),
+        };
+        let house = Self::new();
+        let origin = Origin { vpc_endpoint: Some(endpoint), ..Origin::clone(&house.origin) };
+        Self { origin: Arc::new(origin), ..house }
     }
 
     fn built(finish: impl FnOnce(Plane) -> Plane) -> Self {

@@ -224,3 +224,27 @@ async fn an_organizations_policy_stops_who_has_the_right_one() {
     assert_none(&problems, answers.len());
     assert!(stopped * 100 >= answers.len() * DECIDED_PERCENT, "only {stopped} of {} calls were stopped", answers.len());
 }
+
+#[tokio::test]
+async fn the_policy_of_an_endpoint_must_allow_too() {
+    let document = |condition: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Condition":{condition}}}]}}"#
+        )
+    };
+    let through = r#"{"StringEquals":{"aws:SourceVpce":"vpce-0123456789abcdef0","aws:SourceVpc":"vpc-0123456789abcdef0","aws:VpceAccount":"111122223333"},"Null":{"aws:SourceIp":"true","aws:VpcSourceIp":"false"}}"#;
+    let elsewhere = r#"{"StringEquals":{"aws:SourceVpce":"vpce-1"}}"#;
+    for (service, operation, condition, expected) in [
+        ("kms", "ListKeys", through, "NotImplemented"),
+        ("kms", "ListKeys", elsewhere, "no VPC endpoint policy allows the kms:ListKeys action"),
+        ("glue", "GetCrawlers", through, "no VPC endpoint policy allows the glue:GetCrawlers action"),
+    ] {
+        let (number, (service, protocol, operation)) =
+            operations().enumerate().find(|(_, (head, _, found))| head.head.id == service && found.name == operation).unwrap();
+        let house = House::behind_an_endpoint(&document(condition));
+        let input = sample::input(service, operation);
+        let answer = house.call(service, protocol, operation, &input, Proof::Permitted(number)).await;
+        let told = format!("{}: {}", answer.error.code, answer.error.message);
+        assert!(told.contains(expected), "{told}");
+    }
+}

@@ -330,22 +330,24 @@ fn answer_of(decision: Option<&policy::Decision>) -> Answer {
     }
 }
 
-/// Both answers to a case.
-fn answers(case: &Value, compiled: &mut policy::cases::Compiled) -> (Answer, Answer) {
+/// Both answers to a case, and the rule of the engine that refused it.
+fn answers(case: &Value, compiled: &mut policy::cases::Compiled) -> (Answer, Answer, Option<&'static str>) {
     let parsed: policy::cases::Case = serde_json::from_value(case.clone()).unwrap();
     let decision = parsed.refusal_with(compiled).unwrap();
-    (decide(case), answer_of(decision.as_ref()))
+    (decide(case), answer_of(decision.as_ref()), decision.and_then(|decision| decision.rule))
 }
 
 /// Each generated world is asked by every kind of caller.
 fn compare(worlds: u32) {
     let seen = std::cell::RefCell::new([0_u32; 4]);
+    let rules = std::cell::RefCell::new(std::collections::BTreeSet::new());
     let callers = callers();
     run(worlds, &case(), |world| {
         let mut compiled = policy::cases::Compiled::default();
         callers.iter().try_for_each(|caller| {
             let case = asked_by(world, caller);
-            let (expected, found) = answers(&case, &mut compiled);
+            let (expected, found, rule) = answers(&case, &mut compiled);
+            rules.borrow_mut().extend(rule);
             let kind = match &expected {
                 Answer::Allow => 0,
                 Answer::Explicit(_) => 1,
@@ -358,6 +360,10 @@ fn compare(worlds: u32) {
     });
     // A generator that only ever denies would prove little.
     let seen = seen.into_inner();
+    let decided = rules.into_inner();
+    for rule in policy::RULES.iter().filter(|rule| rule.name != "caller-identity") {
+        assert!(decided.contains(rule.name), "no generated case is refused by the rule `{}`", rule.name);
+    }
     assert!(seen.iter().all(|count| *count > worlds / 20), "{seen:?}");
 }
 
@@ -376,7 +382,7 @@ fn engine_and_reference_agree_again() {
 fn old_disagreements_stay_settled() {
     for line in include_str!("data/disagreements.jsonl").lines() {
         let case: Value = serde_json::from_str(line).unwrap();
-        let (expected, found) = answers(&case, &mut policy::cases::Compiled::default());
+        let (expected, found, _) = answers(&case, &mut policy::cases::Compiled::default());
         assert_eq!(format!("{expected:?}"), case["answer"].as_str().unwrap(), "the reference: {line}");
         assert_eq!(format!("{found:?}"), case["answer"].as_str().unwrap(), "the engine: {line}");
     }

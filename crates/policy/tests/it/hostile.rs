@@ -1,7 +1,7 @@
 //! Input made to hurt: nothing panics, nothing takes long, nothing unreadable allows.
 
 use policy::cases::decide_line;
-use policy::{Policy, PolicyKind};
+use policy::{Malformation, Policy, PolicyKind, ResourceKind};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -68,6 +68,104 @@ fn allow_with_not_principal_allows_nobody() {
     let verdict: Value = serde_json::from_str(&decide_line(&case.to_string())).unwrap();
     assert_eq!(verdict["decision"], "Deny");
     assert_eq!(verdict["explicit"], false);
+}
+
+/// A document of exactly so many characters that count, made long by its resources.
+fn document_of(kind: PolicyKind, characters: usize) -> String {
+    let principal = if matches!(kind, PolicyKind::Identity | PolicyKind::Boundary | PolicyKind::Session | PolicyKind::ServiceControl) {
+        ""
+    } else {
+        r#""Principal":"*","#
+    };
+    let (effect, action) = match kind {
+        PolicyKind::ResourceControl => ("Deny", "s3:GetObject"),
+        PolicyKind::Trust => ("Allow", "sts:AssumeRole"),
+        _ => ("Allow", "s3:GetObject"),
+    };
+    let head = format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"{effect}",{principal}"Action":"{action}""#);
+    // A role has no resource: there a condition makes the length.
+    let (open, close) = if kind == PolicyKind::Trust {
+        (r#","Condition":{"StringEquals":{"sts:ExternalId":""#, r#""}}}]}"#)
+    } else {
+        (r#","Resource":"arn:aws:s3:::"#, r#""}]}"#)
+    };
+    let rest = characters - head.len() - open.len() - close.len();
+    format!("{head}{open}{}{close}", "x".repeat(rest))
+}
+
+#[test]
+fn documents_at_and_over_their_limits() {
+    for kind in [
+        PolicyKind::Identity,
+        PolicyKind::Boundary,
+        PolicyKind::Session,
+        PolicyKind::Trust,
+        PolicyKind::KeyPolicy,
+        PolicyKind::VpcEndpoint,
+        PolicyKind::ServiceControl,
+        PolicyKind::ResourceControl,
+        PolicyKind::Resource(ResourceKind::S3Bucket),
+    ] {
+        let limit = kind.size_limit();
+        let full = document_of(kind, limit.characters_max);
+        assert_eq!(Policy::parse(&full, kind).err(), None, "{kind:?}");
+        let over = document_of(kind, limit.characters_max + 1);
+        assert_eq!(Policy::parse(&over, kind).unwrap_err().malformation, Malformation::TooLong, "{kind:?}");
+        // White space counts in some kinds only.
+        let spaced = format!("{full}\n   ");
+        assert_eq!(Policy::parse(&spaced, kind).is_err(), limit.counts_white_space, "{kind:?}");
+    }
+}
+
+#[test]
+fn characters_that_deceive_are_refused() {
+    for (name, text) in [
+        ("right-to-left override", "s3:GetObject\u{202e}"),
+        ("zero width", "s3:Get\u{200b}Object"),
+        ("Cyrillic letter", "s3:G\u{435}tObject"),
+        ("full-width star", "s3:\u{ff0a}"),
+        ("control character", "s3:Get\u{7}Object"),
+    ] {
+        let document = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": text, "Resource": "*"}]}).to_string();
+        // As a client writes it that escapes nothing.
+        let raw = document.replace("\\u0007", "\u{7}");
+        let refused = Policy::parse(&raw, PolicyKind::Identity).unwrap_err();
+        assert_eq!(refused.message, "Syntax errors in policy.", "{name}");
+        // In a stored policy it is another action than the one that it looks like.
+        let verdict = decide_with(&json!({"Effect": "Deny", "Action": text, "Resource": "*"}), "s3:GetObject", "arn:aws:s3:::b/k");
+        assert_eq!(verdict["decision"], "Allow", "{name}");
+    }
+}
+
+#[test]
+fn nesting_repetition_and_the_unknown_are_refused() {
+    let condition = |inside: &str| {
+        format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{inside}}}]}}"#)
+    };
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(1_000), "}".repeat(1_000));
+    for text in [
+        condition(&deep),
+        condition(r#"{"StringEquals":{"a":{"b":"c"}}}"#),
+        condition(r#"{"StringEquals":{"a":"b"},"StringEquals":{"a":"c"}}"#),
+        condition(r#"{"StringEquals":{"a":"b","a":"c"}}"#),
+        condition(r#"{"StringSounds":{"a":"b"}}"#),
+        condition(r#"{"ForSomeValues:StringEquals":{"a":"b"}}"#),
+        condition(r#"{"NullIfExists":{"a":"true"}}"#),
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*","Reason":"x"}]}"#.to_owned(),
+        r#"{"Version":"2012-10-17","Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#.to_owned(),
+    ] {
+        let refused = Policy::parse(&text, PolicyKind::Identity).unwrap_err();
+        assert_eq!(refused.message, "Syntax errors in policy.", "{}", &text[..text.len().min(160)]);
+        assert!(Policy::parse_stored(&text, PolicyKind::Identity).problem().is_some());
+    }
+}
+
+#[test]
+fn ten_thousand_wildcards_are_matched_in_bounded_time() {
+    let patterns: Vec<String> = (0..10_000).map(|at| format!("arn:aws:s3:::*{at}*a*b*c*d*e*f*")).collect();
+    let statement = json!({"Effect": "Deny", "Action": "s3:*", "Resource": patterns});
+    let resource = format!("arn:aws:s3:::{}", "abcdef".repeat(300));
+    assert_eq!(decide_with(&statement, "s3:GetObject", &resource)["decision"], "Allow");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Source: Bedrock User Guide, "Apply cross-account safeguards with Amazon Bedrock Guardrails enforcements"; Organizations User Guide, "Amazon
 //! Bedrock policy syntax". They run besides the guardrail that a call names; the caller needs `bedrock:ApplyGuardrail` on each, and without it
-//! the model call is denied. A model identifier that stands for other models (a profile) counts as one of the included models.
+//! the model call is denied. A profile counts as every model behind it.
 
 use api_bedrock::{
     AccountEnforcedGuardrailOutputConfiguration, ConfigurationOwner, DeleteEnforcedGuardrailConfigurationInput,
@@ -104,23 +104,19 @@ fn key(account: &str, region: &str) -> Key {
     Key::new(account, region).last("account")
 }
 
-/// Whether a configuration for some models is one for this model.
-fn covers(included: &[String], excluded: &[String], model_id: &str) -> bool {
-    let foundation = match model_id.strip_prefix("arn:") {
-        Some(_) => model_id.split_once("::foundation-model/").map(|(_, name)| name),
-        None => Some(model_id),
-    };
-    let Some(name) = foundation else { return true };
-    let names = |list: &[String]| list.iter().any(|listed| listed == name);
-    !names(excluded) && (included.iter().any(|listed| listed == ALL) || names(included))
+/// Whether a configuration for some models is one for a call that may be answered by these; none are known of a call whose identifier says nothing.
+fn covers(included: &[String], excluded: &[String], models: &[String]) -> bool {
+    let has = |list: &[String], name: &String| list.contains(name);
+    let covers_one = |name: &String| !has(excluded, name) && (included.iter().any(|listed| listed == ALL) || has(included, name));
+    models.is_empty() || models.iter().any(covers_one)
 }
 
 /// All guardrails that a call of this model must pass, the account's first.
-async fn of_model(cx: &mut Call, model_id: &str) -> Result<Vec<Enforcement>, ApiError> {
+async fn of_models(cx: &mut Call, models: &[String]) -> Result<Vec<Enforcement>, ApiError> {
     let (account, region) = (cx.account.clone(), cx.region.clone());
     let mut found = Vec::new();
     if let Some(own) = cx.tx.get::<Enforced>(&key(&account, &region)).await?
-        && covers(&own.included, &own.excluded, model_id)
+        && covers(&own.included, &own.excluded, models)
     {
         found.push(Enforcement {
             guardrail_arn: own.guardrail_arn,
@@ -134,7 +130,7 @@ async fn of_model(cx: &mut Call, model_id: &str) -> Result<Vec<Enforcement>, Api
     if let Some(view) = plane.organization(&account).await?
         && let Some(policy) = view.bedrock.get(&account)
     {
-        found.extend(of_organization(policy, &region, model_id)?);
+        found.extend(of_organization(policy, &region, models)?);
     }
     Ok(found)
 }
@@ -143,15 +139,16 @@ async fn of_model(cx: &mut Call, model_id: &str) -> Result<Vec<Enforcement>, Api
 const REMEMBERED: &str = "enforced-guardrails";
 
 /// Adds to the targets of a model call the guardrails that it must pass: without the right to apply them the call is denied.
-pub(crate) async fn add_targets(
-    call: &mut Call,
-    input: &wire::Value,
-    targets: Option<Vec<Target>>,
-) -> Result<Option<Vec<Target>>, ApiError> {
+pub(crate) async fn add_targets(call: &mut Call, targets: Option<Vec<Target>>) -> Result<Option<Vec<Target>>, ApiError> {
     let is_model_call = |target: &Target| matches!(target.action.as_str(), "bedrock:InvokeModel" | "bedrock:InvokeModelWithResponseStream");
-    let Some(mut targets) = targets.filter(|targets| targets.iter().any(is_model_call)) else { return Ok(None) };
-    let model_id = input.member("modelId").and_then(wire::Value::as_str).unwrap_or_default().to_owned();
-    let enforced = of_model(call, &model_id).await?;
+    let Some(mut targets) = targets else { return Ok(None) };
+    if !targets.iter().any(is_model_call) {
+        return Ok(Some(targets));
+    }
+    // A profile is a target beside the models behind it: what counts is who may answer.
+    let model = |target: &Target| target.resource_arn.split_once("::foundation-model/").map(|(_, name)| name.to_owned());
+    let models: Vec<String> = targets.iter().filter(|target| is_model_call(target)).filter_map(model).collect();
+    let enforced = of_models(call, &models).await?;
     for guardrail in &enforced {
         let target = Target { action: "bedrock:ApplyGuardrail".to_owned(), resource_arn: guardrail.guardrail_arn.clone() };
         if !targets.iter().any(|known| known.action == target.action && known.resource_arn == target.resource_arn) {
@@ -169,7 +166,7 @@ pub(crate) fn of_call(cx: &Call) -> Result<Vec<Enforcement>, ApiError> {
 }
 
 /// What the effective policy of an organization says for a region. One that cannot be read fails the call: it must not mean "no guardrail".
-fn of_organization(policy: &Json, region: &str, model_id: &str) -> Result<Vec<Enforcement>, ApiError> {
+fn of_organization(policy: &Json, region: &str, models: &[String]) -> Result<Vec<Enforcement>, ApiError> {
     let Some(configurations) = policy.pointer("/bedrock/guardrail_inference").and_then(|regions| regions.get(region)) else {
         return Ok(Vec::new());
     };
@@ -183,7 +180,7 @@ fn of_organization(policy: &Json, region: &str, model_id: &str) -> Result<Vec<En
         };
         let included = list("/model_enforcement/included_models").unwrap_or_else(|| vec![ALL.to_owned()]);
         let excluded = list("/model_enforcement/excluded_models").unwrap_or_default();
-        if !covers(&included, &excluded, model_id) {
+        if !covers(&included, &excluded, models) {
             continue;
         }
         let honours_tags = configuration.get("input_tags").and_then(Json::as_str) == Some("honor");
@@ -307,11 +304,13 @@ mod tests {
     #[test]
     fn models_are_covered_unless_they_are_left_out() {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert!(covers(&list(&["ALL"]), &[], "a.b"));
-        assert!(!covers(&list(&["ALL"]), &list(&["a.b"]), "arn:aws:bedrock:us-east-1::foundation-model/a.b"));
-        assert!(!covers(&list(&["a.b"]), &[], "a.c"));
-        // What stands for another model must not be the way around.
-        assert!(covers(&list(&["a.b"]), &list(&["p"]), "arn:aws:bedrock:us-east-1:111122223333:inference-profile/p"));
+        assert!(covers(&list(&["ALL"]), &[], &list(&["a.b"])));
+        assert!(!covers(&list(&["ALL"]), &list(&["a.b"]), &list(&["a.b"])));
+        assert!(!covers(&list(&["a.b"]), &[], &list(&["a.c"])));
+        // What stands for other models must not be the way around.
+        assert!(covers(&list(&["a.b"]), &[], &list(&["a.c", "a.b"])));
+        assert!(covers(&list(&["ALL"]), &list(&["a.b"]), &list(&["a.b", "a.c"])));
+        assert!(covers(&list(&["a.b"]), &[], &[]));
     }
 
     #[test]
@@ -322,7 +321,7 @@ mod tests {
             "selective_content_guarding": { "system": "selective" },
             "model_enforcement": { "included_models": ["ALL"], "excluded_models": ["a.b"] },
         } } } } });
-        let found = of_organization(&policy, "us-east-1", "x.y").unwrap();
+        let found = of_organization(&policy, "us-east-1", &["x.y".to_owned()]).unwrap();
         assert_eq!(
             found,
             [Enforcement {
@@ -333,9 +332,9 @@ mod tests {
                 origin: Origin::Organization
             }]
         );
-        assert_eq!(of_organization(&policy, "us-east-1", "a.b").unwrap(), []);
-        assert_eq!(of_organization(&policy, "eu-west-1", "x.y").unwrap(), []);
+        assert_eq!(of_organization(&policy, "us-east-1", &["a.b".to_owned()]).unwrap(), []);
+        assert_eq!(of_organization(&policy, "eu-west-1", &["x.y".to_owned()]).unwrap(), []);
         let broken = json!({ "bedrock": { "guardrail_inference": { "us-east-1": { "config_1": {} } } } });
-        assert!(of_organization(&broken, "us-east-1", "x.y").is_err());
+        assert!(of_organization(&broken, "us-east-1", &["x.y".to_owned()]).is_err());
     }
 }

@@ -64,7 +64,9 @@ pub(crate) async fn deliver(plane: &Arc<Plane>, state: &State, position: usize) 
         for entries in entries.chunks(FILE_ENTRIES) {
             if let Err(error) = deliver_file(plane, &account, &region, &configuration, entries).await {
                 tracing::warn!(%error, account, region, "the delivery of the invocation log will be tried again");
-                entries.iter().for_each(|waiting| state.log.push(waiting.clone()));
+                for waiting in entries {
+                    state.log.push(waiting.clone());
+                }
                 failure = Some(error);
             }
         }

@@ -1,6 +1,7 @@
 //! `ConverseStream`: the answer while it is written.
 //!
-//! Source: Bedrock API reference, `ConverseStream`. `streamProcessingMode` `async` is treated as `sync`: nothing leaves unguarded.
+//! Source: Bedrock API reference, `ConverseStream`. With `streamProcessingMode` `async` less is held back: see
+//! [`guard::StreamPace`].
 
 use api_bedrock_runtime::{
     ContentBlockDelta, ContentBlockDeltaEvent, ContentBlockStart, ContentBlockStartEvent, ContentBlockStopEvent, ConversationRole,
@@ -204,5 +205,34 @@ mod tests {
                 "metadata",
             ]
         );
+    }
+
+    /// The bytes of a guarded stream; `tests/client/test_guardrail_stream.py` reads the same file with botocore.
+    #[test]
+    fn golden_frames() {
+        let service = facts::catalog().service("bedrock-runtime").unwrap();
+        let output = service.operation("ConverseStream").unwrap().output.unwrap();
+        let is_stream = |id| matches!(service.shape(id).kind, facts::ShapeKind::Structure { event_stream: true, .. });
+        let union = service.members(output).iter().find(|member| is_stream(member.shape)).unwrap().shape;
+        let mut script =
+            Events { start: std::time::Instant::now(), index: 0, open: Open::Nothing, performance_config: None, service_tier: None };
+        let mut events = script.begin();
+        events.extend(script.step(Step::Text("Write to {EMAIL}, é 😀.".to_owned())));
+        events.extend(script.step(Step::ToolStart { id: "t1".to_owned(), name: "send".to_owned() }));
+        events.extend(script.step(Step::ToolInput("{\"to\":\"{EMAIL}\"}".to_owned())));
+        events.extend(script.end(Ending { stop: Stop::Guardrail, tokens: Tokens { input: 3, output: 4 }, intervened: true, trace: None }));
+        // The last event tells the time that passed.
+        events.pop();
+        let frame = |event: &Value| hex::encode(wire::event::encode_event(facts::Protocol::RestJson, service, union, event).unwrap());
+        let mut lines: Vec<String> = events.iter().map(frame).collect();
+        let refusal = wire::ErrorReply {
+            code: "ValidationException".to_owned(),
+            message: "The guardrail cannot assess the content.".to_owned(),
+            status: 400,
+            sender_fault: true,
+            members: Vec::new(),
+        };
+        lines.push(hex::encode(wire::event::encode_exception(facts::Protocol::RestJson, service, union, &refusal).unwrap()));
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

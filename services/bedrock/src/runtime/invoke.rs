@@ -84,9 +84,10 @@ impl Invocation {
 
     async fn ready(self, cx: &mut Call, fields: Map<String, Json>) -> Result<Ready, ApiError> {
         let logged = Json::Object(fields.clone());
+        let is_async = is_asynchronous(&fields)?;
         let (dialect, mut prompt) = parse(&self.model_id, fields)?;
         let call = ModelCall::of_prompt(cx, &self.model_id, self.metadata()?, &mut prompt, |_| logged).await?;
-        let screen = self.screen(cx).await?;
+        let screen = self.screen(cx).await?.map(|screen| screen.asynchronous(is_async));
         prompt.check_media(screen.as_ref().is_some_and(|screen| !screen.passes_images()))?;
         let heading = Heading { id: cx.random_uuid()?, model: call.resolved.model.clone(), created_s: cx.now.0 / 1_000 };
         Ok(Ready { call, prompt, dialect, screen, heading })
@@ -198,6 +199,16 @@ fn parse(model_id: &str, mut fields: Map<String, Json>) -> Result<(Dialect, Prom
     }
     prompt.check()?;
     Ok((dialect, prompt))
+}
+
+/// Whether the body wants its answer before the guardrail is done with it.
+fn is_asynchronous(fields: &Map<String, Json>) -> Result<bool, Refusal> {
+    let mode = fields.get("amazon-bedrock-guardrailConfig").and_then(|config| config.get("streamProcessingMode"));
+    match mode.map(Json::as_str) {
+        None | Some(Some("SYNCHRONOUS")) => Ok(false),
+        Some(Some("ASYNCHRONOUS")) => Ok(true),
+        Some(_) => Err(Refusal::invalid("`streamProcessingMode` must be SYNCHRONOUS or ASYNCHRONOUS.")),
+    }
 }
 
 /// The suffix of the tags that a body uses.

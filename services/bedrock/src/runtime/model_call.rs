@@ -126,9 +126,8 @@ pub(crate) fn metadata_of_header(text: Option<&str>) -> Result<Option<Json>, Ref
 pub(crate) fn plain(value: wire::Value, with_bytes: bool) -> Json {
     use base64::Engine as _;
     match value {
-        wire::Value::Null => Json::Null,
         wire::Value::Bytes(bytes) if with_bytes => json!(base64::engine::general_purpose::STANDARD.encode(bytes)),
-        wire::Value::Bytes(_) => Json::Null,
+        wire::Value::Null | wire::Value::Bytes(_) => Json::Null,
         wire::Value::Time(time) => json!(plane::clock::iso8601_s(time.0)),
         wire::Value::Bool(flag) => json!(flag),
         wire::Value::Int(number) => json!(number),

@@ -82,6 +82,7 @@ struct ImageSource {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names are the form's")]
 struct ToolUse {
     tool_use_id: String,
     name: String,

@@ -105,6 +105,7 @@ pub(crate) enum ContentPart {
 
 /// An image or a document, in base64 as it travels.
 #[derive(Clone, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "a media type is called so everywhere")]
 pub(crate) struct Media {
     /// `image/png`, `application/pdf`.
     pub(crate) media_type: String,

@@ -75,8 +75,12 @@ impl Record for UsageRow {
 }
 
 fn key(usage: &UsageKey) -> Key {
-    let tags: String = usage.tags.iter().map(|(name, value)| format!("{}:{name}={}:{value};", name.len(), value.len())).collect();
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, tags.as_bytes());
+    let mut tags = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for text in usage.tags.iter().flat_map(|(name, value)| [name, value]) {
+        tags.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+        tags.update(text.as_bytes());
+    }
+    let hash = tags.finish();
     let short = hash.as_ref().get(..8).map(hex::encode).unwrap_or_default();
     // Tags may be anybody's words: their hash tells them apart in the key, which is not sealed.
     Key::new(&usage.account, &usage.region).then(&usage.day).then(&usage.principal).then(&usage.model).last(short)

@@ -80,10 +80,10 @@ impl Applied {
         let direction = outcome.direction.unwrap_or(Direction::Input);
         let findings = outcome.findings.iter().map(|(arn, finding)| guardrail_finding(finding, arn)).collect::<Result<Vec<_>, _>>()?;
         Ok(api::GuardrailAssessment {
-            topic_policy: topics(found, full),
+            topic_policy: self.topics(direction, found, full),
             content_policy: self.content(direction, found, full),
             word_policy: words(found),
-            sensitive_information_policy: sensitive(found),
+            sensitive_information_policy: self.sensitive(direction, found, full),
             contextual_grounding_policy: grounding(found),
             automated_reasoning_policy: (!findings.is_empty())
                 .then_some(api::GuardrailAutomatedReasoningPolicyAssessment { findings: Some(findings) }),
@@ -115,6 +115,69 @@ impl Applied {
             usage.automated_reasoning_policy_units = Some(units.saturating_mul(policies));
         }
         usage
+    }
+
+    /// With `full` also the topics that nothing was near to.
+    fn topics(&self, direction: Direction, found: &Assessment, full: bool) -> Option<api::GuardrailTopicPolicyAssessment> {
+        let action = |action: FindingAction| match action {
+            FindingAction::Blocked => api::GuardrailTopicPolicyAction::Blocked,
+            FindingAction::Anonymized | FindingAction::None => api::GuardrailTopicPolicyAction::None,
+        };
+        let topic = |name: &str, followed: FindingAction, detected: bool| api::GuardrailTopic {
+            name: name.to_owned(),
+            type_: api::GuardrailTopicType::Deny,
+            action: action(followed),
+            detected: Some(detected),
+        };
+        let shown = found.topics.iter().filter(|finding| full || finding.detected);
+        let mut topics: Vec<_> = shown.map(|finding| topic(&finding.name, finding.action, finding.detected)).collect();
+        if full && found.usage.topic_policy_units > 0 {
+            let rules = self.guardrail.definition().topics.iter();
+            let silent = rules.filter(|rule| {
+                let handling = if direction == Direction::Input { rule.input } else { rule.output };
+                handling.enabled && !found.topics.iter().any(|finding| finding.name == rule.name)
+            });
+            topics.extend(silent.map(|rule| topic(&rule.name, FindingAction::None, false)));
+        }
+        (!topics.is_empty()).then_some(api::GuardrailTopicPolicyAssessment { topics })
+    }
+
+    /// With `full` also the entity types of which there was none; expressions that did not match are never shown.
+    fn sensitive(
+        &self,
+        direction: Direction,
+        found: &Assessment,
+        full: bool,
+    ) -> Option<api::GuardrailSensitiveInformationPolicyAssessment> {
+        let entity = |matched: &str, kind: &str, action: FindingAction, detected: bool| api::GuardrailPiiEntityFilter {
+            match_: matched.to_owned(),
+            type_: kind.into(),
+            action: sensitive_action(action),
+            detected: Some(detected),
+        };
+        let mut pii_entities: Vec<_> =
+            found.entities.iter().map(|finding| entity(&finding.matched, finding.kind.name(), finding.action, true)).collect();
+        if full && found.usage.sensitive_information_policy_units > 0 {
+            let rules = self.guardrail.definition().entities.iter();
+            let silent = rules.filter(|rule| {
+                let handling = if direction == Direction::Input { rule.input } else { rule.output };
+                handling.enabled && !found.entities.iter().any(|finding| finding.kind == rule.kind)
+            });
+            pii_entities.extend(silent.map(|rule| entity("", rule.kind.name(), FindingAction::None, false)));
+        }
+        let regexes: Vec<_> = found
+            .patterns
+            .iter()
+            .map(|finding| api::GuardrailRegexFilter {
+                name: Some(finding.name.clone()),
+                match_: Some(finding.matched.clone()),
+                regex: Some(finding.pattern.clone()),
+                action: sensitive_action(finding.action),
+                detected: Some(true),
+            })
+            .collect();
+        (!(pii_entities.is_empty() && regexes.is_empty()))
+            .then_some(api::GuardrailSensitiveInformationPolicyAssessment { pii_entities, regexes })
     }
 
     fn content(&self, direction: Direction, found: &Assessment, full: bool) -> Option<api::GuardrailContentPolicyAssessment> {
@@ -218,44 +281,6 @@ fn sensitive_action(action: FindingAction) -> api::GuardrailSensitiveInformation
         FindingAction::Anonymized => api::GuardrailSensitiveInformationPolicyAction::Anonymized,
         FindingAction::None => api::GuardrailSensitiveInformationPolicyAction::None,
     }
-}
-
-fn sensitive(found: &Assessment) -> Option<api::GuardrailSensitiveInformationPolicyAssessment> {
-    if found.entities.is_empty() && found.patterns.is_empty() {
-        return None;
-    }
-    let pii_entities = found.entities.iter().map(|finding| api::GuardrailPiiEntityFilter {
-        match_: finding.matched.clone(),
-        type_: finding.kind.name().into(),
-        action: sensitive_action(finding.action),
-        detected: Some(true),
-    });
-    let regexes = found.patterns.iter().map(|finding| api::GuardrailRegexFilter {
-        name: Some(finding.name.clone()),
-        match_: Some(finding.matched.clone()),
-        regex: Some(finding.pattern.clone()),
-        action: sensitive_action(finding.action),
-        detected: Some(true),
-    });
-    Some(api::GuardrailSensitiveInformationPolicyAssessment { pii_entities: pii_entities.collect(), regexes: regexes.collect() })
-}
-
-fn topics(found: &Assessment, full: bool) -> Option<api::GuardrailTopicPolicyAssessment> {
-    let topics: Vec<api::GuardrailTopic> = found
-        .topics
-        .iter()
-        .filter(|finding| full || finding.detected)
-        .map(|finding| api::GuardrailTopic {
-            name: finding.name.clone(),
-            type_: api::GuardrailTopicType::Deny,
-            action: match finding.action {
-                FindingAction::Blocked => api::GuardrailTopicPolicyAction::Blocked,
-                FindingAction::Anonymized | FindingAction::None => api::GuardrailTopicPolicyAction::None,
-            },
-            detected: Some(finding.detected),
-        })
-        .collect();
-    (!topics.is_empty()).then_some(api::GuardrailTopicPolicyAssessment { topics })
 }
 
 /// Scores are shown whenever the filters ran, also when they pass: without them no threshold can be set.

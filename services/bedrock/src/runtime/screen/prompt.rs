@@ -1,7 +1,7 @@
 //! What of a prompt each guardrail looks at.
 //!
-//! The parts of a prompt have a provenance: the system prompt and the user may give instructions, documents (grounding sources), results of tools and
-//! tool definitions may not. The second kind is judged as data, where any instruction to the reader counts as an attack.
+//! The parts of a prompt have a provenance: the system prompt, tool definitions and the user may give instructions; documents (grounding sources)
+//! and results of tools may not. The second kind is judged as data, where any instruction to the reader counts as an attack.
 
 use std::sync::PoisonError;
 
@@ -35,8 +35,10 @@ impl Piece {
     fn provenance(&self) -> Provenance {
         let is_source = self.qualifiers.as_ref().is_some_and(|qualifiers| qualifiers.contains(&Qualifier::GroundingSource));
         match self.place {
-            Place::System | Place::Message if !is_source => Provenance::User,
-            _ => Provenance::Data,
+            Place::ToolResult => Provenance::Data,
+            // Definitions tell the model what to do with a tool: only attacks count in them, not every instruction.
+            Place::System | Place::Message | Place::ToolArguments | Place::ToolDefinition if !is_source => Provenance::User,
+            Place::System | Place::Message | Place::ToolArguments | Place::ToolDefinition => Provenance::Data,
         }
     }
 }

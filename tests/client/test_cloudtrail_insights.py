@@ -108,6 +108,6 @@ def test_a_burst_becomes_an_insight(clock_server):
     with raises("InvalidParameterException"):
         trails.list_insights_metric_data(EventSource="kms.amazonaws.com", EventName="n", InsightType="ApiErrorRateInsight")
     with raises("InvalidParameterException"):
-        trails.list_insights_metric_data(EventSource="kms.amazonaws.com", EventName="n", InsightType="ApiCallRateInsight", Period=7)
+        trails.list_insights_metric_data(EventSource="kms.amazonaws.com", EventName="n", InsightType="ApiCallRateInsight", Period=61)
     with raises("InvalidEventCategoryException"):
         trails.lookup_events(EventCategory="other")

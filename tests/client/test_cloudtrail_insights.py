@@ -109,5 +109,5 @@ def test_a_burst_becomes_an_insight(clock_server):
         trails.list_insights_metric_data(EventSource="kms.amazonaws.com", EventName="n", InsightType="ApiErrorRateInsight")
     with raises("InvalidParameterException"):
         trails.list_insights_metric_data(EventSource="kms.amazonaws.com", EventName="n", InsightType="ApiCallRateInsight", Period=61)
-    with raises("InvalidEventCategoryException"):
+    with raises("ValidationException"):
         trails.lookup_events(EventCategory="other")

@@ -160,7 +160,7 @@ def test_what_cannot_work_is_refused_when_the_trail_is_made(trails, bucket, name
         trails.create_trail(Name=f"{name}-5", S3BucketName=bucket)
     with raises("CloudTrailARNInvalidException"):
         trails.get_trail(Name="arn:aws:s3:::bucket")
-    with raises("ResourceTypeNotSupportedException"):
+    with raises("ResourceNotFoundException"):
         trails.add_tags(ResourceId=f"arn:aws:cloudtrail:{REGION}:{account.id}:dashboard/x", TagsList=[{"Key": "a"}])
 
 

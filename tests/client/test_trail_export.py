@@ -12,7 +12,16 @@ import uuid
 import duckdb
 import pytest
 
-from bailiwick_server import Account, allow, document
+from bailiwick_server import Account, Server, allow, document
+
+
+@pytest.fixture(scope="module")
+def bailiwick(binary, tmp_path_factory):
+    """A server whose clock nobody moves: the commands sign with this machine's."""
+    server = Server.start(binary, tmp_path_factory.mktemp("export"), "--ephemeral", "--region", "us-east-1", "--region", "eu-central-1")
+    yield server
+    server.stop()
+    server.check_log()
 
 
 @pytest.fixture

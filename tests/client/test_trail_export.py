@@ -90,7 +90,7 @@ def test_parquet_is_read_by_duckdb(command, home, bailiwick, marker, tmp_path):
     assert {(row[4], row[5], row[6], row[7]) for row in rows} == {(day, home.id, "us-east-1", "true")}
 
 
-def test_everything_of_an_account_goes_through_parquet(command, home, tmp_path):
+def test_everything_of_an_account_goes_through_parquet(command, home, marker, tmp_path):
     """All classes, with lists, maps and nulls: DuckDB finds as many rows as there are events, and the same ids."""
     output(command("trail", "export", "--to", tmp_path, "--limit", "400"))
     output(command("trail", "export", "--to", tmp_path / "json", "--format", "ocsf", "--limit", "400"))

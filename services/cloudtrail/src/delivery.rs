@@ -32,6 +32,8 @@ const FILE_BYTES: usize = 4 * 1024 * 1024;
 const FILE_EVENTS: usize = 10_000;
 /// The place in the log is written down after so many rows without an event for the trail.
 const IDLE_ROWS: u64 = 1_000;
+/// No event is committed later than this after its time: a call that takes longer was cut off.
+const LATE_MS: i64 = 60 * 60 * 1000;
 /// Wait after the first failure; doubled with each further one, up to the longest wait.
 const RETRY_MS: i64 = 30_000;
 const RETRY_MAX_MS: i64 = 3_600_000;
@@ -210,9 +212,10 @@ impl Course<'_> {
         settle_with(tx, entries).await
     }
 
-    /// The last log row before logging was first on.
+    /// A log row that is surely before the first event of the time when logging was first on.
     async fn first_row(&self) -> Result<u64, ApiError> {
-        let start_ms = self.trail.periods.first().map_or(i64::MAX, |period| period.start_ms);
+        // The log is in the order of commits and an event has the time at which its call began: a row behind the start may hold older ones.
+        let surely_before_ms = self.trail.periods.first().map_or(i64::MAX, |period| period.start_ms.saturating_sub(LATE_MS));
         let store = Arc::clone(&self.plane.regions.at(self.position)?.store);
         let mut before = None;
         loop {
@@ -220,7 +223,8 @@ impl Course<'_> {
             let Some(last) = rows.last() else { return Ok(0) };
             before = Some(last.revision);
             for row in &rows {
-                let older = row.entries.first().is_some_and(|entry| Entry::header(entry).is_ok_and(|header| header.time_ms < start_ms));
+                let older =
+                    row.entries.first().is_some_and(|entry| Entry::header(entry).is_ok_and(|header| header.time_ms < surely_before_ms));
                 if older {
                     return Ok(row.revision.0);
                 }

@@ -15,6 +15,8 @@ use wire::{Encoded, ErrorReply, RequestParts, Value};
 use crate::arbitrary::{messages, protocols, services};
 use crate::round_trip::{AMBIGUOUS, is_rest, labels, report, sorted, with_status};
 
+/// Operations that the SDK models leave out, so that botocore has no opinion on them: a certificate signs the call, no SDK makes it.
+const UNKNOWN_TO_BOTOCORE: [&str; 1] = ["CreateSession"];
 /// Values per operation.
 const ROUNDS: u64 = 2;
 
@@ -202,7 +204,8 @@ fn botocore_agrees() {
     // Our own control service is not Amazon's.
     for service in services().filter(|service| service.head.id != "bailiwick") {
         for protocol in protocols(service) {
-            let operations = service.operations.iter().filter(|operation| !AMBIGUOUS.contains(&operation.name));
+            let is_known = |name: &str| service.head.id != "rolesanywhere" || !UNKNOWN_TO_BOTOCORE.contains(&name);
+            let operations = service.operations.iter().filter(|operation| !AMBIGUOUS.contains(&operation.name) && is_known(operation.name));
             let calls: Vec<Call> =
                 operations.flat_map(|operation| (0..ROUNDS).map(move |round| Call::new(service, protocol, operation, round))).collect();
             let questions: Vec<Json> = calls.iter().map(|call| call.question(service, protocol)).collect();

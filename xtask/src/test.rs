@@ -18,6 +18,9 @@ pub(crate) struct Test {
     /// Leave these out; repeatable.
     #[arg(long, value_enum, value_name = "NAME")]
     skip: Vec<Check>,
+    /// Draw the cases of the property tests anew instead of the same ones in each run. A failure names its smallest case.
+    #[arg(long)]
+    random: bool,
     /// What the client tests get besides, for example `-- -k presigned`.
     #[arg(last = true, value_name = "PYTEST-ARGUMENT")]
     pytest: Vec<String>,
@@ -49,6 +52,11 @@ enum Check {
 /// Crates whose documentation may hold examples that run.
 const DOCUMENTED: [&str; 6] = ["facts", "wire", "sigv4", "policy", "sensitive", "guard"];
 
+/// What proptest draws its cases from. The same in each run, so that a verdict is about the change and not about luck;
+/// `--random` is for looking further.
+const SEED_VARIABLE: &str = "PROPTEST_RNG_SEED";
+const SEED: &str = "20261129";
+
 struct Done {
     check: Check,
     success: bool,
@@ -79,13 +87,28 @@ impl Test {
             Check::Tidy => Ok(ended(tidy::Tidy::default().run())),
             Check::Codegen => Ok(ended(codegen::Codegen { check: true }.run().map_err(|error| error.to_string()))),
             Check::Lint => process::show(process::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
-            Check::Rust => rust(&client_python(target)?),
+            Check::Rust => self.rust(&client_python(target)?),
             Check::Doc => process::show(process::cargo().args(["test", "--doc"]).args(DOCUMENTED.iter().flat_map(|name| ["-p", name]))),
             // The whole workspace, so that features are unified as for the tests and nothing is built twice.
             Check::Build => process::show(process::cargo().args(["build", "--workspace", "--bins"])),
             Check::Client => self.client(target),
             Check::Demo => process::show(Command::new(binary(target)?).args(["demo", "--exit"])),
         }
+    }
+
+    /// `cargo nextest`, or `cargo test` where it is not installed.
+    fn rust(&self, python: &Path) -> Result<Ended, String> {
+        let mut command = process::cargo();
+        if process::has_cargo_command("nextest") {
+            command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        } else {
+            say("cargo-nextest is not installed: `cargo test` runs the tests")?;
+            command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+        }
+        if !self.random && std::env::var_os(SEED_VARIABLE).is_none() {
+            command.env(SEED_VARIABLE, SEED);
+        }
+        process::show(command.env("BAILIWICK_PYTHON", python))
     }
 
     fn client(&self, target: &Path) -> Result<Ended, String> {
@@ -96,18 +119,6 @@ impl Test {
         pytest.args(["-B", "-m", "pytest", "-p", "no:cacheprovider", "--numprocesses", "2", "tests/client"]);
         process::show(pytest.args(&self.pytest).env("BAILIWICK_BINARY", binary).current_dir(process::root()))
     }
-}
-
-/// `cargo nextest`, or `cargo test` where it is not installed.
-fn rust(python: &Path) -> Result<Ended, String> {
-    let mut command = process::cargo();
-    if process::has_cargo_command("nextest") {
-        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
-    } else {
-        say("cargo-nextest is not installed: `cargo test` runs the tests")?;
-        command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]);
-    }
-    process::show(command.env("BAILIWICK_PYTHON", python))
 }
 
 fn client_python(target: &Path) -> Result<PathBuf, String> {

@@ -377,12 +377,13 @@ impl Run {
             return Answer::Undecided(outside);
         }
         let own: Vec<Rule> = self.rules.iter().filter(|rule| rule.statement == at && rule.effect == Effect::Allow).cloned().collect();
-        let own: Vec<Rule> = match entry {
+        let mut own: Vec<Rule> = match entry {
             Some(entry) => own.into_iter().skip(entry).take(1).collect(),
             None => own,
         };
         let denies: Vec<Rule> = self.rules.iter().filter(|rule| rule.effect == Effect::Deny).cloned().collect();
         let mut undecided = None;
+        own.retain(|rule| !self.asked.gives(&self.space, rule, &denies));
         for rule in own {
             for part in parts(&mut self.space, &rule) {
                 match self.rule(&part, &denies, is_true) {
@@ -433,6 +434,14 @@ impl Run {
 }
 
 impl Asked {
+    /// Whether the other policy surely allows what the rule allows: one of its statements asks for no more, and whatever it
+    /// denies is denied beside the rule as well. What an edit leaves alone needs no search.
+    fn gives(&self, space: &Space, rule: &Rule, denies: &[Rule]) -> bool {
+        self.has_other
+            && self.allows.iter().any(|allow| implies(space, rule, allow))
+            && self.denies.iter().all(|other| denies.iter().any(|deny| implies(space, other, deny)))
+    }
+
     fn search(&self, solver: &mut Solver<'_>, cube: &Cube, denies: &[Rule]) -> Option<Cube> {
         let mut avoid: Vec<&Rule> = denies.iter().collect();
         if !self.has_other {
@@ -453,6 +462,16 @@ impl Asked {
         }
         None
     }
+}
+
+/// Whether every request that matches the rule matches the wider one, as far as can be seen from their literals alone.
+fn implies(space: &Space, rule: &Rule, wider: &Rule) -> bool {
+    let literal = |one: &Literal, other: &Literal| match (one, other) {
+        (Literal::Text(field, set, true), Literal::Text(same, bigger, true)) => field == same && space.sets.is_part_of(*set, *bigger),
+        _ => one == other,
+    };
+    let clause = |one: &Clause, other: &Clause| one.iter().all(|one| other.iter().any(|other| literal(one, other)));
+    wider.clauses.iter().all(|wanted| rule.clauses.iter().any(|given| clause(given, wanted)))
 }
 
 /// The rule for each of its action patterns, and for each resource pattern whose variables are open: small cubes prune

@@ -248,10 +248,17 @@ impl<'a> Solver<'a> {
         let known = self.space.keys.get(key)?;
         if known.typed {
             let (values, undecided) = (known.values.clone(), known.undecided);
-            let found = values.into_iter().find(|value| {
-                some.iter().all(|(test, passes)| self.passes(*test, value) == *passes)
-                    && none.iter().all(|(test, passes)| self.passes(*test, value) != *passes)
-            });
+            let mut found = None;
+            for value in values {
+                if self.meets(&value, some, none) {
+                    found = Some(value);
+                    break;
+                }
+            }
+            // A text that the patterns want may do as well, if what is typed takes it.
+            if found.is_none() && undecided {
+                found = self.find_text(some, none, true).filter(|value| self.meets(value, some, none));
+            }
             // A text out of a finite list is one of the values: then none was left out.
             let finite = |(test, passes): &(Test, bool)| *passes && matches!(test, Test::Set(set) if typed::is_finite(self.space, *set));
             if found.is_none() && undecided && !some.iter().any(finite) {
@@ -259,12 +266,27 @@ impl<'a> Solver<'a> {
             }
             return found;
         }
+        self.find_text(some, none, false)
+    }
+
+    /// Whether a value passes all tests of the one list and none of the other.
+    fn meets(&mut self, value: &str, some: &[(Test, bool)], none: &[(Test, bool)]) -> bool {
+        some.iter().all(|(test, passes)| self.passes(*test, value) == *passes)
+            && none.iter().all(|(test, passes)| self.passes(*test, value) != *passes)
+    }
+
+    /// A shortest text for the tests that are sets of texts. Other tests are passed over if `partial`, else nothing is found.
+    fn find_text(&mut self, some: &[(Test, bool)], none: &[(Test, bool)], partial: bool) -> Option<String> {
         let (mut inside, mut outside) = (Vec::new(), Vec::new());
         let wanted = some.iter().map(|(test, passes)| (test, *passes));
         let unwanted = none.iter().map(|(test, passes)| (test, !*passes));
         for (test, passes) in wanted.chain(unwanted) {
-            let Test::Set(set) = test else { return None };
-            if passes { inside.push(*set) } else { outside.push(*set) }
+            match test {
+                Test::Set(set) if passes => inside.push(*set),
+                Test::Set(set) => outside.push(*set),
+                Test::Typed(_) if partial => {}
+                Test::Typed(_) => return None,
+            }
         }
         match self.space.sets.find(&inside, &outside, Alphabet::All) {
             Found::Text(text) => Some(text),

@@ -8,6 +8,7 @@ use embedded_model::{GenerateError, Message, Model, Request};
 
 /// What the identifiers of these models begin with.
 const PREFIX: &str = "local.";
+const NAME_LENGTH_MAX: usize = 63;
 /// Largest file that is loaded.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
@@ -27,9 +28,12 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The identifier of a file's model.
+/// The identifier of a file's model: its name in the characters that Bedrock's model identifiers have (lower-case letters, digits, hyphens, and
+/// 63 of them behind the dot at most; source: the pattern of `modelId` in the reference of `Converse`).
 pub fn id_of(path: &Path) -> String {
-    format!("{PREFIX}{}", path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default())
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let name = stem.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '-' });
+    format!("{PREFIX}{}", name.take(NAME_LENGTH_MAX).collect::<String>())
 }
 
 /// Reads a file's model.

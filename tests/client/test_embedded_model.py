@@ -103,6 +103,12 @@ def test_a_model_is_installed_and_answers(models, start_server, tmp_path):
     path.write_bytes(gguf())
     told = models("add", path)
     assert told.returncode == 0 and "local.tiny" in told.stdout, told.stderr
+    # Identifiers have Bedrock's characters only, so that two files can mean one model.
+    for name, status in (("Tiny_2.B.gguf", 0), ("tiny-2.b.gguf", 1)):
+        (tmp_path / name).write_bytes(gguf(seed=2))
+        told = models("add", tmp_path / name)
+        assert told.returncode == status and "local.tiny-2-b" in told.stdout + told.stderr, told.stderr
+    assert models("remove", "local.tiny-2-b").returncode == 0
     [listed] = json.loads(models("list", "-o", "json").stdout)
     assert listed["id"] == "local.tiny"
     server = start_server("--ephemeral", "--region", REGION, "--models-dir", str(models.folder))
@@ -162,8 +168,9 @@ def test_smollm2_answers(models, start_server):
     server = start_server("--ephemeral", "--region", REGION, "--models-dir", str(models.folder))
     runtime = Account.home(server).client("bedrock-runtime")
     answer = runtime.converse(
-        modelId="local.smollm2-135m-instruct-q4_1",
+        modelId="local.smollm2-135m-instruct-q4-1",
         messages=user("What is the capital of France?"),
         inferenceConfig={"maxTokens": 40, "temperature": 0},
     )
-    assert "Paris" in text_of(answer), text_of(answer)
+    assert text_of(answer) == "The capital of France is Paris." and answer["stopReason"] == "end_turn", answer
+    assert answer["usage"]["inputTokens"] == 37, "the tokens that the reference tokenizer has"

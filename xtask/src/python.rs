@@ -23,6 +23,17 @@ pub(crate) fn environment(folder: &Path, requirements: &Path) -> Result<PathBuf,
     Ok(python)
 }
 
+/// A package's wheel, for tests that install it themselves. Fetched once.
+pub(crate) fn wheel(python: &Path, folder: &Path, package: &str, file: &str) -> Result<PathBuf, String> {
+    let path = folder.join(file);
+    if !path.exists() {
+        let fetch = ["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--dest"];
+        let pip = if succeeds(Command::new(python).args(["-c", "import pip"])) { python } else { Path::new("python3") };
+        process::output(Command::new(pip).args(PIP).args(fetch).arg(folder).arg(package))?;
+    }
+    if path.exists() { Ok(path) } else { Err(format!("`{package}` has no wheel `{file}`")) }
+}
+
 /// Debian leaves `ensurepip` out of `python3`: then an environment without pip does, if some pip can install into it.
 fn make(folder: &Path) -> Result<(), String> {
     let venv = |extra: &[&str]| process::output(Command::new("python3").args(["-m", "venv", "--clear"]).args(extra).arg(folder)).map(drop);

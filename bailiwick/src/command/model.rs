@@ -111,11 +111,16 @@ fn install(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
     let model = embedded_model::Model::read(bytes).map_err(|error| Failure::general(format!("the model cannot be used: {error}")))?;
     crate::server::assemble::private_folder(folder)?;
     let path = folder.join(name);
+    let id = local_model::id_of(&path);
+    if let Some(other) = local_model::files(folder).iter().find(|other| **other != path && local_model::id_of(other) == id) {
+        let told = format!("`{id}` is the model of `{}` already: remove it first, or give the file another name", other.display());
+        return Err(Failure::general(told));
+    }
     let mut written = tempfile::NamedTempFile::new_in(folder)?;
     std::io::Write::write_all(&mut written, bytes)?;
     written.as_file().sync_all()?;
     written.persist(&path).map_err(|error| Failure::general(error.to_string()))?;
-    output::line(&format!("`{}` is installed: {}, {} bytes", local_model::id_of(&path), model.name(), bytes.len()))?;
+    output::line(&format!("`{}` is installed: {}, {} bytes", id, model.name(), bytes.len()))?;
     output::line("a running server offers it when it is started again")
 }
 

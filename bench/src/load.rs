@@ -38,6 +38,46 @@ pub(crate) async fn answers(address: SocketAddr, path: &str) -> bool {
     sender.send_request(request).await.is_ok_and(|answer| answer.status() == 200)
 }
 
+/// A connection over HTTP/1.1 that is opened again when the server ended it.
+pub(crate) struct Wire {
+    address: SocketAddr,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Wire {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self, Failure> {
+        Ok(Self { address, sender: connect(address).await? })
+    }
+
+    /// Sends one request; gives the whole body of an answer that is a success.
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Bytes, Failure> {
+        if self.sender.ready().await.is_err() {
+            self.sender = connect(self.address).await?;
+        }
+        let answer = self.sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+        if status.is_success() { Ok(body) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body))) }
+    }
+}
+
+/// Somebody who calls again and again.
+pub(crate) trait Caller: Send + 'static {
+    fn call(&mut self) -> impl Future<Output = Result<Bytes, Failure>> + Send;
+}
+
+/// A client of a scenario.
+struct Client {
+    connection: Connection,
+    scenario: &'static Scenario,
+}
+
+impl Caller for Client {
+    async fn call(&mut self) -> Result<Bytes, Failure> {
+        self.connection.call(self.scenario).await
+    }
+}
+
 async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Failure> {
     let stream = tokio::net::TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
@@ -48,16 +88,18 @@ async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Failur
 
 /// One client's connection.
 pub(crate) struct Connection {
-    address: SocketAddr,
     number: usize,
     signers: HashMap<&'static str, Signer>,
-    sender: SendRequest<Full<Bytes>>,
+    wire: Wire,
 }
+
+/// Services that are called.
+const SERVICES: [&str; 4] = ["iam", "kms", "s3", "bedrock"];
 
 impl Connection {
     pub(crate) async fn open(target: &Target, number: usize) -> Result<Self, Failure> {
-        let signers = ["iam", "kms", "s3"].into_iter().map(|service| (service, target.signer(service))).collect();
-        Ok(Self { address: target.address, number, signers, sender: connect(target.address).await? })
+        let signers = SERVICES.into_iter().map(|service| (service, target.signer(service))).collect();
+        Ok(Self { number, signers, wire: Wire::open(target.address).await? })
     }
 
     /// Calls once; gives the answer's body.
@@ -75,25 +117,30 @@ impl Connection {
         body: Bytes,
     ) -> Result<Bytes, Failure> {
         let signer = self.signers.get(service).ok_or("there is no signer for the service")?;
-        let mut all = HeaderMap::new();
-        all.insert("host", HeaderValue::from_str(&self.address.to_string()).map_err(|error| error.to_string())?);
-        all.insert("content-length", HeaderValue::from(body.len()));
-        for (name, value) in headers {
-            all.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        let hash = sigv4::sha256_hex(&body);
-        signer.sign(method.as_str(), path, "", &mut all, &hash, jiff::Timestamp::now()).map_err(|error| error.to_string())?;
-        let mut request = Request::builder().method(method).uri(path).body(Full::new(body)).map_err(|error| error.to_string())?;
-        *request.headers_mut() = all;
-        if self.sender.ready().await.is_err() {
-            // A server may end a connection after some requests.
-            self.sender = connect(self.address).await?;
-        }
-        let answer = self.sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-        if status.is_success() { Ok(body) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body))) }
+        let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
+        let request = request(self.wire.address, method, path, headers, body, Some(signer))?;
+        self.wire.send(request).await
     }
+}
+
+/// A request, signed when there is a signer.
+pub(crate) fn request(
+    address: SocketAddr,
+    method: &Method,
+    path: &str,
+    mut headers: HeaderMap,
+    body: Bytes,
+    signer: Option<&Signer>,
+) -> Result<Request<Full<Bytes>>, Failure> {
+    headers.insert("host", HeaderValue::from_str(&address.to_string()).map_err(|error| error.to_string())?);
+    headers.insert("content-length", HeaderValue::from(body.len()));
+    if let Some(signer) = signer {
+        let hash = sigv4::sha256_hex(&body);
+        signer.sign(method.as_str(), path, "", &mut headers, &hash, jiff::Timestamp::now()).map_err(|error| error.to_string())?;
+    }
+    let mut request = Request::builder().method(method).uri(path).body(Full::new(body)).map_err(|error| error.to_string())?;
+    *request.headers_mut() = headers;
+    Ok(request)
 }
 
 /// Measures one scenario, after one call of each client that does not count.
@@ -103,15 +150,20 @@ pub(crate) async fn run(target: &Target, scenario: &'static Scenario, pace: &Pac
     for number in 0..clients {
         let mut connection = Connection::open(target, number).await?;
         connection.call(scenario).await?;
-        connections.push(connection);
+        connections.push(Client { connection, scenario });
     }
+    measure(target, connections, pace.time).await
+}
+
+/// Measures callers that are all ready.
+pub(crate) async fn measure(target: &Target, callers: Vec<impl Caller>, time: Duration) -> Result<Measured, Failure> {
     let cpu_before = target.cpu()?;
     let begun = Instant::now();
-    let end = begun + pace.time;
-    let clients: Vec<_> = connections.into_iter().map(|connection| tokio::spawn(client(connection, scenario, end))).collect();
+    let end = begun + time;
+    let callers: Vec<_> = callers.into_iter().map(|caller| tokio::spawn(until(caller, end))).collect();
     let mut times = Vec::new();
-    for client in clients {
-        times.extend(client.await.map_err(|error| error.to_string())??);
+    for caller in callers {
+        times.extend(caller.await.map_err(|error| error.to_string())??);
     }
     let (took, cpu) = (begun.elapsed(), target.cpu()?.saturating_sub(cpu_before));
     times.sort_unstable();
@@ -120,14 +172,14 @@ pub(crate) async fn run(target: &Target, scenario: &'static Scenario, pace: &Pac
     Ok(Measured { calls_per_second: f64::from(count) / took.as_secs_f64(), median: at(50), p99: at(99), cpu: cpu / count.max(1) })
 }
 
-async fn client(mut connection: Connection, scenario: &'static Scenario, end: Instant) -> Result<Vec<Duration>, Failure> {
+async fn until(mut caller: impl Caller, end: Instant) -> Result<Vec<Duration>, Failure> {
     let mut times = Vec::new();
     loop {
         let begun = Instant::now();
         if begun >= end {
             return Ok(times);
         }
-        connection.call(scenario).await?;
+        caller.call().await?;
         times.push(begun.elapsed());
     }
 }

@@ -3,11 +3,13 @@
 //! `cargo xtask bench` builds what is needed and runs this. It is not a test: it asserts nothing about speed. It does stop at the first
 //! answer that is not a success, because a number for failed calls would be worth nothing.
 
+mod gateway;
 mod load;
 mod micro;
 mod report;
 mod scenario;
 mod target;
+mod upstream;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -27,6 +29,12 @@ struct Arguments {
     /// `moto_server`; without it Bailiwick is measured alone.
     #[arg(long)]
     moto: Option<PathBuf>,
+    /// Measure the way to a model instead of the services.
+    #[arg(long)]
+    models: bool,
+    /// `LiteLLM`'s proxy, to measure beside; with `--models`.
+    #[arg(long)]
+    litellm: Option<PathBuf>,
     /// Connections that call at the same time.
     #[arg(long, default_value_t = 8)]
     clients: usize,
@@ -48,10 +56,14 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
     let pace = load::Pace { clients: arguments.clients, time: Duration::from_secs(arguments.seconds) };
+    if arguments.models {
+        let text = gateway::measure(&arguments.bailiwick, arguments.litellm.as_deref(), &pace).await?;
+        return writeln!(std::io::stdout(), "{text}").map_err(|error| error.to_string());
+    }
     let size = std::fs::metadata(&arguments.bailiwick).map_err(|error| format!("the binary cannot be read: {error}"))?.len();
     let mut sections = Vec::new();
     for kind in [target::Kind::Memory, target::Kind::Redb] {
-        sections.push(measure(target::Target::bailiwick(&arguments.bailiwick, kind).await?, &pace).await?);
+        sections.push(measure(target::Target::bailiwick(&arguments.bailiwick, kind, &[]).await?, &pace).await?);
     }
     if let Some(moto) = &arguments.moto {
         sections.push(measure(target::Target::moto(moto).await?, &pace).await?);

@@ -10,7 +10,7 @@ use sigv4::{Secret, Signer};
 use crate::Failure;
 
 /// A server must be ready within this time.
-const START_TIMEOUT: Duration = Duration::from_mins(1);
+const START_TIMEOUT: Duration = Duration::from_mins(3);
 /// Between two looks whether it is. Also the resolution of the start-up time.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Clock ticks a second in `/proc/PID/stat` (`USER_HZ`, the same on all Linux platforms).
@@ -36,13 +36,13 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) async fn bailiwick(binary: &Path, kind: Kind) -> Result<Self, Failure> {
+    pub(crate) async fn bailiwick(binary: &Path, kind: Kind, more: &[&str]) -> Result<Self, Failure> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let address = free_address()?;
         let credentials = folder.path().join("credentials");
         let mut command = Command::new(binary);
         command.arg("up").arg("--data-dir").arg(folder.path().join("data")).arg("--credentials-out").arg(&credentials);
-        command.arg("--listen").arg(format!("http://{address}"));
+        command.arg("--listen").arg(format!("http://{address}")).args(more);
         let name = match kind {
             Kind::Memory => {
                 command.arg("--ephemeral");
@@ -72,6 +72,29 @@ impl Target {
         let (access_key_id, secret) = ("AKIAIOSFODNN7EXAMPLE".to_owned(), "bench".to_owned());
         Ok(Self { name: "moto", address, started_in, access_key_id, secret, process, _folder: folder })
     }
+
+    /// `LiteLLM`'s proxy in front of a model server, with the one key [`Self::LITELLM_KEY`].
+    pub(crate) async fn litellm(server: &Path, upstream: &str) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let address = free_address()?;
+        let config = folder.path().join("config.yaml");
+        let text = serde_json::json!({
+            "model_list": [{ "model_name": "bench", "litellm_params": { "model": "openai/bench", "api_base": upstream, "api_key": "none" } }],
+            "general_settings": { "master_key": Self::LITELLM_KEY },
+            "litellm_settings": { "num_retries": 0, "telemetry": false },
+        });
+        // JSON is YAML.
+        std::fs::write(&config, text.to_string()).map_err(|error| error.to_string())?;
+        let mut command = Command::new(server);
+        command.arg("--config").arg(&config).args(["--host", &address.ip().to_string(), "--port", &address.port().to_string()]);
+        command.args(["--num_workers", "1"]).env("LITELLM_LOCAL_MODEL_COST_MAP", "True").env("LITELLM_LOG", "ERROR");
+        command.current_dir(folder.path());
+        let (process, started_in) = start(&mut command, address, "/health/liveliness").await?;
+        let (access_key_id, secret) = (String::new(), String::new());
+        Ok(Self { name: "LiteLLM", address, started_in, access_key_id, secret, process, _folder: folder })
+    }
+
+    pub(crate) const LITELLM_KEY: &str = "sk-bench";
 
     /// Signs for a service of this server.
     pub(crate) fn signer(&self, service: &str) -> Signer {

@@ -13,6 +13,9 @@ pub(crate) struct Bench {
     /// Measure the policy engine beside Cedar, and nothing else.
     #[arg(long)]
     policy: bool,
+    /// Measure the way to a model beside `LiteLLM`, and nothing else.
+    #[arg(long)]
+    models: bool,
     /// What the load generator gets besides, for example `-- --clients 16 --seconds 5`.
     #[arg(last = true, value_name = "ARGUMENT")]
     load: Vec<String>,
@@ -31,7 +34,11 @@ impl Bench {
         let release = target.join("release");
         let mut command = Command::new(release.join("bench"));
         command.arg("--bailiwick").arg(release.join("bailiwick"));
-        if !self.without_moto {
+        if self.models {
+            let environment = target.join("litellm-venv");
+            python::environment(&environment, &process::root().join("bench/requirements-models.txt"))?;
+            command.arg("--models").arg("--litellm").arg(environment.join("bin/litellm"));
+        } else if !self.without_moto {
             let environment = target.join("moto-venv");
             python::environment(&environment, &process::root().join("bench/requirements.txt"))?;
             command.arg("--moto").arg(environment.join("bin/moto_server"));

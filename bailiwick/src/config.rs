@@ -67,6 +67,10 @@ pub struct Config {
     pub otlp_logs_url: Option<String>,
     /// Who cosigns the trail's checkpoints.
     pub witnesses: Vec<WitnessSetting>,
+    /// Listeners that stand for private endpoints.
+    pub private_endpoints: Vec<PrivateEndpoint>,
+    /// How the outside reaches the server; where it listens first, unless configured.
+    pub public_url: plane::PublicUrl,
     pub origins: BTreeMap<&'static str, (String, OriginOfSetting)>,
 }
 
@@ -75,6 +79,29 @@ pub struct Config {
 pub struct WitnessSetting {
     pub url: String,
     pub key: transparency::VerifierKey,
+}
+
+/// A private endpoint, as the file names it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivateEndpointSetting {
+    /// Address of a network that reaches the server nowhere else.
+    pub listen: String,
+    /// `vpce-...`
+    pub id: String,
+    /// `vpc-...`
+    pub vpc: String,
+    /// Account that the endpoint belongs to.
+    pub account: String,
+    /// File of the endpoint's policy; without one everything may pass.
+    pub policy: Option<PathBuf>,
+}
+
+/// A listener that stands for a private endpoint: what comes in there has the keys of its network, and its policy has a say.
+#[derive(Clone, Debug)]
+pub struct PrivateEndpoint {
+    pub listen: Listen,
+    pub endpoint: plane::origin::VpcEndpoint,
 }
 
 /// Where to listen.
@@ -123,7 +150,10 @@ pub struct Layer {
     pub allow_internal: Option<Vec<String>>,
     pub otlp_logs_url: Option<String>,
     pub witnesses: Option<Vec<String>>,
+    pub public_url: Option<String>,
     /// In the file only.
+    #[serde(default)]
+    pub private_endpoints: Vec<PrivateEndpointSetting>,
     #[serde(default)]
     pub upstreams: Vec<UpstreamSettings>,
     #[serde(default)]
@@ -156,6 +186,7 @@ pub fn environment() -> Layer {
         allow_internal: list("BAILIWICK_ALLOW_INTERNAL"),
         otlp_logs_url: text("BAILIWICK_OTLP_LOGS_URL"),
         witnesses: list("BAILIWICK_WITNESSES"),
+        public_url: text("BAILIWICK_PUBLIC_URL"),
         ..Layer::default()
     }
 }
@@ -203,8 +234,11 @@ impl Config {
         let allow_internal = layers.pick("allow_internal", |layer| layer.allow_internal.clone(), Vec::new());
         let otlp_logs_url = layers.pick("otlp_logs_url", |layer| layer.otlp_logs_url.clone().map(Some), None);
         let witnesses = layers.pick("witnesses", |layer| layer.witnesses.clone(), Vec::new());
+        let public_url = layers.pick("public_url", |layer| layer.public_url.clone().map(Some), None);
+        let private_endpoints = std::mem::take(&mut layers.file.private_endpoints);
         let models = declared(std::mem::take(&mut layers.file), upstream.as_deref())?;
         for (name, count) in [
+            ("private_endpoints", private_endpoints.len()),
             ("upstreams", models.upstreams.len()),
             ("models", models.models.len()),
             ("inference_profiles", models.inference_profiles.len()),
@@ -235,6 +269,8 @@ impl Config {
             allow_internal,
             otlp_logs_url: otlp_logs_url.map(check_otlp).transpose()?,
             witnesses: witnesses.iter().map(|text| parse_witness(text)).collect::<Result<_, _>>()?,
+            private_endpoints: private_endpoints.into_iter().map(private_endpoint).collect::<Result<_, _>>()?,
+            public_url: public_url.as_deref().map(check_public_url).transpose()?.unwrap_or_default(),
             origins,
         })
     }
@@ -326,6 +362,41 @@ fn check_otlp(url: String) -> Result<String, ConfigError> {
     }
 }
 
+fn private_endpoint(setting: PrivateEndpointSetting) -> Result<PrivateEndpoint, ConfigError> {
+    let wrong = |value: &str, reason: &str| invalid("private_endpoints", value, reason);
+    let is_id = |text: &str, prefix: &str| {
+        let is_hex = |rest: &str| (8..=17).contains(&rest.len()) && rest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        text.strip_prefix(prefix).is_some_and(is_hex)
+    };
+    if !is_id(&setting.id, "vpce-") || !is_id(&setting.vpc, "vpc-") {
+        return Err(wrong(&setting.id, "give `id` as `vpce-` and `vpc` as `vpc-`, each with 8 to 17 hexadecimal digits"));
+    }
+    let policy = match &setting.policy {
+        Some(path) => {
+            let shown = path.display().to_string();
+            let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: shown.clone(), cause })?;
+            let policy = policy::Policy::parse(&text, policy::PolicyKind::VpcEndpoint).map_err(|error| wrong(&shown, &error.message))?;
+            Some(policy::Attached::new(setting.id.as_str(), policy::PolicySource::None, std::sync::Arc::new(policy)))
+        }
+        None => None,
+    };
+    let endpoint = plane::origin::VpcEndpoint { id: setting.id, vpc_id: setting.vpc, account: check_account(setting.account)?, policy };
+    Ok(PrivateEndpoint { listen: parse_listen(&setting.listen)?, endpoint })
+}
+
+/// Scheme, host and path only: it is put before names, and compared.
+fn check_public_url(url: &str) -> Result<plane::PublicUrl, ConfigError> {
+    let is_base = |uri: &http::Uri| match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(_)) => uri.query().is_none(),
+        (Some("http"), Some(host)) => uri.query().is_none() && matches!(host, "localhost" | "127.0.0.1" | "[::1]"),
+        _ => false,
+    };
+    if url.parse::<http::Uri>().is_ok_and(|uri| is_base(&uri)) && !url.contains(['#', '@']) {
+        return Ok(plane::PublicUrl::new(url));
+    }
+    Err(invalid("public_url", url, "use `https://HOST`, with a port or path as needed; plain HTTP is for loopback addresses"))
+}
+
 fn parse_witness(text: &str) -> Result<WitnessSetting, ConfigError> {
     let (key, url) = text.rsplit_once('@').ok_or_else(|| invalid("witnesses", text, "use `NAME+ID+KEY@URL`"))?;
     let key = transparency::VerifierKey::parse(key).map_err(|error| invalid("witnesses", text, &error.to_string()))?;
@@ -379,6 +450,50 @@ mod tests {
         assert!(parse_listen("http://0.0.0.0:80").is_err());
         assert!(parse_listen("https://0.0.0.0:443").is_ok());
         assert!(parse_listen("127.0.0.1:1").is_err());
+    }
+
+    #[test]
+    fn a_public_url_is_scheme_host_and_path() {
+        for good in ["https://bailiwick.example", "https://bailiwick.example:8443/aws/", "http://127.0.0.1:4566"] {
+            assert!(check_public_url(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "bailiwick.example",
+            "http://bailiwick.example",
+            "https://b.example/?x=1",
+            "https://b.example/#x",
+            "https://a@b.example",
+            "ftp://b",
+        ] {
+            assert!(check_public_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_private_endpoint_has_the_names_of_its_network() {
+        let setting = |id: &str, vpc: &str, account: &str| PrivateEndpointSetting {
+            listen: "https://127.0.0.1:0".to_owned(),
+            id: id.to_owned(),
+            vpc: vpc.to_owned(),
+            account: account.to_owned(),
+            policy: None,
+        };
+        let good = private_endpoint(setting("vpce-0123456789abcdef0", "vpc-01234567", "111111111111")).unwrap();
+        assert_eq!((good.endpoint.vpc_id.as_str(), good.endpoint.policy), ("vpc-01234567", None));
+        for (id, vpc, account) in [
+            ("vpce-x", "vpc-01234567", "111111111111"),
+            ("vpc-01234567", "vpc-01234567", "111111111111"),
+            ("vpce-01234567", "vpce-01234567", "111111111111"),
+            ("vpce-01234567", "vpc-01234567", "1"),
+        ] {
+            assert!(private_endpoint(setting(id, vpc, account)).is_err(), "{id} {vpc} {account}");
+        }
+        let missing = PrivateEndpointSetting {
+            policy: Some("/nowhere/policy.json".into()),
+            ..setting("vpce-01234567", "vpc-01234567", "111111111111")
+        };
+        assert!(matches!(private_endpoint(missing), Err(ConfigError::Unreadable { .. })));
     }
 
     #[test]

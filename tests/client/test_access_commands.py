@@ -7,6 +7,7 @@ import pytest
 
 from bailiwick_server import allow, deny, document
 from conftest import run_command
+from test_organizations import invite, management, orgs, root_id, scp  # noqa: F401
 
 ACCOUNT = "111111111111"
 
@@ -237,3 +238,175 @@ def test_replay(account, run_as, tmp_path):
     assert run_as(account.credentials, "replay", "--policy", write(tmp_path, "bad.json", "{"), "--as", "scp").returncode == 1
     assert run_as(reader.credentials, "replay", "--policy", scp, "--as", "scp").returncode == 5
     assert run_as(account.credentials, "replay", "--policy", scp, "--as", "scp", "--since", "soon").returncode == 2
+
+
+# Dry runs of changes
+
+
+@pytest.fixture
+def dry_run(run_as):
+    """The replay that a `policy` command prints with `--dry-run`."""
+
+    def run(credentials, *arguments):
+        ran = run_as(credentials, "policy", *arguments, "--dry-run", "--since", "1h", "-o", "json")
+        assert ran.returncode in (0, 3), ran.stderr
+        replay = json.loads(ran.stdout)
+        assert ran.returncode == (3 if replay["changed"] else 0)
+        return replay
+
+    return run
+
+
+def changes(replay):
+    return sorted((call["principal"].rsplit("/", 1)[1], call["action"], call["proposed"]) for call in replay["calls"])
+
+
+def refused(call):
+    with pytest.raises(Exception, match="AccessDenied"):
+        call()
+
+
+def test_dry_run_of_an_inline_policy(account, run_as, dry_run, tmp_path):
+    user = account.user("ana", policy=allow("kms:ListKeys"))
+    user.client("kms").list_keys()
+    refused(user.client("kms").list_aliases)
+    other = write(tmp_path, "other.json", document(allow("kms:ListAliases")))
+    put = ("put", "inline", "--user", "ana", "--name", "test", "--policy", other)
+    replay = dry_run(account.credentials, *put)
+    assert changes(replay) == [("ana", "kms:ListAliases", "allowed"), ("ana", "kms:ListKeys", "denied")]
+    assert (replay["newlyAllowed"], replay["newlyDenied"]) == (1, 1)
+    user.client("kms").list_keys()
+    beside = dry_run(account.credentials, "put", "inline", "--user", "ana", "--name", "second", "--policy", other)
+    assert changes(beside) == [("ana", "kms:ListAliases", "allowed")]
+    gone = dry_run(account.credentials, "delete", "inline", "--user", "ana", "--name", "test")
+    assert {change[1:] for change in changes(gone)} == {("kms:ListKeys", "denied")}
+    done = run_as(account.credentials, "policy", *put)
+    assert done.returncode == 0, done.stderr
+    user.client("kms").list_aliases()
+
+
+def test_dry_run_of_groups_and_managed_policies(account, dry_run, tmp_path):
+    iam = account.client("iam")
+    arn = iam.create_policy(PolicyName="p", PolicyDocument=document(allow("kms:ListKeys")))["Policy"]["Arn"]
+    iam.create_group(GroupName="g")
+    user = account.user("bob")
+    iam.add_user_to_group(GroupName="g", UserName="bob")
+    refused(user.client("kms").list_keys)
+    assert changes(dry_run(account.credentials, "attach", arn, "--group", "g")) == [("bob", "kms:ListKeys", "allowed")]
+    assert changes(dry_run(account.credentials, "put", "inline", "--group", "g", "--name", "x", "--policy", write(tmp_path, "a.json", document(allow("kms:*"))))) == [
+        ("bob", "kms:ListKeys", "allowed")
+    ]
+    iam.attach_group_policy(GroupName="g", PolicyArn=arn)
+    user.client("kms").list_keys()
+    narrower = write(tmp_path, "narrower.json", document(allow("kms:ListAliases")))
+    replay = dry_run(account.credentials, "put", "managed", arn, "--policy", narrower)
+    verdicts = [("allowed", "allowed", "denied"), ("denied", "allowed", "denied")]
+    assert sorted((call["recorded"], call["now"], call["proposed"]) for call in replay["calls"]) == verdicts
+    assert replay["newlyDenied"] == 1, "what was refused stays refused"
+    assert dry_run(account.credentials, "detach", arn, "--group", "g")["newlyDenied"] == 1
+    assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == "v1"
+
+
+def test_dry_run_of_a_boundary_and_of_session_policies(account, dry_run, tmp_path):
+    iam = account.client("iam")
+    bound = iam.create_policy(PolicyName="bound", PolicyDocument=document(allow("kms:ListAliases")))["Policy"]["Arn"]
+    session_arn = iam.create_policy(PolicyName="session", PolicyDocument=document(allow("kms:List*")))["Policy"]["Arn"]
+    role = account.role(policy=allow("kms:*"), name="worker")
+    account.assume(role, session_name="free").client("kms").list_keys()
+    inline = account.assume(role, session_name="inline", Policy=document(allow("kms:ListAliases")))
+    inline.client("kms").list_aliases()
+    refused(inline.client("kms").list_keys)
+    by_arn = account.assume(role, session_name="by-arn", PolicyArns=[{"arn": session_arn}])
+    by_arn.client("kms").list_keys()
+    replay = dry_run(account.credentials, "put", "boundary", "--role", "worker", "--arn", bound)
+    assert changes(replay) == [("by-arn", "kms:ListKeys", "denied"), ("free", "kms:ListKeys", "denied")]
+    wider = dry_run(account.credentials, "put", "inline", "--role", "worker", "--name", "test", "--policy", write(tmp_path, "all.json", document(allow("*"))))
+    assert wider["changed"] == 0, "what the session policy denied stays denied"
+    narrower = write(tmp_path, "narrower.json", document(allow("kms:ListAliases")))
+    assert changes(dry_run(account.credentials, "put", "managed", session_arn, "--policy", narrower)) == [("by-arn", "kms:ListKeys", "denied")]
+    iam.put_role_permissions_boundary(RoleName="worker", PermissionsBoundary=bound)
+    freed = dry_run(account.credentials, "delete", "boundary", "--role", "worker")
+    assert freed["newlyDenied"] == 0 and all(call["now"] == "denied" for call in freed["calls"])
+
+
+def test_dry_run_of_trust_and_resource_policies(account, dry_run, tmp_path):
+    role = account.role(name="trusting")
+    account.assume(role, by=account.user("carl", policy=allow("sts:AssumeRole")))
+    nobody = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    replay = dry_run(account.credentials, "put", "trust", "--role", "trusting", "--policy", write(tmp_path, "trust.json", document(nobody)))
+    assert changes(replay) == [("carl", "sts:AssumeRole", "denied")]
+    bucket = f"b-{account.id}"
+    account.client("s3").create_bucket(Bucket=bucket)
+    user = account.user("dora", policy=allow("s3:*"))
+    user.client("s3").put_object(Bucket=bucket, Key="k", Body=b"x")
+    closed = {**deny("s3:PutObject", f"arn:aws:s3:::{bucket}/*"), "Principal": "*"}
+    replay = dry_run(account.credentials, "put", "bucket", bucket, "--policy", write(tmp_path, "bucket.json", document(closed)))
+    assert changes(replay) == [("dora", "s3:PutObject", "denied")]
+    key = account.client("kms").create_key()["KeyMetadata"]["Arn"]
+    user = account.user("emil", policy=allow("kms:*"))
+    user.client("kms").describe_key(KeyId=key)
+    root = {**allow("kms:PutKeyPolicy"), "Principal": {"AWS": f"arn:aws:iam::{account.id}:root"}}
+    replay = dry_run(account.credentials, "put", "key", key, "--policy", write(tmp_path, "key.json", document(root)))
+    assert ("emil", "kms:DescribeKey", "denied") in changes(replay)
+
+
+def test_dry_run_of_control_policies(management, orgs, root_id, other_account, run_as, dry_run, tmp_path):  # noqa: F811
+    member = invite(management, other_account)
+    orgs.enable_policy_type(RootId=root_id, PolicyType="RESOURCE_CONTROL_POLICY")
+    user = member.user("finn", policy=allow("kms:*"))
+    user.client("kms").list_keys()
+    management.client("kms").list_keys()
+    policy = scp(orgs, deny("kms:ListKeys"))["Id"]
+    replay = dry_run(management.credentials, "attach", policy, "--target", root_id)
+    assert changes(replay) == [("finn", "kms:ListKeys", "denied")], "nothing binds the management account"
+    assert "service control policy" in replay["calls"][0]["because"]
+    orgs.attach_policy(PolicyId=policy, TargetId=member.id)
+    refused(user.client("kms").list_keys)
+    other = write(tmp_path, "scp.json", document(deny("kms:ListAliases")))
+    replay = dry_run(management.credentials, "put", "scp", policy, "--policy", other)
+    assert {(call["recorded"], call["now"], call["proposed"]) for call in replay["calls"]} == {
+        ("allowed", "denied", "allowed"),
+        ("denied", "denied", "allowed"),
+    }
+    assert replay["newlyAllowed"] == 1
+    orgs.detach_policy(PolicyId=policy, TargetId=member.id)
+    key = member.client("kms").create_key()["KeyMetadata"]["Arn"]
+    user.client("kms").describe_key(KeyId=key)
+    content = document({**deny("kms:DescribeKey"), "Principal": "*"})
+    rcp = orgs.create_policy(Content=content, Description="", Name="rcp", Type="RESOURCE_CONTROL_POLICY")["Policy"]["PolicySummary"]["Id"]
+    replay = dry_run(management.credentials, "attach", rcp, "--target", member.id)
+    assert ("finn", "kms:DescribeKey", "denied") in changes(replay)
+    arguments = ("replay", "--policy", write(tmp_path, "rcp.json", content), "--as", "rcp", "--target", member.id, "--since", "1h", "-o", "json")
+    assert ("finn", "kms:DescribeKey", "denied") in changes(json.loads(run_as(management.credentials, *arguments).stdout))
+    assert run_as(member.credentials, "policy", "attach", policy, "--target", root_id, "--dry-run").returncode == 5
+
+
+def test_who_may_rehearse_what(account, run_as, tmp_path):
+    policy = write(tmp_path, "p.json", document(allow("kms:*")))
+    put = ("policy", "put", "inline", "--user", "gina", "--name", "x", "--policy", policy, "--dry-run")
+    account.user("gina")
+    replayer = account.user(policy=allow("bailiwick:ReplayPolicy"))
+    denied = run_as(replayer.credentials, *put)
+    assert denied.returncode == 5 and "iam:PutUserPolicy" in denied.stderr, "one may rehearse what one may do"
+    both = account.user(policy=allow(["bailiwick:ReplayPolicy", "iam:PutUserPolicy"]))
+    assert run_as(both.credentials, *put).returncode == 0
+    assert account.client("iam").list_user_policies(UserName="gina")["PolicyNames"] == []
+    bad = write(tmp_path, "bad.json", "{")
+    assert run_as(account.credentials, *put[:-2], bad, "--dry-run").returncode == 1
+    for wrong in (("--user", "a", "--role", "b"), ()):
+        assert run_as(account.credentials, "policy", "put", "inline", *wrong, "--name", "x", "--policy", policy).returncode == 2
+    assert run_as(account.credentials, *put[:-1], "--since", "1h").returncode == 2, "--since is for dry runs"
+
+
+def test_only_changes_of_policies_are_rehearsed(account):
+    def replay(**body):
+        return account.server.control_answer("POST", "/_bailiwick/replay", {"Since": 0, **body}, account.credentials)
+
+    for service, operation in (("iam", "CreateUser"), ("s3", "PutObject"), ("nothing", "Here")):
+        answer = replay(Change={"service": service, "operation": operation, "input": {}})
+        assert answer.status == 400 and b"rehearsed" in answer.body
+    for wrong in ({"UserName": "x"}, {"Nothing": "x"}, {"UserName": ["x"]}, [], {"UserName": True}):
+        assert replay(Change={"service": "iam", "operation": "PutUserPolicy", "input": wrong}).status == 400
+    assert replay(Change={}).status == 400
+    assert replay(Policy="{}", PolicyType="scp", Target="*", Change={}).status == 400
+    assert replay().status == 400

@@ -238,6 +238,28 @@ def test_an_organization_is_a_zone_of_trust(account):
     assert [finding["resource"] for finding in found] == [outside]
 
 
+def test_a_delegated_administrator_analyses_the_organization(account, other_account):
+    account.client("organizations").create_organization(FeatureSet="ALL")
+    orgs = account.client("organizations")
+    handshake = orgs.invite_account_to_organization(Target={"Id": other_account.id, "Type": "ACCOUNT"})["Handshake"]
+    other_account.client("organizations").accept_handshake(HandshakeId=handshake["Id"])
+    analyzers = other_account.client("accessanalyzer")
+    for kind in ("ORGANIZATION", "ORGANIZATION_UNUSED_ACCESS"):
+        with raises("ValidationException"):
+            analyzers.create_analyzer(analyzerName="org", type=kind)
+    principal = {"ServicePrincipal": "access-analyzer.amazonaws.com"}
+    orgs.enable_aws_service_access(**principal)
+    orgs.register_delegated_administrator(AccountId=other_account.id, **principal)
+    analyzer = analyzers.create_analyzer(analyzerName="org", type="ORGANIZATION")["arn"]
+    analyzers.create_analyzer(analyzerName="unused", type="ORGANIZATION_UNUSED_ACCESS")
+    outside = account.client("iam").create_role(RoleName="outside", AssumeRolePolicyDocument=trust({"AWS": STRANGER}))["Role"]["Arn"]
+    other_account.client("iam").create_role(RoleName="inside", AssumeRolePolicyDocument=trust({"AWS": account.id}))
+    assert [(finding["resource"], finding["resourceOwnerAccount"]) for finding in findings(analyzers, analyzer)] == [(outside, account.id)]
+    orgs.deregister_delegated_administrator(AccountId=other_account.id, **principal)
+    found = findings(analyzers, analyzer)
+    assert all(finding["status"] == "RESOLVED" for finding in found), "who is no administrator any more sees nothing new"
+
+
 # Access previews
 
 
@@ -374,6 +396,53 @@ def test_unused_access(bailiwick, start_server):
     assert step["recommendedAction"] == "CREATE_POLICY"
     assert json.loads(step["recommendedPolicy"])["Statement"][0]["Action"] == "kms:ListKeys"
     assert role["Arn"] in {finding["resource"] for finding in found}
+
+
+def test_unused_keys_and_passwords(start_server):
+    server = start_server("--ephemeral", "--manual-clock")
+    root = server.session(server.root)
+    iam, analyzers = root.client("iam"), root.client("accessanalyzer")
+    keys = {}
+    for name in ("idle", "busy", "off"):
+        iam.create_user(UserName=name)
+        if name != "off":
+            iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document(allow("kms:ListKeys", "*")))
+        keys[name] = iam.create_access_key(UserName=name)["AccessKey"]
+    iam.update_access_key(UserName="off", AccessKeyId=keys["off"]["AccessKeyId"], Status="Inactive")
+    for name in ("idle", "busy"):
+        iam.create_login_profile(UserName=name, Password="Correct-Horse-7")
+    server.advance_clock(days=20)
+    busy = server.session(Credentials(keys["busy"]["AccessKeyId"], keys["busy"]["SecretAccessKey"]))
+    busy.client("kms").list_keys()
+    idle = server.session(Credentials(keys["idle"]["AccessKeyId"], keys["idle"]["SecretAccessKey"]))
+    idle.client("kms").list_keys()
+    iam.update_login_profile(UserName="busy", Password="Correct-Horse-8")
+    server.advance_clock(days=20)
+    busy.client("kms").list_keys()
+    server.flush()
+    configuration = {"unusedAccess": {"unusedAccessAge": 30}}
+    arn = analyzers.create_analyzer(analyzerName="unused", type="ACCOUNT_UNUSED_ACCESS", configuration=configuration)["arn"]
+
+    def kinds():
+        active = [finding for finding in analyzers.list_findings_v2(analyzerArn=arn)["findings"] if finding["status"] == "ACTIVE"]
+        return {(finding["findingType"], finding["resource"].rsplit("/", 1)[-1]) for finding in active}
+
+    assert kinds() == {("UnusedIAMUserPassword", "idle")}
+    server.advance_clock(days=11)
+    assert kinds() == {("UnusedIAMUserPassword", "idle"), ("UnusedIAMUserPassword", "busy"), ("UnusedIAMUserAccessKey", "idle"), ("UnusedPermission", "idle")}
+    found = analyzers.list_findings_v2(analyzerArn=arn, filter={"findingType": {"eq": ["UnusedIAMUserAccessKey"]}})["findings"]
+    [details] = analyzers.get_finding_v2(analyzerArn=arn, id=found[0]["id"])["findingDetails"]
+    details = details["unusedIamUserAccessKeyDetails"]
+    assert details["accessKeyId"] == keys["idle"]["AccessKeyId"] and "lastAccessed" in details
+    found = analyzers.list_findings_v2(analyzerArn=arn, filter={"findingType": {"eq": ["UnusedIAMUserPassword"]}})["findings"]
+    [details] = analyzers.get_finding_v2(analyzerArn=arn, id=found[0]["id"])["findingDetails"]
+    assert details == {"unusedIamUserPasswordDetails": {}}
+    iam.delete_login_profile(UserName="busy")
+    iam.delete_access_key(UserName="idle", AccessKeyId=keys["idle"]["AccessKeyId"])
+    assert kinds() == {("UnusedIAMUserPassword", "idle"), ("UnusedPermission", "idle")}
+    young = {"unusedAccess": {"unusedAccessAge": 365}}
+    analyzers.update_analyzer(analyzerName="unused", configuration=young)
+    assert kinds() == set()
 
 
 def test_policy_generation(account, analyzers):

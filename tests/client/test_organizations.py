@@ -559,3 +559,70 @@ def test_transfers_and_accounts_elsewhere_are_refused(account, management, orgs,
     user = management.user(policy=allow("organizations:ListInboundResponsibilityTransfers"))
     with raises("AccessDeniedException", message="organizations:ListOutboundResponsibilityTransfers"):
         user.client("organizations").list_outbound_responsibility_transfers(Type="BILLING")
+
+
+def test_effective_policies_that_inheritance_made_invalid(management, orgs, root_id, other_account, assert_denied):
+    member = invite(management, other_account)
+    tags = {"PolicyType": "TAG_POLICY"}
+    with raises("EffectivePolicyNotFoundException", 400):
+        orgs.list_accounts_with_invalid_effective_policy(**tags)
+    orgs.enable_policy_type(RootId=root_id, PolicyType="TAG_POLICY")
+    with raises("EffectivePolicyNotFoundException", 400):
+        orgs.list_effective_policy_validation_errors(AccountId=member.id, **tags)
+
+    def policy(name, key):
+        content = json.dumps({"tags": {"cost": {"tag_key": key}}})
+        return orgs.create_policy(Content=content, Description="", Name=name, Type="TAG_POLICY")["Policy"]["PolicySummary"]["Id"]
+
+    top, below = policy("top", {"@@assign": "Cost"}), policy("below", {"@@append": ["cost"]})
+    orgs.attach_policy(PolicyId=top, TargetId=root_id)
+    assert orgs.list_accounts_with_invalid_effective_policy(**tags)["Accounts"] == []
+    assert orgs.list_effective_policy_validation_errors(AccountId=member.id, **tags)["EffectivePolicyValidationErrors"] == []
+    orgs.attach_policy(PolicyId=below, TargetId=member.id)
+    found = orgs.list_accounts_with_invalid_effective_policy(**tags)
+    assert [account["Id"] for account in found["Accounts"]] == [member.id] and found["PolicyType"] == "TAG_POLICY"
+    answer = orgs.list_effective_policy_validation_errors(AccountId=member.id, **tags)
+    (error,) = answer["EffectivePolicyValidationErrors"]
+    assert error["ErrorCode"] == "ELEMENTS_TOO_MANY" and error["PathToError"] == "$.tags.cost.tag_key"
+    assert error["ContributingPolicies"] == [top, below]
+    assert answer["AccountId"] == member.id and answer["Path"].endswith(f"{root_id}/{member.id}/")
+    with raises("AccountNotFoundException"):
+        orgs.list_effective_policy_validation_errors(AccountId="000000000000", **tags)
+    with raises("AccessDeniedException"):
+        member.client("organizations").list_accounts_with_invalid_effective_policy(**tags)
+    orgs.enable_aws_service_access(ServicePrincipal="tagpolicies.tag.amazonaws.com")
+    orgs.register_delegated_administrator(AccountId=member.id, ServicePrincipal="tagpolicies.tag.amazonaws.com")
+    assert member.client("organizations").list_accounts_with_invalid_effective_policy(**tags)["Accounts"]
+    nobody = management.user().client("organizations")
+    action = "organizations:ListEffectivePolicyValidationErrors"
+    assert_denied(lambda: nobody.list_effective_policy_validation_errors(AccountId=member.id, **tags), action)
+
+
+def test_a_tag_policy_is_enforced(management, orgs, root_id, other_account):
+    member = invite(management, other_account)
+    orgs.enable_policy_type(RootId=root_id, PolicyType="TAG_POLICY")
+    rule = {"tag_key": {"@@assign": "Cost"}, "tag_value": {"@@assign": ["100", "2*"]}, "enforced_for": {"@@assign": ["kms:key", "iam:policy"]}}
+    made = orgs.create_policy(Content=json.dumps({"tags": {"cost": rule}}), Description="", Name="cost", Type="TAG_POLICY")
+    orgs.attach_policy(PolicyId=made["Policy"]["PolicySummary"]["Id"], TargetId=member.id)
+    kms, iam = member.client("kms"), member.client("iam")
+
+    def key(*tags):
+        return kms.create_key(Tags=[{"TagKey": key, "TagValue": value} for key, value in tags])["KeyMetadata"]["KeyId"]
+
+    key()
+    key(("other", "x"))
+    made = key(("Cost", "100"), ("other", "x"))
+    kms.tag_resource(KeyId=made, Tags=[{"TagKey": "Cost", "TagValue": "23"}])
+    with raises("TagPolicyViolation", 400, "value for the following tag key: 'Cost'"):
+        key(("Cost", "300"))
+    with raises("TagPolicyViolation", 400, "capitalization"):
+        key(("cost", "100"))
+    with raises("TagPolicyViolation", 400):
+        kms.tag_resource(KeyId=made, Tags=[{"TagKey": "Cost", "TagValue": "300"}])
+    kms.untag_resource(KeyId=made, TagKeys=["Cost"])
+    with raises("TagPolicyViolation", 400):
+        iam.create_policy(PolicyName="p", PolicyDocument=document(allow("*")), Tags=[{"Key": "Cost", "Value": "300"}])
+    iam.create_user(UserName="free", Tags=[{"Key": "Cost", "Value": "300"}])
+    management.client("kms").create_key(Tags=[{"TagKey": "Cost", "TagValue": "300"}])
+    orgs.disable_policy_type(RootId=root_id, PolicyType="TAG_POLICY")
+    key(("Cost", "300"))

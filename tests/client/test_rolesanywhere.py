@@ -113,6 +113,35 @@ def test_the_life_of_a_trust_anchor(account):
         client.get_trust_anchor(**one)
 
 
+def test_notification_settings(account, assert_denied):
+    client = account.client("rolesanywhere")
+    source = {"sourceType": "CERTIFICATE_BUNDLE", "sourceData": {"x509CertificateData": Authority().pem()}}
+    made = client.create_trust_anchor(name="a", source=source)["trustAnchor"]
+    one = {"trustAnchorId": made["trustAnchorId"]}
+    usual = {"enabled": True, "threshold": 45, "channel": "ALL", "configuredBy": "rolesanywhere.amazonaws.com"}
+    events = ["CA_CERTIFICATE_EXPIRY", "END_ENTITY_CERTIFICATE_EXPIRY"]
+    assert made["notificationSettings"] == [{"event": event, **usual} for event in events]
+    settings = [{"event": events[0], "enabled": True, "threshold": 10}, {"event": events[1], "enabled": False}]
+    changed = client.put_notification_settings(**one, notificationSettings=settings)["trustAnchor"]
+    own = {"channel": "ALL", "configuredBy": account.id}
+    assert changed["notificationSettings"] == [{**setting, **own} for setting in settings]
+    assert client.get_trust_anchor(**one)["trustAnchor"]["notificationSettings"] == changed["notificationSettings"]
+    reset = client.reset_notification_settings(**one, notificationSettingKeys=[{"event": events[0], "channel": "ALL"}])["trustAnchor"]
+    assert reset["notificationSettings"] == [{"event": events[0], **usual}, {**settings[1], **own}]
+    second = client.create_trust_anchor(name="b", source=source, notificationSettings=settings[:1])["trustAnchor"]
+    assert second["notificationSettings"] == [{**settings[0], **own}, {"event": events[1], **usual}]
+    for wrong in ([{"event": events[0], "enabled": True}], [settings[0], settings[0]], [{**settings[0], "threshold": 361}]):
+        with raises("ValidationException", 400):
+            client.put_notification_settings(**one, notificationSettings=wrong)
+        with raises("ValidationException", 400):
+            client.create_trust_anchor(name="c", source=source, notificationSettings=wrong)
+    with raises("ResourceNotFoundException", 404):
+        client.put_notification_settings(trustAnchorId="0" * 8 + "-0000-0000-0000-" + "0" * 12, notificationSettings=settings)
+    nobody = account.user().client("rolesanywhere")
+    assert_denied(lambda: nobody.put_notification_settings(**one, notificationSettings=[]), "rolesanywhere:PutNotificationSettings")
+    assert_denied(lambda: nobody.reset_notification_settings(**one, notificationSettingKeys=[]), "rolesanywhere:ResetNotificationSettings")
+
+
 def test_what_is_no_anchor(account):
     client = account.client("rolesanywhere")
     authority = Authority()

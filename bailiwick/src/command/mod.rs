@@ -13,6 +13,7 @@ mod incident;
 mod model;
 pub mod output;
 mod policy;
+mod policy_change;
 mod policy_check;
 mod policy_test;
 mod replay;
@@ -153,6 +154,9 @@ pub struct Settings {
     /// A witness that cosigns the trail's checkpoints, `NAME+ID+KEY@URL` (see `bailiwick witness`); repeatable.
     #[arg(long = "witness", value_name = "WITNESS")]
     pub witnesses: Vec<String>,
+    /// How the outside reaches the server, for the issuer of its tokens; where it listens first, unless given.
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
 }
 
 impl Settings {
@@ -173,6 +177,7 @@ impl Settings {
             allow_internal: list(&self.allow_internal),
             otlp_logs_url: self.otlp_logs_url.clone(),
             witnesses: list(&self.witnesses),
+            public_url: self.public_url.clone(),
             ..Layer::default()
         }
     }
@@ -271,7 +276,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Escalation(command) => command.run().await,
         Command::DiffAccess(command) => command.run(),
         Command::Replay(command) => command.run().await,
-        Command::Policy(command) => command.run(),
+        Command::Policy(command) => command.run().await,
         Command::Doctor(command) => command.run().await,
         Command::Backup(command) => command.run().await,
         Command::Restore(command) => command.run(),

@@ -108,7 +108,9 @@ impl Up {
         let (stop, stopping) = watch::channel(false);
         let mut listeners = tokio::task::JoinSet::new();
         let mut endpoints = Vec::new();
-        for listen in &config.listen {
+        let ordinary = config.listen.iter().map(|listen| (listen, None));
+        let private = config.private_endpoints.iter().map(|private| (&private.listen, Some(private.endpoint.clone())));
+        for (listen, endpoint) in ordinary.chain(private) {
             let tls = keyring_tls.as_ref().filter(|_| listen.tls).map(|tls| Arc::clone(&tls.config));
             if listen.tls && tls.is_none() {
                 return Err(Failure::general("a sealed server has no TLS certificate")
@@ -118,7 +120,10 @@ impl Up {
                 .await
                 .map_err(|error| Failure::general(format!("`{}` cannot be listened on: {error}", listen.address)))?;
             endpoints.push(format!("{}://{}", if listen.tls { "https" } else { "http" }, listener.address));
-            listeners.spawn(listener.serve(Arc::clone(&server), stopping.clone()));
+            listeners.spawn(listener.of_endpoint(endpoint).serve(Arc::clone(&server), stopping.clone()));
+        }
+        if let Some(first) = endpoints.first() {
+            config.public_url.settle(first);
         }
         let running = Running {
             endpoints,
@@ -172,6 +177,7 @@ async fn open(config: &Config, mode: Mode) -> Result<Opened, Failure> {
     let addresses: Vec<std::net::IpAddr> = config
         .listen
         .iter()
+        .chain(config.private_endpoints.iter().map(|private| &private.listen))
         .map(|listen| listen.address.ip())
         .chain([std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()])
         .collect();
@@ -179,7 +185,7 @@ async fn open(config: &Config, mode: Mode) -> Result<Opened, Failure> {
         return Ok((Arc::new(sealed(config.clone(), mode)), None, None));
     }
     let keyring = assemble::open_keyring(config, mode, None)?;
-    let tls = if config.listen.iter().any(|listen| listen.tls) {
+    let tls = if config.listen.iter().any(|listen| listen.tls) || config.private_endpoints.iter().any(|private| private.listen.tls) {
         let prepared = tls::prepare(&config.data_dir, &keyring, &addresses, &config.regions, SystemClock.now_ms());
         Some(prepared.map_err(|error| Failure::general(error.to_string()))?)
     } else {

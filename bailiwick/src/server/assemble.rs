@@ -149,8 +149,12 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         bootstrap: OnceCell::new(),
         data_dir: config.data_dir.clone(),
     });
-    let settings =
-        PlaneSettings { home_account: config.account_id.clone(), audit_reads: config.audit_reads, audit_failure: config.audit_failure };
+    let settings = PlaneSettings {
+        home_account: config.account_id.clone(),
+        audit_reads: config.audit_reads,
+        audit_failure: config.audit_failure,
+        public_url: config.public_url.clone(),
+    };
     let directory = Arc::new(iam::Directory::new());
     let plane = Plane::new(
         settings,

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use plane::Origin;
 use plane::body::{Body, BodyError};
-use plane::origin::TlsFacts;
+use plane::origin::{TlsFacts, VpcEndpoint};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -36,6 +36,8 @@ pub struct Listener {
     tls: Option<tokio_rustls::TlsAcceptor>,
     /// Plain HTTP is understood too.
     plain: bool,
+    /// The private endpoint that it stands for.
+    endpoint: Option<VpcEndpoint>,
 }
 
 impl Listener {
@@ -43,7 +45,13 @@ impl Listener {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
         let plain = address.ip().is_loopback();
-        Ok(Self { socket, address, tls: tls.map(Into::into), plain })
+        Ok(Self { socket, address, tls: tls.map(Into::into), plain, endpoint: None })
+    }
+
+    /// The same listener, standing for a private endpoint.
+    #[must_use]
+    pub fn of_endpoint(self, endpoint: Option<VpcEndpoint>) -> Self {
+        Self { endpoint, ..self }
     }
 
     /// Serves until `stop` changes; connections then finish what they began.
@@ -81,13 +89,14 @@ impl Listener {
         let Ok(Ok(1)) = tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut first)).await else { return };
         let is_tls = first == [TLS_HANDSHAKE];
         let listener = stream.local_addr().unwrap_or(self.address);
+        let vpc_endpoint = self.endpoint.clone();
         match &self.tls {
             Some(acceptor) if is_tls => {
                 let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await else { return };
                 let tls = tls_facts(stream.get_ref().1);
-                converse(stream, Origin { source, listener, tls, vpc_endpoint: None }, server, stop).await;
+                converse(stream, Origin { source, listener, tls, vpc_endpoint }, server, stop).await;
             }
-            _ if !is_tls && self.plain => converse(stream, Origin { source, listener, tls: None, vpc_endpoint: None }, server, stop).await,
+            _ if !is_tls && self.plain => converse(stream, Origin { source, listener, tls: None, vpc_endpoint }, server, stop).await,
             _ => tracing::debug!(%source, "a connection spoke neither TLS nor allowed plain HTTP"),
         }
     }

@@ -1,6 +1,7 @@
 //! The running server: health and metrics pages, the sealed state, and everything else through the plane.
 
 pub mod assemble;
+mod issuer_pages;
 pub mod jobs;
 pub mod ledgers;
 pub mod listener;
@@ -67,6 +68,11 @@ impl Server {
             path if path.starts_with(log_pages::PREFIX) && is_get && !is_signed => {
                 if let Some(plane) = self.plane.get() {
                     return log_pages::answer(plane, path, request.uri().query().unwrap_or_default()).await;
+                }
+            }
+            path if path.starts_with(iam::outbound_federation::ISSUERS) && is_get && !is_signed => {
+                if let Some(plane) = self.plane.get() {
+                    return issuer_pages::answer(plane, path).await;
                 }
             }
             "/_bailiwick/unseal" if request.method() == Method::POST => return self.unseal(request, &origin).await,

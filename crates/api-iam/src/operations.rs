@@ -886,6 +886,25 @@ operation!("iam", "EnableOrganizationsRootSessions", EnableOrganizationsRootSess
 
 shape! {
     #[derive(Default)]
+    struct EnableOutboundWebIdentityFederationInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct EnableOutboundWebIdentityFederationOutput {
+        issuer_identifier: Option<String> = "IssuerIdentifier",
+    }
+}
+
+operation!(
+    "iam",
+    "EnableOutboundWebIdentityFederation",
+    EnableOutboundWebIdentityFederationInput,
+    EnableOutboundWebIdentityFederationOutput
+);
+
+shape! {
+    #[derive(Default)]
     struct GenerateCredentialReportInput {}
 }
 
@@ -898,6 +917,22 @@ shape! {
 }
 
 operation!("iam", "GenerateCredentialReport", GenerateCredentialReportInput, GenerateCredentialReportOutput);
+
+shape! {
+    struct GenerateOrganizationsAccessReportInput {
+        entity_path: String = "EntityPath",
+        organizations_policy_id: Option<String> = "OrganizationsPolicyId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GenerateOrganizationsAccessReportOutput {
+        job_id: Option<String> = "JobId",
+    }
+}
+
+operation!("iam", "GenerateOrganizationsAccessReport", GenerateOrganizationsAccessReportInput, GenerateOrganizationsAccessReportOutput);
 
 shape! {
     struct GenerateServiceLastAccessedDetailsInput {
@@ -967,6 +1002,20 @@ shape! {
 }
 
 operation!("iam", "GetAccountPasswordPolicy", GetAccountPasswordPolicyInput, GetAccountPasswordPolicyOutput);
+
+shape! {
+    #[derive(Default)]
+    struct GetAccountPropertiesInput {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetAccountPropertiesOutput {
+        properties: Option<BTreeMap<String, String>> = "Properties",
+    }
+}
+
+operation!("iam", "GetAccountProperties", GetAccountPropertiesInput, GetAccountPropertiesOutput);
 
 shape! {
     #[derive(Default)]
@@ -1171,6 +1220,31 @@ shape! {
 }
 
 operation!("iam", "GetOpenIDConnectProvider", GetOpenIDConnectProviderInput, GetOpenIDConnectProviderOutput);
+
+shape! {
+    struct GetOrganizationsAccessReportInput {
+        job_id: String = "JobId",
+        max_items: Option<i32> = "MaxItems",
+        marker: Option<String> = "Marker",
+        sort_key: Option<SortKeyType> = "SortKey",
+    }
+}
+
+shape! {
+    struct GetOrganizationsAccessReportOutput {
+        job_status: JobStatusType = "JobStatus",
+        job_creation_date: Timestamp = "JobCreationDate",
+        job_completion_date: Option<Timestamp> = "JobCompletionDate",
+        number_of_services_accessible: Option<i32> = "NumberOfServicesAccessible",
+        number_of_services_not_accessed: Option<i32> = "NumberOfServicesNotAccessed",
+        access_details: Option<Vec<AccessDetail>> = "AccessDetails",
+        is_truncated: Option<bool> = "IsTruncated",
+        marker: Option<String> = "Marker",
+        error_details: Option<ErrorDetails> = "ErrorDetails",
+    }
+}
+
+operation!("iam", "GetOrganizationsAccessReport", GetOrganizationsAccessReportInput, GetOrganizationsAccessReportOutput);
 
 shape! {
     #[derive(Default)]
@@ -2120,6 +2194,19 @@ shape! {
 }
 
 operation!("iam", "ListVirtualMFADevices", ListVirtualMFADevicesInput, ListVirtualMFADevicesOutput);
+
+shape! {
+    struct PutAccountPropertiesInput {
+        properties: BTreeMap<String, String> = "Properties",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutAccountPropertiesOutput {}
+}
+
+operation!("iam", "PutAccountProperties", PutAccountPropertiesInput, PutAccountPropertiesOutput);
 
 shape! {
     struct PutGroupPolicyInput {

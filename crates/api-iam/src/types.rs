@@ -13,6 +13,18 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct AccessDetail {
+        service_name: String = "ServiceName",
+        service_namespace: String = "ServiceNamespace",
+        region: Option<String> = "Region",
+        entity_path: Option<String> = "EntityPath",
+        last_authenticated_time: Option<Timestamp> = "LastAuthenticatedTime",
+        total_authenticated_entities: Option<i32> = "TotalAuthenticatedEntities",
+    }
+}
+
+shape! {
     struct AccessKey {
         user_name: String = "UserName",
         access_key_id: String = "AccessKeyId",
@@ -896,6 +908,15 @@ shape! {
     enum PolicyType {
         Inline = "INLINE",
         Managed = "MANAGED",
+    }
+}
+
+shape! {
+    enum SortKeyType {
+        ServiceNamespaceAscending = "SERVICE_NAMESPACE_ASCENDING",
+        ServiceNamespaceDescending = "SERVICE_NAMESPACE_DESCENDING",
+        LastAuthenticatedTimeAscending = "LAST_AUTHENTICATED_TIME_ASCENDING",
+        LastAuthenticatedTimeDescending = "LAST_AUTHENTICATED_TIME_DESCENDING",
     }
 }
 

@@ -569,6 +569,30 @@ shape! {
 operation!("organizations", "ListAccountsForParent", ListAccountsForParentInput, ListAccountsForParentOutput);
 
 shape! {
+    struct ListAccountsWithInvalidEffectivePolicyInput {
+        policy_type: EffectivePolicyType = "PolicyType",
+        next_token: Option<String> = "NextToken",
+        max_results: Option<i32> = "MaxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListAccountsWithInvalidEffectivePolicyOutput {
+        accounts: Option<Vec<Account>> = "Accounts",
+        policy_type: Option<EffectivePolicyType> = "PolicyType",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+operation!(
+    "organizations",
+    "ListAccountsWithInvalidEffectivePolicy",
+    ListAccountsWithInvalidEffectivePolicyInput,
+    ListAccountsWithInvalidEffectivePolicyOutput
+);
+
+shape! {
     struct ListChildrenInput {
         parent_id: String = "ParentId",
         child_type: ChildType = "ChildType",
@@ -642,6 +666,34 @@ shape! {
 }
 
 operation!("organizations", "ListDelegatedServicesForAccount", ListDelegatedServicesForAccountInput, ListDelegatedServicesForAccountOutput);
+
+shape! {
+    struct ListEffectivePolicyValidationErrorsInput {
+        account_id: String = "AccountId",
+        policy_type: EffectivePolicyType = "PolicyType",
+        next_token: Option<String> = "NextToken",
+        max_results: Option<i32> = "MaxResults",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListEffectivePolicyValidationErrorsOutput {
+        account_id: Option<String> = "AccountId",
+        policy_type: Option<EffectivePolicyType> = "PolicyType",
+        path: Option<String> = "Path",
+        evaluation_timestamp: Option<Timestamp> = "EvaluationTimestamp",
+        next_token: Option<String> = "NextToken",
+        effective_policy_validation_errors: Option<Vec<EffectivePolicyValidationError>> = "EffectivePolicyValidationErrors",
+    }
+}
+
+operation!(
+    "organizations",
+    "ListEffectivePolicyValidationErrors",
+    ListEffectivePolicyValidationErrorsInput,
+    ListEffectivePolicyValidationErrorsOutput
+);
 
 shape! {
     #[derive(Default)]

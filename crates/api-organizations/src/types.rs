@@ -162,6 +162,16 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct EffectivePolicyValidationError {
+        error_code: Option<String> = "ErrorCode",
+        error_message: Option<String> = "ErrorMessage",
+        path_to_error: Option<String> = "PathToError",
+        contributing_policies: Option<Vec<String>> = "ContributingPolicies",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct EnabledServicePrincipal {
         service_principal: Option<String> = "ServicePrincipal",
         date_enabled: Option<Timestamp> = "DateEnabled",

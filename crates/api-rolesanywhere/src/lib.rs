@@ -46,6 +46,8 @@ pub const OPERATIONS: &[&str] = &[
     "ListTagsForResource",
     "ListTrustAnchors",
     "PutAttributeMapping",
+    "PutNotificationSettings",
+    "ResetNotificationSettings",
     "TagResource",
     "UntagResource",
     "UpdateCrl",

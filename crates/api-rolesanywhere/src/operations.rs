@@ -412,6 +412,38 @@ shape! {
 operation!("rolesanywhere", "PutAttributeMapping", PutAttributeMappingInput, PutAttributeMappingOutput);
 
 shape! {
+    struct PutNotificationSettingsInput {
+        trust_anchor_id: String = "trustAnchorId",
+        notification_settings: Vec<NotificationSetting> = "notificationSettings",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutNotificationSettingsOutput {
+        trust_anchor: TrustAnchorDetail = "trustAnchor",
+    }
+}
+
+operation!("rolesanywhere", "PutNotificationSettings", PutNotificationSettingsInput, PutNotificationSettingsOutput);
+
+shape! {
+    struct ResetNotificationSettingsInput {
+        trust_anchor_id: String = "trustAnchorId",
+        notification_setting_keys: Vec<NotificationSettingKey> = "notificationSettingKeys",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ResetNotificationSettingsOutput {
+        trust_anchor: TrustAnchorDetail = "trustAnchor",
+    }
+}
+
+operation!("rolesanywhere", "ResetNotificationSettings", ResetNotificationSettingsInput, ResetNotificationSettingsOutput);
+
+shape! {
     struct TagResourceInput {
         resource_arn: String = "resourceArn",
         tags: Vec<Tag> = "tags",

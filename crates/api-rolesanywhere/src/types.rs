@@ -118,6 +118,13 @@ shape! {
 }
 
 shape! {
+    struct NotificationSettingKey {
+        event: NotificationEvent = "event",
+        channel: Option<NotificationChannel> = "channel",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct ProfileDetail {
         profile_id: Option<String> = "profileId",

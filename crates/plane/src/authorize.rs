@@ -14,9 +14,9 @@ use crate::clock::iso8601_s;
 use crate::condition::RequestContext;
 use crate::error::ApiError;
 use crate::organization::ControlPolicies;
-use crate::principal::{Principal, PrincipalAccess, PrincipalKind};
+use crate::principal::{Principal, PrincipalAccess, PrincipalKind, Session};
 use crate::service::{ResourceAccess, Target};
-use crate::{bearer, binding};
+use crate::{bearer, binding, tag_policy};
 
 /// Compiled policies kept, by their text.
 const POLICIES: usize = 30_000;
@@ -101,7 +101,8 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
             Some(first) => further(first, verdict.note),
         }
     }
-    Ok(())
+    let added = call.operation.request_tags.and_then(|path| binding::request_tags(input, path)).unwrap_or_default();
+    tag_policy::check(call, &added).await
 }
 
 /// Adds what else a call needed to the note of its first decision.
@@ -334,7 +335,7 @@ fn decide(call: &Call, question: &Question<'_>, access: &PrincipalAccess, owner:
             "action": target.action,
             "resource": target.resource_arn,
             "deciding": statement(&decision),
-            "asked": asked(&context, &check, access),
+            "asked": asked(&context, &check, access, call.principal.session.as_ref()),
         });
         return Verdict { refusal: None, note };
     }
@@ -348,7 +349,7 @@ fn decide(call: &Call, question: &Question<'_>, access: &PrincipalAccess, owner:
         "deciding": statement(&decision),
         "credentialLimit": decision.credential_limit,
         "conditionKeys": mentioned_keys(&principal, &check, &policies, &context, organization),
-        "asked": asked(&context, &check, access),
+        "asked": asked(&context, &check, access, call.principal.session.as_ref()),
         "explanation": policy::explain(&principal, &check, &policies, &context, organization),
     });
     Verdict { refusal: Some(decision), note }
@@ -374,7 +375,7 @@ fn mentioned_keys(
 }
 
 /// What a policy may ask about the request, so that the decision can be taken again under other policies.
-fn asked(context: &RequestContext<'_>, check: &Check, access: &PrincipalAccess) -> serde_json::Value {
+fn asked(context: &RequestContext<'_>, check: &Check, access: &PrincipalAccess, session: Option<&Session>) -> serde_json::Value {
     let mut asked = json!({ "context": context.recorded() });
     if let Some(asked) = asked.as_object_mut() {
         if let Some(account) = &check.resource.account {
@@ -392,8 +393,11 @@ fn asked(context: &RequestContext<'_>, check: &Check, access: &PrincipalAccess) 
         if !access.tags.is_empty() {
             asked.insert("principalTags".to_owned(), json!(access.tags));
         }
-        if access.session.is_some() {
-            asked.insert("sessionPolicies".to_owned(), json!(true));
+        if let Some(session) = session {
+            let policy = session.policy.as_ref().map(|policy| ("policy", json!(policy)));
+            let arns = (!session.policy_arns.is_empty()).then(|| ("policyArns", json!(session.policy_arns)));
+            let limits = std::iter::once(("issuer", json!(session.issuer_operation))).chain(policy).chain(arns);
+            asked.insert("session".to_owned(), limits.map(|(name, value)| (name.to_owned(), value)).collect());
         }
     }
     asked

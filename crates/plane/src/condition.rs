@@ -20,13 +20,17 @@ use crate::origin::VpcEndpoint;
 use crate::principal::PrincipalKind;
 
 /// Global keys that are recorded, without their prefix.
-const RECORDED: [&str; 17] = [
+const RECORDED: [&str; 24] = [
     "requestedregion",
     "securetransport",
     "sourceip",
     "vpcsourceip",
     "sourcevpce",
     "sourcevpc",
+    "sourcevpcarn",
+    "vpceaccount",
+    "vpceorgid",
+    "vpceorgpaths",
     "referer",
     "viaawsservice",
     "calledvia",
@@ -38,6 +42,9 @@ const RECORDED: [&str; 17] = [
     "sourceidentity",
     "sourcearn",
     "sourceaccount",
+    "sourceorgid",
+    "sourceorgpaths",
+    "federatedprovider",
 ];
 /// Values of one key that are recorded.
 const RECORDED_VALUES_MAX: usize = 100;

@@ -20,6 +20,10 @@ pub struct OrganizationView {
     pub organization: Arc<policy::Organization>,
     /// Control policies on the way to each member account. The management account has none: nothing binds it.
     pub members: HashMap<String, MemberPolicies>,
+    /// Service control policies of each root, unit and account that has any, by its id. `None`: they are switched off.
+    pub service_control: Option<HashMap<String, Vec<Attached>>>,
+    /// Every place: root, units and accounts, as `o-id/r-id/ou-id/account`.
+    pub entity_paths: HashSet<String>,
     /// Accounts whose principals can do nothing any more.
     pub suspended: HashSet<String>,
     /// Whether it is more than consolidated billing.
@@ -28,6 +32,8 @@ pub struct OrganizationView {
     pub service_access: HashSet<String>,
     /// Delegated administrators by service principal.
     pub delegated_administrators: HashMap<String, HashSet<String>>,
+    /// The effective tag policy of each account that has one.
+    pub tag_policies: HashMap<String, serde_json::Value>,
     /// The effective Bedrock policy of each account that has one, as `DescribeEffectivePolicy` shows it.
     pub bedrock: HashMap<String, serde_json::Value>,
 }
@@ -46,6 +52,10 @@ pub struct MemberPolicies {
 pub trait Organizations: Send + Sync + 'static {
     /// The organization that the account is a member of (its management account included), if there is one.
     async fn view(&self, tx: &mut Transaction, account: &str) -> Result<Option<OrganizationView>, ApiError>;
+    /// Text of a service control policy of the account's organization, attached or not.
+    async fn service_control_policy(&self, _tx: &mut Transaction, _account: &str, _id: &str) -> Result<Option<String>, ApiError> {
+        Ok(None)
+    }
     /// Tables whose change makes earlier answers stale.
     fn tables(&self) -> &'static [store::Table];
 }

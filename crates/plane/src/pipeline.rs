@@ -31,6 +31,7 @@ use crate::organization::{ControlPolicies, NoOrganizations, OrganizationView, Or
 use crate::origin::Origin;
 use crate::post_form;
 use crate::principal::{Directory, Principal};
+use crate::public_url::PublicUrl;
 use crate::region::Regions;
 pub use crate::reply::{body_error, encode_error};
 use crate::reply::{checked, error_reply, plain_error, response};
@@ -76,6 +77,8 @@ pub struct PlaneSettings {
     pub home_account: String,
     pub audit_reads: AuditReads,
     pub audit_failure: AuditFailure,
+    /// How the outside reaches the server.
+    pub public_url: PublicUrl,
 }
 
 /// Counters for the metrics page.
@@ -172,6 +175,11 @@ impl Plane {
         self
     }
 
+    /// Where organizations are kept.
+    pub fn organizations(&self) -> &Arc<dyn Organizations> {
+        &self.organizations
+    }
+
     /// Catches the caches up with the store; gives the revision that they are at.
     pub(crate) async fn refresh_identities(&self) -> Result<Revision, ApiError> {
         let tables = [self.directory.tables(), self.organizations.tables()];
@@ -202,6 +210,11 @@ impl Plane {
 
     pub fn home_account(&self) -> &str {
         &self.settings.home_account
+    }
+
+    /// How the outside reaches the server, once that is known.
+    pub fn public_url(&self) -> Option<&str> {
+        self.settings.public_url.get()
     }
 
     pub fn services(&self) -> impl Iterator<Item = &Arc<dyn Service>> {

@@ -404,7 +404,7 @@ impl CaseOrganization {
             id: self.id.clone(),
             management_account: self.management.clone(),
             paths: self.accounts.iter().map(|(number, account)| (number.clone(), account.path.clone())).collect(),
-            foreign: None,
+            ..Organization::default()
         }
     }
 }

@@ -112,7 +112,7 @@ impl Attached {
 
 /// The policies of a request. An absent policy is not the same as an empty one: no boundary bounds nothing, and
 /// session policies that are present but allow nothing leave nothing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PolicySet {
     /// Identity-based policies of the caller, with those of its groups.
     pub identity: Vec<Attached>,
@@ -149,7 +149,7 @@ impl PolicySet {
 }
 
 /// The policy of the resource.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum ResourcePolicy {
     /// The resource has none, or cannot have one.
     #[default]

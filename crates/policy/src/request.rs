@@ -80,6 +80,8 @@ pub struct Organization {
     pub management_account: String,
     /// Path of each account, such as `o-exampleorgid/r-ab12/ou-ab12-11111111/`, by account.
     pub paths: HashMap<String, String>,
+    /// Delegated administrators for IAM: accounts that may take root sessions in members as the management account may.
+    pub root_administrators: Vec<String>,
     /// The organization of the resource's owner, where it is another than the caller's.
     pub foreign: Option<Arc<Organization>>,
 }
@@ -386,7 +388,7 @@ mod tests {
             id: "o-1".to_owned(),
             management_account: "100000000001".to_owned(),
             paths: HashMap::from([("111111111111".to_owned(), "o-1/r-1/ou-1/".to_owned())]),
-            foreign: None,
+            ..Organization::default()
         };
         key_values(name, principal, check, &context, Some(&organization)).map(|values| values.iter().map(str::to_owned).collect())
     }

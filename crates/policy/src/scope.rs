@@ -131,14 +131,17 @@ fn assumes_service_linked_role(request: &Request<'_>) -> bool {
         && crate::arn::resource_of(&request.check.resource.arn).is_some_and(|name| name.starts_with("role/aws-service-role/"))
 }
 
-/// AssumeRoot reaches into member accounts: being the organization's management account is their consent (IAM User
-/// Guide, "Centralize root access for member accounts").
+/// AssumeRoot reaches into member accounts: being the organization's management account, or its delegated administrator for
+/// IAM, is their consent (IAM User Guide, "Centralize root access for member accounts").
 fn is_root_session_of_member(request: &Request<'_>) -> bool {
     let Some(organization) = request.organization else {
         return false;
     };
+    let administers = |account: &str| {
+        account == organization.management_account || organization.root_administrators.iter().any(|administrator| administrator == account)
+    };
     request.check.action_lower() == "sts:assumeroot"
-        && request.principal.account.as_deref() == Some(&*organization.management_account)
+        && request.principal.account.as_deref().is_some_and(administers)
         && binds(request.organization, request.resource_account())
 }
 

@@ -8,7 +8,7 @@ use api_accessanalyzer::{
     DeleteServiceLinkedAnalyzerInput, DeleteServiceLinkedAnalyzerOutput, GetAnalyzerInput, GetAnalyzerOutput, ListAnalyzersInput,
     ListAnalyzersOutput, Type, UnusedAccessConfiguration, UpdateAnalyzerInput, UpdateAnalyzerOutput,
 };
-use plane::{ApiError, Call, Key, Record, Scope, Transaction};
+use plane::{ApiError, Call, Key, OrganizationView, Record, Scope, Transaction};
 use serde::{Deserialize, Serialize};
 use store::Table;
 use wire::Timestamp;
@@ -18,6 +18,8 @@ use crate::error::AnalyzerError;
 use crate::finding::FindingRecord;
 use crate::{filter, paged, scan, tag};
 
+/// Service principal that delegated administrators are registered for.
+const PRINCIPAL: &str = "access-analyzer.amazonaws.com";
 /// Analyzers of one kind in an account and region.
 const EXTERNAL_MAX: usize = 1;
 const UNUSED_MAX: usize = 100;
@@ -216,6 +218,12 @@ fn configured(kind: AnalyzerKind, configuration: Option<AnalyzerConfiguration>) 
     Ok((settings.unused_access_age, exclusions.collect()))
 }
 
+/// Whether an account may look at all accounts of its organization. Source: IAM User Guide, "Delegated administrator for IAM Access Analyzer".
+pub(crate) fn may_look_at(view: &OrganizationView, account: &str) -> bool {
+    let delegated = || view.delegated_administrators.get(PRINCIPAL).is_some_and(|accounts| accounts.contains(account));
+    view.organization.management_account == account || delegated()
+}
+
 pub(crate) async fn create_analyzer(cx: &mut Call, input: CreateAnalyzerInput) -> Result<CreateAnalyzerOutput, ApiError> {
     let kind = AnalyzerKind::read(&input.type_)?;
     let (unused_days, exclusions) = configured(kind, input.configuration)?;
@@ -230,9 +238,8 @@ pub(crate) async fn create_analyzer(cx: &mut Call, input: CreateAnalyzerInput) -
     }
     if kind.is_organization() {
         let view = cx.plane.organization(&cx.account).await?;
-        if view.is_none_or(|view| view.organization.management_account != cx.account) {
-            let message =
-                "You must use the management account of an organization to create an analyzer with the organization as the zone of trust.";
+        if !view.is_some_and(|view| may_look_at(&view, &cx.account)) {
+            let message = "You must use the management account of an organization, or its delegated administrator for IAM Access Analyzer, to create an analyzer with the organization as the zone of trust.";
             return Err(AnalyzerError::invalid("type", message).into());
         }
     }

@@ -9,8 +9,8 @@ use api_accessanalyzer::{
     GetFindingV2Output, GetFindingsStatisticsInput, GetFindingsStatisticsOutput, ListAnalyzedResourcesInput, ListAnalyzedResourcesOutput,
     ListFindingsInput, ListFindingsOutput, ListFindingsV2Input, ListFindingsV2Output, OrderBy, ResourceControlPolicyRestriction,
     ResourceType, ResourceTypeDetails, SortCriteria, StartResourceScanInput, StartResourceScanOutput, UnusedAccessFindingsStatistics,
-    UnusedAccessTypeStatistics, UnusedAction, UnusedIamRoleDetails, UnusedIamUserAccessKeyDetails, UnusedPermissionDetails,
-    UpdateFindingsInput, UpdateFindingsOutput,
+    UnusedAccessTypeStatistics, UnusedAction, UnusedIamRoleDetails, UnusedIamUserAccessKeyDetails, UnusedIamUserPasswordDetails,
+    UnusedPermissionDetails, UpdateFindingsInput, UpdateFindingsOutput,
 };
 use plane::clock::iso8601_s;
 use plane::{ApiError, Call, Key, Record, Scope, Transaction};
@@ -69,6 +69,9 @@ pub(crate) enum Detail {
         access_key_id: String,
         last_ms: Option<i64>,
     },
+    UnusedPassword {
+        last_ms: Option<i64>,
+    },
     UnusedPermission {
         services: Vec<UnusedService>,
     },
@@ -91,6 +94,7 @@ impl Found {
             Detail::External { principal, condition, .. } => format!("external {principal:?} {condition:?}"),
             Detail::UnusedRole { .. } => "role".to_owned(),
             Detail::UnusedKey { access_key_id, .. } => format!("key {access_key_id}"),
+            Detail::UnusedPassword { .. } => "password".to_owned(),
             Detail::UnusedPermission { .. } => "permission".to_owned(),
         };
         format!("{} {detail}", self.resource)
@@ -149,6 +153,7 @@ impl FindingRecord {
             Detail::External { .. } => FindingType::ExternalAccess,
             Detail::UnusedRole { .. } => FindingType::UnusedIAMRole,
             Detail::UnusedKey { .. } => FindingType::UnusedIAMUserAccessKey,
+            Detail::UnusedPassword { .. } => FindingType::UnusedIAMUserPassword,
             Detail::UnusedPermission { .. } => FindingType::UnusedPermission,
         }
     }
@@ -264,6 +269,9 @@ impl FindingRecord {
                     access_key_id: access_key_id.clone(),
                     last_accessed: time(last_ms),
                 })]
+            }
+            Detail::UnusedPassword { last_ms } => {
+                vec![FindingDetails::UnusedIamUserPasswordDetails(UnusedIamUserPasswordDetails { last_accessed: time(last_ms) })]
             }
             Detail::UnusedPermission { services } => services
                 .iter()

@@ -15,8 +15,8 @@
 //! ## Not as AWS does
 //! * Internal access analyzers, and analyzers that services of AWS manage, are refused.
 //! * Policy generations and access previews are done when the call answers; a generation needs no trail.
-//! * Organization analyzers belong to the management account; there is no delegated administrator for them.
-//! * Passwords have no findings, as this server's users have none; a finding names actions as the policy writes them.
+//! * Nobody signs in with a password here, so a password counts as unused from the day that it was set; a finding names actions as the policy
+//!   writes them.
 
 mod analyzer;
 mod archive_rule;

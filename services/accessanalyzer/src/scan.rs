@@ -124,7 +124,9 @@ pub(crate) async fn zone(plane: &Plane, analyzer: &Analyzer) -> Result<(Vec<Stri
         let accounts = vec![analyzer.account.clone()];
         return Ok((accounts.clone(), Zone { accounts, organization: None }));
     }
-    let Some(view) = plane.organization(&analyzer.account).await? else { return Ok((Vec::new(), Zone::default())) };
+    // Who is no administrator any more sees nothing of the others: the findings end, and come back with the administration.
+    let view = plane.organization(&analyzer.account).await?.filter(|view| analyzer::may_look_at(view, &analyzer.account));
+    let Some(view) = view else { return Ok((Vec::new(), Zone::default())) };
     let mut accounts: Vec<String> = view.organization.paths.keys().cloned().collect();
     accounts.sort_unstable();
     Ok((accounts.clone(), Zone { accounts, organization: Some(view.organization.id.clone()) }))

@@ -65,6 +65,10 @@ pub(crate) async fn found(
                     found.push(subject.found(account, Detail::UnusedKey { access_key_id: access_key_id.clone(), last_ms }));
                 }
             }
+            // Nobody signs in with a password here: it is unused since the day that it was set.
+            if iam::password_set_ms(tx, account, &user.head.id).await?.is_some_and(|set_ms| set_ms < since_ms) {
+                found.push(subject.found(account, Detail::UnusedPassword { last_ms: None }));
+            }
             if complete && subject.created_ms <= since_ms {
                 found.extend(permissions(plane, tx, account, &subject, uses.get(&subject.arn).unwrap_or(&nothing)).await?);
             }

@@ -1,96 +1,67 @@
-//! Recorded history under another policy: which past calls would have been decided otherwise.
+//! Recorded history under other policies: which past calls would have been decided otherwise.
 //!
-//! Every audit entry holds what its decision was taken on: the action, the resource and the condition keys. A replay takes the decision
-//! again twice, under the policies of today and under those with the proposed one, and compares both with what was recorded. What
-//! cannot be taken again (its principal is gone, its session policies are not recorded) is counted and said, not guessed.
+//! Every audit entry holds what its decision was taken on: the action, the resource, the condition keys and the limits of the session. A replay
+//! takes the decision again twice, under the policies of today and under those that are proposed, and compares both with what was recorded. What
+//! cannot be taken again (its principal is gone) is counted and said, not guessed.
+//!
+//! What is proposed is a policy at some place, or an operation that changes policies, which is done in a transaction that nobody commits.
 
-use std::collections::{BTreeMap, HashMap};
+mod proposal;
+mod question;
+mod rehearsal;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use plane::authorize::policy_principal;
 use plane::organization::ControlPolicies;
-use plane::service::ResourceAccess;
-use plane::{ApiError, Call, Principal, PrincipalAccess, Reply, Transaction};
-use policy::{Attached, Check, MapContext, Policy, PolicyKind, PolicySet, PolicySource, Resource, ResourceKind, ResourcePolicy};
+use plane::{ApiError, Call, PrincipalAccess, Reply, Transaction};
 use serde_json::{Value as Json, json};
 use trail::{Entry, Filter, lookup};
 use wire::Value;
 
-use crate::{reply, text};
+use crate::reply;
+use proposal::Proposal;
+use question::{Actor, Question, State, resource_access};
+use rehearsal::Rehearsal;
 
-/// Entries read at a time, and in all.
+/// Entries of an account and region read at a time, and in all.
 const PAGE: usize = 1_000;
 const ENTRIES_MAX: usize = 200_000;
 /// Changed calls that are listed; all are counted.
 const LISTED_MAX: usize = 10_000;
 
-/// Where a proposed policy would stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    ServiceControl,
-    Boundary,
-    Identity,
-    Resource,
+const GONE: &str = "the principal does not exist any more, or belongs to another account";
+const UNRECORDED: &str = "the call was recorded without what its decision was taken on";
+const OLD_SESSION: &str = "the session policies of the call are not recorded";
+
+/// What is proposed.
+enum Change {
+    Policy(Box<Proposal>),
+    Operation(Box<Rehearsal>),
 }
 
-/// A proposed policy.
-struct Proposal {
-    place: Place,
-    /// Account for an SCP, ARN of a user or role, ARN of a resource; `*` for all.
-    target: String,
-    attached: Attached,
-}
-
-impl Proposal {
-    fn read(input: &Value) -> Result<Self, ApiError> {
-        let invalid = |message: String| ApiError::new("ValidationException", message);
-        let target = text(input, "Target");
-        let (place, kind) = match text(input, "PolicyType").as_str() {
-            "scp" => (Place::ServiceControl, PolicyKind::ServiceControl),
-            "boundary" => (Place::Boundary, PolicyKind::Boundary),
-            "identity" => (Place::Identity, PolicyKind::Identity),
-            _ if target.contains(":kms:") => (Place::Resource, PolicyKind::KeyPolicy),
-            _ if target.contains(":iam:") => (Place::Resource, PolicyKind::Trust),
-            _ => (Place::Resource, PolicyKind::Resource(ResourceKind::S3Bucket)),
-        };
-        let policy = Policy::parse_stored(&text(input, "Policy"), kind);
-        if let Some(problem) = policy.problem() {
-            return Err(invalid(format!("the proposed policy cannot be read: {problem}")));
-        }
-        Ok(Self { place, target, attached: Attached::new("proposed policy", PolicySource::None, Arc::new(policy)) })
-    }
-
-    /// Whether the proposal has a say in what this principal does to this resource.
-    fn concerns(&self, principal: &Principal, role_or_user: &str, resource: &str) -> bool {
-        if self.target == "*" {
-            return true;
-        }
-        match self.place {
-            Place::ServiceControl => principal.account == self.target,
-            Place::Boundary | Place::Identity => self.target == role_or_user,
-            Place::Resource => resource == self.target || resource.strip_prefix(&self.target).is_some_and(|rest| rest.starts_with('/')),
+impl Change {
+    async fn read(cx: &Call, input: &Value) -> Result<Self, ApiError> {
+        let invalid = |text: &str| Err(ApiError::new("ValidationException", text));
+        match (input.member("Change"), input.member("Policy"), input.member("PolicyType")) {
+            (Some(Value::Document(change)), None, None) => Ok(Self::Operation(Box::new(Rehearsal::of(cx, change).await?))),
+            (None, Some(_), Some(_)) if input.member("Target").is_some() => Ok(Self::Policy(Box::new(Proposal::read(input)?))),
+            (None, _, _) => invalid("give `Policy`, `PolicyType` and `Target`, or `Change`"),
+            _ => invalid("give a policy or a change, not both"),
         }
     }
 
-    fn apply(&self, policies: &mut PolicySet, resource: &str) {
-        match self.place {
-            Place::ServiceControl => {
-                if let Some(level) = policies.service_control.as_mut().and_then(|levels| levels.last_mut()) {
-                    level.push(self.attached.clone());
-                } else {
-                    // Outside of an organization everything is allowed beside it.
-                    let everything = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
-                    let full = plane::authorize::compiled(PolicyKind::ServiceControl, everything);
-                    let full = Attached::new("FullAWSAccess", PolicySource::None, full);
-                    policies.service_control = Some(vec![vec![full, self.attached.clone()]]);
-                }
-            }
-            Place::Boundary => policies.boundary = Some(self.attached.clone()),
-            Place::Identity => policies.identity = vec![self.attached.clone()],
-            Place::Resource => {
-                policies.resource = ResourcePolicy::new(Attached::new(resource, PolicySource::Resource, Arc::clone(&self.attached.policy)));
-            }
+    /// The accounts whose calls it is about.
+    async fn accounts(&self, cx: &Call) -> Result<BTreeSet<String>, ApiError> {
+        let mut accounts = BTreeSet::from([cx.account.clone()]);
+        let view = cx.plane.organization(&cx.account).await?.filter(|view| view.organization.management_account == cx.account);
+        let members = view.iter().flat_map(|view| view.members.keys());
+        match self {
+            Self::Policy(proposal) => accounts.extend(members.filter(|account| proposal.is_about(account)).cloned()),
+            Self::Operation(rehearsal) if rehearsal.is_of_organization() => accounts.extend(members.cloned()),
+            Self::Operation(_) => {}
         }
+        Ok(accounts)
     }
 }
 
@@ -104,64 +75,70 @@ struct Summary {
     rows: Vec<Json>,
     /// How many calls could not be decided again, by reason.
     undecided: BTreeMap<&'static str, usize>,
-    is_complete: bool,
+    is_incomplete: bool,
 }
 
-/// Principals and resources as they are now.
-#[derive(Default)]
-struct Memory {
-    principals: HashMap<String, Option<(Principal, PrincipalAccess)>>,
+impl Summary {
+    fn skip(&mut self, reason: &'static str) {
+        *self.undecided.entry(reason).or_default() += 1;
+    }
+
+    fn answer(self) -> Json {
+        let undecided: Vec<Json> = self.undecided.iter().map(|(reason, calls)| json!({ "reason": reason, "calls": calls })).collect();
+        json!({
+            "examined": self.examined,
+            "changed": self.changed,
+            "newlyAllowed": self.newly_allowed,
+            "newlyDenied": self.newly_denied,
+            "calls": self.rows,
+            "undecided": undecided,
+            "complete": !self.is_incomplete,
+        })
+    }
+}
+
+/// A principal now and after the change.
+#[derive(Clone)]
+struct Person {
+    actor: Arc<Actor>,
+    then: Arc<PrincipalAccess>,
+}
+
+/// A replay under way.
+struct Replay<'a> {
+    cx: &'a Call,
+    change: Change,
+    accounts: BTreeSet<String>,
+    people: HashMap<(String, String), Option<Person>>,
     control: HashMap<(String, String), ControlPolicies>,
+    /// Decisions that were seen, where an entry may stand in two accounts.
+    seen: HashSet<(String, String, String)>,
+    summary: Summary,
 }
 
 pub(crate) async fn replay_policy(cx: &mut Call, input: Value) -> Result<Reply, ApiError> {
-    let proposal = Proposal::read(&input)?;
+    let change = Change::read(cx, &input).await?;
+    let accounts = change.accounts(cx).await?;
     let number = |member: &str| match input.member(member) {
         Some(Value::Int(value)) => Some(*value),
         _ => None,
     };
-    let filter = Filter {
-        account: cx.account.clone(),
-        start_ms: number("Since"),
-        end_ms: Some(number("Until").unwrap_or(cx.now.0)),
-        ..Filter::default()
+    let (since, until) = (number("Since"), number("Until").unwrap_or(cx.now.0));
+    cx.plane.flush().await?;
+    let mut replay = Replay {
+        cx,
+        change,
+        accounts: accounts.clone(),
+        people: HashMap::new(),
+        control: HashMap::new(),
+        seen: HashSet::new(),
+        summary: Summary::default(),
     };
-    let plane = Arc::clone(&cx.plane);
-    plane.flush().await?;
-    let mut summary = Summary { is_complete: true, ..Summary::default() };
-    let mut memory = Memory::default();
-    for (position, region) in plane.regions.iter().enumerate() {
-        let mut tx = plane.transaction(position);
-        let mut after = None;
-        let mut read = 0;
-        loop {
-            let page =
-                lookup(region.store.as_ref(), &plane.sealer(), &filter, after, PAGE).await.map_err(|error| ApiError::internal(&error))?;
-            read += page.entries.len();
-            for entry in &page.entries {
-                replay_entry(cx, &mut tx, &region.name, &proposal, entry, &mut memory, &mut summary).await?;
-            }
-            match page.next {
-                Some(next) if read < ENTRIES_MAX => after = Some(next),
-                Some(_) => {
-                    summary.is_complete = false;
-                    break;
-                }
-                None => break,
-            }
-        }
+    for account in accounts {
+        let filter = Filter { account, start_ms: since, end_ms: Some(until), ..Filter::default() };
+        replay.account(&filter).await?;
     }
-    let undecided: Vec<Json> = summary.undecided.iter().map(|(reason, calls)| json!({ "reason": reason, "calls": calls })).collect();
-    let answer = json!({
-        "examined": summary.examined,
-        "changed": summary.changed,
-        "newlyAllowed": summary.newly_allowed,
-        "newlyDenied": summary.newly_denied,
-        "calls": summary.rows,
-        "undecided": undecided,
-        "complete": summary.is_complete,
-    });
-    Ok(reply([("Replay", Value::Document(answer))]))
+    Ok(reply([("Replay", Value::Document(replay.summary.answer()))]))
 }
 
 /// The decisions that an entry holds: the first and what else the call needed.
@@ -170,190 +147,163 @@ fn decisions(entry: &Entry) -> impl Iterator<Item = &Json> {
     entry.decision.iter().chain(further.into_iter().flatten())
 }
 
-async fn replay_entry(
-    cx: &mut Call,
-    tx: &mut Transaction,
-    region: &str,
-    proposal: &Proposal,
-    entry: &Entry,
-    memory: &mut Memory,
-    summary: &mut Summary,
-) -> Result<(), ApiError> {
-    for decision in decisions(entry) {
+impl Replay<'_> {
+    /// Replays what one account did in all regions.
+    async fn account(&mut self, filter: &Filter) -> Result<(), ApiError> {
+        let plane = Arc::clone(&self.cx.plane);
+        for (position, region) in plane.regions.iter().enumerate() {
+            let mut tx = plane.transaction(position);
+            let mut after = None;
+            let mut read = 0;
+            loop {
+                let page = lookup(region.store.as_ref(), &plane.sealer(), filter, after, PAGE).await;
+                let page = page.map_err(|error| ApiError::internal(&error))?;
+                read += page.entries.len();
+                for entry in &page.entries {
+                    for decision in decisions(entry) {
+                        self.decision(&mut tx, &region.name, entry, decision).await?;
+                    }
+                }
+                match page.next {
+                    Some(next) if read < ENTRIES_MAX => after = Some(next),
+                    next => {
+                        self.summary.is_incomplete |= next.is_some();
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn decision(&mut self, tx: &mut Transaction, region: &str, entry: &Entry, decision: &Json) -> Result<(), ApiError> {
         let field = |name: &str| decision.get(name).and_then(Json::as_str);
         // Calls that need no permission, and refusals before any decision, hold neither.
         let (Some(action), Some(resource), Some(recorded)) =
             (field("action"), field("resource"), decision.get("allowed").and_then(Json::as_bool))
         else {
-            continue;
+            return Ok(());
         };
-        let arn = entry.record.user_identity.arn.clone().unwrap_or_default();
-        let found = if let Some(found) = memory.principals.get(&arn) {
-            found.clone()
-        } else {
-            let found = identify(cx, tx, &arn).await?;
-            memory.principals.insert(arn.clone(), found.clone());
-            found
-        };
-        let Some((principal, access)) = found else {
-            *summary.undecided.entry("the principal does not exist any more, or belongs to another account").or_default() += 1;
-            continue;
-        };
-        let behind = match &principal.kind {
-            plane::PrincipalKind::AssumedRole { role_arn, .. } => role_arn.clone(),
-            _ => principal.arn.clone(),
-        };
-        if !proposal.concerns(&principal, &behind, resource) {
-            continue;
+        let id = (entry.record.request_id.clone(), action.to_owned(), resource.to_owned());
+        if self.accounts.len() > 1 && !self.seen.insert(id) {
+            return Ok(());
         }
-        let Some(asked) = decision.get("asked") else {
-            *summary.undecided.entry("the call was recorded without what its decision was taken on").or_default() += 1;
-            continue;
+        let asked = decision.get("asked");
+        let Some(person) = self.person(tx, entry, asked.unwrap_or(&Json::Null)).await? else {
+            self.summary.skip(GONE);
+            return Ok(());
+        };
+        let actor = &person.actor;
+        let owner = asked.and_then(|asked| asked.get("owner")).and_then(Json::as_str).unwrap_or(&actor.principal.account).to_owned();
+        if let Change::Policy(proposal) = &self.change
+            && !proposal.concerns(&actor.principal, actor.behind(), resource, &owner)
+        {
+            return Ok(());
+        }
+        let Some(asked) = asked else {
+            self.summary.skip(UNRECORDED);
+            return Ok(());
         };
         if asked.get("sessionPolicies").is_some() {
-            *summary.undecided.entry("the session policies of the call are not recorded").or_default() += 1;
-            continue;
+            self.summary.skip(OLD_SESSION);
+            return Ok(());
         }
-        summary.examined += 1;
-        let question = question(cx, tx, region, (action, resource), asked, entry, (&principal, &access), memory).await?;
-        let now = question.decide(&question.policies);
-        let mut changed = question.policies.clone();
-        proposal.apply(&mut changed, resource);
-        let then = question.decide(&changed);
-        if then.allowed == recorded && then.allowed == now.allowed {
-            continue;
+        let Some((now, then)) = self.states(tx, region, (action, resource), &owner, &person).await? else { return Ok(()) };
+        self.summary.examined += 1;
+        let mut question = Question::read(entry, (action, resource), asked, &owner, actor);
+        let now = question.decide(&now).allowed;
+        let then = question.decide(&then);
+        if then.allowed == recorded && then.allowed == now {
+            return Ok(());
         }
+        let arn = entry.record.user_identity.arn.clone().unwrap_or_default();
+        let because = if then.allowed { "every policy that applies allows it".to_owned() } else { then.message(&arn, action, resource) };
+        let word = |allowed: bool| if allowed { "allowed" } else { "denied" };
+        let row = json!({
+            "time": entry.record.event_time,
+            "principal": arn,
+            "action": action,
+            "resource": resource,
+            "recorded": word(recorded),
+            "now": word(now),
+            "proposed": word(then.allowed),
+            "because": because,
+            "requestId": entry.record.request_id,
+            "region": region,
+        });
+        self.changed(recorded, then.allowed, row);
+        Ok(())
+    }
+
+    fn changed(&mut self, recorded: bool, proposed: bool, row: Json) {
+        let summary = &mut self.summary;
         summary.changed += 1;
-        if then.allowed && !recorded {
-            summary.newly_allowed += 1;
-        } else if !then.allowed && recorded {
-            summary.newly_denied += 1;
-        }
+        summary.newly_allowed += usize::from(proposed && !recorded);
+        summary.newly_denied += usize::from(!proposed && recorded);
         if summary.rows.len() < LISTED_MAX {
-            let word = |allowed: bool| if allowed { "allowed" } else { "denied" };
-            let because =
-                if then.allowed { "every policy that applies allows it".to_owned() } else { then.message(&arn, action, resource) };
-            summary.rows.push(json!({
-                "time": entry.record.event_time,
-                "principal": arn,
-                "action": action,
-                "resource": resource,
-                "recorded": word(recorded),
-                "now": word(now.allowed),
-                "proposed": word(then.allowed),
-                "because": because,
-                "requestId": entry.record.request_id,
-                "region": region,
-            }));
+            summary.rows.push(row);
         }
     }
-    Ok(())
-}
 
-async fn identify(cx: &Call, tx: &mut Transaction, arn: &str) -> Result<Option<(Principal, PrincipalAccess)>, ApiError> {
-    let directory = cx.plane.directory();
-    let Some(principal) = directory.principal(tx, arn).await?.filter(|principal| principal.account == cx.account) else { return Ok(None) };
-    let access = directory.access(tx, &principal).await?;
-    Ok(Some((principal, access)))
-}
-
-/// A recorded question, ready to be asked again.
-struct Question {
-    principal: policy::Principal,
-    check: Check,
-    context: MapContext,
-    policies: PolicySet,
-    organization: Option<Arc<policy::Organization>>,
-}
-
-impl Question {
-    fn decide(&self, policies: &PolicySet) -> policy::Decision {
-        policy::decide(&self.principal, &self.check, policies, &self.context, self.organization.as_deref())
-    }
-}
-
-fn pairs(json: Option<&Json>) -> Option<Vec<(String, String)>> {
-    serde_json::from_value(json?.clone()).ok()
-}
-
-#[expect(clippy::too_many_arguments, reason = "what a question is made of, from five places")]
-async fn question(
-    cx: &Call,
-    tx: &mut Transaction,
-    region: &str,
-    (action, resource): (&str, &str),
-    asked: &Json,
-    entry: &Entry,
-    (principal, access): (&Principal, &PrincipalAccess),
-    memory: &mut Memory,
-) -> Result<Question, ApiError> {
-    let found = resource_access(cx, tx, region, action, resource).await?;
-    let owner = asked.get("owner").and_then(Json::as_str).unwrap_or(&principal.account).to_owned();
-    let key = (principal.account.clone(), owner.clone());
-    if !memory.control.contains_key(&key) {
-        memory.control.insert(key.clone(), cx.plane.control_policies(&principal.account, &owner).await?);
-    }
-    let control = memory.control.get(&key).cloned().unwrap_or_default();
-    let mut context = MapContext::new();
-    for (name, values) in asked.get("context").and_then(Json::as_object).into_iter().flatten() {
-        let values: Vec<&str> = values.as_array().into_iter().flatten().filter_map(Json::as_str).collect();
-        match values.as_slice() {
-            [value] => context.set(name, *value),
-            many => context.set_many(name, many.iter().copied()),
+    /// Who made a recorded call, if they may be looked at here.
+    async fn person(&mut self, tx: &mut Transaction, entry: &Entry, asked: &Json) -> Result<Option<Person>, ApiError> {
+        let identity = &entry.record.user_identity;
+        let limits = asked.get("session").map(Json::to_string).unwrap_or_default();
+        let key = (identity.arn.clone().unwrap_or_default(), limits);
+        if let Some(known) = self.people.get(&key) {
+            return Ok(known.clone());
+        }
+        let found = Actor::find(self.cx, tx, identity, asked).await?.filter(|actor| self.accounts.contains(&actor.principal.account));
+        let person = match found {
+            Some(actor) => {
+                let then = match &mut self.change {
+                    Change::Operation(rehearsal) => rehearsal.access(self.cx, &actor.principal).await?,
+                    Change::Policy(_) => actor.access.clone(),
+                };
+                Some(Person { actor: Arc::new(actor), then: Arc::new(then) })
+            }
+            None => None,
         };
+        self.people.insert(key, person.clone());
+        Ok(person)
     }
-    context.set("aws:CurrentTime", entry.record.event_time.clone());
-    if let Some(at_ms) = plane::clock::parse_iso8601(&entry.record.event_time) {
-        context.set("aws:EpochTime", (at_ms / 1000).to_string());
-    }
-    context.set("aws:UserAgent", entry.record.user_agent.clone());
-    let mut check = Check::new(
-        action,
-        Resource {
-            arn: resource.to_owned(),
-            account: Some(owner),
-            tags: pairs(asked.get("resourceTags")).unwrap_or_default(),
-            aws_managed_key: found.aws_managed_key,
-        },
-    );
-    check.request_tags = pairs(asked.get("requestTags"));
-    check.encryption_context = pairs(asked.get("encryptionContext")).unwrap_or_default();
-    let mut engine_principal = policy_principal(principal, access);
-    if let Some(tags) = pairs(asked.get("principalTags")) {
-        engine_principal.tags = tags;
-    }
-    let resource_policy = match found.policy {
-        ResourcePolicy::Trust(_) | ResourcePolicy::TrustMissing if !action.starts_with("sts:") => ResourcePolicy::Absent,
-        policy => policy,
-    };
-    Ok(Question {
-        principal: engine_principal,
-        check,
-        context,
-        policies: PolicySet {
-            identity: access.identity.clone(),
-            boundary: access.boundary.clone(),
-            session: access.session.clone(),
-            service_control: control.service_control,
-            resource_control: control.resource_control,
-            resource: resource_policy,
-            kms_grants: found.grants,
-            s3_restrict_public_buckets: found.restrict_public_buckets,
-            ..PolicySet::default()
-        },
-        organization: control.organization,
-    })
-}
 
-/// What the owning service knows of a resource in the region of the call.
-async fn resource_access(cx: &Call, tx: &mut Transaction, region: &str, action: &str, arn: &str) -> Result<ResourceAccess, ApiError> {
-    let prefix = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1)).unwrap_or_default();
-    for service in cx.plane.services() {
-        if facts::catalog().head(service.id()).is_some_and(|head| head.iam_prefix == prefix)
-            && let Some(found) = service.resource_for(tx, region, action, arn).await?
-        {
-            return Ok(found);
+    async fn control(&mut self, caller: &str, owner: &str) -> Result<ControlPolicies, ApiError> {
+        let key = (caller.to_owned(), owner.to_owned());
+        if let Some(known) = self.control.get(&key) {
+            return Ok(known.clone());
         }
+        let control = self.cx.plane.control_policies(caller, owner).await?;
+        self.control.insert(key, control.clone());
+        Ok(control)
     }
-    Ok(ResourceAccess::default())
+
+    /// What the decision stands on now and after the change. `None`: the change does not touch it.
+    async fn states(
+        &mut self,
+        tx: &mut Transaction,
+        region: &str,
+        (action, resource): (&str, &str),
+        owner: &str,
+        person: &Person,
+    ) -> Result<Option<(State, State)>, ApiError> {
+        let cx = self.cx;
+        let caller = person.actor.principal.account.clone();
+        let found = resource_access(cx, tx, region, action, resource).await?;
+        let control = self.control(&caller, owner).await?;
+        let now = State::new(action, &person.actor.access, control.clone(), found.clone());
+        let then = match &mut self.change {
+            Change::Policy(proposal) => {
+                let mut then = now.clone();
+                proposal.apply(&mut then.policies, resource);
+                return Ok(Some((now, then)));
+            }
+            Change::Operation(rehearsal) => {
+                let found = rehearsal.resource(cx, region, action, resource).await?.unwrap_or(found);
+                let control = rehearsal.control(cx, &caller, owner).await?.unwrap_or(control);
+                State::new(action, &person.then, control, found)
+            }
+        };
+        Ok((now != then).then_some((now, then)))
+    }
 }

@@ -15,8 +15,8 @@ use crate::aws_managed::{self, AwsManagedPolicy};
 use crate::entity::{self, Entity, EntityKind, GroupRecord, RoleRecord, UserRecord};
 use crate::managed_policy::{self, ManagedPolicyRecord};
 use crate::{
-    access_key, document, group, inline_policy, instance_profile, mfa_device, oidc_provider, page, role, saml_provider, server_certificate,
-    signing_certificate, tags, trust,
+    access_key, document, group, inline_policy, instance_profile, login_profile, mfa_device, oidc_provider, page, role, saml_provider,
+    server_certificate, signing_certificate, tags, trust,
 };
 
 pub(crate) async fn get_account_summary(cx: &mut Call, _input: GetAccountSummaryInput) -> Result<GetAccountSummaryOutput, ApiError> {
@@ -25,11 +25,11 @@ pub(crate) async fn get_account_summary(cx: &mut Call, _input: GetAccountSummary
     let policies = managed_policy::all(tx, &cx.account).await?;
     let providers = oidc_provider::all(tx, &cx.account).await?.len().saturating_add(saml_provider::all(tx, &cx.account).await?.len());
     let devices = mfa_device::all(tx, &cx.account).await?;
+    let root_password = login_profile::root_may_sign_in(tx, &cx.account).await?;
     let versions: usize = policies.iter().map(|policy| policy.versions.len()).sum();
     let mut numbers: Vec<(&str, usize)> = vec![
         ("AccountMFAEnabled", usize::from(devices.iter().any(|device| device.owner_id.as_ref() == Some(&account.id)))),
-        // The root user has access keys and devices, and nothing else.
-        ("AccountPasswordPresent", 0),
+        ("AccountPasswordPresent", usize::from(root_password)),
         ("AccountSigningCertificatesPresent", 0),
         ("MFADevices", devices.len()),
         ("MFADevicesInUse", devices.iter().filter(|device| device.owner_id.is_some()).count()),

@@ -207,7 +207,7 @@ async fn policy_subject(cx: &mut Call, arn: &str) -> Result<Subject, ApiError> {
 }
 
 /// Namespaces and names of the services that we know.
-fn services() -> BTreeMap<&'static str, &'static str> {
+pub(crate) fn services() -> BTreeMap<&'static str, &'static str> {
     let mut services = BTreeMap::new();
     for head in facts::catalog().heads() {
         services.entry(head.iam_prefix).or_insert(head.service_id);
@@ -238,12 +238,12 @@ fn grants(text: &str, namespace: &str) -> bool {
 }
 
 /// One call of one principal, as the trail has it.
-struct Seen {
+pub(crate) struct Seen {
     entity_id: String,
-    namespace: &'static str,
+    pub namespace: &'static str,
     action: String,
-    at_ms: i64,
-    region: String,
+    pub at_ms: i64,
+    pub region: String,
 }
 
 fn seen(entry: &Entry, namespaces: &HashMap<&'static str, &'static str>) -> Option<Seen> {
@@ -260,14 +260,14 @@ fn seen(entry: &Entry, namespaces: &HashMap<&'static str, &'static str>) -> Opti
     })
 }
 
-/// The calls of the account in all regions, newest first within each.
-async fn calls(cx: &mut Call) -> Result<Vec<Seen>, ApiError> {
+/// The calls of an account in all regions, newest first within each.
+pub(crate) async fn calls(cx: &mut Call, account: &str) -> Result<Vec<Seen>, ApiError> {
     // The recorder may still hold the last ones.
     cx.plane.flush().await?;
     let namespaces: HashMap<&'static str, &'static str> =
         facts::catalog().heads().iter().map(|head| (head.event_source, head.iam_prefix)).collect();
     let filter = Filter {
-        account: cx.account.clone(),
+        account: account.to_owned(),
         start_ms: Some(cx.now.0.saturating_sub(PERIOD_MS)),
         end_ms: None,
         attribute: None,
@@ -319,7 +319,8 @@ pub(crate) async fn generate_service_last_accessed_details(
     input: GenerateServiceLastAccessedDetailsInput,
 ) -> Result<GenerateServiceLastAccessedDetailsOutput, ApiError> {
     let subject = subject(cx, &input.arn, true).await?;
-    let calls = calls(cx).await?;
+    let account = cx.account.clone();
+    let calls = calls(cx, &account).await?;
     let services = services()
         .into_iter()
         .filter(|(namespace, _)| subject.policies.iter().any(|policy| grants(&policy.text, namespace)))

@@ -12,7 +12,7 @@
 //! Descriptions, paths (but in ARNs), account aliases; thumbprints of OpenID Connect providers (their certificates are checked against the
 //! machine's trust store); SSH public keys, signing and server certificates (checked when they come in; no service here uses them);
 //! service-specific credentials of CodeCommit and Keyspaces; that a password must be reset or has expired (nothing here signs in with one,
-//! but a hard expiry refuses its change).
+//! but a hard expiry refuses its change); the property `RoleManager/Enabled` (there are no role templates to acquire roles from).
 //!
 //! ## Not as AWS does
 //! * Trust policies may name accounts that this server does not have; users and roles must exist.
@@ -20,11 +20,14 @@
 //! * A credential report and a last-accessed job are complete at once; last-accessed data follows every action, not only those that AWS
 //!   tracks.
 //! * Service-linked roles have no permissions policy: services act for themselves through the plane.
-//! * MFA devices are virtual ones. The root user has access keys and devices, but no password.
-//! * There are no delegation requests, no role templates and no outbound federation: what names one is not found, or the feature is off.
+//! * MFA devices are virtual ones. The root user has access keys and devices; a login profile of its own is leave to set a
+//!   password, which there is nothing here to sign in with.
+//! * There are no delegation requests and no role templates: what names one is not found.
+//! * The issuer of an account's tokens is this server, under its setting `public_url`; its keys change every ninety days.
 
 pub mod access_key;
 pub mod account;
+mod account_property;
 mod account_summary;
 pub mod attachment;
 pub mod aws_managed;
@@ -45,8 +48,9 @@ pub mod managed_policy;
 pub mod member_account;
 pub mod mfa_device;
 pub mod oidc_provider;
+mod organization_access_report;
 pub mod organization_feature;
-mod outbound_federation;
+pub mod outbound_federation;
 mod page;
 mod password;
 mod qr_code;
@@ -61,6 +65,7 @@ mod simulation;
 mod ssh_public_key;
 pub mod tags;
 mod targets;
+pub mod token_key;
 mod token_preference;
 mod totp;
 pub mod trust;
@@ -69,4 +74,5 @@ mod user;
 pub use account::{RootCredentials, account_exists, bootstrap};
 pub use directory::Directory;
 pub use error::IamError;
+pub use login_profile::password_set_ms;
 pub use service::Iam;

@@ -16,6 +16,8 @@ use crate::error::IamError;
 use crate::password;
 use crate::service_specific_credential::user_of;
 
+/// What the root user is called where a user has a name.
+const ROOT: &str = "root";
 /// Most passwords that a policy can forbid to use again.
 const HISTORY: usize = 24;
 
@@ -42,6 +44,11 @@ fn key(account: &str, user_id: &str) -> Key {
 
 pub(crate) async fn find(tx: &mut Transaction, account: &str, user_id: &str) -> Result<Option<LoginProfileRecord>, ApiError> {
     tx.get(&key(account, user_id)).await
+}
+
+/// When a user's password was set last; `None`: the user has none.
+pub async fn password_set_ms(tx: &mut Transaction, account: &str, user_id: &str) -> Result<Option<i64>, ApiError> {
+    Ok(find(tx, account, user_id).await?.map(|record| record.changed_ms))
 }
 
 fn no_profile(user: &UserRecord) -> ApiError {
@@ -79,7 +86,59 @@ impl LoginProfileRecord {
     }
 }
 
+/// That the root user may set a password, which it has none of its own to be made here: the task `IAMCreateRootUserPassword` gives it leave.
+///
+/// Source: IAM User Guide, "Perform a privileged task on an AWS Organizations member account".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RootPasswordRecord {
+    created_ms: i64,
+}
+
+impl Record for RootPasswordRecord {
+    const TABLE: Table = Table("iam.root-password");
+    const SCOPE: Scope = Scope::Home;
+}
+
+fn root_key(account: &str) -> Key {
+    Key::new(account, "").last("root")
+}
+
+/// Whether the root user has a password, or leave to set one.
+pub(crate) async fn root_may_sign_in(tx: &mut Transaction, account: &str) -> Result<bool, ApiError> {
+    Ok(tx.get::<RootPasswordRecord>(&root_key(account)).await?.is_some())
+}
+
+fn root_output(record: &RootPasswordRecord) -> LoginProfile {
+    LoginProfile { user_name: ROOT.to_owned(), create_date: Timestamp(record.created_ms), password_reset_required: Some(true) }
+}
+
+/// The root user asks about itself.
+fn is_about_root(cx: &Call, user_name: Option<&str>) -> bool {
+    user_name.is_none() && cx.principal.kind == PrincipalKind::Root
+}
+
+async fn root_profile(cx: &mut Call) -> Result<RootPasswordRecord, ApiError> {
+    let found = cx.tx.get::<RootPasswordRecord>(&root_key(&cx.account)).await?;
+    found.ok_or_else(|| IamError::NoSuchEntity(format!("Login Profile for User {ROOT} cannot be found.")).into())
+}
+
+async fn create_root_profile(cx: &mut Call, with_password: bool) -> Result<CreateLoginProfileOutput, ApiError> {
+    if with_password {
+        let text = "A password cannot be given for the root user: its owner sets it by password recovery.";
+        return Err(IamError::ValidationError(text.to_owned()).into());
+    }
+    if root_may_sign_in(&mut cx.tx, &cx.account).await? {
+        return Err(IamError::EntityAlreadyExists(format!("Login Profile for user {ROOT} already exists.")).into());
+    }
+    let record = RootPasswordRecord { created_ms: cx.now.0 };
+    cx.tx.put(&root_key(&cx.account), &record)?;
+    Ok(CreateLoginProfileOutput { login_profile: root_output(&record) })
+}
+
 pub(crate) async fn create_login_profile(cx: &mut Call, input: CreateLoginProfileInput) -> Result<CreateLoginProfileOutput, ApiError> {
+    if is_about_root(cx, input.user_name.as_deref()) {
+        return create_root_profile(cx, input.password.is_some()).await;
+    }
     let user = user_of(cx, input.user_name.as_deref()).await?;
     if find(&mut cx.tx, &cx.account, &user.head.id).await?.is_some() {
         return Err(IamError::EntityAlreadyExists(format!("Login Profile for user {} already exists.", user.head.name)).into());
@@ -107,6 +166,9 @@ async fn load(cx: &mut Call, user_name: Option<&str>) -> Result<(UserRecord, Log
 }
 
 pub(crate) async fn get_login_profile(cx: &mut Call, input: GetLoginProfileInput) -> Result<GetLoginProfileOutput, ApiError> {
+    if is_about_root(cx, input.user_name.as_deref()) {
+        return Ok(GetLoginProfileOutput { login_profile: root_output(&root_profile(cx).await?) });
+    }
     let (user, record) = load(cx, input.user_name.as_deref()).await?;
     Ok(GetLoginProfileOutput { login_profile: output(&user, &record) })
 }
@@ -124,6 +186,11 @@ pub(crate) async fn update_login_profile(cx: &mut Call, input: UpdateLoginProfil
 }
 
 pub(crate) async fn delete_login_profile(cx: &mut Call, input: DeleteLoginProfileInput) -> Result<DeleteLoginProfileOutput, ApiError> {
+    if is_about_root(cx, input.user_name.as_deref()) {
+        root_profile(cx).await?;
+        cx.tx.delete::<RootPasswordRecord>(&root_key(&cx.account));
+        return Ok(DeleteLoginProfileOutput {});
+    }
     let (user, _) = load(cx, input.user_name.as_deref()).await?;
     cx.tx.delete::<LoginProfileRecord>(&key(&cx.account, &user.head.id));
     Ok(DeleteLoginProfileOutput {})

@@ -18,7 +18,7 @@ use store::Table;
 use crate::error::IamError;
 
 /// Service principal that must have trusted access, and whose delegated administrators may act for the management account.
-const IAM: &str = "iam.amazonaws.com";
+pub const IAM: &str = "iam.amazonaws.com";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum OrganizationFeature {

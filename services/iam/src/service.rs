@@ -18,9 +18,10 @@ use crate::directory::Directory;
 use crate::entity::{self, Entity, RoleRecord, UserRecord};
 use crate::identifier::IamArn;
 use crate::{
-    attachment, delegation_request, group, inline_policy, instance_profile, last_accessed, login_profile, managed_policy, mfa_device,
-    oidc_provider, organization_feature, outbound_federation, password, role, saml_provider, server_certificate, service_linked_role,
-    service_specific_credential, signing_certificate, simulation, ssh_public_key, tags, targets, token_preference, user,
+    account_property, attachment, delegation_request, group, inline_policy, instance_profile, last_accessed, login_profile, managed_policy,
+    mfa_device, oidc_provider, organization_access_report, organization_feature, outbound_federation, password, role, saml_provider,
+    server_certificate, service_linked_role, service_specific_credential, signing_certificate, simulation, ssh_public_key, tags, targets,
+    token_preference, user,
 };
 
 const HANDLERS: &[Handler] = &[
@@ -82,11 +83,14 @@ const HANDLERS: &[Handler] = &[
     handler!("EnableMFADevice", mfa_device::enable_mfa_device),
     handler!("EnableOrganizationsRootCredentialsManagement", organization_feature::enable_organizations_root_credentials_management),
     handler!("EnableOrganizationsRootSessions", organization_feature::enable_organizations_root_sessions),
+    handler!("EnableOutboundWebIdentityFederation", outbound_federation::enable_outbound_web_identity_federation),
     handler!("GenerateCredentialReport", generate_credential_report),
+    handler!("GenerateOrganizationsAccessReport", organization_access_report::generate_organizations_access_report),
     handler!("GenerateServiceLastAccessedDetails", last_accessed::generate_service_last_accessed_details),
     handler!("GetAccessKeyLastUsed", get_access_key_last_used),
     handler!("GetAccountAuthorizationDetails", get_account_authorization_details),
     handler!("GetAccountPasswordPolicy", password::get_account_password_policy),
+    handler!("GetAccountProperties", account_property::get_account_properties),
     handler!("GetAccountSummary", get_account_summary),
     handler!("GetContextKeysForCustomPolicy", simulation::get_context_keys_for_custom_policy),
     handler!("GetContextKeysForPrincipalPolicy", simulation::get_context_keys_for_principal_policy),
@@ -99,6 +103,7 @@ const HANDLERS: &[Handler] = &[
     handler!("GetLoginProfile", login_profile::get_login_profile),
     handler!("GetMFADevice", mfa_device::get_mfa_device),
     handler!("GetOpenIDConnectProvider", oidc_provider::get_open_id_connect_provider),
+    handler!("GetOrganizationsAccessReport", organization_access_report::get_organizations_access_report),
     handler!("GetOutboundWebIdentityFederationInfo", outbound_federation::get_outbound_web_identity_federation_info),
     handler!("GetPolicy", managed_policy::get_policy),
     handler!("GetPolicyVersion", managed_policy::get_policy_version),
@@ -149,6 +154,7 @@ const HANDLERS: &[Handler] = &[
     handler!("ListUserTags", tags::list_user_tags),
     handler!("ListUsers", user::list_users),
     handler!("ListVirtualMFADevices", mfa_device::list_virtual_mfa_devices),
+    handler!("PutAccountProperties", account_property::put_account_properties),
     handler!("PutGroupPolicy", inline_policy::put_group_policy),
     handler!("PutRolePermissionsBoundary", attachment::put_role_permissions_boundary),
     handler!("PutRolePolicy", inline_policy::put_role_policy),

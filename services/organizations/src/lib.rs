@@ -9,15 +9,16 @@
 //! 4. The principals of a closed account can do nothing from the next call on.
 //!
 //! ## Recorded only
-//! Names and addresses of accounts; trusted access of services (no service here waits for it, but delegated administrators need it); tag policies
-//! and AI-services opt-out policies have an effective policy, which nothing here enforces yet.
+//! Names and addresses of accounts; trusted access of services (no service here waits for it, but delegated administrators need it); AI-services
+//! opt-out policies have an effective policy, and nothing here that would use anybody's content.
 //!
 //! ## Not as AWS does
 //! * `CreateAccount` is complete at once; accounts are invited by id only, and there is no mail.
-//! * Policy types other than service control, resource control, tag and AI-services opt-out are refused.
+//! * Policy types other than service control, resource control, tag, Bedrock and AI-services opt-out are refused.
+//! * A tag that a tag policy forbids is refused with `TagPolicyViolation` by every service; AWS documents that code for EC2 only.
 //! * With invited members, `EnableAllFeatures` is refused: nobody would be asked.
 //! * GovCloud accounts and transfers of responsibility to another organization are refused (`UnsupportedAPIEndpointException`); there are none
-//!   to list. The validation reports of effective policies answer `NotImplemented`.
+//!   to list.
 //! * A closed account stays suspended; it does not end after ninety days.
 
 mod account;
@@ -31,6 +32,7 @@ mod organization_operations;
 mod paged;
 mod policy;
 mod policy_type;
+mod policy_validation;
 mod responsibility_transfer;
 mod tag;
 mod target;
@@ -127,10 +129,12 @@ const HANDLERS: &[Handler] = &[
     handler!("ListAWSServiceAccessForOrganization", delegation::list_aws_service_access_for_organization),
     handler!("ListAccounts", account::list_accounts),
     handler!("ListAccountsForParent", account::list_accounts_for_parent),
+    handler!("ListAccountsWithInvalidEffectivePolicy", policy_validation::list_accounts_with_invalid_effective_policy),
     handler!("ListChildren", unit::list_children),
     handler!("ListCreateAccountStatus", account::list_create_account_status),
     handler!("ListDelegatedAdministrators", delegation::list_delegated_administrators),
     handler!("ListDelegatedServicesForAccount", delegation::list_delegated_services_for_account),
+    handler!("ListEffectivePolicyValidationErrors", policy_validation::list_effective_policy_validation_errors),
     handler!("ListHandshakesForAccount", handshake::list_handshakes_for_account),
     handler!("ListHandshakesForOrganization", handshake::list_handshakes_for_organization),
     handler!("ListInboundResponsibilityTransfers", responsibility_transfer::list_inbound_responsibility_transfers),

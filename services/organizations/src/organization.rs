@@ -207,6 +207,11 @@ impl Organization {
         self.attachments.entry(target.to_owned()).or_default().insert(policy.to_owned())
     }
 
+    /// Delegated administrators for a service.
+    pub(crate) fn delegates_of(&self, service: &str) -> Vec<String> {
+        self.delegated.iter().filter(|(_, services)| services.contains_key(service)).map(|(account, _)| account.clone()).collect()
+    }
+
     /// Takes an account out of the tree.
     pub(crate) fn forget_account(&mut self, account: &str) {
         self.accounts.remove(account);

@@ -15,6 +15,9 @@ use crate::organization::{self, Membership, Organization};
 use crate::policy::{self as stored, OrganizationPolicy};
 use crate::policy_type::PolicyKind;
 
+/// Service whose delegated administrators manage the root users of members.
+const ROOT_ADMINISTRATION: &str = "iam.amazonaws.com";
+
 /// Reads organizations for the plane.
 pub struct View;
 
@@ -51,6 +54,7 @@ impl Organizations for View {
             id: organization.id.clone(),
             management_account: organization.management_account.clone(),
             paths,
+            root_administrators: organization.delegates_of(ROOT_ADMINISTRATION),
             foreign: None,
         };
         let mut delegated_administrators: HashMap<String, HashSet<String>> = HashMap::new();
@@ -59,28 +63,54 @@ impl Organizations for View {
                 delegated_administrators.entry(service.clone()).or_default().insert(account.clone());
             }
         }
-        let mut bedrock = HashMap::new();
-        if enabled(PolicyKind::Bedrock) {
-            for account in organization.accounts.keys() {
-                if let Some(policy) = effective(tx, &organization, PolicyKind::Bedrock, account).await? {
-                    bedrock.insert(account.clone(), policy);
-                }
-            }
-        }
+        let bedrock = effective_of_all(tx, &organization, PolicyKind::Bedrock).await?;
+        let tag_policies = effective_of_all(tx, &organization, PolicyKind::Tag).await?;
         Ok(Some(OrganizationView {
             organization: Arc::new(engine),
             members,
+            service_control: enabled(PolicyKind::ServiceControl).then_some(service_control),
+            entity_paths: entity_paths(&organization),
             suspended,
             all_features: organization.all_features,
             service_access: organization.service_access.keys().cloned().collect(),
             delegated_administrators,
+            tag_policies,
             bedrock,
         }))
+    }
+
+    async fn service_control_policy(&self, tx: &mut Transaction, account: &str, id: &str) -> Result<Option<String>, ApiError> {
+        let Some(organization) = organization::of_account(tx, account).await? else { return Ok(None) };
+        let found = stored::find(tx, &organization, id).await?.filter(|policy| policy.kind == PolicyKind::ServiceControl);
+        Ok(found.map(|policy| policy.content))
     }
 
     fn tables(&self) -> &'static [Table] {
         &[Membership::TABLE, Organization::TABLE, OrganizationPolicy::TABLE]
     }
+}
+
+/// The effective management policy of each account that has one.
+async fn effective_of_all(
+    tx: &mut Transaction,
+    organization: &Organization,
+    kind: PolicyKind,
+) -> Result<HashMap<String, serde_json::Value>, ApiError> {
+    let mut all = HashMap::new();
+    if organization.all_features && organization.root.enabled.contains(&kind) {
+        for account in organization.accounts.keys() {
+            if let Some(policy) = effective(tx, organization, kind, account).await? {
+                all.insert(account.clone(), policy);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Root, units and accounts by their whole path.
+fn entity_paths(organization: &Organization) -> HashSet<String> {
+    let places = std::iter::once(&organization.root.id).chain(organization.units.keys()).chain(organization.accounts.keys());
+    places.map(|place| format!("{}/{}", organization.id, organization.lineage(place).join("/"))).collect()
 }
 
 /// Compiled policies of a kind by target, in the order of their ids.

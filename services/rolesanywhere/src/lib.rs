@@ -21,6 +21,7 @@ mod attribute_mapping;
 mod certificate_signature;
 mod create_session;
 mod error;
+mod notification;
 mod profile;
 mod resource;
 mod revocation_list;

@@ -11,7 +11,7 @@ use crate::resource::{self, Resource};
 use crate::revocation_list::RevocationListRecord;
 use crate::subject::SubjectRecord;
 use crate::trust_anchor::TrustAnchorRecord;
-use crate::{create_session, profile, revocation_list, subject, tag, trust_anchor};
+use crate::{create_session, notification, profile, revocation_list, subject, tag, trust_anchor};
 
 const HANDLERS: &[Handler] = &[
     handler!("CreateProfile", profile::create_profile),
@@ -38,6 +38,8 @@ const HANDLERS: &[Handler] = &[
     handler!("ListTagsForResource", tag::list_tags_for_resource),
     handler!("ListTrustAnchors", trust_anchor::list_trust_anchors),
     handler!("PutAttributeMapping", profile::put_attribute_mapping),
+    handler!("PutNotificationSettings", notification::put_notification_settings),
+    handler!("ResetNotificationSettings", notification::reset_notification_settings),
     handler!("TagResource", tag::tag_resource),
     handler!("UntagResource", tag::untag_resource),
     handler!("UpdateCrl", revocation_list::update_crl),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use wire::Timestamp;
 
 use crate::error::{RolesAnywhereError, unsupported};
+use crate::notification;
 use crate::resource::{self, Resource, resource};
 use crate::tag;
 
@@ -33,6 +34,8 @@ pub(crate) struct TrustAnchorRecord {
     pub updated_ms: i64,
     #[serde(default)]
     pub tags: Vec<(String, String)>,
+    #[serde(default)]
+    pub notifications: notification::Settings,
 }
 
 resource!(TrustAnchorRecord, "trust-anchor", "rolesanywhere.trust-anchor");
@@ -43,7 +46,7 @@ impl TrustAnchorRecord {
         Certificate::from_pem(&self.bundle, BUNDLE).map_err(|error| ApiError::internal(&error))
     }
 
-    fn detail(&self, cx: &Call) -> TrustAnchorDetail {
+    pub(crate) fn detail(&self, cx: &Call) -> TrustAnchorDetail {
         TrustAnchorDetail {
             trust_anchor_id: Some(self.id.clone()),
             trust_anchor_arn: Some(self.arn(&cx.account, &cx.region)),
@@ -56,7 +59,7 @@ impl TrustAnchorRecord {
             crl_dp_revocation_enabled: Some(false),
             created_at: Some(Timestamp(self.created_ms)),
             updated_at: Some(Timestamp(self.updated_ms)),
-            notification_settings: Some(Vec::new()),
+            notification_settings: Some(notification::details(&self.notifications, &cx.account)),
             ..TrustAnchorDetail::default()
         }
     }
@@ -87,9 +90,7 @@ pub(crate) async fn create_trust_anchor(cx: &mut Call, input: CreateTrustAnchorI
     if input.alias_name.is_some() {
         return Err(unsupported("aliasName"));
     }
-    if input.notification_settings.is_some_and(|settings| !settings.is_empty()) {
-        return Err(unsupported("notificationSettings"));
-    }
+    let notifications = notification::of_input(input.notification_settings.unwrap_or_default())?;
     let tags = tag::from_input(input.tags)?;
     let bundle = bundle(input.source)?;
     if resource::all::<TrustAnchorRecord>(&mut cx.tx, &cx.account, &cx.region).await?.len() >= PER_ACCOUNT {
@@ -103,6 +104,7 @@ pub(crate) async fn create_trust_anchor(cx: &mut Call, input: CreateTrustAnchorI
         created_ms: cx.now.0,
         updated_ms: cx.now.0,
         tags,
+        notifications,
     };
     resource::save(cx, &record)?;
     Ok(CreateTrustAnchorOutput { trust_anchor: record.detail(cx) })

@@ -47,6 +47,27 @@ pub(crate) fn condition_keys(input: &Value, keys: &mut MapContext) {
     }
 }
 
+/// The features that let a task be done: one of them is enough. To delete credentials is what the management of credentials is for, to look at
+/// them is part of both; to give a password again and to unlock policies are privileged actions.
+///
+/// Source: IAM User Guide, "Centralize root access for member accounts".
+fn features(task: &str) -> &'static [OrganizationFeature] {
+    match task.rsplit('/').next() {
+        Some("IAMAuditRootUserCredentials") => &[OrganizationFeature::RootCredentialsManagement, OrganizationFeature::RootSessions],
+        Some("IAMDeleteRootUserCredentials") => &[OrganizationFeature::RootCredentialsManagement],
+        _ => &[OrganizationFeature::RootSessions],
+    }
+}
+
+async fn is_possible(cx: &mut Call, organization: &str, task: &str) -> Result<bool, ApiError> {
+    for feature in features(task) {
+        if organization_feature::is_enabled(&mut cx.tx, organization, *feature).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 pub(crate) async fn assume_root(cx: &mut Call, input: AssumeRootInput) -> Result<AssumeRootOutput, ApiError> {
     if input.minimum_session_token_size.is_some() {
         return Err(unsupported("MinimumSessionTokenSize"));
@@ -62,12 +83,15 @@ pub(crate) async fn assume_root(cx: &mut Call, input: AssumeRootInput) -> Result
     let Some(view) = view else {
         return Err(denied("The caller's account does not manage the root users of the target's organization."));
     };
-    if !organization_feature::is_enabled(&mut cx.tx, &view.organization.id, OrganizationFeature::RootSessions).await? {
-        return Err(denied("Privileged root actions in member accounts are not enabled for the organization."));
-    }
     let task = input.task_policy_arn.arn.unwrap_or_default();
     if !aws_managed::is_root_task(&task) {
         return Err(StsError::ValidationError(format!("{task} is not a task policy for root sessions")).into());
+    }
+    if view.suspended.contains(&account) {
+        return Err(denied("The target account is closed."));
+    }
+    if !view.service_access.contains(organization_feature::IAM) || !is_possible(cx, &view.organization.id, &task).await? {
+        return Err(denied("The feature of central root access that the task belongs to is not enabled for the organization."));
     }
     let principal = Principal {
         kind: PrincipalKind::Root,

@@ -24,6 +24,10 @@ pub enum StsError {
     #[error("{0}")]
     OutboundFederationDisabled(String),
     #[error("{0}")]
+    SessionDurationEscalation(String),
+    #[error("{0}")]
+    JwtPayloadSizeExceeded(String),
+    #[error("{0}")]
     ExpiredTradeInToken(String),
     #[error("Packed policy consumes {0}% of allotted space, please use smaller policy.")]
     PackedPolicyTooLarge(usize),
@@ -43,6 +47,8 @@ impl From<StsError> for ApiError {
             StsError::IdpRejectedClaim(_) => "IDPRejectedClaim",
             StsError::ExpiredToken(_) => "ExpiredTokenException",
             StsError::OutboundFederationDisabled(_) => "OutboundWebIdentityFederationDisabledException",
+            StsError::SessionDurationEscalation(_) => "SessionDurationEscalationException",
+            StsError::JwtPayloadSizeExceeded(_) => "JWTPayloadSizeExceededException",
             StsError::ExpiredTradeInToken(_) => "ExpiredTradeInTokenException",
             StsError::PackedPolicyTooLarge(_) => "PackedPolicyTooLarge",
             StsError::InvalidAuthorizationMessage => "InvalidAuthorizationMessageException",

@@ -15,7 +15,7 @@
 //!
 //! ## Not as AWS does
 //! * The packed size of a session is measured by our own, uncompressed form.
-//! * `AssumeRoot` is for the organization's management account; delegated administrators are refused.
+//! * `GetWebIdentityToken` is available at the global endpoint, too. Its payload has at most 6,144 bytes; AWS documents no figure.
 //! * `ProvidedContexts` and `MinimumSessionTokenSize` are refused.
 //! * `GetAccessKeyInfo` knows long-term keys and the caller's own session key; other session keys leave no record.
 

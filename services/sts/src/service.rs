@@ -55,6 +55,7 @@ impl Service for Sts {
             "AssumeRoleWithWebIdentity" => web_identity::targets(call, input, &self.keys).await.map(Some),
             "AssumeRoot" => assume_root::targets(call, input).map(Some),
             "GetFederationToken" => federation_token::targets(call, input).map(Some),
+            "GetWebIdentityToken" => Ok(Some(outbound_token::targets(input))),
             _ => Ok(None),
         }
     }
@@ -68,6 +69,7 @@ impl Service for Sts {
             "AssumeRoleWithSAML" => saml::condition_keys(call, keys),
             "AssumeRoleWithWebIdentity" => web_identity::condition_keys(call, input, keys),
             "AssumeRoot" => assume_root::condition_keys(input, keys),
+            "GetWebIdentityToken" => outbound_token::condition_keys(input, keys),
             _ => {}
         }
         let passed: Vec<(String, String)> = passed_tags(input).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();

@@ -91,6 +91,9 @@ async fn verify(call: &mut Call, token: &str, keys: &ProviderKeys) -> Result<Web
     let not_a_token = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)";
     let jwt = Jwt::read(token).map_err(|_| invalid_token(not_a_token))?;
     let issuer = jwt.text("iss").ok_or_else(|| invalid_token("Missing a required claim: iss"))?.to_owned();
+    if iam::outbound_federation::is_own(&call.plane, &issuer) {
+        return Err(invalid_token("Tokens of outbound identity federation cannot be used to assume a role."));
+    }
     let account = call.account.clone();
     let url = issuer.strip_prefix("https://").unwrap_or(&issuer).trim_end_matches('/').to_owned();
     let provider_arn = oidc_provider::arn(&account, &url);

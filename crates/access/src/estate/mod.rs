@@ -131,7 +131,7 @@ impl Estate {
             id: text(json, "OrganizationId").unwrap_or("o-export").to_owned(),
             management_account: String::new(),
             paths: HashMap::from([(self.account.clone(), format!("{}/", text(json, "OrganizationId").unwrap_or("o-export")))]),
-            foreign: None,
+            ..Organization::default()
         });
     }
 

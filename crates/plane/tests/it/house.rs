@@ -14,7 +14,7 @@ use plane::origin::VpcEndpoint;
 use plane::pipeline::{AuditFailure, AuditReads};
 use plane::{
     ApiError, Clock as _, Credential, Directory, ManualClock, OrganizationView, Organizations, Origin, Plane, PlaneSettings, Principal,
-    PrincipalAccess, PrincipalKind, RegionState, Regions, Transaction,
+    PrincipalAccess, PrincipalKind, PublicUrl, RegionState, Regions, Transaction,
 };
 use sigv4::{Secret, Signer};
 use store::{MemoryStore, Store, Table};
@@ -63,7 +63,7 @@ impl Organizations for Denying {
             id: "o-walk000000".to_owned(),
             management_account: HOME_ACCOUNT.to_owned(),
             paths: [(ACCOUNT.to_owned(), "o-walk000000/r-walk/".to_owned())].into(),
-            foreign: None,
+            ..policy::Organization::default()
         };
         let member =
             MemberPolicies { service_control: Some(vec![vec![document("Allow"), document("Deny")]]), resource_control: Vec::new() };
@@ -169,7 +169,12 @@ impl House {
             recorder: Recorder::start(Arc::clone(&store)),
         };
         let plane = Plane::new(
-            PlaneSettings { home_account: HOME_ACCOUNT.to_owned(), audit_reads: AuditReads::Interval, audit_failure: AuditFailure::Refuse },
+            PlaneSettings {
+                home_account: HOME_ACCOUNT.to_owned(),
+                audit_reads: AuditReads::Interval,
+                audit_failure: AuditFailure::Refuse,
+                public_url: PublicUrl::default(),
+            },
             Arc::new(Regions::new(vec![region]).unwrap()),
             Arc::new(Keyring::ephemeral(Arc::new(SystemRandomness)).unwrap()),
             Arc::clone(&clock) as Arc<dyn plane::Clock>,

@@ -16,6 +16,8 @@ const HARD: &str = include_str!("../dev/attack_hard.txt");
 const HARM: &str = include_str!("../dev/harm.txt");
 const INJECTED: &str = include_str!("../dev/injected.txt");
 
+const GROUNDING: &str = include_str!("../dev/grounding.txt");
+
 /// Categories as `dev/harm.txt` writes them, in the order of the heads.
 const CATEGORIES: [&str; 5] = ["HATE", "INSULTS", "SEXUAL", "VIOLENCE", "MISCONDUCT"];
 
@@ -327,4 +329,24 @@ pub(crate) fn topics(folder: &Path) -> Result<(), String> {
         say(&format!("| at {cut:.2} | recall {:.3} | false {:.4} |", above(&inside, cut), above(&outside, cut)));
     }
     Ok(())
+}
+
+/// Measures grounding on pairs of a source and an answer, written by hand: borne out or not.
+pub(crate) fn grounding(mistakes: bool) {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for line in lines(GROUNDING) {
+        let mut fields = line.split('\t');
+        let (Some(label), Some(source), Some(answer)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        let score = guard::score_grounding(&[source], None, answer).grounding;
+        if mistakes {
+            say(&format!("{label} {score:.2}  {answer}"));
+        }
+        if label == "y" { good.push(score) } else { bad.push(score) }
+    }
+    say(&format!("| grounding | {} borne out, {} not | AUROC {:.3} |", good.len(), bad.len(), auroc(&good, &bad)));
+    for threshold in [0.5, 0.6, 0.7, 0.8] {
+        let passed = above(&good, threshold - 1e-6);
+        let blocked = 1.0 - above(&bad, threshold - 1e-6);
+        say(&format!("| threshold {threshold} | borne out and passed {passed:.3} | not and blocked {blocked:.3} |"));
+    }
 }

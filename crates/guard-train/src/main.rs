@@ -56,6 +56,9 @@ struct Arguments {
     /// Measure denied topics only.
     #[arg(long)]
     topics: bool,
+    /// Measure grounding only.
+    #[arg(long)]
+    grounding: bool,
     /// Print a sentence of a section of the grammar.
     #[arg(long)]
     say: Option<String>,
@@ -122,6 +125,10 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     }
     if arguments.topics {
         return evaluate::topics(&arguments.data);
+    }
+    if arguments.grounding {
+        evaluate::grounding(arguments.mistakes);
+        return Ok(());
     }
     if arguments.shipped {
         let model = Model::shipped().ok_or("the shipped weights do not fit")?;

@@ -12,7 +12,8 @@ use crate::confidence::Confidence;
 use crate::content::score_content;
 use crate::definition::{ContentCategory, ContentFilter, Definition, GroundingKind, Handling, Mask, Strength, Tier};
 use crate::grounding::score_grounding;
-use crate::output_risk::{OutputRiskKind, output_risks};
+use crate::markdown::{CodeBlocks, is_inline_code};
+use crate::output_risk::{OutputRisk, OutputRiskKind, output_risks};
 use crate::topic::Topic;
 
 /// Distance of the places at which an answer is judged, bytes.
@@ -41,6 +42,7 @@ impl Best {
 pub(crate) struct Judgement {
     content: Vec<Best>,
     topics: Vec<Best>,
+    code: CodeBlocks,
 }
 
 /// The system prompt and the marks in it that must not come back.
@@ -107,6 +109,7 @@ impl Judge {
         Judgement {
             content: vec![Best::default(); definition.content_filters.len()],
             topics: vec![Best::default(); definition.topics.len()],
+            code: CodeBlocks::default(),
         }
     }
 
@@ -138,11 +141,10 @@ impl Judge {
                 best.take(attack.score, attack.confidence, moved(attack.span));
             }
             if direction == Direction::Output && looks_for_leaks(definition).is_some() {
-                let leak = output_risks(text, secrets.system_prompt, secrets.canaries)
-                    .into_iter()
-                    .find(|risk| matches!(risk.kind, OutputRiskKind::SystemPromptLeak | OutputRiskKind::Canary));
-                if let Some(leak) = leak {
-                    best.take(1.0, Confidence::High, moved(Some(leak.span)));
+                so_far.code.read(text, offset);
+                for risk in output_risks(text, secrets.system_prompt, secrets.canaries) {
+                    let confidence = risk_confidence(&risk, (text, offset), &so_far.code);
+                    best.take(risk_score(confidence), confidence, moved(Some(risk.span)));
                 }
             }
         }
@@ -178,7 +180,29 @@ fn looks_at_content(definition: &Definition, direction: Direction) -> bool {
     })
 }
 
-/// The filter that looks for the system prompt in answers: prompt attacks in the tier STANDARD, whose categories have leakage.
+/// How sure it is that a risk of an answer is the other end of an attack. Links and markup in code are shown as written and do nothing; an image from
+/// elsewhere that carries no data is ordinary; keys and passwords are the business of the filter for sensitive information.
+fn risk_confidence(risk: &OutputRisk, (window, offset): (&str, usize), code: &CodeBlocks) -> Confidence {
+    match risk.kind {
+        OutputRiskKind::SystemPromptLeak | OutputRiskKind::Canary => risk.confidence,
+        OutputRiskKind::UnsafeLink | OutputRiskKind::UnsafeMarkup if risk.confidence > Confidence::Low => {
+            let is_code =
+                code.contains(&(risk.span.start + offset..risk.span.end + offset)) || is_inline_code(window, &risk.span, offset == 0);
+            if is_code { Confidence::None } else { risk.confidence }
+        }
+        OutputRiskKind::UnsafeLink | OutputRiskKind::UnsafeMarkup | OutputRiskKind::Secret => Confidence::None,
+    }
+}
+
+fn risk_score(confidence: Confidence) -> f32 {
+    match confidence {
+        Confidence::High => 1.0,
+        Confidence::Medium => 0.7,
+        Confidence::Low | Confidence::None => 0.0,
+    }
+}
+
+/// The filter that looks for the system prompt, and for links and markup that carry data away, in answers: prompt attacks in the tier STANDARD, whose categories have leakage.
 fn looks_for_leaks(definition: &Definition) -> Option<&ContentFilter> {
     let is_attack = |filter: &&ContentFilter| filter.category == ContentCategory::PromptAttack && filter.input.enabled;
     definition.content_filters.iter().find(is_attack).filter(|_| definition.content_tier == Tier::Standard)

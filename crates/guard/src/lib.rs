@@ -19,6 +19,7 @@ mod definition;
 mod grounding;
 mod guardrail;
 mod judge;
+mod markdown;
 pub mod model;
 mod output_risk;
 mod profanity;

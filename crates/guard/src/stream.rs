@@ -71,8 +71,8 @@ pub struct StreamGuard<'g> {
     secrets: KeptSecrets,
     hold_bytes: usize,
     holds_all: bool,
-    /// Whether `text` no longer begins with the answer.
-    is_cut: bool,
+    /// What of the answer stood before `text` and is forgotten, bytes.
+    forgotten: usize,
     is_blocked: bool,
 }
 
@@ -110,7 +110,7 @@ impl<'g> StreamGuard<'g> {
             secrets,
             hold_bytes,
             holds_all: !guardrail.patterns_are_shorter_than(PATTERN_BYTES_MAX) || needs_the_whole(definition),
-            is_cut: false,
+            forgotten: 0,
             is_blocked: false,
         }
     }
@@ -163,7 +163,8 @@ impl<'g> StreamGuard<'g> {
         }
         let canaries: Vec<&str> = self.secrets.canaries.iter().map(String::as_str).collect();
         let secrets = Secrets { system_prompt: self.secrets.system_prompt.as_deref(), canaries: &canaries };
-        let window = judge::window_before(&self.text, place);
+        let (window, start) = judge::window_before(&self.text, place);
+        let window = (window, start + self.forgotten);
         let definition = self.guardrail.definition();
         self.guardrail.judge().judge(definition, Direction::Output, Provenance::User, window, secrets, &mut self.seen);
     }
@@ -175,7 +176,7 @@ impl<'g> StreamGuard<'g> {
         let mut found = self.guardrail.scan(Direction::Output, visible.get(scanned_from..).unwrap_or_default())?;
         found.shift(scanned_from);
         // What begins where the context was cut may be the end of another word or number.
-        let is_whole = |range: &std::ops::Range<usize>| range.start > scanned_from || !self.is_cut;
+        let is_whole = |range: &std::ops::Range<usize>| range.start > scanned_from || self.forgotten == 0;
         found.spans.retain(is_whole);
         found.blocks.retain(is_whole);
         found.masks.retain(|mask| is_whole(&mask.range));
@@ -204,7 +205,7 @@ impl<'g> StreamGuard<'g> {
         self.released = until;
         let forget = floor(&self.text, self.released.saturating_sub(CONTEXT_BYTES));
         self.text.drain(..forget);
-        self.is_cut |= forget > 0;
+        self.forgotten += forget;
         self.released -= forget;
         self.next_scan = (self.next_scan + STEP_BYTES).saturating_sub(forget);
         self.next_place = self.next_place.saturating_sub(forget);

@@ -4,7 +4,8 @@ use regex_automata::Input;
 
 use crate::context::is_near;
 use crate::kind::{Kind, KindSet};
-use crate::rules::{Context, Needs, RULES, Rule};
+use crate::names;
+use crate::rules::{Context, Needs, RULES, Rule, WORDS};
 
 /// Longest text that is searched, bytes.
 pub const INPUT_BYTES_MAX: usize = 4 << 20;
@@ -39,24 +40,25 @@ pub fn find(text: &str, wanted: KindSet) -> Result<Vec<Finding>, InputTooLong> {
         return Err(InputTooLong { bytes: text.len() });
     }
     let lower = text.to_ascii_lowercase();
-    let has = |needs: Needs| match needs {
-        Needs::Nothing => true,
-        Needs::Digit => text.bytes().any(|byte| byte.is_ascii_digit()),
-        Needs::At => text.contains('@'),
-        Needs::Colon => text.contains(':'),
-    };
-    let (digit, at, colon) = (has(Needs::Digit), has(Needs::At), has(Needs::Colon));
+    let has = |byte: u8| text.as_bytes().contains(&byte);
+    let (digit, at, colon, dash, underscore) = (text.bytes().any(|byte| byte.is_ascii_digit()), has(b'@'), has(b':'), has(b'-'), has(b'_'));
     let mut candidates = Vec::new();
-    for rule in RULES.iter().filter(|rule| wanted.contains(rule.kind)) {
+    let present = WORDS.present(&lower);
+    for (rule, _) in RULES.iter().zip(present).filter(|(rule, is_present)| *is_present && wanted.contains(rule.kind)) {
         let is_worth_it = match rule.needs {
-            Needs::Nothing => true,
+            Needs::Nothing | Needs::Any(_) => true,
             Needs::Digit => digit,
             Needs::At => at,
             Needs::Colon => colon,
+            Needs::Dash => dash,
+            Needs::Underscore => underscore,
         };
         if is_worth_it {
             run(rule, text, &lower, &mut candidates);
         }
+    }
+    if wanted.contains(Kind::Name) {
+        candidates.extend(names::find(text, &lower));
     }
     Ok(settle(candidates))
 }

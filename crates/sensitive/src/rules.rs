@@ -1,13 +1,14 @@
 //! The detectors, as a table.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
 use regex_automata::meta::Regex;
 
-use crate::checksum;
 use crate::kind::Kind;
-use crate::names::GIVEN_NAMES;
+use crate::{address, checksum, secret};
 
 /// What a check says of a candidate: how much shorter it ends (bytes taken off its end), the confidence, and whether a rule of the type itself
 /// (checksum, range, grammar) holds.
@@ -17,7 +18,7 @@ pub(crate) struct Verdict {
     pub(crate) validated: bool,
 }
 
-fn verdict(confidence: f32, validated: bool) -> Option<Verdict> {
+pub(crate) fn verdict(confidence: f32, validated: bool) -> Option<Verdict> {
     Some(Verdict { cut_bytes: 0, confidence, validated })
 }
 
@@ -33,12 +34,16 @@ pub(crate) enum Context {
 }
 
 /// What a text must contain for a rule to be worth running.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Needs {
     Nothing,
     Digit,
     At,
     Colon,
+    Dash,
+    Underscore,
+    /// One of some words, in ASCII lower case.
+    Any(&'static [&'static str]),
 }
 
 pub(crate) struct Rule {
@@ -55,12 +60,65 @@ pub(crate) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         let regex = Regex::new(pattern).ok()?;
         Some(Rule { kind: *kind, needs: *needs, context: *context, check: *check, regex })
     };
-    rows().iter().filter_map(compile).collect()
+    all_rows().iter().filter_map(compile).collect()
 });
 
-type Row = (Kind, Needs, Context, String, fn(&str) -> Option<Verdict>);
+/// The words without which a rule finds nothing: those that it names and those that must be near its findings.
+fn necessary_words(rule: &Rule) -> impl Iterator<Item = &'static [&'static str]> {
+    let named = match rule.needs {
+        Needs::Any(words) => Some(words),
+        _ => None,
+    };
+    let near = match rule.context {
+        Context::Required(words) => Some(words),
+        Context::None | Context::Raises(_) => None,
+    };
+    [named, near].into_iter().flatten()
+}
 
-fn sure(_: &str) -> Option<Verdict> {
+/// Which rules a text has the words for, found in one pass over it.
+pub(crate) struct Words {
+    automaton: Option<AhoCorasick>,
+    /// The lists that a word is on, each with its rule.
+    lists: Vec<Vec<(usize, usize)>>,
+}
+
+/// The words of all rules.
+pub(crate) static WORDS: LazyLock<Words> = LazyLock::new(|| {
+    let mut of_word = BTreeMap::<&str, Vec<(usize, usize)>>::new();
+    for (place, rule) in RULES.iter().enumerate() {
+        for (list, words) in necessary_words(rule).enumerate() {
+            for word in words {
+                of_word.entry(*word).or_default().push((place, list));
+            }
+        }
+    }
+    Words { automaton: AhoCorasick::new(of_word.keys()).ok(), lists: of_word.into_values().collect() }
+});
+
+impl Words {
+    /// For each rule, whether a text in ASCII lower case has one word of each of its lists.
+    pub(crate) fn present(&self, lower: &str) -> Vec<bool> {
+        let Some(automaton) = &self.automaton else { return vec![true; RULES.len()] };
+        let mut missing: Vec<[bool; 2]> = RULES.iter().map(|rule| [0, 1].map(|list| necessary_words(rule).nth(list).is_some())).collect();
+        for found in automaton.find_overlapping_iter(lower) {
+            for (place, list) in self.lists.get(found.pattern().as_usize()).into_iter().flatten() {
+                if let Some(missing) = missing.get_mut(*place).and_then(|lists| lists.get_mut(*list)) {
+                    *missing = false;
+                }
+            }
+        }
+        missing.into_iter().map(|lists| lists == [false; 2]).collect()
+    }
+}
+
+fn all_rows() -> Vec<Row> {
+    [rows(), address::rows(), secret::rows()].concat()
+}
+
+pub(crate) type Row = (Kind, Needs, Context, String, fn(&str) -> Option<Verdict>);
+
+pub(crate) fn sure(_: &str) -> Option<Verdict> {
     verdict(0.9, true)
 }
 
@@ -150,8 +208,11 @@ fn ipv6(text: &str) -> Option<Verdict> {
     verdict(0.9, true)
 }
 
+/// Longest address that is taken in whole, bytes.
+const URL_BYTES_MAX: usize = 2_000;
+
 fn url(text: &str) -> Option<Verdict> {
-    let kept = text.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '\'', '*']);
+    let kept = text.get(..text.floor_char_boundary(URL_BYTES_MAX))?.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '\'', '*']);
     Some(Verdict { cut_bytes: text.len() - kept.len(), confidence: 0.9, validated: true })
 }
 
@@ -173,6 +234,12 @@ fn phone(text: &str) -> Option<Verdict> {
     verdict(0.75, text.starts_with('+'))
 }
 
+/// With the prefix 00 of calls abroad: long enough that it is no group of another number.
+fn abroad(text: &str) -> Option<Verdict> {
+    (checksum::digits(text).len() >= 11).then_some(())?;
+    verdict(0.7, false)
+}
+
 fn nanp(text: &str) -> Option<Verdict> {
     let digits = checksum::digits(text);
     (10..=16).contains(&digits.len()).then_some(())?;
@@ -184,30 +251,6 @@ fn age(text: &str) -> Option<Verdict> {
     let years: u32 = digits.parse().ok()?;
     (years <= 120).then_some(())?;
     verdict(0.8, false)
-}
-
-/// A password is not one of the words that often follow "password".
-fn password(text: &str) -> Option<Verdict> {
-    const WORDS: [&str; 14] = [
-        "reset",
-        "required",
-        "incorrect",
-        "wrong",
-        "expired",
-        "invalid",
-        "policy",
-        "protected",
-        "manager",
-        "field",
-        "must",
-        "should",
-        "not",
-        "the",
-    ];
-    let bare = text.trim_matches(|character: char| !character.is_alphanumeric()).to_ascii_lowercase();
-    (!WORDS.contains(&bare.as_str())).then_some(())?;
-    let cut_bytes = text.len() - text.trim_end_matches(['.', ',', ';', '"', '\'', '`', ')']).len();
-    (text.len() > cut_bytes + 2).then_some(Verdict { cut_bytes, confidence: 0.8, validated: false })
 }
 
 fn username(text: &str) -> Option<Verdict> {
@@ -240,35 +283,28 @@ fn swift(text: &str) -> Option<Verdict> {
     verdict(0.85, true)
 }
 
-const CAPITALISED: &str = r"\p{Lu}[\p{L}'’-]+";
-const STREET: &str = "Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Way|Place|Pl|Terrace|Square|Sq|Highway|Hwy|Parkway|Pkwy|Circle|Cir|Trail|Close|Crescent|Gardens|Grove|Row|Mews";
-
 #[rustfmt::skip]
 fn rows() -> Vec<Row> {
     use Context::{None, Raises, Required};
-    use Needs::{At, Colon, Digit, Nothing};
+    use Needs::{Any, At, Colon, Digit, Nothing};
     const CVV: &[&str] = &["cvv", "cvc", "cvv2", "cvc2", "csc", "security code", "card verification"];
     const EXPIRY: &[&str] = &["exp", "expiry", "expires", "expiration", "valid thru", "valid until", "good thru"];
     const PIN: &[&str] = &["pin", "pin code", "pin number", "atm"];
     const ACCOUNT: &[&str] = &["account number", "account no", "acct", "account #", "bank account", "checking account", "savings account", "account"];
     const PLATE: &[&str] = &["license plate", "licence plate", "plate number", "number plate", "registration plate", "plates"];
     const DRIVER: &[&str] = &["driver license", "drivers license", "driver's license", "driver’s license", "driving licence", "driving license", "license number", "driver id", "dl number", "licence number"];
-    const PHONE: &[&str] = &["phone", "call", "tel", "telephone", "mobile", "cell", "fax", "contact", "phone number", "my number", "your number", "his number", "her number", "whatsapp", "sms", "messages to", "answering", "text me", "dial", "ring", "reach"];
+    const PHONE: &[&str] = &["phone", "call", "tel", "telephone", "mobile", "cell", "fax", "contact", "phone number", "my number", "your number", "his number", "her number", "whatsapp", "sms", "messages to", "answering", "text me", "dial", "ring", "reach", "hotline", "handy", "telefon", "téléphone", "teléfono", "móvil", "telefono", "cellulare"];
     let text = str::to_owned;
-    let given = GIVEN_NAMES.split_whitespace().map(|name| {
-        let (first, rest) = name.split_at_checked(1).unwrap_or_default();
-        format!("{}{rest}", first.to_ascii_uppercase())
-    }).collect::<Vec<_>>().join("|");
     vec![
         (Kind::Email, At, None, text(r"(?-u:\b)([A-Za-z0-9][A-Za-z0-9._%+'-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})(?-u:\b)"), sure),
-        (Kind::Url, Colon, None, text(r#"(?i)(?-u:\b)((?:https?|ftps?|wss?|s3)://[^\s<>"{}|\\^`]{1,2000})"#), url),
-        (Kind::Url, Nothing, None, text(r#"(?i)(?-u:\b)(www\.[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6}(?:/[^\s<>"{}|\\^`]{0,1000})?)"#), url),
+        (Kind::Url, Colon, None, text(r#"(?i)(?-u:\b)((?:https?|ftps?|wss?|s3)://[^\s<>"{}|\\^`]+)"#), url),
+        (Kind::Url, Nothing, None, text(r#"(?i)(?-u:\b)(www\.[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6}(?:/[^\s<>"{}|\\^`]*)?)"#), url),
         (Kind::IpAddress, Digit, None, text(r"(?:^|[^0-9.A-Za-z])((?:\d{1,3}\.){3}\d{1,3})(?:$|[^0-9.A-Za-z]|\.(?:$|\D))"), ipv4),
         (Kind::IpAddress, Colon, None, text(r"(?:^|[^0-9A-Za-z:.])([0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?)(?:$|[^0-9A-Za-z:])"), ipv6),
         (Kind::MacAddress, Digit, None, text(r"(?-u:\b)([0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?-u:\b)"), sure),
         (Kind::AwsAccessKey, Nothing, None, text(r"(?-u:\b)((?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16})(?-u:\b)"), sure),
         (Kind::AwsSecretKey, Digit, Raises(&["secret", "aws", "aws_secret_access_key", "secretaccesskey", "secret key", "key"]), text(r"(?:^|[^A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?:$|[^A-Za-z0-9/+=])"), secret_key),
-        (Kind::CardNumber, Digit, None, text(r"(?-u:\b)(\d(?:[ -]?\d){11,18})(?-u:\b)"), card),
+        (Kind::CardNumber, Digit, None, text(r"(?:^|[^+\w])(\d(?:[ -]?\d){11,18})(?-u:\b)"), card),
         (Kind::CardCvv, Digit, Required(CVV), text(r"(?-u:\b)(\d{3,4})(?-u:\b)"), likely),
         (Kind::CardExpiry, Digit, Required(EXPIRY), text(r"(?-u:\b)((?:0[1-9]|1[0-2])\s?[/-]\s?(?:20)?[1-4]\d)(?-u:\b)"), likely),
         (Kind::Pin, Digit, Required(PIN), text(r"(?-u:\b)(\d{4,8})(?-u:\b)"), likely),
@@ -288,23 +324,16 @@ fn rows() -> Vec<Row> {
         (Kind::UkUniqueTaxpayerReferenceNumber, Digit, Required(&["utr", "unique taxpayer", "tax reference", "self assessment"]), text(r"(?-u:\b)(\d{5} ?\d{5})(?-u:\b)"), taxpayer_reference),
         (Kind::VehicleIdentificationNumber, Digit, None, text(r"(?-u:\b)([A-HJ-NPR-Z0-9]{17})(?-u:\b)"), vehicle),
         (Kind::VehicleIdentificationNumber, Digit, Required(&["vin", "vehicle identification", "chassis"]), text(r"(?-u:\b)([A-HJ-NPR-Z0-9]{17})(?-u:\b)"), likely),
-        (Kind::Phone, Digit, None, text(r"(?:^|[^\w.+/-])((?:\+?1[ .-]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])\d{3}[ .-]\d{4}(?: ?(?:x|ext\.?) ?\d{1,6})?)(?-u:\b)"), nanp),
-        (Kind::Phone, Digit, None, text(r"(?:^|[^\w.+-])((?:\+|00)[1-9]\d{0,2}(?:[ .()/-]{0,2}\d{1,5}){2,6})(?-u:\b)"), phone),
+        (Kind::Phone, Digit, None, text(r"(?:^|[^\w.+/-])((?:\+?1[ .-]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[.-])\d{3}[ .-]\d{4}(?: ?(?:x|ext\.?) ?\d{1,6})?)(?-u:\b)"), nanp),
+        (Kind::Phone, Digit, None, text(r"(?:^|[^\w.+-])(\+[1-9]\d{0,2}(?:[ .()/-]{0,2}\d{1,5}){2,6}(?: ?(?:x|ext\.?) ?\d{1,6})?)(?-u:\b)"), phone),
+        (Kind::Phone, Digit, None, text(r"(?:^|[^\w.+-])(00[1-9]\d{0,2}[ .()/-]{1,2}\d{1,5}(?:[ .()/-]{0,2}\d{1,5}){2,5}(?: ?(?:x|ext\.?) ?\d{1,6})?)(?-u:\b)"), abroad),
+        (Kind::Phone, Any(&["office", "fax", "mobile", "cell", "direct"]), None, text(r"(?:^|[^\w.+-])(\(?\d{1,5}\)?(?:[ .-]{0,2}\(?\d{2,5}\)?){1,5})[ -]{1,2}(?i:office|fax|mobile|cell|direct)(?-u:\b)"), phone),
         (Kind::Phone, Digit, Required(PHONE), text(r"(?:^|[^\w.+-])(\(?\d{1,5}\)?(?:[ .-]{0,2}\(?\d{2,5}\)?){1,5}(?: ?(?:x|ext\.?) ?\d{1,6})?)(?-u:\b)"), phone),
-        (Kind::Password, Nothing, None, text(r#"(?i)(?-u:\b)(?:password|passwd|pwd|passphrase|passcode)\b["']?(?:\s{1,3}(?:is|was)\b\s{0,3}:?|\s{0,3}[:=]{1,2}>?)\s{0,3}["'`]?([^\s"'`,]{4,64})"#), password),
-        (Kind::Username, Nothing, None, text(r#"(?i)(?-u:\b)(?:user\s?name|user[_ ]?id|login(?: name)?|screen name|handle)\b["']?(?:\s{1,3}(?:is|was)\b\s{0,3}:?|\s{0,3}[:=])\s{0,3}["'`@]{0,2}([A-Za-z0-9][\w.-]{2,31})"#), username),
-        (Kind::Age, Digit, None, text(r"(?i)(?-u:\b)(\d{1,3}(?:[ -](?:years?|yrs?)|[ -]?y/?o))(?:[ -]olds?|\b)"), |found| if found.contains('y') || found.contains('Y') { age(found) } else { Option::None }),
+        (Kind::Username, Nothing, None, text(r#"(?i)(?-u:\b)(?:user\s?name|user[_ ]?id|login(?: name)?|screen name|handle)["']?(?:\s{1,3}(?:is|was)(?-u:\b)\s{0,3}:?|\s{0,3}[:=])\s{0,3}["'`@]{0,2}([A-Za-z0-9][\w.-]{2,31})"#), username),
+        (Kind::Age, Digit, None, text(r"(?i)(?-u:\b)(\d{1,3}(?:[ -](?:years?|yrs?)|[ -]?y/?o))(?:[ -]olds?|(?-u:\b))"), |found| if found.contains('y') || found.contains('Y') { age(found) } else { Option::None }),
         (Kind::Age, Digit, None, text(r"(?i)(?-u:\b)(?:aged|age is|age:|age of|my age|turned|turning|age)\s{1,2}(\d{1,3})(?-u:\b)"), age),
         (Kind::LicensePlate, Digit, Required(PLATE), text(r"(?-u:\b)([A-Z0-9]{1,4}[ -]?[A-Z0-9]{1,4}(?:[ -]?[A-Z0-9]{1,4})?)(?-u:\b)"), license_plate),
         (Kind::DriverId, Digit, Required(DRIVER), text(r"(?-u:\b)([A-Z0-9][A-Z0-9-]{4,17})(?-u:\b)"), driver_id),
-        (Kind::Name, Nothing, None, format!(r"(?-u:\b)(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Madam|Mme|Mlle|Herr|Frau|Señor|Señora)\.?\s({CAPITALISED}(?:\s\p{{Lu}}\.)?(?:\s{CAPITALISED}){{0,2}})"), |_| verdict(0.85, false)),
-        (Kind::Name, Nothing, None, format!(r"(?:[Mm]y name is|[Mm]y name's|[Nn]ame:|[Nn]amed|[Ii] am called|[Cc]all me|[Ss]igned,|[Ss]incerely,|[Rr]egards,|[Dd]ear)\s{{1,3}}({CAPITALISED}(?:\s\p{{Lu}}\.)?(?:\s{CAPITALISED}){{0,2}})"), |found| if matches!(found, "Sir" | "Madam" | "All" | "Customer" | "Team" | "Sirs") { Option::None } else { verdict(0.8, false) }),
-        (Kind::Name, Nothing, None, format!(r"(?-u:\b)((?:{given})(?:[ -](?:{given}))?(?:\s\p{{Lu}}\.)?(?:\s(?:van|von|de|da|del|di|der|den|la|al|bin|ben))?\s{CAPITALISED})"), |_| verdict(0.75, false)),
-        (Kind::Address, Digit, None, format!(r"(?-u:\b)(\d{{1,6}}[A-Za-z]?\s(?:(?:\p{{Lu}}[\p{{L}}'.-]*|\d{{1,3}}(?:st|nd|rd|th))\s){{1,4}}(?:{STREET})\b\.?(?:,?\s(?:Apt|Apartment|Suite|Ste|Unit|Floor|#)\.?\s?[\w-]{{1,8}})?(?:[,\n]\s?\p{{Lu}}[\p{{L}}.'-]{{1,30}}(?:\s\p{{Lu}}[\p{{L}}.'-]{{1,30}}){{0,2}}){{0,2}}(?:,?\s[A-Z]{{2}})?(?:,?\s\d{{5}}(?:-\d{{4}})?)?)"), |_| verdict(0.8, false)),
-        (Kind::Address, Digit, None, text(r"(?-u:\b)(\p{Lu}[\p{L}-]*(?:straße|strasse|str\.|weg|platz|gasse|allee|damm|ufer|laan|straat|gatan|gata|vej|katu|tie)\s\d{1,4}\s?[a-z]?(?:,?\s\d{4,5}\s\p{Lu}[\p{L}-]+)?)"), |_| verdict(0.7, false)),
-        (Kind::Address, Digit, None, text(r"(?i)(?-u:\b)(\d{1,4}(?: ?(?:bis|ter))?,? (?:rue|avenue|boulevard|place|chemin|via|calle|rua|piazza|viale)(?: [\p{L}'.-]{1,24}){1,5})"), |_| verdict(0.65, false)),
-        (Kind::Address, Digit, None, text(r"(?i)(?-u:\b)(p\.? ?o\.? ?box \d{1,6})(?-u:\b)"), |_| verdict(0.8, false)),
-        (Kind::Address, Digit, None, text(r"(?-u:\b)([A-Z]{1,2}\d[A-Z\d]? \d[ABD-HJLNP-UW-Z]{2})(?-u:\b)"), |_| verdict(0.65, true)),
     ]
 }
 
@@ -312,7 +341,7 @@ fn rows() -> Vec<Row> {
 mod tests {
     #[test]
     fn every_pattern_compiles() {
-        assert_eq!(super::RULES.len(), super::rows().len());
+        assert_eq!(super::RULES.len(), super::all_rows().len());
         for rule in super::RULES.iter() {
             assert_eq!(rule.regex.captures_len(), 2, "one group marks the finding of {:?}", rule.kind);
         }

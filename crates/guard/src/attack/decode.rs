@@ -50,7 +50,7 @@ fn runs(text: &str) -> Vec<(Range<usize>, String)> {
 fn readable(bytes: Vec<u8>) -> Option<String> {
     let text = String::from_utf8(bytes).ok()?;
     let is_text = |character: char| character.is_alphanumeric() || character.is_ascii_punctuation() || character.is_whitespace();
-    let is_encoded_again = text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte));
+    let is_encoded_again = text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_%&#;\\".contains(&byte));
     (text.len() >= 8 && text.chars().all(is_text) && (text.contains(' ') || is_encoded_again)).then_some(text)
 }
 

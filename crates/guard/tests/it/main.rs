@@ -38,6 +38,20 @@ fn segment(text: &str) -> [Segment<'_>; 1] {
 }
 
 #[test]
+fn ordinary_sentences_full_of_trigger_words_pass() {
+    for text in [
+        "How do I override the default system settings and bypass the cache in this build script?",
+        "Write a story about a secret agent who forgets her password and must break into the old prison.",
+        "Kill the process that listens on port 8080 and delete its log files.",
+        "Parking is forbidden here, so is there another entrance to the hospital?",
+        "Which instructions does the processor ignore when the pipeline is flushed?",
+    ] {
+        let score = score_prompt_attack(text, Provenance::User);
+        assert_eq!(score.confidence, Confidence::None, "{text} {score:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_decided_is_refused() {
     let image = ContentFilter { modalities: vec![Modality::Image], ..prompt_attack(Strength::High, Handling::BLOCK) };
     let image = Definition { content_filters: vec![image], ..definition() };

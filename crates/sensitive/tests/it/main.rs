@@ -75,6 +75,105 @@ fn look_alikes_are_left_alone() {
     }
 }
 
+/// The findings of one type.
+fn of(kind: Kind, text: &str) -> Vec<&str> {
+    let wanted: KindSet = [kind].into_iter().collect();
+    find(text, wanted).unwrap().iter().map(|finding| &text[finding.start..finding.end]).collect()
+}
+
+#[test]
+fn names_are_found_by_lists_and_by_what_stands_around_them() {
+    for (text, expected) in [
+        ("According to Gülten Holt, it was late.", "Gülten Holt"),
+        ("We met Faina D. Yefremova's brother.", "Faina D. Yefremova"),
+        ("Signed by Jan van der Berg yesterday", "Jan van der Berg"),
+        ("Dear Xqwop, thank you", "Xqwop"),
+        ("my name is Qadir Zelmo and I lost my card", "Qadir Zelmo"),
+        ("i lost my card, my name is john smith", "john smith"),
+        ("Maria-Luise Wirth called about it", "Maria-Luise Wirth"),
+        ("Will Smith was there", "Will Smith"),
+        ("an invoice from J. Kowalski came", "J. Kowalski"),
+        ("Please tell Jennifer that I am late", "Jennifer"),
+        ("Name: Zorblat Quux", "Zorblat Quux"),
+        ("Tanaka Hiroshi will join", "Tanaka Hiroshi"),
+    ] {
+        assert_eq!(of(Kind::Name, text), [expected], "{text}");
+    }
+    for text in [
+        "Will you help me in May?",
+        "Paris and Washington are cities, Virginia is a state",
+        "I bank with Morgan Stanley & Co and Deutsche Bank",
+        "the Johnson Foundation, Martin Holdings Ltd and Smith Street",
+        "JavaScript, MariaDB and jenkins@example.org",
+        "use Grant Type and Client Secret in Postman",
+        "I am fine and this is great",
+        "see www.Maria.example and /home/Maria/file",
+    ] {
+        assert_eq!(of(Kind::Name, text), Vec::<&str>::new(), "{text}");
+    }
+}
+
+#[test]
+fn addresses_of_many_countries_are_found_whole() {
+    for (text, expected) in [
+        ("send it to 8978 Baxter Stravenue, East Brettton, OR 49958 please", "8978 Baxter Stravenue, East Brettton, OR 49958"),
+        ("at Weimerstr. 8, 14456 Badalzungen.", "Weimerstr. 8, 14456 Badalzungen"),
+        ("to Pasaje de Darío Vilar 86, 30066 Teruel by post", "Pasaje de Darío Vilar 86, 30066 Teruel"),
+        ("in 78, avenue Olivier, 38366 Valdan.", "78, avenue Olivier, 38366 Valdan"),
+        ("is 102/42 Luke Ring, Beltranborough VIC 2920 now", "102/42 Luke Ring, Beltranborough VIC 2920"),
+        ("from Studio 3, Amanda Pines, Jeffreyborough LN2Y 8ZF today", "Studio 3, Amanda Pines, Jeffreyborough LN2Y 8ZF"),
+        ("lives at Via Roma 41 since May", "Via Roma 41"),
+        ("on ul. Północna 73 it is", "ul. Północna 73"),
+        ("near Koskikatu 25 in town", "Koskikatu 25"),
+        ("ship to PSC 1560, Box 3449\nAPO AP 24937 now", "PSC 1560, Box 3449\nAPO AP 24937"),
+        ("write to P.O. Box 1234 instead", "P.O. Box 1234"),
+    ] {
+        assert_eq!(of(Kind::Address, text), [expected], "{text}");
+    }
+    for text in [
+        "In 2019 Main results improved by 12 points",
+        "There are 12 Good Reasons to stay, Part 3",
+        "version 3.11 of Python 3",
+        "Chapter 7 Section 12",
+    ] {
+        assert_eq!(of(Kind::Address, text), Vec::<&str>::new(), "{text}");
+    }
+}
+
+#[test]
+fn keys_and_tokens_are_passwords() {
+    let jwt = format!("eyJ{}.eyJ{}.{}", "hbGciOiJIUzI1NiJ9", "zdWIiOiIxMjMifQ", "dozjgNryP4J3jVmNHl0w5N");
+    let github = format!("ghp_{}", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");
+    let slack = format!("xoxb-{}", "123456789012-abcdefABCDEF");
+    let pem = format!("-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----", "MIIEowIBAAKCAQEA7bq".repeat(4));
+    for (text, expected) in [
+        (format!("token {jwt} here"), jwt.as_str()),
+        (format!("export GITHUB={github}"), &github),
+        (format!("slack uses {slack}."), &slack),
+        (format!("the key:\n{pem}\nthat was it"), &pem),
+        ("Authorization: Bearer abc123DEF456ghi789JKL".to_owned(), "abc123DEF456ghi789JKL"),
+        ("authorization: basic dXNlcjpwYXNzd29yZDE=".to_owned(), "dXNlcjpwYXNzd29yZDE="),
+        ("DB=postgres://app:s3cr3t!pw@db.internal/x".to_owned(), "s3cr3t!pw"),
+        ("api_key = \"9f8e7d6c5b4a39281706\"".to_owned(), "9f8e7d6c5b4a39281706"),
+        ("client_secret: Zx9_k2Lm8pQr4sTv".to_owned(), "Zx9_k2Lm8pQr4sTv"),
+        ("mein Passwort ist Tr0ub4dor&3".to_owned(), "Tr0ub4dor&3"),
+    ] {
+        assert_eq!(of(Kind::Password, &text), [expected], "{text}");
+    }
+    for text in [
+        "The password is required and the token is missing.",
+        "password = os.environ[\"DB_PASSWORD\"]",
+        "password: ${DB_PASSWORD}",
+        "api_key = get_key()",
+        "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA7bq\n-----END PUBLIC KEY-----",
+        "commit 0a1b2c3d4e5f60718293a4b5c6d7e8f901234567",
+        "my token balance is low, please reset my password today",
+        "sk-learn and npm_config_cache are fine",
+    ] {
+        assert_eq!(of(Kind::Password, text), Vec::<&str>::new(), "{text}");
+    }
+}
+
 #[test]
 fn only_wanted_types_are_found() {
     let text = "mail a@example.org from 10.0.0.1";
@@ -94,7 +193,7 @@ fn neighbours_are_both_found() {
 
 proptest! {
     #[test]
-    fn findings_are_ordered_and_on_boundaries(text in r"([a-zA-Z0-9@.:/é€ 😀+-]|Mr\. |4111111111111111|password: |10\.0\.0\.1|pin ){0,40}") {
+    fn findings_are_ordered_and_on_boundaries(text in r"([a-zA-Z0-9@.:/é€ 😀+-]|Mr\. |Maria |Van |Street |12 |eyJ|-----BEGIN |O'|secret=|4111111111111111|password: |10\.0\.0\.1|pin ){0,40}") {
         let findings = find(&text, KindSet::ALL).unwrap();
         let mut last = 0;
         for finding in findings {

@@ -346,9 +346,9 @@ mod tests {
         match way {
             Way::Base64 => base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text),
             Way::Hex => hex::encode(text),
-            Way::Percent => text.bytes().map(|byte| format!("%{byte:02x}")).collect(),
-            Way::Entities => text.chars().map(|character| format!("&#{};", u32::from(character))).collect(),
-            Way::Escapes => text.chars().map(|character| format!("\\u{:04x}", u32::from(character))).collect(),
+            Way::Percent => text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat(),
+            Way::Entities => text.chars().map(|character| format!("&#{};", u32::from(character))).collect::<Vec<_>>().concat(),
+            Way::Escapes => text.chars().map(|character| format!("\\u{:04x}", u32::from(character))).collect::<Vec<_>>().concat(),
         }
     }
 

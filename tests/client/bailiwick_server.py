@@ -297,7 +297,7 @@ POLICY_TYPES = {
     "endpoint": "VPC endpoint policy",
 }
 # HEAD requests have no body, so their error has the status for a code.
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
+DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation", "403"}
 
 
 def assert_denied(call, action=None, *, code=None, by=None, explicit=None):

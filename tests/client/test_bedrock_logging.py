@@ -101,7 +101,7 @@ def test_destinations_that_do_not_work_are_refused(account, other_account, log_b
     for config, words in (
         ({"s3Config": {"bucketName": "nobody-has-this-bucket"}}, "permissions"),
         ({}, "destination"),
-        ({"cloudWatchConfig": {"logGroupName": "g", "roleArn": f"arn:aws:iam::{account.id}:role/r"}}, "CloudWatch"),
+        ({"cloudWatchConfig": {"logGroupName": "g", "roleArn": f"arn:aws:iam::{account.id}:role/r"}}, "log group: g"),
     ):
         with raises("ValidationException", 400, words):
             bedrock.put_model_invocation_logging_configuration(loggingConfig=config)
@@ -109,6 +109,79 @@ def test_destinations_that_do_not_work_are_refused(account, other_account, log_b
     with raises("ValidationException", 400, "permissions"):
         other_account.client("bedrock").put_model_invocation_logging_configuration(loggingConfig={"s3Config": {"bucketName": log_bucket}})
     assert "loggingConfig" not in bedrock.get_model_invocation_logging_configuration()
+
+
+# CloudWatch Logs
+
+
+@pytest.fixture
+def log_group(account):
+    account.client("logs").create_log_group(logGroupName="/models")
+    return "/models"
+
+
+def log_writer(account, group, actions=("logs:CreateLogStream", "logs:PutLogEvents"), service="bedrock.amazonaws.com"):
+    trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole", "Condition": {"StringEquals": {"aws:SourceAccount": account.id}}}
+    return account.role(trust=trust, policy=allow(list(actions), f"arn:aws:logs:{REGION}:{account.id}:log-group:{group}:log-stream:aws/bedrock/modelinvocations"))
+
+
+def log_events(account, group, server):
+    server.flush()
+    answer = account.client("logs").filter_log_events(logGroupName=group, logStreamNames=["aws/bedrock/modelinvocations"])
+    return [json.loads(event["message"]) for event in answer["events"]]
+
+
+def test_invocations_are_logged_to_a_log_group(account, runtime, log_group, log_bucket, bailiwick):
+    bedrock, s3 = account.client("bedrock"), account.client("s3")
+    target = {"logGroupName": log_group, "roleArn": log_writer(account, log_group), "largeDataDeliveryS3Config": {"bucketName": log_bucket, "keyPrefix": "large"}}
+    bedrock.put_model_invocation_logging_configuration(loggingConfig={"cloudWatchConfig": target})
+    shown = bedrock.get_model_invocation_logging_configuration()["loggingConfig"]
+    assert shown["cloudWatchConfig"] == target and "s3Config" not in shown
+    first = runtime.converse(modelId=MODEL, messages=user("my mail is amy@example.com"))
+    large = runtime.converse(modelId=MODEL, messages=user("long " * 40_000))
+    found = {entry["requestId"]: entry for entry in log_events(account, log_group, bailiwick)}
+    assert found[request_id(first)]["input"]["inputBodyJson"]["messages"][0]["content"][0]["text"] == "my mail is {EMAIL}"
+    entry = found[request_id(large)]
+    assert "inputBodyJson" not in entry["input"]
+    path = entry["input"]["inputBodyS3Path"]
+    assert path.startswith(f"s3://{log_bucket}/large/AWSLogs/{account.id}/BedrockModelInvocationLogs/{REGION}/")
+    assert b"long long" in gzip.decompress(s3.get_object(Bucket=log_bucket, Key=path.split("/", 3)[3])["Body"].read())
+    assert entries(account, log_bucket, bailiwick) == []
+    # Both places, and each entry once in each.
+    bedrock.put_model_invocation_logging_configuration(loggingConfig={"cloudWatchConfig": target, "s3Config": {"bucketName": log_bucket}})
+    both = runtime.converse(modelId=MODEL, messages=user("both"))
+    for found in (log_events(account, log_group, bailiwick), entries(account, log_bucket, bailiwick)):
+        assert [entry["requestId"] for entry in found].count(request_id(both)) == 1
+
+
+def test_a_log_group_that_refuses_gets_its_entries_later_and_the_bucket_no_second_time(account, runtime, log_group, log_bucket, bailiwick):
+    role = log_writer(account, log_group)
+    config = {"cloudWatchConfig": {"logGroupName": log_group, "roleArn": role}, "s3Config": {"bucketName": log_bucket}}
+    account.client("bedrock").put_model_invocation_logging_configuration(loggingConfig=config)
+    iam, name = account.client("iam"), role.split("/")[-1]
+    iam.put_role_policy(RoleName=name, PolicyName="no", PolicyDocument=document(deny("logs:*")))
+    call = runtime.converse(modelId=MODEL, messages=user("later"))
+    # The operator is told; the caller was answered.
+    assert bailiwick.control_answer("POST", "/_bailiwick/trail/flush").status == 400
+    iam.delete_role_policy(RoleName=name, PolicyName="no")
+    assert [entry["requestId"] for entry in log_events(account, log_group, bailiwick)] == [request_id(call)]
+    assert [entry["requestId"] for entry in entries(account, log_bucket, bailiwick)] == [request_id(call)]
+
+
+def test_log_groups_that_cannot_be_written_to_are_refused(account, other_account, log_group):
+    bedrock = account.client("bedrock")
+    for group, role in (
+        (log_group, log_writer(account, log_group, service="ec2.amazonaws.com")),
+        (log_group, log_writer(account, log_group, actions=["logs:PutLogEvents"])),
+        ("/missing", log_writer(account, "/missing")),
+        (log_group, log_writer(other_account, log_group)),
+    ):
+        with raises("ValidationException", 400, "Failed to validate permissions for log group"):
+            bedrock.put_model_invocation_logging_configuration(loggingConfig={"cloudWatchConfig": {"logGroupName": group, "roleArn": role}})
+    clerk = account.user(policy=[allow("bedrock:*")]).client("bedrock")
+    with raises("AccessDeniedException", message="iam:PassRole"):
+        target = {"logGroupName": log_group, "roleArn": log_writer(account, log_group)}
+        clerk.put_model_invocation_logging_configuration(loggingConfig={"cloudWatchConfig": target})
 
 
 # Asynchronous invocations

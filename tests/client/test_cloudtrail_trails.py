@@ -140,12 +140,6 @@ def test_what_cannot_work_is_refused_when_the_trail_is_made(trails, bucket, name
         trails.create_trail(Name=name, S3BucketName=bucket, KmsKeyId=key)
     with raises("InvalidParameterCombinationException"):
         trails.create_trail(Name=name, S3BucketName=bucket, IsMultiRegionTrail=True, IncludeGlobalServiceEvents=False)
-    for more in (
-        {"SnsTopicName": "topic"},
-        {"CloudWatchLogsLogGroupArn": f"arn:aws:logs:{REGION}:{account.id}:log-group:x:*", "CloudWatchLogsRoleArn": account.role()},
-    ):
-        with raises("UnsupportedOperationException"):
-            trails.create_trail(Name=name, S3BucketName=bucket, **more)
     with raises("OrganizationsNotInUseException"):
         trails.create_trail(Name=name, S3BucketName=bucket, IsOrganizationTrail=True)
     with raises("InvalidTagParameterException"):

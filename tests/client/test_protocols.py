@@ -208,8 +208,8 @@ UNHANDLED = [
     ("config", "describe_config_rules", {}, "config:DescribeConfigRules"),
     ("glue", "get_databases", {}, "glue:GetDatabases"),
     ("lambda", "list_functions", {}, "lambda:ListFunctions"),
-    ("logs", "describe_log_groups", {}, "logs:DescribeLogGroups"),
-    ("sns", "list_topics", {}, "sns:ListTopics"),
+    ("logs", "describe_queries", {}, "logs:DescribeQueries"),
+    ("sns", "list_platform_applications", {}, "sns:ListPlatformApplications"),
     ("comprehend", "list_pii_entities_detection_jobs", {}, "comprehend:ListPiiEntitiesDetectionJobs"),
 ]
 every_unhandled = pytest.mark.parametrize("service, operation, parameters, action", UNHANDLED, ids=[row[3] for row in UNHANDLED])

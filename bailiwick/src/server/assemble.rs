@@ -181,6 +181,7 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         record_audit_failure(&plane).await?;
     }
     let witnesses = super::ledgers::Witnesses::new(config.witnesses.clone(), &config.allow_internal);
+    sns::start(&plane);
     super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s), witnesses, export);
     Ok(Assembly { plane, root_keys })
 }
@@ -210,7 +211,9 @@ fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>
         Arc::new(iam::Iam::new(directory)),
         Arc::new(sts::Sts::new(sts::ProviderKeys::new(crate::upstream::reachable(config)))),
         Arc::new(kms::Kms),
+        Arc::new(logs::Logs),
         Arc::new(s3::S3),
+        Arc::new(sns::Sns::new(crate::upstream::reachable(config))),
         Arc::new(bedrock::Bedrock),
         Arc::new(bedrock::BedrockRuntime::new(crate::upstream::models(config), crate::local_model::load(&config.models_dir))),
         Arc::new(cloudtrail::CloudTrail),

@@ -1,5 +1,5 @@
-//! Background work: delivery of trails, key rotation and deletion that have come due, object bytes that nothing names any more, last-used
-//! times, findings of analyzers.
+//! Background work: delivery of trails, key rotation and deletion that have come due, object bytes that nothing names any more, log
+//! events whose retention is over, last-used times, findings of analyzers.
 //!
 //! Of all nodes on one store one at a time does it, by a lease. Each piece is a transaction of its own and does nothing when it is done
 //! twice, so a lease that changes hands half way does no harm.
@@ -91,9 +91,10 @@ async fn work(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
     let rotated = kms::rotate_due(plane, region).await?;
     let deleted = kms::delete_due(plane, region).await?;
     let swept = s3::sweep_orphans(plane, position).await?;
+    let log_rows = logs::sweep(plane, position).await?;
     cloudtrail::lake_round(plane, position).await?;
     let analyzers = accessanalyzer::work(plane, position).await?;
-    tracing::debug!(region, rotated, deleted, swept.noted, swept.deleted, analyzers, "background work is done");
+    tracing::debug!(region, rotated, deleted, swept.noted, swept.deleted, log_rows, analyzers, "background work is done");
     if position == 0 { flush_key_use(plane).await } else { Ok(()) }
 }
 

@@ -75,6 +75,11 @@ impl Server {
                     return issuer_pages::answer(plane, path).await;
                 }
             }
+            path if path.starts_with(sns::CERTIFICATES) && is_get && !is_signed => {
+                if let Some(plane) = self.plane.get() {
+                    return certificate(plane, path).await;
+                }
+            }
             "/_bailiwick/unseal" if request.method() == Method::POST => return self.unseal(request, &origin).await,
             _ => {}
         }
@@ -162,6 +167,18 @@ impl Server {
                 answer(StatusCode::OK, "the server is unsealed")
             }
             Err(message) => answer(StatusCode::FORBIDDEN, &message),
+        }
+    }
+}
+
+/// A certificate that checks signatures of notifications.
+async fn certificate(plane: &Plane, path: &str) -> Response<Body> {
+    match sns::certificate(plane, path).await {
+        Ok(Some(pem)) => page(StatusCode::OK, "application/x-pem-file", pem),
+        Ok(None) => page(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "not found\n".to_owned()),
+        Err(error) => {
+            tracing::error!(%error, "a certificate cannot be served");
+            page(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", "the certificate cannot be read\n".to_owned())
         }
     }
 }

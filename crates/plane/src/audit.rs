@@ -99,7 +99,7 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
         }
     };
     // Who stands between the principal and this call: the service that forwards it, or the service that calls for itself.
-    let direct = call.via.last().map(String::as_str).or(call.caller.as_ref().map(|caller| caller.service));
+    let direct = call.via.last().map(String::as_str).or(call.caller.as_ref().map(|caller| caller.service.as_ref()));
     let request = &call.request;
     let mut additional = if call.service.head.id == "s3" { transfer(call, outcome) } else { Map::new() };
     additional.extend(call.audit.additional.clone());

@@ -522,7 +522,8 @@ fn denied(
         return Ok(anonymous(call));
     }
     let is_s3 = call.service.head.iam_prefix == "s3";
-    let (code, status) = (denied_code(call.protocol), denied_status(call.protocol));
+    let own_code = call.plane.service(call.service.head.id).and_then(|service| service.denied_code());
+    let (code, status) = (own_code.unwrap_or(denied_code(call.protocol)), denied_status(call.protocol));
     let by_endpoint = decision.denied_by.first() == Some(&policy::PolicyType::VpcEndpoint);
     let stranger = owner != call.account && (by_endpoint || !control.are_together(&call.account, owner));
     if call.principal.is_anonymous() || (is_s3 && stranger) {

@@ -84,7 +84,7 @@ pub fn identify(
     is_region: impl Fn(&str) -> bool,
 ) -> Result<Identified, Unidentified> {
     let host = host.map(|host| host_facts(host, is_region)).unwrap_or_default();
-    let region = hints.region.clone().or_else(|| host.region.clone());
+    let region = hints.region.clone().or_else(|| host.region.clone()).or_else(|| region_in_link(parts.query));
     let found = Found { host_label: None, region };
     if let Some(rest) = parts.path.strip_prefix("/service/")
         && header(parts.headers, "smithy-protocol") == Some("rpc-v2-cbor")
@@ -101,6 +101,13 @@ pub fn identify(
         }
     }
     rest(parts, hints, &host, found)
+}
+
+/// The region in the ARN that a link without signature names (`?Action=ConfirmSubscription&TopicArn=...`).
+fn region_in_link(query: &str) -> Option<String> {
+    form_value(query.as_bytes(), "Action")?;
+    let arn = ["TopicArn", "SubscriptionArn"].iter().find_map(|name| form_value(query.as_bytes(), name))?;
+    arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2)).map(str::to_owned)
 }
 
 struct Found {
@@ -297,6 +304,15 @@ mod tests {
         );
         assert_eq!(facts("runtime.sagemaker.eu-central-1.localhost").endpoint_prefix.as_deref(), Some("runtime.sagemaker"));
         assert_eq!(facts("127.0.0.1:4566").bucket, None);
+    }
+
+    #[test]
+    fn a_link_names_its_region() {
+        let link = "Action=Unsubscribe&SubscriptionArn=arn%3Aaws:sns:eu-central-1:1:t:id";
+        assert_eq!(region_in_link(link).as_deref(), Some("eu-central-1"));
+        for other in ["SubscriptionArn=arn:aws:sns:eu-central-1:1:t:id", "Action=Unsubscribe", "Action=x&TopicArn=t"] {
+            assert_eq!(region_in_link(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -169,6 +169,11 @@ pub trait Service: Send + Sync + 'static {
         None
     }
 
+    /// The code of a refusal, where it is not the one that the protocol's services have.
+    fn denied_code(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Protocols of other APIs whose requests mean operations of this service.
     fn doors(&self) -> Vec<std::sync::Arc<dyn crate::door::Door>> {
         Vec::new()

@@ -5,6 +5,7 @@
 //!
 //! Source: IAM User Guide, "AWS services that work with IAM" and "The confused deputy problem".
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -33,8 +34,8 @@ const ATTEMPTS: u32 = 16;
 /// Which service calls, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceCaller {
-    /// `cloudtrail.amazonaws.com`.
-    pub service: &'static str,
+    /// `cloudtrail.amazonaws.com`; some have the region in their name.
+    pub service: Cow<'static, str>,
     /// The resource that the service works for, for example the trail.
     pub source_arn: String,
     /// The account that owns it.
@@ -44,10 +45,10 @@ pub struct ServiceCaller {
 impl ServiceCaller {
     fn principal(&self) -> Arc<Principal> {
         Arc::new(Principal {
-            kind: PrincipalKind::Service { name: self.service.to_owned() },
+            kind: PrincipalKind::Service { name: self.service.to_string() },
             account: self.source_account.clone(),
             arn: String::new(),
-            principal_id: self.service.to_owned(),
+            principal_id: self.service.to_string(),
             access_key_id: None,
             session: None,
         })
@@ -72,7 +73,7 @@ impl ServiceCaller {
             query: String::new(),
             host: None,
             headers: Arc::new(headers),
-            user_agent: self.service.to_owned(),
+            user_agent: self.service.to_string(),
             authentication_type: "REST-HEADER",
             signed_ms: None,
             content_sha256: None,
@@ -144,7 +145,8 @@ impl Plane {
     ) -> Result<(I::Output, Option<Body>), ApiError> {
         let input = input.into_value();
         // Only the form of the request is the service's; the principal is replaced before anything is decided.
-        let form = ServiceCaller { service: service_name, source_arn: String::new(), source_account: principal.account.clone() };
+        let form =
+            ServiceCaller { service: Cow::Borrowed(service_name), source_arn: String::new(), source_account: principal.account.clone() };
         let mut call = self.service_call(&form, region, I::SERVICE, I::OPERATION, body.as_ref())?;
         call.account.clone_from(&principal.account);
         call.principal = principal;

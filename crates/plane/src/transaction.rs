@@ -143,6 +143,21 @@ impl Transaction {
         self.scan_range(prefix, from.into(), limit).await
     }
 
+    /// As [`Transaction::scan`], from the end: what is before `before` (the rest of the key behind the prefix), in reverse key order. It is for calls that
+    /// read: rows are as the snapshot has them, without what this transaction wrote, and the commit does not compare them.
+    pub async fn scan_reverse<R: Record>(&mut self, prefix: &Key, before: &[u8], limit: u32) -> Result<Vec<(Bytes, R)>, ApiError> {
+        let place = self.place(R::SCOPE);
+        let end = Bytes::from([prefix.as_bytes(), before].concat());
+        let range = KeyRange { start: prefix.to_bytes(), end: Some(end) };
+        let rows = self.snapshot(place).await?.scan_reverse(R::TABLE, &range, limit.min(SCAN_LIMIT)).await?;
+        let skip = prefix.as_bytes().len();
+        let opened = rows.iter().map(|row| {
+            let record = open::<R>(&self.keyring, prefix.account(), &row.key, &row.value)?;
+            Ok((row.key.slice(skip.min(row.key.len())..), record))
+        });
+        opened.collect()
+    }
+
     async fn scan_range<R: Record>(&mut self, prefix: &Key, start: Bytes, limit: u32) -> Result<Vec<(Bytes, R)>, ApiError> {
         let place = self.place(R::SCOPE);
         let range = KeyRange { start, end: prefix.range_end() };

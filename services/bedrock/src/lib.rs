@@ -28,8 +28,8 @@
 //! Image filters; build workflows of automated reasoning policies that need a language model; resource policies of other things than
 //! guardrails; in messages images and documents under a guardrail that is not declared to let them pass, or in S3, video, audio, search
 //! results, tool changes, citations; prompt variables; other performance and service tiers; custom models and their deployments, routers and
-//! prompts as models; delivery of the invocation log to CloudWatch Logs. `InvokeModelWithBidirectionalStream` and the operations of
-//! customisation, evaluation, batch and prompt routers answer `NotImplemented`.
+//! prompts as models. `InvokeModelWithBidirectionalStream` and the operations of customisation, evaluation, batch and prompt routers answer
+//! `NotImplemented`.
 //!
 //! ## Not as AWS does
 //! * Provisioned throughput and imports are done when the call answers; a model unit is the rate that the owner declares for the model.

@@ -54,7 +54,7 @@ impl Role {
         }
         let plane = Arc::clone(&cx.plane);
         let job = format!("arn:{PARTITION}:bedrock:{}:{}:model-import-job/*", cx.region, cx.account);
-        let caller = ServiceCaller { service: SERVICE_PRINCIPAL, source_arn: job, source_account: cx.account.clone() };
+        let caller = ServiceCaller { service: SERVICE_PRINCIPAL.into(), source_arn: job, source_account: cx.account.clone() };
         let target = ("sts:AssumeRole", role_arn);
         let trusts = plane.is_service_allowed(&caller, &cx.region, ("sts", "AssumeRole"), target, &MapContext::new()).await?;
         let principal = plane.directory().principal(&mut plane.transaction(0), role_arn).await?;

@@ -22,16 +22,18 @@ use transparency::merkle::sha256;
 use wire::{FromValue as _, Struct, Value};
 
 use crate::digest::DigestChain;
+use crate::log_group_delivery::LogGroupDelivery;
+use crate::notification::Notices;
 use crate::path;
 use crate::trail::{self, Trail};
 
 /// Log rows read at a time.
-const ROWS: u32 = 256;
+pub(crate) const ROWS: u32 = 256;
 /// A file ends when its events are this large, or this many.
 const FILE_BYTES: usize = 4 * 1024 * 1024;
 const FILE_EVENTS: usize = 10_000;
 /// The place in the log is written down after so many rows without an event for the trail.
-const IDLE_ROWS: u64 = 1_000;
+pub(crate) const IDLE_ROWS: u64 = 1_000;
 /// No event is committed later than this after its time: a call that takes longer was cut off.
 const LATE_MS: i64 = 60 * 60 * 1000;
 /// Wait after the first failure; doubled with each further one, up to the longest wait.
@@ -61,6 +63,8 @@ pub(crate) struct Delivery {
     pub retry_ms: i64,
     #[serde(default)]
     pub digests: DigestChain,
+    #[serde(default)]
+    pub notices: Notices,
 }
 
 /// A file that is being put.
@@ -84,8 +88,7 @@ impl Delivery {
     fn failed(&mut self, now_ms: i64, error: &ApiError) {
         self.attempt_ms = Some(now_ms);
         self.error = Some(error.code.to_string());
-        let wait = RETRY_MS.saturating_mul(1_i64.checked_shl(self.failures.min(16)).unwrap_or(1)).min(RETRY_MAX_MS);
-        self.retry_ms = now_ms.saturating_add(wait);
+        self.retry_ms = now_ms.saturating_add(retry_wait_ms(self.failures));
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -96,6 +99,11 @@ impl Delivery {
         self.failures = 0;
         self.retry_ms = 0;
     }
+}
+
+/// How long to wait after so many failures and one more.
+pub(crate) fn retry_wait_ms(failures: u32) -> i64 {
+    RETRY_MS.saturating_mul(1_i64.checked_shl(failures.min(16)).unwrap_or(1)).min(RETRY_MAX_MS)
 }
 
 /// One trail in one region, while it is being delivered.
@@ -156,6 +164,10 @@ async fn forget_deleted(plane: &Arc<Plane>, position: usize, region: &str, trail
     for (id, _) in kept.iter().filter(|(id, _)| !living.contains(id.split(|byte| *byte == b'/').next().unwrap_or_default())) {
         tx.delete::<Delivery>(&Key::new("", region).last(id));
     }
+    let of_log_groups = tx.scan::<LogGroupDelivery>(&Key::new("", region), None, SCAN_LIMIT).await?;
+    for (id, _) in of_log_groups.iter().filter(|(id, _)| !living.contains(id.split(|byte| *byte == b'/').next().unwrap_or_default())) {
+        tx.delete::<LogGroupDelivery>(&Key::new("", region).last(id));
+    }
     settle(tx).await.map(|_| ())
 }
 
@@ -215,7 +227,12 @@ impl Course<'_> {
     /// A log row that is surely before the first event of the time when logging was first on.
     async fn first_row(&self) -> Result<u64, ApiError> {
         // The log is in the order of commits and an event has the time at which its call began: a row behind the start may hold older ones.
-        let surely_before_ms = self.trail.periods.first().map_or(i64::MAX, |period| period.start_ms.saturating_sub(LATE_MS));
+        self.row_before(self.trail.periods.first().map_or(i64::MAX, |period| period.start_ms)).await
+    }
+
+    /// A log row that is surely before the first event of a time.
+    pub(crate) async fn row_before(&self, time_ms: i64) -> Result<u64, ApiError> {
+        let surely_before_ms = if time_ms == i64::MAX { time_ms } else { time_ms.saturating_sub(LATE_MS) };
         let store = Arc::clone(&self.plane.regions.at(self.position)?.store);
         let mut before = None;
         loop {
@@ -241,7 +258,13 @@ impl Course<'_> {
                 break;
             }
         }
-        if self.trail.log_file_validation && !self.insights { self.deliver_digests().await } else { Ok(()) }
+        let told = self.notify().await;
+        // A log group that takes nothing must not keep digests from being written.
+        let to_log_group = self.deliver_to_log_group().await;
+        if self.trail.log_file_validation && !self.insights {
+            self.deliver_digests().await?;
+        }
+        told.and(to_log_group)
     }
 
     /// Delivers the next file. `false`: there is none, or it must wait.
@@ -286,6 +309,9 @@ impl Course<'_> {
                 delivery.succeeded(self.now_ms());
                 delivery.cursor = in_flight.to;
                 delivery.in_flight = None;
+                if self.trail.topic_arn.is_some() {
+                    delivery.notices.keys.push(in_flight.key.clone());
+                }
                 if self.trail.log_file_validation && !self.insights {
                     delivery.digests.add(content.delivered(self.trail, in_flight.key, &plain));
                 }
@@ -332,7 +358,7 @@ impl Course<'_> {
         Ok(content)
     }
 
-    fn is_for_trail(&self, event: &Event) -> bool {
+    pub(crate) fn is_for_trail(&self, event: &Event) -> bool {
         if (event.event_category == "Insight") != self.insights {
             return false;
         }

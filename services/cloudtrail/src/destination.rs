@@ -29,7 +29,7 @@ pub(crate) struct CheckedDestination {
 
 /// CloudTrail as a caller, on behalf of a trail.
 pub(crate) fn caller(trail_arn: &str, account: &str) -> ServiceCaller {
-    ServiceCaller { service: SERVICE_PRINCIPAL, source_arn: trail_arn.to_owned(), source_account: account.to_owned() }
+    ServiceCaller { service: SERVICE_PRINCIPAL.into(), source_arn: trail_arn.to_owned(), source_account: account.to_owned() }
 }
 
 pub(crate) async fn check(cx: &mut Call, trail_arn: &str, wanted: Destination) -> Result<CheckedDestination, ApiError> {

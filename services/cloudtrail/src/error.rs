@@ -41,6 +41,16 @@ pub(crate) enum TrailError {
     KeyMissing(String),
     #[error("Insufficient permissions to access S3 bucket {bucket} or KMS key {key}.")]
     KeyPolicy { bucket: String, key: String },
+    #[error("{0}")]
+    LogGroup(&'static str),
+    #[error("{0}")]
+    LogRole(&'static str),
+    #[error("The name or ARN of the Amazon SNS topic is not valid.")]
+    TopicName,
+    #[error("SNS Topic does not exist or the topic policy is incorrect!")]
+    TopicPolicy,
+    #[error("Cannot set a CloudWatch Logs delivery for this region.")]
+    LogsUnavailable,
     #[error("This operation can be performed only by the management account or a delegated administrator of an organization.")]
     NotManagementAccount,
     #[error("Your account is not a member of an organization.")]
@@ -104,6 +114,11 @@ impl From<TrailError> for ApiError {
             E::Prefix => "InvalidS3PrefixException",
             E::KeyMissing(_) => "KmsKeyNotFoundException",
             E::KeyPolicy { .. } => "InsufficientEncryptionPolicyException",
+            E::LogGroup(_) => "InvalidCloudWatchLogsLogGroupArnException",
+            E::LogRole(_) => "InvalidCloudWatchLogsRoleArnException",
+            E::TopicName => "InvalidSnsTopicNameException",
+            E::TopicPolicy => "InsufficientSnsTopicPolicyException",
+            E::LogsUnavailable => "CloudWatchLogsDeliveryUnavailableException",
             E::NotManagementAccount => "NotOrganizationMasterAccountException",
             E::NoOrganization => "OrganizationsNotInUseException",
             E::NoServiceAccess => "CloudTrailAccessNotEnabledException",

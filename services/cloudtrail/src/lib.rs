@@ -1,7 +1,7 @@
 //! CloudTrail: the trail that the plane keeps, as its API shows it, and its delivery into customers' buckets.
 //!
 //! `LookupEvents`; trails of an account or an organization with selectors, delivery to S3 in AWS's layout as the principal
-//! `cloudtrail.amazonaws.com`, signed digest files that the aws CLI validates, insights into unusual rates of calls and errors, and CloudTrail
+//! `cloudtrail.amazonaws.com` and to CloudWatch Logs in a role, signed digest files that the aws CLI validates, insights into unusual rates of calls and errors, and CloudTrail
 //! Lake: event data stores that SQL reads, imports, channels (`cloudtrail-data`), dashboards.
 //!
 //! Beyond AWS: `LookupEvents` gives data events too. On AWS they are found only where a trail delivers them; here there is one record of
@@ -37,7 +37,10 @@ mod insight;
 mod insight_metric;
 mod insight_selector;
 mod lake;
+mod log_group;
+mod log_group_delivery;
 mod lookup;
+mod notification;
 mod organization;
 mod path;
 mod selector;

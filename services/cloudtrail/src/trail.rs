@@ -8,6 +8,7 @@ use store::Table;
 
 use crate::error::TrailError;
 use crate::insight_selector::InsightSelector;
+use crate::log_group::LogGroup;
 use crate::selector::Selectors;
 use crate::trail_name::TrailReference;
 
@@ -47,6 +48,11 @@ pub(crate) struct Trail {
     /// Id of the organization whose accounts it logs, the management account's own included.
     #[serde(default)]
     pub organization: Option<String>,
+    #[serde(default)]
+    pub log_group: Option<LogGroup>,
+    /// The topic that is told of log files.
+    #[serde(default)]
+    pub topic_arn: Option<String>,
     #[serde(default)]
     pub insights: Vec<InsightSelector>,
     #[serde(default)]
@@ -152,6 +158,10 @@ impl Trail {
             has_custom_event_selectors: Some(!self.selectors.is_default()),
             has_insight_selectors: Some(!self.insights.is_empty()),
             is_organization_trail: Some(self.organization.is_some()),
+            sns_topic_name: self.topic_arn.as_ref().and_then(|arn| arn.rsplit(':').next()).map(str::to_owned),
+            sns_topic_arn: self.topic_arn.clone(),
+            cloud_watch_logs_log_group_arn: self.log_group.as_ref().map(|group| group.arn.clone()),
+            cloud_watch_logs_role_arn: self.log_group.as_ref().map(|group| group.role_arn.clone()),
             ..TrailDescription::default()
         }
     }

@@ -11,25 +11,13 @@ use crate::destination::{self, Destination};
 use crate::error::TrailError;
 use crate::selector::Selectors;
 use crate::trail::{self, TRAILS_LIMIT, Trail};
-use crate::{organization, tag, trail_name};
+use crate::{log_group, notification, organization, tag, trail_name};
 
 /// Trails on one page of `ListTrails`.
 const PAGE_LENGTH: usize = 100;
 
-/// Settings that a trail cannot have here yet: refused, not stored.
-fn refuse_unsupported(
-    sns: Option<&String>,
-    log_group: Option<&String>,
-    log_role: Option<&String>,
-    recursive: Option<bool>,
-) -> Result<(), TrailError> {
-    let given = |text: Option<&String>| text.is_some_and(|text| !text.is_empty());
-    if given(sns) {
-        return Err(TrailError::Unsupported("Notification through Amazon SNS is not supported here."));
-    }
-    if given(log_group) || given(log_role) {
-        return Err(TrailError::Unsupported("Delivery to CloudWatch Logs is not supported here."));
-    }
+/// A setting that a trail cannot have here yet: refused, not stored.
+fn refuse_unsupported(recursive: Option<bool>) -> Result<(), TrailError> {
     if recursive == Some(false) {
         return Err(TrailError::Unsupported("Events of a trail's own deliveries cannot be left out here."));
     }
@@ -38,12 +26,7 @@ fn refuse_unsupported(
 
 pub(crate) async fn create_trail(cx: &mut Call, input: CreateTrailInput) -> Result<CreateTrailOutput, ApiError> {
     trail_name::check(&input.name)?;
-    refuse_unsupported(
-        input.sns_topic_name.as_ref(),
-        input.cloud_watch_logs_log_group_arn.as_ref(),
-        input.cloud_watch_logs_role_arn.as_ref(),
-        input.recursive_logging,
-    )?;
+    refuse_unsupported(input.recursive_logging)?;
     let existing = trail::of_account(cx).await?;
     if existing.iter().any(|trail| trail.name == input.name && trail.covers(&cx.region)) {
         return Err(TrailError::Exists { name: input.name, account: cx.account.clone() }.into());
@@ -64,6 +47,12 @@ pub(crate) async fn create_trail(cx: &mut Call, input: CreateTrailInput) -> Resu
         organization: organization.clone(),
     };
     let found = destination::check(cx, &arn, wanted).await?;
+    let logs = log_group::Wanted { arn: input.cloud_watch_logs_log_group_arn, role_arn: input.cloud_watch_logs_role_arn };
+    let log_group = log_group::check(cx, (&arn, organization.as_deref()), None, logs).await?;
+    let topic_arn = match non_empty(input.sns_topic_name) {
+        Some(topic) => Some(notification::check(cx, &arn, &topic).await?),
+        None => None,
+    };
     let trail = Trail {
         id: cx.random_uuid()?,
         name: input.name,
@@ -78,6 +67,8 @@ pub(crate) async fn create_trail(cx: &mut Call, input: CreateTrailInput) -> Resu
         kms_key_arn: found.kms_key_arn,
         selectors: Selectors::default(),
         organization,
+        log_group,
+        topic_arn,
         insights: Vec::new(),
         tags,
         periods: Vec::new(),
@@ -95,18 +86,17 @@ pub(crate) async fn create_trail(cx: &mut Call, input: CreateTrailInput) -> Resu
         log_file_validation_enabled: shown.log_file_validation_enabled,
         kms_key_id: shown.kms_key_id,
         is_organization_trail: shown.is_organization_trail,
+        sns_topic_name: shown.sns_topic_name,
+        sns_topic_arn: shown.sns_topic_arn,
+        cloud_watch_logs_log_group_arn: shown.cloud_watch_logs_log_group_arn,
+        cloud_watch_logs_role_arn: shown.cloud_watch_logs_role_arn,
         ..CreateTrailOutput::default()
     })
 }
 
 pub(crate) async fn update_trail(cx: &mut Call, input: UpdateTrailInput) -> Result<UpdateTrailOutput, ApiError> {
     let mut trail = trail::find_to_change(cx, &input.name).await?;
-    refuse_unsupported(
-        input.sns_topic_name.as_ref(),
-        input.cloud_watch_logs_log_group_arn.as_ref(),
-        input.cloud_watch_logs_role_arn.as_ref(),
-        input.recursive_logging,
-    )?;
+    refuse_unsupported(input.recursive_logging)?;
     trail.multi_region = input.is_multi_region_trail.unwrap_or(trail.multi_region);
     trail.global_service_events = input.include_global_service_events.unwrap_or(trail.global_service_events);
     check_combination(trail.multi_region, trail.global_service_events)?;
@@ -125,6 +115,13 @@ pub(crate) async fn update_trail(cx: &mut Call, input: UpdateTrailInput) -> Resu
     };
     let arn = trail::arn(&trail.home_region, &trail.account, &trail.name);
     let found = destination::check(cx, &arn, wanted).await?;
+    let logs = log_group::Wanted { arn: input.cloud_watch_logs_log_group_arn, role_arn: input.cloud_watch_logs_role_arn };
+    trail.log_group = log_group::check(cx, (&arn, trail.organization.as_deref()), trail.log_group, logs).await?;
+    trail.topic_arn = match input.sns_topic_name {
+        None => trail.topic_arn,
+        Some(topic) if topic.is_empty() => None,
+        Some(topic) => Some(notification::check(cx, &arn, &topic).await?),
+    };
     trail.bucket = found.bucket;
     trail.bucket_region = found.bucket_region;
     trail.prefix = found.prefix;
@@ -142,6 +139,10 @@ pub(crate) async fn update_trail(cx: &mut Call, input: UpdateTrailInput) -> Resu
         log_file_validation_enabled: shown.log_file_validation_enabled,
         kms_key_id: shown.kms_key_id,
         is_organization_trail: shown.is_organization_trail,
+        sns_topic_name: shown.sns_topic_name,
+        sns_topic_arn: shown.sns_topic_arn,
+        cloud_watch_logs_log_group_arn: shown.cloud_watch_logs_log_group_arn,
+        cloud_watch_logs_role_arn: shown.cloud_watch_logs_role_arn,
         ..UpdateTrailOutput::default()
     })
 }

@@ -1,4 +1,4 @@
-//! Entries become gzip files of JSON lines in the account's bucket, put by the principal `bedrock.amazonaws.com`.
+//! Entries become gzip files of JSON lines in the account's bucket, put by the principal `bedrock.amazonaws.com`, and events of its log group.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -8,10 +8,10 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use plane::{ApiError, PARTITION, Plane, ServiceCaller};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use wire::{FromValue as _, Struct, Value};
 
-use super::{LoggingConfiguration, SERVICE_PRINCIPAL, Waiting, configuration_key};
+use super::{LoggingConfiguration, Place, SERVICE_PRINCIPAL, Waiting, configuration_key, log_group};
 use crate::runtime::State;
 
 /// A body beyond this size is an object of its own. Source: as in [`super`].
@@ -22,9 +22,9 @@ const FILE_ENTRIES: usize = 1_000;
 const CHECK: &str = "amazon-bedrock-logs-permission-check";
 
 /// Bedrock as a caller, on behalf of an account.
-fn caller(account: &str, region: &str) -> ServiceCaller {
+pub(crate) fn caller(account: &str, region: &str) -> ServiceCaller {
     ServiceCaller {
-        service: SERVICE_PRINCIPAL,
+        service: SERVICE_PRINCIPAL.into(),
         source_arn: format!("arn:{PARTITION}:bedrock:{region}:{account}:*"),
         source_account: account.to_owned(),
     }
@@ -44,9 +44,9 @@ async fn put(plane: &Arc<Plane>, account: &str, region: &str, bucket: &str, key:
 }
 
 /// Writes the object that shows that the log can be delivered.
-pub(crate) async fn check(plane: &Arc<Plane>, account: &str, region: &str, configuration: &LoggingConfiguration) -> Result<(), ApiError> {
-    let key = format!("{}{CHECK}", configuration.folder(account, region));
-    put(plane, account, region, &configuration.bucket, &key, Bytes::from_static(b""), false).await
+pub(crate) async fn check(plane: &Arc<Plane>, account: &str, region: &str, place: &Place) -> Result<(), ApiError> {
+    let key = format!("{}{CHECK}", place.folder(account, region));
+    put(plane, account, region, &place.bucket, &key, Bytes::from_static(b""), false).await
 }
 
 /// Delivers what waits in a region. What a bucket refuses waits for the next round.
@@ -61,49 +61,116 @@ pub(crate) async fn deliver(plane: &Arc<Plane>, state: &State, position: usize) 
         let key = configuration_key(&account, &region);
         // An account that logs no more gets nothing more.
         let Some(configuration) = plane.transaction(position).get::<LoggingConfiguration>(&key).await? else { continue };
-        for entries in entries.chunks(FILE_ENTRIES) {
-            if let Err(error) = deliver_file(plane, &account, &region, &configuration, entries).await {
-                tracing::warn!(%error, account, region, "the delivery of the invocation log will be tried again");
-                for waiting in entries {
-                    state.log.push(waiting.clone());
-                }
-                failure = Some(error);
-            }
+        let mut entries = entries;
+        let to_bucket = deliver_files(plane, &account, &region, &configuration, &mut entries).await;
+        let to_log_group = deliver_events(plane, &account, &region, &configuration, &mut entries).await;
+        for waiting in entries.into_iter().filter(|waiting| !waiting.in_bucket || !waiting.in_log_group) {
+            state.log.push(waiting);
+        }
+        for error in [to_bucket, to_log_group].into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, account, region, "the delivery of the invocation log will be tried again");
+            failure = Some(error);
         }
     }
     failure.map_or(Ok(()), Err)
 }
 
-async fn deliver_file(
+async fn deliver_files(
     plane: &Arc<Plane>,
     account: &str,
     region: &str,
     configuration: &LoggingConfiguration,
-    entries: &[Waiting],
+    entries: &mut [Waiting],
 ) -> Result<(), ApiError> {
+    let place = configuration.place();
+    let mut waiting: Vec<&mut Waiting> = entries.iter_mut().filter(|waiting| !waiting.in_bucket).collect();
+    for entries in waiting.chunks_mut(FILE_ENTRIES) {
+        if let Some(place) = &place {
+            let file: Vec<&Waiting> = entries.iter().map(|waiting| &**waiting).collect();
+            deliver_file(plane, account, region, place, &file).await?;
+        }
+        for waiting in entries {
+            waiting.in_bucket = true;
+        }
+    }
+    Ok(())
+}
+
+async fn deliver_events(
+    plane: &Arc<Plane>,
+    account: &str,
+    region: &str,
+    configuration: &LoggingConfiguration,
+    entries: &mut [Waiting],
+) -> Result<(), ApiError> {
+    let waiting: Vec<&mut Waiting> = entries.iter_mut().filter(|waiting| !waiting.in_log_group).collect();
+    let (arrived, result) = match &configuration.log_group {
+        None => (waiting.len(), Ok(())),
+        Some(group) => {
+            let mut messages = Vec::with_capacity(waiting.len());
+            for waiting in &waiting {
+                let folder = match &group.large_bodies {
+                    Some(place) => Some((place, hour_folder(place, account, region, waiting.time_ms)?)),
+                    None => None,
+                };
+                let entry = without_large_bodies(plane, account, region, folder, waiting).await?;
+                messages.push((waiting.time_ms, Json::Object(entry).to_string()));
+            }
+            log_group::put(plane, account, region, group, messages).await
+        }
+    };
+    for waiting in waiting.into_iter().take(arrived) {
+        waiting.in_log_group = true;
+    }
+    result
+}
+
+fn time_of(time_ms: i64) -> Result<jiff::Timestamp, ApiError> {
+    jiff::Timestamp::from_millisecond(time_ms).map_err(|error| ApiError::internal(&error))
+}
+
+fn hour_folder(place: &Place, account: &str, region: &str, time_ms: i64) -> Result<String, ApiError> {
+    Ok(format!("{}{}", place.folder(account, region), time_of(time_ms)?.strftime("%Y/%m/%d/%H/")))
+}
+
+/// The entry with its large bodies as objects of their own; without a folder for them they are left out.
+async fn without_large_bodies(
+    plane: &Arc<Plane>,
+    account: &str,
+    region: &str,
+    folder: Option<(&Place, String)>,
+    waiting: &Waiting,
+) -> Result<Map<String, Json>, ApiError> {
+    let mut entry = waiting.entry.clone();
+    for direction in ["input", "output"] {
+        let Some(members) = entry.get_mut(direction).and_then(Json::as_object_mut) else { continue };
+        let body = members.get(&format!("{direction}BodyJson")).map(Json::to_string).unwrap_or_default();
+        if body.len() <= BODY_BYTES_MAX {
+            continue;
+        }
+        members.remove(&format!("{direction}BodyJson"));
+        if let Some((place, folder)) = &folder {
+            let key = format!("{folder}data/{}_{direction}.json.gz", waiting.request_id);
+            put(plane, account, region, &place.bucket, &key, gzip(&body)?, true).await?;
+            members.insert(format!("{direction}BodyS3Path"), json!(format!("s3://{}/{key}", place.bucket)));
+        }
+    }
+    Ok(entry)
+}
+
+async fn deliver_file(plane: &Arc<Plane>, account: &str, region: &str, place: &Place, entries: &[&Waiting]) -> Result<(), ApiError> {
     let Some(first) = entries.first() else { return Ok(()) };
-    let time = jiff::Timestamp::from_millisecond(first.time_ms).map_err(|error| ApiError::internal(&error))?;
-    let folder = format!("{}{}", configuration.folder(account, region), time.strftime("%Y/%m/%d/%H/"));
+    let folder = hour_folder(place, account, region, first.time_ms)?;
     let mut lines = String::new();
     for waiting in entries {
-        let mut entry = waiting.entry.clone();
-        for (part, direction) in [("input", "input"), ("output", "output")] {
-            let Some(members) = entry.get_mut(part).and_then(Json::as_object_mut) else { continue };
-            let body = members.get(&format!("{direction}BodyJson")).map(Json::to_string).unwrap_or_default();
-            if body.len() > BODY_BYTES_MAX {
-                let key = format!("{folder}data/{}_{direction}.json.gz", waiting.request_id);
-                put(plane, account, region, &configuration.bucket, &key, gzip(&body)?, true).await?;
-                members.remove(&format!("{direction}BodyJson"));
-                members.insert(format!("{direction}BodyS3Path"), json!(format!("s3://{}/{key}", configuration.bucket)));
-            }
-        }
+        let entry = without_large_bodies(plane, account, region, Some((place, folder.clone())), waiting).await?;
         lines.push_str(&Json::Object(entry).to_string());
         lines.push('\n');
     }
     let mut random = [0_u8; 8];
     plane.randomness.fill(&mut random).map_err(|error| ApiError::internal(&error))?;
-    let key = format!("{folder}{}_{}.json.gz", time.strftime("%Y%m%dT%H%M%S%3fZ"), hex::encode(random));
-    put(plane, account, region, &configuration.bucket, &key, gzip(&lines)?, true).await
+    let key = format!("{folder}{}_{}.json.gz", time_of(first.time_ms)?.strftime("%Y%m%dT%H%M%S%3fZ"), hex::encode(random));
+    put(plane, account, region, &place.bucket, &key, gzip(&lines)?, true).await
 }
 
 fn gzip(text: &str) -> Result<Bytes, ApiError> {

@@ -106,6 +106,8 @@ impl Draft {
             request_id: cx.request_id.clone(),
             time_ms: cx.now.0,
             entry,
+            in_bucket: false,
+            in_log_group: false,
             bytes: 0,
         };
         Ok(Some(Self { waiting, configuration, replaced: Replaced::default() }))

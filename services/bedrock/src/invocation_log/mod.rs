@@ -7,6 +7,7 @@
 pub(crate) mod configuration;
 pub(crate) mod delivery;
 pub(crate) mod entry;
+pub(crate) mod log_group;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -24,8 +25,13 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The configuration of an account in a region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LoggingConfiguration {
-    pub(crate) bucket: String,
+    /// Where files go; none when only CloudWatch Logs is named.
+    #[serde(default)]
+    pub(crate) bucket: Option<String>,
+    #[serde(default)]
     pub(crate) prefix: Option<String>,
+    #[serde(default)]
+    pub(crate) log_group: Option<LogGroup>,
     pub(crate) text: bool,
     pub(crate) images: bool,
     pub(crate) embeddings: bool,
@@ -43,11 +49,34 @@ pub(crate) fn configuration_key(account: &str, region: &str) -> Key {
     Key::new(account, region).last("configuration")
 }
 
-impl LoggingConfiguration {
+/// A log group that entries go to, and the role in which they are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogGroup {
+    pub(crate) name: String,
+    pub(crate) role_arn: String,
+    /// Where bodies go that are too large for an event; without it they are left out.
+    pub(crate) large_bodies: Option<Place>,
+}
+
+/// A place in S3.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) bucket: String,
+    pub(crate) prefix: Option<String>,
+}
+
+impl Place {
     /// Folder of the log in the bucket, with a slash at its end.
     pub(crate) fn folder(&self, account: &str, region: &str) -> String {
         let prefix = self.prefix.as_ref().map(|prefix| format!("{}/", prefix.trim_end_matches('/'))).unwrap_or_default();
         format!("{prefix}AWSLogs/{account}/BedrockModelInvocationLogs/{region}/")
+    }
+}
+
+impl LoggingConfiguration {
+    /// Where files go.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.bucket.clone().map(|bucket| Place { bucket, prefix: self.prefix.clone() })
     }
 }
 
@@ -59,6 +88,9 @@ pub(crate) struct Waiting {
     pub(crate) request_id: String,
     pub(crate) time_ms: i64,
     pub(crate) entry: serde_json::Map<String, serde_json::Value>,
+    /// What has arrived already, when the other place refused it.
+    pub(crate) in_bucket: bool,
+    pub(crate) in_log_group: bool,
     bytes: usize,
 }
 

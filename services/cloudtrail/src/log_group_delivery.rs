@@ -1,0 +1,235 @@
+//! Delivery to a trail's log group: each event as one message, in the order of the log.
+//!
+//! The place in the log is written down after each batch that CloudWatch Logs has taken; what it refuses is tried again, later and later, from
+//! there. A crash between the two brings one batch twice.
+
+use std::sync::Arc;
+
+use ::trail::Entry;
+use api_logs::{InputLogEvent, PutLogEventsInput};
+use plane::{ApiError, Key, Record, Scope};
+use serde::{Deserialize, Serialize};
+use store::{Revision, Table};
+
+use crate::delivery::{Course, IDLE_ROWS, ROWS, retry_wait_ms, settle};
+use crate::destination;
+use crate::log_group::{LogGroup, stream_name};
+
+/// Bytes and events of a batch, with room below what CloudWatch Logs takes; the overhead of an event.
+const BATCH_BYTES: usize = 1_000_000;
+const BATCH_EVENTS: usize = 5_000;
+const EVENT_OVERHEAD: usize = 26;
+/// Times of one batch.
+const SPAN_MS: i64 = 20 * 60 * 60 * 1000;
+/// Batches of one trail in one round; the rest waits for the next.
+const ROUND_BATCHES: usize = 64;
+
+/// How far a trail's delivery to its log group has come, in one region, for one account.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct LogGroupDelivery {
+    /// For which setting: another group begins anew.
+    group: Option<LogGroup>,
+    /// Everything in the log up to here is delivered, or not the trail's.
+    cursor: u64,
+    #[serde(default)]
+    pub delivered_ms: Option<i64>,
+    /// Error code of the last attempt, when it failed.
+    #[serde(default)]
+    pub error: Option<String>,
+    #[serde(default)]
+    failures: u32,
+    #[serde(default)]
+    retry_ms: i64,
+}
+
+impl Record for LogGroupDelivery {
+    const TABLE: Table = Table("cloudtrail-log-group-delivery");
+    const SCOPE: Scope = Scope::Region;
+}
+
+/// Events for one call.
+#[derive(Default)]
+struct Batch {
+    /// Last log row looked at.
+    to: u64,
+    events: Vec<InputLogEvent>,
+    bytes: usize,
+    first_ms: Option<i64>,
+}
+
+impl Batch {
+    /// Whether an event of this time and length still fits.
+    fn takes(&self, time_ms: i64, length: usize) -> bool {
+        self.events.is_empty()
+            || (self.events.len() < BATCH_EVENTS
+                && self.bytes.saturating_add(length) <= BATCH_BYTES
+                && self.first_ms.is_none_or(|first| time_ms.abs_diff(first) <= SPAN_MS.unsigned_abs() / 2))
+    }
+
+    fn add(&mut self, time_ms: i64, message: String) {
+        self.bytes = self.bytes.saturating_add(message.len()).saturating_add(EVENT_OVERHEAD);
+        self.first_ms.get_or_insert(time_ms);
+        self.events.push(InputLogEvent { timestamp: time_ms, message });
+    }
+}
+
+impl Course<'_> {
+    fn log_group_key(&self) -> Key {
+        let kind = if self.insights { "/insight" } else { "" };
+        LogGroupDelivery::key(self.region, &format!("{}/{}{kind}", self.trail.id, self.account))
+    }
+
+    /// Delivers what the trail's log group has not got yet.
+    pub(crate) async fn deliver_to_log_group(&self) -> Result<(), ApiError> {
+        let Some(group) = &self.trail.log_group else { return Ok(()) };
+        // What the delivery itself causes waits for the next round.
+        let end = self.plane.regions.at(self.position)?.store.head().borrow().0;
+        for _ in 0..ROUND_BATCHES {
+            if !self.deliver_batch(group, end).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers the next batch. `false`: there is none, or it must wait.
+    async fn deliver_batch(&self, group: &LogGroup, end: u64) -> Result<bool, ApiError> {
+        let key = self.log_group_key();
+        let mut tx = self.plane.transaction(self.position);
+        let known = tx.get::<LogGroupDelivery>(&key).await?.filter(|state| state.group.as_ref() == Some(group));
+        let mut state = match known {
+            Some(state) => state,
+            None => LogGroupDelivery {
+                group: Some(group.clone()),
+                cursor: self.row_before(group.since_ms).await?,
+                ..LogGroupDelivery::default()
+            },
+        };
+        if state.retry_ms > self.now_ms() && !self.now_please {
+            return Ok(false);
+        }
+        let batch = self.collect_batch(group, state.cursor, end).await?;
+        if batch.events.is_empty() {
+            if batch.to.saturating_sub(state.cursor) >= IDLE_ROWS {
+                state.cursor = batch.to;
+                tx.put(&key, &state)?;
+                settle(tx).await?;
+            }
+            return Ok(false);
+        }
+        let to = batch.to;
+        let delivered = match self.put_batch(group, batch).await {
+            Ok(()) => {
+                state.cursor = to;
+                state.delivered_ms = Some(self.now_ms());
+                state.error = None;
+                state.failures = 0;
+                state.retry_ms = 0;
+                true
+            }
+            Err(error) => {
+                state.error = Some(error.code.to_string());
+                state.retry_ms = self.now_ms().saturating_add(retry_wait_ms(state.failures));
+                state.failures = state.failures.saturating_add(1);
+                false
+            }
+        };
+        tx.put(&key, &state)?;
+        settle(tx).await?;
+        Ok(delivered)
+    }
+
+    async fn put_batch(&self, group: &LogGroup, mut batch: Batch) -> Result<(), ApiError> {
+        let stream = stream_name(self.trail.organization.as_deref(), self.account, self.region);
+        let caller = destination::caller(&self.trail.arn(), &self.trail.account);
+        batch.events.sort_by_key(|event| event.timestamp);
+        let input = PutLogEventsInput {
+            log_group_name: group.name().to_owned(),
+            log_stream_name: stream.clone(),
+            log_events: batch.events,
+            sequence_token: None,
+            entity: None,
+        };
+        let put = self.plane.call_in_role(&caller, &group.session_arn(), group.region(), input.clone()).await;
+        let answer = match put {
+            Err(error) if error.code == "ResourceNotFoundException" => {
+                group.create_stream(self.plane, &caller, &stream).await?;
+                self.plane.call_in_role(&caller, &group.session_arn(), group.region(), input).await?.0
+            }
+            other => other?.0,
+        };
+        if answer.rejected_log_events_info.is_some() {
+            tracing::warn!(trail = self.trail.arn(), "events are older than a log group takes; the trail's bucket has them");
+        }
+        Ok(())
+    }
+
+    /// Events for the group in the log rows after `after`, up to `end`, as many as a batch holds.
+    async fn collect_batch(&self, group: &LogGroup, after: u64, end: u64) -> Result<Batch, ApiError> {
+        let store = Arc::clone(&self.plane.regions.at(self.position)?.store);
+        let sealer = self.plane.sealer();
+        let mut batch = Batch { to: after, ..Batch::default() };
+        while batch.to < end {
+            let rows = store.log_after(Revision(batch.to), ROWS).await?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in rows {
+                if row.revision.0 > end {
+                    return Ok(batch);
+                }
+                let mut found = Vec::new();
+                for bytes in &row.entries {
+                    let header = Entry::header(bytes).map_err(|error| ApiError::internal(&error))?;
+                    let in_time = header.time_ms >= group.since_ms && self.trail.logged_at(header.time_ms);
+                    if header.account != self.account || !in_time {
+                        continue;
+                    }
+                    let open = Entry::open_whole(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
+                    if self.is_for_trail(&open.entry.record) {
+                        found.push((header.time_ms, open.record_json));
+                    }
+                }
+                // A row is delivered whole, so that the place in the log says what is.
+                let length = found.iter().map(|(_, json)| json.len() + EVENT_OVERHEAD).sum();
+                if found.iter().any(|(time_ms, _)| !batch.takes(*time_ms, length)) {
+                    return Ok(batch);
+                }
+                for (time_ms, json) in found {
+                    batch.add(time_ms, json);
+                }
+                batch.to = row.revision.0;
+            }
+        }
+        Ok(batch)
+    }
+}
+
+impl LogGroupDelivery {
+    pub(crate) fn key(region: &str, place: &str) -> Key {
+        Key::new("", region).last(place)
+    }
+
+    /// The state of a trail's own account, for its status.
+    pub(crate) fn status_key(region: &str, trail_id: &str, account: &str) -> Key {
+        Self::key(region, &format!("{trail_id}/{account}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_ends_by_size_count_and_span() {
+        let mut batch = Batch::default();
+        assert!(batch.takes(0, usize::MAX), "the first event is always taken");
+        batch.add(1_000, "x".repeat(900_000));
+        assert!(batch.takes(1_000, 50_000) && !batch.takes(1_000, 150_000));
+        assert!(!batch.takes(1_000 + SPAN_MS, 1));
+        for _ in 1..BATCH_EVENTS {
+            batch.events.push(InputLogEvent { timestamp: 1, message: String::new() });
+        }
+        assert!(!batch.takes(1_000, 1));
+    }
+}

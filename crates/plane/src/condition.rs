@@ -20,7 +20,7 @@ use crate::origin::VpcEndpoint;
 use crate::principal::PrincipalKind;
 
 /// Global keys that are recorded, without their prefix.
-const RECORDED: [&str; 17] = [
+const RECORDED: [&str; 18] = [
     "requestedregion",
     "securetransport",
     "sourceip",
@@ -36,6 +36,7 @@ const RECORDED: [&str; 17] = [
     "multifactorauthpresent",
     "multifactorauthage",
     "sourceidentity",
+    "federatedprovider",
     "sourcearn",
     "sourceaccount",
 ];

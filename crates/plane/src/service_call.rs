@@ -64,7 +64,7 @@ impl ServiceCaller {
                 source: nowhere,
                 listener: nowhere,
                 // Nothing leaves the process, so nobody can listen: as safe as a TLS session.
-                tls: Some(crate::origin::TlsFacts { version: "TLSv1.3", cipher_suite: "in process".to_owned() }),
+                tls: Some(crate::origin::TlsFacts { version: "TLSv1.3", cipher_suite: "in process".to_owned(), key_exchange: None }),
                 vpc_endpoint: None,
             }),
             method: "POST".to_owned(),

@@ -12,12 +12,15 @@ use serde_json::{Value as Json, json};
 use wire::{FromValue as _, Struct, Value};
 
 use super::{LoggingConfiguration, SERVICE_PRINCIPAL, Waiting, configuration_key};
+use crate::data_subject;
 use crate::runtime::State;
 
 /// A body beyond this size is an object of its own. Source: as in [`super`].
 const BODY_BYTES_MAX: usize = 100 * 1024;
 /// Entries of one file.
 const FILE_ENTRIES: usize = 1_000;
+/// Parts of an entry that have bodies.
+const PARTS: [&str; 2] = ["input", "output"];
 /// Name of the object that shows that the bucket may be written to.
 const CHECK: &str = "amazon-bedrock-logs-permission-check";
 
@@ -62,7 +65,7 @@ pub(crate) async fn deliver(plane: &Arc<Plane>, state: &State, position: usize) 
         // An account that logs no more gets nothing more.
         let Some(configuration) = plane.transaction(position).get::<LoggingConfiguration>(&key).await? else { continue };
         for entries in entries.chunks(FILE_ENTRIES) {
-            if let Err(error) = deliver_file(plane, &account, &region, &configuration, entries).await {
+            if let Err(error) = deliver_file(plane, (&account, position), &region, &configuration, entries).await {
                 tracing::warn!(%error, account, region, "the delivery of the invocation log will be tried again");
                 for waiting in entries {
                     state.log.push(waiting.clone());
@@ -76,7 +79,7 @@ pub(crate) async fn deliver(plane: &Arc<Plane>, state: &State, position: usize) 
 
 async fn deliver_file(
     plane: &Arc<Plane>,
-    account: &str,
+    (account, position): (&str, usize),
     region: &str,
     configuration: &LoggingConfiguration,
     entries: &[Waiting],
@@ -87,13 +90,15 @@ async fn deliver_file(
     let mut lines = String::new();
     for waiting in entries {
         let mut entry = waiting.entry.clone();
-        for (part, direction) in [("input", "input"), ("output", "output")] {
-            let Some(members) = entry.get_mut(part).and_then(Json::as_object_mut) else { continue };
-            let body = members.get(&format!("{direction}BodyJson")).map(Json::to_string).unwrap_or_default();
+        let is_sealed = seal(plane, (account, position), waiting, &mut entry).await?;
+        for direction in PARTS {
+            let Some(members) = entry.get_mut(direction).and_then(Json::as_object_mut) else { continue };
+            let member = format!("{direction}{}", if is_sealed { "BodySealed" } else { "BodyJson" });
+            let body = members.get(&member).map(Json::to_string).unwrap_or_default();
             if body.len() > BODY_BYTES_MAX {
                 let key = format!("{folder}data/{}_{direction}.json.gz", waiting.request_id);
                 put(plane, account, region, &configuration.bucket, &key, gzip(&body)?, true).await?;
-                members.remove(&format!("{direction}BodyJson"));
+                members.remove(&member);
                 members.insert(format!("{direction}BodyS3Path"), json!(format!("s3://{}/{key}", configuration.bucket)));
             }
         }
@@ -104,6 +109,27 @@ async fn deliver_file(
     plane.randomness.fill(&mut random).map_err(|error| ApiError::internal(&error))?;
     let key = format!("{folder}{}_{}.json.gz", time.strftime("%Y%m%dT%H%M%S%3fZ"), hex::encode(random));
     put(plane, account, region, &configuration.bucket, &key, gzip(&lines)?, true).await
+}
+
+/// Seals the bodies of an entry that is about a data subject, under the subject's key. `false`: it is about nobody that the server was told of.
+async fn seal(
+    plane: &Arc<Plane>,
+    (account, position): (&str, usize),
+    waiting: &Waiting,
+    entry: &mut serde_json::Map<String, Json>,
+) -> Result<bool, ApiError> {
+    let Some(subject) = &waiting.subject else { return Ok(false) };
+    let id = data_subject::id(plane, account, subject)?;
+    let key = data_subject::key(plane, position, account, &id).await?;
+    for part in PARTS {
+        let Some(members) = entry.get_mut(part).and_then(Json::as_object_mut) else { continue };
+        if let Some(body) = members.remove(&format!("{part}BodyJson")) {
+            let sealed = data_subject::seal(plane, &key, account, &waiting.request_id, part, &body.to_string())?;
+            members.insert(format!("{part}BodySealed"), json!(sealed));
+        }
+    }
+    entry.insert("dataSubjectId".to_owned(), json!(id));
+    Ok(true)
 }
 
 fn gzip(text: &str) -> Result<Bytes, ApiError> {

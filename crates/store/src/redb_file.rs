@@ -437,7 +437,8 @@ impl Store for RedbStore {
         let end = before.min(*file.head.borrow()).0;
         // redb has one writer at a time: the committer waits for this transaction, or this one for the committer's.
         blocking(move || {
-            let write = begin_write(&file.database()?, &file.path)?;
+            let database = file.database()?;
+            let write = begin_write(&database, &file.path)?;
             let mut gone = 0;
             {
                 let mut log = write.open_table(LOG).map_err(failed)?;

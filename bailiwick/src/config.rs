@@ -377,7 +377,9 @@ const RETENTIONS: [(&str, Option<i64>); 5] =
 
 fn parse_audit_retention(text: &str) -> Result<Option<i64>, ConfigError> {
     let found = RETENTIONS.iter().find(|(name, _)| *name == text);
-    found.map(|(_, days)| *days).ok_or_else(|| invalid("audit_retention", text, "use `6-months`, `1-year`, `7-years`, `10-years` or `forever`"))
+    found
+        .map(|(_, days)| *days)
+        .ok_or_else(|| invalid("audit_retention", text, "use `6-months`, `1-year`, `7-years`, `10-years` or `forever`"))
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ def test_a_full_disk_refuses_calls_and_loses_nothing(start_server):
     finally:
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, unlimited)
     until(lambda: attempt(lambda: iam.create_user(UserName=f"after-{time.monotonic_ns()}")), "a call that is taken again")
+    # The recorder tries again by itself; until it has, reads are refused.
+    until(lambda: attempt(iam.list_users), "a read that is taken again")
     users = {user["UserName"] for user in iam.list_users()["Users"]}
     assert "before" in users and not users & set(refused)
     created = created_users(account)

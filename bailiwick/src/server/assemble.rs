@@ -180,7 +180,13 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
         record_setting(&plane, "SetAuditRetention", serde_json::json!({ "days": days })).await?;
     }
     let witnesses = super::ledgers::Witnesses::new(config.witnesses.clone(), &config.allow_internal);
-    super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s), witnesses, export, config.audit_retention_days);
+    super::jobs::start(
+        &plane,
+        std::time::Duration::from_secs(config.background_interval_s),
+        witnesses,
+        export,
+        config.audit_retention_days,
+    );
     Ok(Assembly { plane, root_keys })
 }
 
@@ -276,12 +282,7 @@ impl Host for Process {
         bedrock::list_secrets(tx).await
     }
 
-    async fn erase_data_subject(
-        &self,
-        tx: &mut plane::Transaction,
-        account: &str,
-        subject: &str,
-    ) -> Result<(String, bool), ApiError> {
+    async fn erase_data_subject(&self, tx: &mut plane::Transaction, account: &str, subject: &str) -> Result<(String, bool), ApiError> {
         bedrock::erase_data_subject(self.plane()?, tx, account, subject).await
     }
 

@@ -192,7 +192,11 @@ mod tests {
             let own = format!("{kind} arn:aws:cloudtrail:eu-west-1:111122223333:{kind}/x");
             assert_eq!(arns("cloudtrail", operation, &[(member, &["x"])]), [own], "{operation}");
         }
-        let both = arns("cloudtrail", "GetInsightSelectors", &[("EventDataStore", &["arn:aws:cloudtrail:us-east-1:444455556666:eventdatastore/x"])]);
+        let both = arns(
+            "cloudtrail",
+            "GetInsightSelectors",
+            &[("EventDataStore", &["arn:aws:cloudtrail:us-east-1:444455556666:eventdatastore/x"])],
+        );
         assert_eq!(both, ["eventdatastore arn:aws:cloudtrail:us-east-1:444455556666:eventdatastore/x"]);
     }
 

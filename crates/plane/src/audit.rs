@@ -96,7 +96,11 @@ pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Out
         }
         record.recipient_account_id = account;
         record.shared_event_id.clone_from(&shared);
-        pending.push(PendingEvent { entry: Entry { record, decision: call.decision.clone(), whole: whole.of() }, time_ms: call.now.0, region });
+        pending.push(PendingEvent {
+            entry: Entry { record, decision: call.decision.clone(), whole: whole.of() },
+            time_ms: call.now.0,
+            region,
+        });
     }
     Ok(pending)
 }

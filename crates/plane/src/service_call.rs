@@ -233,10 +233,9 @@ impl Plane {
         authorize::authorize(call, input).await?;
         let reply = self.handle(call, input).await?;
         let events = audit::events(call, position, parameters.clone(), &Outcome::Done(&reply.value))?;
-        call.pending.extend(events);
         let fresh = call.tx.renew();
         let tx = std::mem::replace(&mut call.tx, fresh);
-        self.commit(call, tx).await?;
+        self.commit(call, tx, events).await?;
         Ok(reply)
     }
 }

@@ -443,8 +443,12 @@ impl Store for RedbStore {
             {
                 let mut log = write.open_table(LOG).map_err(failed)?;
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-                let found: Vec<u64> =
-                    log.range(..end).map_err(failed)?.take(limit).map(|row| row.map(|(key, _)| key.value()).map_err(failed)).collect::<Result<_, _>>()?;
+                let found: Vec<u64> = log
+                    .range(..end)
+                    .map_err(failed)?
+                    .take(limit)
+                    .map(|row| row.map(|(key, _)| key.value()).map_err(failed))
+                    .collect::<Result<_, _>>()?;
                 for revision in found {
                     log.remove(revision).map_err(failed)?;
                     gone += 1;

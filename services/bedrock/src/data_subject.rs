@@ -112,7 +112,8 @@ pub async fn erase_data_subject(
     let was_there = tx.get::<SubjectKey>(&place).await?.is_some();
     tx.delete::<SubjectKey>(&place);
     // What waits for its delivery was said before the erasure, too.
-    let runtime = plane.extension::<crate::runtime::State>(crate::RUNTIME).ok_or_else(|| ApiError::internal(&"the Bedrock runtime is not there"))?;
+    let runtime =
+        plane.extension::<crate::runtime::State>(crate::RUNTIME).ok_or_else(|| ApiError::internal(&"the Bedrock runtime is not there"))?;
     runtime.log.forget(account, subject);
     Ok((id, was_there))
 }

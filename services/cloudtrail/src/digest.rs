@@ -98,8 +98,10 @@ impl Course<'_> {
         if rests && chain.files.is_empty() {
             return Ok(false);
         }
-        let start_ms = chain.start_ms.or_else(|| period.map(|period| period.start_ms)).unwrap_or_default().max(chain.end_ms.unwrap_or(i64::MIN)) / SECOND_MS
-            * SECOND_MS;
+        let start_ms =
+            chain.start_ms.or_else(|| period.map(|period| period.start_ms)).unwrap_or_default().max(chain.end_ms.unwrap_or(i64::MIN))
+                / SECOND_MS
+                * SECOND_MS;
         let Some(end_ms) = self.due(start_ms, chain.ended_ms, delivery.error.is_some()).map(|end_ms| end_ms / SECOND_MS * SECOND_MS) else {
             return Ok(false);
         };

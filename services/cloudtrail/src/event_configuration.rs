@@ -94,7 +94,9 @@ fn changed(
             let keys = match &selector.type_ {
                 Type::TagContext => &mut now.tags,
                 Type::RequestContext => &mut now.conditions,
-                Type::Other(other) => return Err(TrailError::Parameter(format!("The type {other} of a context key selector is not valid."))),
+                Type::Other(other) => {
+                    return Err(TrailError::Parameter(format!("The type {other} of a context key selector is not valid.")));
+                }
             };
             if !keys.is_empty() {
                 return Err(TrailError::Parameter("Each type of context key selector may be given once.".to_owned()));
@@ -105,7 +107,8 @@ fn changed(
             return Err(TrailError::Parameter(format!("The condition key {unknown} is not one that events show.")));
         }
     }
-    if !now.large && !(now.tags.is_empty() && now.conditions.is_empty()) {
+    let shows_context = !now.tags.is_empty() || !now.conditions.is_empty();
+    if shows_context && !now.large {
         return Err(TrailError::Combination("MaxEventSize must be Large when context key selectors are used."));
     }
     Ok(now)

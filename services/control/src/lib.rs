@@ -6,8 +6,8 @@
 //!
 //! Invariant: nothing here reads or changes state but through the plane and the [`Host`].
 
-mod explain;
 mod data_subject;
+mod explain;
 mod export;
 mod host;
 mod incident;

@@ -130,7 +130,8 @@ impl EventConfiguration {
 
     fn principal_tags(&self, asked: Option<&Json>) -> Map<String, Json> {
         let named = |key: &str| {
-            let of_condition = |condition: &String| condition.to_ascii_lowercase().strip_prefix("aws:principaltag/") == Some(&key.to_ascii_lowercase());
+            let of_condition =
+                |condition: &String| condition.to_ascii_lowercase().strip_prefix("aws:principaltag/") == Some(&key.to_ascii_lowercase());
             self.tags.iter().any(|tag| tag == key) || self.conditions.iter().any(of_condition)
         };
         pairs(asked.and_then(|asked| asked.get("principalTags"))).filter(|(key, _)| named(key)).collect()

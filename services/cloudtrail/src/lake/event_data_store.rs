@@ -251,7 +251,7 @@ pub(crate) async fn find_shared(cx: &mut Call, reference: &str) -> Result<EventD
     let mut parts = reference.splitn(6, ':').skip(3);
     match (parts.next(), parts.next()) {
         (Some(region), Some(account)) if region == cx.region && account != cx.account && account.len() == 12 => {
-            find_of(cx, &account.to_owned(), reference).await
+            find_of(cx, account, reference).await
         }
         _ => find(cx, reference).await,
     }

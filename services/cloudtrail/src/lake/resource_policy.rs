@@ -89,7 +89,8 @@ pub(crate) async fn put_resource_policy(cx: &mut Call, input: PutResourcePolicyI
     let (key, actions) = place(cx, &input.resource_arn).await?;
     let text = &input.resource_policy;
     Policy::parse(text, KIND).map_err(|error| LakeError::ResourcePolicy(format!("The resource policy is not valid: {error}")))?;
-    let document: Json = serde_json::from_str(text).map_err(|_| LakeError::ResourcePolicy("The resource policy is not JSON.".to_owned()))?;
+    let document: Json =
+        serde_json::from_str(text).map_err(|_| LakeError::ResourcePolicy("The resource policy is not JSON.".to_owned()))?;
     for principal in checked(&document, &input.resource_arn, actions)? {
         check_principal(cx, &principal).await?;
     }

@@ -55,6 +55,8 @@ pub struct Config {
     pub seal: SealSetting,
     pub audit_reads: plane::pipeline::AuditReads,
     pub audit_failure: plane::pipeline::AuditFailure,
+    /// Days that events stay in the server's own log; `None`: for ever.
+    pub audit_retention_days: Option<i64>,
     /// Between two rounds of background work: delivery of trails, rotation, deletion.
     pub background_interval_s: u64,
     /// OpenAI-compatible base URL, beside what is declared in the file.
@@ -65,6 +67,8 @@ pub struct Config {
     pub allow_internal: Vec<String>,
     /// Where the trail is sent as OpenTelemetry logs, for example `http://collector:4318/v1/logs`.
     pub otlp_logs_url: Option<String>,
+    /// The member of a request's metadata that names the person it is about, whose logged bodies are sealed under a key of theirs.
+    pub data_subject_key: Option<String>,
     /// Who cosigns the trail's checkpoints.
     pub witnesses: Vec<WitnessSetting>,
     /// Listeners that stand for private endpoints.
@@ -145,10 +149,12 @@ pub struct Layer {
     pub seal: Option<String>,
     pub audit_reads: Option<String>,
     pub audit_failure: Option<String>,
+    pub audit_retention: Option<String>,
     pub background_interval_s: Option<u64>,
     pub upstream: Option<String>,
     pub allow_internal: Option<Vec<String>>,
     pub otlp_logs_url: Option<String>,
+    pub data_subject_key: Option<String>,
     pub witnesses: Option<Vec<String>>,
     pub public_url: Option<String>,
     /// In the file only.
@@ -180,11 +186,13 @@ pub fn environment() -> Layer {
         seal: text("BAILIWICK_SEAL"),
         audit_reads: text("BAILIWICK_AUDIT_READS"),
         audit_failure: text("BAILIWICK_AUDIT_FAILURE"),
+        audit_retention: text("BAILIWICK_AUDIT_RETENTION"),
         // What is not a number is refused below, like every number out of bounds.
         background_interval_s: text("BAILIWICK_BACKGROUND_INTERVAL_S").map(|value| value.parse().unwrap_or(0)),
         upstream: text("BAILIWICK_UPSTREAM"),
         allow_internal: list("BAILIWICK_ALLOW_INTERNAL"),
         otlp_logs_url: text("BAILIWICK_OTLP_LOGS_URL"),
+        data_subject_key: text("BAILIWICK_DATA_SUBJECT_KEY"),
         witnesses: list("BAILIWICK_WITNESSES"),
         public_url: text("BAILIWICK_PUBLIC_URL"),
         ..Layer::default()
@@ -229,10 +237,12 @@ impl Config {
         let seal = layers.pick("seal", |layer| layer.seal.clone(), "key-file".to_owned());
         let audit_reads = layers.pick("audit_reads", |layer| layer.audit_reads.clone(), "interval".to_owned());
         let audit_failure = layers.pick("audit_failure", |layer| layer.audit_failure.clone(), "refuse".to_owned());
+        let audit_retention = layers.pick("audit_retention", |layer| layer.audit_retention.clone(), "forever".to_owned());
         let background_interval_s = layers.pick("background_interval_s", |layer| layer.background_interval_s, BACKGROUND_INTERVAL_S);
         let upstream = layers.pick("upstream", |layer| layer.upstream.clone().map(Some), None);
         let allow_internal = layers.pick("allow_internal", |layer| layer.allow_internal.clone(), Vec::new());
         let otlp_logs_url = layers.pick("otlp_logs_url", |layer| layer.otlp_logs_url.clone().map(Some), None);
+        let data_subject_key = layers.pick("data_subject_key", |layer| layer.data_subject_key.clone().map(Some), None);
         let witnesses = layers.pick("witnesses", |layer| layer.witnesses.clone(), Vec::new());
         let public_url = layers.pick("public_url", |layer| layer.public_url.clone().map(Some), None);
         let private_endpoints = std::mem::take(&mut layers.file.private_endpoints);
@@ -263,11 +273,13 @@ impl Config {
             seal: parse_seal(seal)?,
             audit_reads: parse_audit_reads(audit_reads)?,
             audit_failure: parse_audit_failure(&audit_failure)?,
+            audit_retention_days: parse_audit_retention(&audit_retention)?,
             background_interval_s: check_background_interval(background_interval_s)?,
             upstream,
             models,
             allow_internal,
             otlp_logs_url: otlp_logs_url.map(check_otlp).transpose()?,
+            data_subject_key,
             witnesses: witnesses.iter().map(|text| parse_witness(text)).collect::<Result<_, _>>()?,
             private_endpoints: private_endpoints.into_iter().map(private_endpoint).collect::<Result<_, _>>()?,
             public_url: public_url.as_deref().map(check_public_url).transpose()?.unwrap_or_default(),
@@ -285,6 +297,7 @@ fn declared(file: Layer, upstream: Option<&str>) -> Result<ModelSettings, Config
         limits: file.limits,
         budgets: file.budgets,
         allow_internal: Vec::new(),
+        data_subject_key: None,
     };
     let mut all = declared.clone();
     all.upstreams.extend(upstream.map(UpstreamSettings::at));
@@ -429,6 +442,17 @@ fn parse_audit_failure(text: &str) -> Result<plane::pipeline::AuditFailure, Conf
     }
 }
 
+/// Presets, each a few days longer than its name may mean: six months are at least 183 days in the EU AI Act's Articles 19 and 26(6).
+const RETENTIONS: [(&str, Option<i64>); 5] =
+    [("6-months", Some(184)), ("1-year", Some(366)), ("7-years", Some(2557)), ("10-years", Some(3653)), ("forever", None)];
+
+fn parse_audit_retention(text: &str) -> Result<Option<i64>, ConfigError> {
+    let found = RETENTIONS.iter().find(|(name, _)| *name == text);
+    found
+        .map(|(_, days)| *days)
+        .ok_or_else(|| invalid("audit_retention", text, "use `6-months`, `1-year`, `7-years`, `10-years` or `forever`"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -494,6 +518,13 @@ mod tests {
             ..setting("vpce-01234567", "vpc-01234567", "111111111111")
         };
         assert!(matches!(private_endpoint(missing), Err(ConfigError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn retention_has_presets() {
+        assert_eq!(parse_audit_retention("7-years").unwrap(), Some(2557));
+        assert_eq!(parse_audit_retention("forever").unwrap(), None);
+        assert!(parse_audit_retention("90").is_err() && parse_audit_retention("").is_err());
     }
 
     #[test]

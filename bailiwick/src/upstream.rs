@@ -9,6 +9,7 @@ use crate::config::Config;
 pub fn models(config: &Config) -> ModelSettings {
     let mut models = config.models.clone();
     models.allow_internal.clone_from(&config.allow_internal);
+    models.data_subject_key.clone_from(&config.data_subject_key);
     models.upstreams.extend(config.upstream.as_deref().map(UpstreamSettings::at));
     models
 }

@@ -102,7 +102,13 @@ class Server:
         fixed = ["up", "--data-dir", self.data_dir, "--credentials-out", self.credentials_file, *listening]
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
-                [self.binary, *map(str, fixed), *map(str, arguments)], env=names, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [self.binary, *map(str, fixed), *map(str, arguments)],
+                env=names,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                # A write over a limit of the file's size is an error, as on a full disk, and no signal.
+                restore_signals=False,
             )
         if expect_ready:
             self.wait()

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bailiwick_server import allow, deny, document, raises, request_id
+from bailiwick_server import Account, allow, deny, document, raises, request_id
 
 MODEL = "bailiwick.embedded-responder-v1"
 REGION = "us-east-1"
@@ -309,3 +309,74 @@ def test_new_operations_are_denied_without_a_policy(account, assert_denied):
         "GetAsyncInvoke": lambda: runtime.get_async_invoke(invocationArn=f"{arn}:async-invoke/aaaaaaaaaaaa"),
     }.items():
         assert_denied(call, f"bedrock:{action}", by="identity", explicit=False)
+
+
+# Data subjects
+
+
+def test_the_bodies_about_a_person_can_be_erased_where_files_cannot(start_server):
+    """Immutability and erasure hold together: nothing in the bucket or the trail changes, and the words are gone."""
+    server = start_server("--ephemeral", "--region", REGION, "--data-subject-key", "person")
+    account = Account.home(server)
+    name = f"logs-{account.id}"
+    s3, bedrock, runtime = account.client("s3"), account.client("bedrock"), account.client("bedrock-runtime")
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_policy(Bucket=name, Policy=bucket_policy(name))
+    bedrock.put_model_invocation_logging_configuration(loggingConfig={"s3Config": {"bucketName": name}, "textDataDeliveryEnabled": True})
+    for person, words in [("amy@example.com", "alpha secret"), ("robert-the-second", "beta secret"), (None, "nobody in particular")]:
+        metadata = {"requestMetadata": {"person": person, "team": "a"}} if person else {}
+        runtime.converse(modelId=MODEL, messages=user(words), **metadata)
+    runtime.converse(modelId=MODEL, messages=user("long secret " * 20_000), requestMetadata={"person": "amy@example.com"})
+    logged = entries(account, name, server)
+    assert len(logged) == 4
+    amys = [entry for entry in logged if "dataSubjectId" in entry and entry["dataSubjectId"] == logged[0]["dataSubjectId"]]
+    [bobs] = [entry for entry in logged if "dataSubjectId" in entry and entry not in amys]
+    [plain] = [entry for entry in logged if "dataSubjectId" not in entry]
+    assert len(amys) == 2 and amys[0]["requestMetadata"] == {"person": "{DATA_SUBJECT}", "team": "a"}
+    assert plain["input"]["inputBodyJson"]["messages"][0]["content"][0]["text"] == "nobody in particular"
+
+    def stored():
+        keys = [item["Key"] for item in s3.list_objects_v2(Bucket=name)["Contents"]]
+        return {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in keys}
+
+    before = stored()
+    texts = b"".join(gzip.decompress(body) for key, body in before.items() if key.endswith(".gz"))
+    for words in (b"secret", b"amy@example.com", b"robert-the-second"):
+        assert words not in texts
+    assert b"nobody in particular" in texts
+
+    def opened(entry, part, client=account, sealed=None):
+        sealed = sealed or entry[part][f"{part}BodySealed"]
+        body = {"DataSubjectId": entry["dataSubjectId"], "RequestId": entry["requestId"], "Part": part, "Sealed": sealed}
+        return server.control_answer("POST", "/_bailiwick/data-subjects/open", body, credentials=client.credentials)
+
+    first = opened(amys[0], "input")
+    assert json.loads(first.body)["Body"]["messages"][0]["content"][0]["text"] == "alpha secret"
+    assert "alpha secret" in json.dumps(json.loads(opened(amys[0], "output").body)["Body"])
+    large = json.loads(gzip.decompress(before[amys[1]["input"]["inputBodyS3Path"].split("/", 3)[3]]))
+    assert "long secret long secret" in json.dumps(json.loads(opened(amys[1], "input", sealed=large).body)["Body"])
+    # A body cannot be passed off as another one's, or as another part.
+    assert opened(bobs, "input", sealed=amys[0]["input"]["inputBodySealed"]).status == 400
+    assert opened(amys[0], "output", sealed=amys[0]["input"]["inputBodySealed"]).status == 400
+    erased = server.control("POST", "/_bailiwick/data-subjects/erase", {"DataSubject": "amy@example.com"})
+    assert erased == {"DataSubjectId": amys[0]["dataSubjectId"], "Erased": True}
+    for entry, part in [(amys[0], "input"), (amys[0], "output")]:
+        answer = opened(entry, part)
+        assert answer.code == "ResourceNotFoundException"
+        assert b"alpha secret" not in answer.body
+    assert json.loads(opened(bobs, "input").body)["Body"]["messages"][0]["content"][0]["text"] == "beta secret"
+    # Files, and the hashes of them, are as they were; the erasure stands in the trail without the name.
+    assert {key: body for key, body in stored().items() if key in before} == before
+    [event] = account.events(EventName="EraseDataSubject")
+    assert event["responseElements"]["dataSubjectId"] == amys[0]["dataSubjectId"]
+    assert "amy@example.com" not in json.dumps(account.events())
+    assert server.control("POST", "/_bailiwick/data-subjects/erase", {"DataSubject": "amy@example.com"})["Erased"] is False
+
+
+def test_who_may_erase_and_open(bailiwick, account):
+    nobody = account.user().credentials
+    for path, body in [
+        ("erase", {"DataSubject": "amy"}),
+        ("open", {"DataSubjectId": "0" * 32, "RequestId": "r", "Part": "input", "Sealed": "AAAA"}),
+    ]:
+        assert bailiwick.control_answer("POST", f"/_bailiwick/data-subjects/{path}", body, credentials=nobody).status == 403

@@ -109,5 +109,7 @@ def test_a_burst_becomes_an_insight(clock_server):
         trails.list_insights_metric_data(EventSource="kms.amazonaws.com", EventName="n", InsightType="ApiErrorRateInsight")
     with raises("InvalidParameterException"):
         trails.list_insights_metric_data(EventSource="kms.amazonaws.com", EventName="n", InsightType="ApiCallRateInsight", Period=61)
-    with raises("ValidationException"):
+    with raises("InvalidEventCategoryException"):
         trails.lookup_events(EventCategory="other")
+    with raises("InvalidMaxResultsException"):
+        trails.lookup_events(MaxResults=51)

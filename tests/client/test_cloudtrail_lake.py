@@ -314,8 +314,8 @@ def test_queries_that_are_refused(lake, store):
         lake.start_query()
     with raises("InvalidParameterException"):
         lake.start_query(QueryAlias="nothing")
-    with raises("UnsupportedOperationException"):
-        lake.start_query(QueryStatement=f"SELECT eventID FROM {store_id(store)}", EventDataStoreOwnerAccountId="999999999999")
+    foreign = {"QueryStatement": f"SELECT eventID FROM {store_id(store)}", "EventDataStoreOwnerAccountId": "999999999999"}
+    assert_denied(lambda: lake.start_query(**foreign), "cloudtrail:StartQuery")
 
 
 def test_a_value_that_a_function_cannot_take_fails_the_query(lake, store):

@@ -16,6 +16,7 @@ DOCUMENTED = {
     "userIdentity.sessionContext.sourceIdentity": "string",
     "vpcEndpointAccountId": "string",
     "eventContext": "object",
+    "tlsDetails.keyExchange": "string",
     "insightDetails": "object",
 }
 # What stands below them is the service's, not CloudTrail's.
@@ -77,6 +78,7 @@ def test_every_event_has_the_form_of_aws(account, caller):
     data = put["additionalEventData"]
     assert (data["SignatureVersion"], data["AuthenticationMethod"], data["bytesTransferredIn"]) == ("SigV4", "AuthHeader", len(b"canary-body"))
     assert data["CipherSuite"] == put["tlsDetails"]["cipherSuite"]
+    assert put["tlsDetails"]["keyExchange"] in ("X25519MLKEM768", "x25519", "secp256r1", "secp384r1")
     got = next(event for event in events if event["eventName"] == "GetObject")
     assert got["additionalEventData"]["bytesTransferredOut"] == len(b"canary-body")
     secret = next(event for event in events if event["eventName"] == "CreateAccessKey")

@@ -4,6 +4,7 @@ mod access;
 pub mod backup;
 mod credentials;
 mod credentials_agent;
+mod data_subject;
 mod diff_access;
 mod doctor;
 mod env;
@@ -92,6 +93,9 @@ enum Command {
     /// Secrets of model servers.
     #[command(subcommand)]
     Upstream(upstream::Upstream),
+    /// Persons that logged prompts and answers are about: erase one, open what is sealed.
+    #[command(subcommand)]
+    DataSubject(data_subject::DataSubject),
     /// What principals used of which models, with its cost.
     Usage(usage::Usage),
     /// Wait until the server is ready.
@@ -139,6 +143,9 @@ pub struct Settings {
     /// Whether calls are refused while the audit store takes no events: `refuse` or `continue` (which is recorded).
     #[arg(long, value_name = "WHAT")]
     pub audit_failure: Option<String>,
+    /// How long events stay in the server's own log: `6-months`, `1-year`, `7-years`, `10-years` or `forever`. Hashes stay for ever.
+    #[arg(long, value_name = "TIME")]
+    pub audit_retention: Option<String>,
     /// Seconds between two rounds of background work, such as the delivery of trails.
     #[arg(long = "background-interval", value_name = "SECONDS")]
     pub background_interval_s: Option<u64>,
@@ -151,6 +158,9 @@ pub struct Settings {
     /// Collector that takes the trail as OpenTelemetry logs, for example `http://127.0.0.1:4318/v1/logs`.
     #[arg(long, value_name = "URL")]
     pub otlp_logs_url: Option<String>,
+    /// Member of `requestMetadata` that names the person a model call is about: bodies in the invocation log are sealed under a key of theirs.
+    #[arg(long, value_name = "NAME")]
+    pub data_subject_key: Option<String>,
     /// A witness that cosigns the trail's checkpoints, `NAME+ID+KEY@URL` (see `bailiwick witness`); repeatable.
     #[arg(long = "witness", value_name = "WITNESS")]
     pub witnesses: Vec<String>,
@@ -172,10 +182,12 @@ impl Settings {
             seal: self.seal.clone(),
             audit_reads: self.audit_reads.clone(),
             audit_failure: self.audit_failure.clone(),
+            audit_retention: self.audit_retention.clone(),
             background_interval_s: self.background_interval_s,
             upstream: self.upstream.clone(),
             allow_internal: list(&self.allow_internal),
             otlp_logs_url: self.otlp_logs_url.clone(),
+            data_subject_key: self.data_subject_key.clone(),
             witnesses: list(&self.witnesses),
             public_url: self.public_url.clone(),
             ..Layer::default()
@@ -283,6 +295,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Witness(command) => command.run().await,
         Command::Model(command) => command.run().await,
         Command::Upstream(command) => command.run().await,
+        Command::DataSubject(command) => command.run().await,
         Command::Usage(command) => command.run().await,
         Command::Wait(command) => command.run().await,
         Command::Unseal(command) => command.run().await,

@@ -11,7 +11,7 @@ use facts::catalog;
 use http::Request;
 use http_body_util::Full;
 use serde_json::json;
-use store::{MemoryStore, Revision, Store as _};
+use store::MemoryStore;
 use transparency::tile::{WIDTH, split_bundle};
 use transparency::{Checkpoint, SignedNote, TilePath, VerifierKey};
 use wire::{Struct, Value};
@@ -21,8 +21,6 @@ use super::{Failure, Settings, output};
 use crate::client::{Client, Credentials};
 use crate::server::log_pages;
 
-/// Log rows read at a time.
-const ROWS: u32 = 1024;
 /// Most files of a bucket that are looked at.
 const FILES_LIMIT: usize = 1_000_000;
 /// Entries that are fetched of a log.
@@ -288,20 +286,8 @@ async fn listed_keys(client: &Client, credentials: &Credentials) -> Result<Vec<P
 async fn from_backup(backup: &Path, region: &str) -> Result<LogView, Failure> {
     let path = backup.join("regions").join(region).join("state.redb");
     let store = MemoryStore::restore(&path).map_err(|error| Failure::general(error.to_string()))?;
-    let mut view = LogView::default();
-    let mut after = Revision(0);
-    loop {
-        let rows = store.log_after(after, ROWS).await.map_err(|error| Failure::general(error.to_string()))?;
-        let Some(last) = rows.last() else { return Ok(view) };
-        after = last.revision;
-        for bytes in rows.iter().flat_map(|row| &row.entries) {
-            let leaf = match trail::Entry::record_hash(bytes) {
-                Some(hash) => trail::Leaf::Event(hash),
-                None => trail::Leaf::Statement(trail::Statement::parse(bytes).map_err(|error| Failure::general(error.to_string()))?),
-            };
-            view.leaves.push(leaf);
-        }
-    }
+    let leaves = trail::all_leaves(&store).await.map_err(|error| Failure::general(error.to_string()))?;
+    Ok(LogView { leaves, ..LogView::default() })
 }
 
 /// Where a log's files come from.

@@ -178,26 +178,35 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
     }
     let export = super::log_export::LogExport::of(config)?;
     if config.audit_failure == plane::pipeline::AuditFailure::Continue {
-        record_audit_failure(&plane).await?;
+        record_setting(&plane, "SetAuditFailure", serde_json::json!({ "auditFailure": "continue" })).await?;
+    }
+    if let Some(days) = config.audit_retention_days {
+        record_setting(&plane, "SetAuditRetention", serde_json::json!({ "days": days })).await?;
     }
     let witnesses = super::ledgers::Witnesses::new(config.witnesses.clone(), &config.allow_internal);
     sns::start(&plane);
-    super::jobs::start(&plane, std::time::Duration::from_secs(config.background_interval_s), witnesses, export);
+    super::jobs::start(
+        &plane,
+        std::time::Duration::from_secs(config.background_interval_s),
+        witnesses,
+        export,
+        config.audit_retention_days,
+    );
     Ok(Assembly { plane, root_keys })
 }
 
-/// A server that goes on without its audit store says so in the trail, each time that it starts.
-async fn record_audit_failure(plane: &Arc<Plane>) -> Result<(), StartError> {
+/// A server that goes on without its audit store, or does not keep events for ever, says so in the trail, each time that it starts.
+async fn record_setting(plane: &Arc<Plane>, name: &'static str, details: serde_json::Value) -> Result<(), StartError> {
     let region = plane.regions.at(0)?.name.clone();
     let (position, entry) = plane.service_event(plane::audit::ServiceEvent {
         source: "bailiwick.internal",
         actor: "bailiwick.internal",
-        name: "SetAuditFailure",
+        name,
         account: plane.home_account().to_owned(),
         region,
         now_ms: plane.now().0,
         additional: None,
-        details: Some(serde_json::json!({ "auditFailure": "continue" })),
+        details: Some(details),
         resources: Vec::new(),
     })?;
     let recorder = &plane.regions.at(position)?.recorder;
@@ -278,6 +287,20 @@ impl Host for Process {
 
     async fn upstream_secrets(&self, tx: &mut plane::Transaction) -> Result<Vec<String>, ApiError> {
         bedrock::list_secrets(tx).await
+    }
+
+    async fn erase_data_subject(&self, tx: &mut plane::Transaction, account: &str, subject: &str) -> Result<(String, bool), ApiError> {
+        bedrock::erase_data_subject(self.plane()?, tx, account, subject).await
+    }
+
+    async fn open_logged_body(
+        &self,
+        tx: &mut plane::Transaction,
+        account: &str,
+        body: control::LoggedBody,
+    ) -> Result<Option<String>, ApiError> {
+        let control::LoggedBody { data_subject_id, request_id, part, sealed } = body;
+        bedrock::open_logged_body(tx, account, &bedrock::SealedBody { data_subject_id, request_id, part, sealed }).await
     }
 
     async fn model_usage(&self, account: &str, from: &str, to: &str) -> Result<Vec<control::UsageLine>, ApiError> {

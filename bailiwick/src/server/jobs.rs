@@ -22,7 +22,8 @@ const MAINTENANCE: &str = "maintenance";
 const DELIVERY: &str = "trail-delivery";
 
 /// Works until the plane is gone.
-pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses, export: Option<Arc<LogExport>>) {
+/// `keep_days`: how long events stay in the log, if not for ever.
+pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses, export: Option<Arc<LogExport>>, keep_days: Option<i64>) {
     super::ledgers::start(plane);
     let plane = Arc::downgrade(plane);
     tokio::spawn(async move {
@@ -34,7 +35,7 @@ pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses, export:
             rounds.tick().await;
             let Some(plane) = plane.upgrade() else { return };
             for position in 0..plane.regions.iter().count() {
-                if let Err(error) = round(&plane, position, export.as_deref()).await {
+                if let Err(error) = round(&plane, position, export.as_deref(), keep_days).await {
                     tracing::warn!(%error, position, "background work will be tried again");
                 }
                 if let Err(error) = witnesses.ask(&plane, position).await {
@@ -45,7 +46,7 @@ pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses, export:
     });
 }
 
-async fn round(plane: &Arc<Plane>, position: usize, export: Option<&LogExport>) -> Result<(), ApiError> {
+async fn round(plane: &Arc<Plane>, position: usize, export: Option<&LogExport>, keep_days: Option<i64>) -> Result<(), ApiError> {
     if let Some((jobs, lease)) = acquire(plane, position, DELIVERY, DELIVERY_LEASE_MS).await? {
         let done = cloudtrail::deliver(plane, position, false).await;
         if let Some(export) = export
@@ -64,7 +65,10 @@ async fn round(plane: &Arc<Plane>, position: usize, export: Option<&LogExport>) 
         }
     }
     if let Some((jobs, lease)) = acquire(plane, position, MAINTENANCE, LEASE_MS).await? {
-        let done = work(plane, position).await;
+        let done = match work(plane, position).await {
+            Ok(()) => prune(plane, position, export, keep_days).await,
+            failed => failed,
+        };
         release(&jobs, lease).await;
         done?;
     }
@@ -96,6 +100,20 @@ async fn work(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
     let analyzers = accessanalyzer::work(plane, position).await?;
     tracing::debug!(region, rotated, deleted, swept.noted, swept.deleted, log_rows, analyzers, "background work is done");
     if position == 0 { flush_key_use(plane).await } else { Ok(()) }
+}
+
+/// Takes what is past its retention out of the log.
+async fn prune(plane: &Arc<Plane>, position: usize, export: Option<&LogExport>, keep_days: Option<i64>) -> Result<(), ApiError> {
+    let Some(keep_days) = keep_days else { return Ok(()) };
+    let exported_to = match export {
+        Some(export) => Some(export.sent_to(plane, position).await?),
+        None => None,
+    };
+    let rows = cloudtrail::prune(plane, position, keep_days, exported_to).await?;
+    if rows > 0 {
+        tracing::info!(position, rows, "events past their retention went out of the log");
+    }
+    Ok(())
 }
 
 /// Writes when access keys were last used.

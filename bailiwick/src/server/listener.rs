@@ -110,7 +110,12 @@ fn tls_facts(session: &rustls::ServerConnection) -> Option<TlsFacts> {
     };
     let suite = format!("{:?}", session.negotiated_cipher_suite()?.suite());
     // rustls says TLS13_AES_128_GCM_SHA256, the registry (and CloudTrail) TLS_AES_128_GCM_SHA256.
-    Some(TlsFacts { version, cipher_suite: suite.replacen("TLS13_", "TLS_", 1) })
+    // CloudTrail writes the classical groups in small letters, and `X25519MLKEM768`.
+    let key_exchange = session.negotiated_key_exchange_group().map(|group| match group.name() {
+        rustls::NamedGroup::X25519 => "x25519".to_owned(),
+        other => format!("{other:?}"),
+    });
+    Some(TlsFacts { version, cipher_suite: suite.replacen("TLS13_", "TLS_", 1), key_exchange })
 }
 
 async fn converse<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(

@@ -50,6 +50,12 @@ impl LogExport {
         Ok(Some(Arc::new(Self { client: Client::new(AddressRule::new(entries), Limits::default()), url })))
     }
 
+    /// The last log row of a region that the collector has taken.
+    pub async fn sent_to(&self, plane: &Arc<Plane>, position: usize) -> Result<u64, ApiError> {
+        let key = Key::new("", &plane.regions.at(position)?.name);
+        Ok(plane.transaction(position).get::<ExportCursor>(&key).await?.unwrap_or_default().revision)
+    }
+
     /// Sends what is due in a region.
     pub async fn round(&self, plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
         let region = plane.regions.at(position)?;

@@ -201,6 +201,19 @@ shape! {
 operation!("cloudtrail", "DeleteEventDataStore", DeleteEventDataStoreInput, DeleteEventDataStoreOutput);
 
 shape! {
+    struct DeleteResourcePolicyInput {
+        resource_arn: String = "ResourceArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteResourcePolicyOutput {}
+}
+
+operation!("cloudtrail", "DeleteResourcePolicy", DeleteResourcePolicyInput, DeleteResourcePolicyOutput);
+
+shape! {
     struct DeleteTrailInput {
         name: String = "Name",
     }
@@ -373,6 +386,27 @@ shape! {
 operation!("cloudtrail", "GetDashboard", GetDashboardInput, GetDashboardOutput);
 
 shape! {
+    #[derive(Default)]
+    struct GetEventConfigurationInput {
+        trail_name: Option<String> = "TrailName",
+        event_data_store: Option<String> = "EventDataStore",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetEventConfigurationOutput {
+        trail_arn: Option<String> = "TrailARN",
+        event_data_store_arn: Option<String> = "EventDataStoreArn",
+        max_event_size: Option<MaxEventSize> = "MaxEventSize",
+        context_key_selectors: Option<Vec<ContextKeySelector>> = "ContextKeySelectors",
+        aggregation_configurations: Option<Vec<AggregationConfiguration>> = "AggregationConfigurations",
+    }
+}
+
+operation!("cloudtrail", "GetEventConfiguration", GetEventConfigurationInput, GetEventConfigurationOutput);
+
+shape! {
     struct GetEventDataStoreInput {
         event_data_store: String = "EventDataStore",
     }
@@ -483,6 +517,23 @@ shape! {
 }
 
 operation!("cloudtrail", "GetQueryResults", GetQueryResultsInput, GetQueryResultsOutput);
+
+shape! {
+    struct GetResourcePolicyInput {
+        resource_arn: String = "ResourceArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetResourcePolicyOutput {
+        resource_arn: Option<String> = "ResourceArn",
+        resource_policy: Option<String> = "ResourcePolicy",
+        delegated_admin_resource_policy: Option<String> = "DelegatedAdminResourcePolicy",
+    }
+}
+
+operation!("cloudtrail", "GetResourcePolicy", GetResourcePolicyInput, GetResourcePolicyOutput);
 
 shape! {
     struct GetTrailInput {
@@ -758,7 +809,7 @@ shape! {
         lookup_attributes: Option<Vec<LookupAttribute>> = "LookupAttributes",
         start_time: Option<Timestamp> = "StartTime",
         end_time: Option<Timestamp> = "EndTime",
-        event_category: Option<EventCategory> = "EventCategory",
+        event_category: Option<String> = "EventCategory",
         max_results: Option<i32> = "MaxResults",
         next_token: Option<String> = "NextToken",
     }
@@ -773,6 +824,30 @@ shape! {
 }
 
 operation!("cloudtrail", "LookupEvents", LookupEventsInput, LookupEventsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct PutEventConfigurationInput {
+        trail_name: Option<String> = "TrailName",
+        event_data_store: Option<String> = "EventDataStore",
+        max_event_size: Option<MaxEventSize> = "MaxEventSize",
+        context_key_selectors: Option<Vec<ContextKeySelector>> = "ContextKeySelectors",
+        aggregation_configurations: Option<Vec<AggregationConfiguration>> = "AggregationConfigurations",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutEventConfigurationOutput {
+        trail_arn: Option<String> = "TrailARN",
+        event_data_store_arn: Option<String> = "EventDataStoreArn",
+        max_event_size: Option<MaxEventSize> = "MaxEventSize",
+        context_key_selectors: Option<Vec<ContextKeySelector>> = "ContextKeySelectors",
+        aggregation_configurations: Option<Vec<AggregationConfiguration>> = "AggregationConfigurations",
+    }
+}
+
+operation!("cloudtrail", "PutEventConfiguration", PutEventConfigurationInput, PutEventConfigurationOutput);
 
 shape! {
     struct PutEventSelectorsInput {
@@ -813,6 +888,24 @@ shape! {
 }
 
 operation!("cloudtrail", "PutInsightSelectors", PutInsightSelectorsInput, PutInsightSelectorsOutput);
+
+shape! {
+    struct PutResourcePolicyInput {
+        resource_arn: String = "ResourceArn",
+        resource_policy: String = "ResourcePolicy",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutResourcePolicyOutput {
+        resource_arn: Option<String> = "ResourceArn",
+        resource_policy: Option<String> = "ResourcePolicy",
+        delegated_admin_resource_policy: Option<String> = "DelegatedAdminResourcePolicy",
+    }
+}
+
+operation!("cloudtrail", "PutResourcePolicy", PutResourcePolicyInput, PutResourcePolicyOutput);
 
 shape! {
     struct RegisterOrganizationDelegatedAdminInput {

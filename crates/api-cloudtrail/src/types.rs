@@ -27,6 +27,13 @@ shape! {
 }
 
 shape! {
+    struct AggregationConfiguration {
+        templates: Vec<Template> = "Templates",
+        event_category: EventCategoryAggregation = "EventCategory",
+    }
+}
+
+shape! {
     enum BillingMode {
         ExtendableRetentionPricing = "EXTENDABLE_RETENTION_PRICING",
         FixedRetentionPricing = "FIXED_RETENTION_PRICING",
@@ -38,6 +45,13 @@ shape! {
     struct Channel {
         channel_arn: Option<String> = "ChannelArn",
         name: Option<String> = "Name",
+    }
+}
+
+shape! {
+    struct ContextKeySelector {
+        type_: Type = "Type",
+        equals: Vec<String> = "Equals",
     }
 }
 
@@ -118,8 +132,8 @@ shape! {
 }
 
 shape! {
-    enum EventCategory {
-        Insight = "insight",
+    enum EventCategoryAggregation {
+        Data = "Data",
     }
 }
 
@@ -283,6 +297,13 @@ shape! {
         ResourceName = "ResourceName",
         EventSource = "EventSource",
         AccessKeyId = "AccessKeyId",
+    }
+}
+
+shape! {
+    enum MaxEventSize {
+        Standard = "Standard",
+        Large = "Large",
     }
 }
 
@@ -451,6 +472,14 @@ shape! {
 }
 
 shape! {
+    enum Template {
+        ApiActivity = "API_ACTIVITY",
+        ResourceAccess = "RESOURCE_ACCESS",
+        UserActions = "USER_ACTIONS",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct Trail {
         name: Option<String> = "Name",
@@ -479,6 +508,13 @@ shape! {
         trail_arn: Option<String> = "TrailARN",
         name: Option<String> = "Name",
         home_region: Option<String> = "HomeRegion",
+    }
+}
+
+shape! {
+    enum Type {
+        TagContext = "TagContext",
+        RequestContext = "RequestContext",
     }
 }
 

@@ -178,6 +178,29 @@ mod tests {
     }
 
     #[test]
+    fn an_arn_in_the_place_of_a_name_is_the_resource() {
+        let foreign = "arn:aws:cloudtrail:us-east-1:444455556666";
+        for (operation, member, kind) in [
+            ("GetTrail", "Name", "trail"),
+            ("GetEventSelectors", "TrailName", "trail"),
+            ("GetEventDataStore", "EventDataStore", "eventdatastore"),
+            ("DeleteChannel", "Channel", "channel"),
+            ("GetDashboard", "DashboardId", "dashboard"),
+        ] {
+            let arn = format!("{foreign}:{kind}/x");
+            assert_eq!(arns("cloudtrail", operation, &[(member, &[&arn])]), [format!("{kind} {arn}")], "{operation}");
+            let own = format!("{kind} arn:aws:cloudtrail:eu-west-1:111122223333:{kind}/x");
+            assert_eq!(arns("cloudtrail", operation, &[(member, &["x"])]), [own], "{operation}");
+        }
+        let both = arns(
+            "cloudtrail",
+            "GetInsightSelectors",
+            &[("EventDataStore", &["arn:aws:cloudtrail:us-east-1:444455556666:eventdatastore/x"])],
+        );
+        assert_eq!(both, ["eventdatastore arn:aws:cloudtrail:us-east-1:444455556666:eventdatastore/x"]);
+    }
+
+    #[test]
     fn a_list_gives_a_resource_per_item() {
         let input: &[(&str, &[&str])] = &[("Bucket", &["b"]), ("Delete.Objects.Key", &["x", "y"])];
         assert_eq!(arns("s3", "DeleteObjects", input), ["object arn:aws:s3:::b/x", "object arn:aws:s3:::b/y"]);

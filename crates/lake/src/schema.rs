@@ -133,7 +133,16 @@ const TLS: &[Field] = &[
     field("tlsversion", "tlsVersion", Kind::Text),
     field("ciphersuite", "cipherSuite", Kind::Text),
     field("clientprovidedhostheader", "clientProvidedHostHeader", Kind::Text),
+    field("keyexchange", "keyExchange", Kind::Text),
 ];
+
+const RESOURCE_TAGS: &[Field] = &[field("arn", "arn", Kind::Text), field("tags", "tags", Kind::Map)];
+
+const TAG_CONTEXT: &[Field] =
+    &[field("resourcetags", "resourceTags", Kind::Array(RESOURCE_TAGS)), field("principaltags", "principalTags", Kind::Map)];
+
+const CONTEXT: &[Field] =
+    &[field("requestcontext", "requestContext", Kind::Map), field("tagcontext", "tagContext", Kind::Struct(TAG_CONTEXT))];
 
 const EVENT: &[Field] = &[
     field("eventversion", "eventVersion", Kind::Text),
@@ -168,6 +177,7 @@ const EVENT: &[Field] = &[
     field("eventcategory", "eventCategory", Kind::Text),
     field("tlsdetails", "tlsDetails", Kind::Struct(TLS)),
     field("sessioncredentialfromconsole", "sessionCredentialFromConsole", Kind::Text),
+    field("eventcontext", "eventContext", Kind::Struct(CONTEXT)),
     field("eventjson", WHOLE, Kind::Text),
     field("eventjsonchecksum", "eventJsonChecksum", Kind::Text),
 ];

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use facts::{Location, Service as ServiceFacts, ShapeId, ShapeKind};
 use keyring::{Domain, Keyring};
 use serde_json::{Map, Value as Json, json};
-use trail::event::{EVENT_VERSION, SessionAttributes};
+use trail::event::{EVENT_VERSION, NETWORK_ACTIVITY, SessionAttributes};
 use trail::tag::TagKey;
 use trail::{Entry, EntryError, Event, EventResource, Sealer, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
 use wire::Value;
@@ -24,6 +24,10 @@ pub const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
 pub const PARAMETERS_LIMIT: usize = 100 * 1024;
 /// The same for `additionalEventData`.
 const ADDITIONAL_LIMIT: usize = 28 * 1024;
+/// Elements too large for a record are kept beside it up to this size together: event data stores for large events show them.
+///
+/// Source: CloudTrail User Guide, "Field truncation order for maximum event size of 1 MB".
+const WHOLE_LIMIT: usize = 1024 * 1024;
 /// Nested values below this depth are cut.
 const DEPTH_LIMIT: usize = 32;
 /// Error messages and user agents are cut here.
@@ -74,9 +78,16 @@ pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Out
         // A refused call across accounts is told only to the caller's account.
         accounts.extend(call.audit.other_accounts.iter().filter(|account| !account.is_empty()).cloned());
     }
-    let shared = if accounts.len() > 1 { Some(call.plane.random_uuid()?) } else { None };
-    let record = record(call, event_id, caller.clone(), parameters, outcome);
-    let mut pending = Vec::with_capacity(accounts.len());
+    // A direct call through an endpoint is told to the endpoint's account in an event of its own, also when its policy let nothing through.
+    let endpoint = call.request.origin.vpc_endpoint.as_ref().filter(|_| call.via.is_empty() && call.caller.is_none());
+    let shared = if accounts.len() > 1 || endpoint.is_some() { Some(call.plane.random_uuid()?) } else { None };
+    let mut whole = Whole::default();
+    let record = record(call, event_id, caller.clone(), parameters, outcome, &mut whole);
+    let mut pending = Vec::with_capacity(accounts.len() + 1);
+    if let Some(endpoint) = endpoint {
+        let record = network_activity(call, &record, &endpoint.account, &caller, shared.clone())?;
+        pending.push(PendingEvent { entry: Entry { record, decision: None, whole: None }, time_ms: call.now.0, region });
+    }
     for account in accounts {
         let mut record = record.clone();
         if account != caller {
@@ -85,12 +96,16 @@ pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Out
         }
         record.recipient_account_id = account;
         record.shared_event_id.clone_from(&shared);
-        pending.push(PendingEvent { entry: Entry { record, decision: call.decision.clone() }, time_ms: call.now.0, region });
+        pending.push(PendingEvent {
+            entry: Entry { record, decision: call.decision.clone(), whole: whole.of() },
+            time_ms: call.now.0,
+            region,
+        });
     }
     Ok(pending)
 }
 
-fn record(call: &Call, event_id: String, recipient: String, parameters: Json, outcome: &Outcome<'_>) -> Event {
+fn record(call: &Call, event_id: String, recipient: String, parameters: Json, outcome: &Outcome<'_>, whole: &mut Whole) -> Event {
     let (error_code, error_message, response_elements) = match outcome {
         Outcome::Failed(error) => (Some(error.code.to_string()), Some(cut(&error.message)), Json::Null),
         Outcome::Done(_) if call.operation.read_only => (None, None, Json::Null),
@@ -118,9 +133,10 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
         user_agent: direct.map_or_else(|| cut(&request.user_agent), str::to_owned),
         error_code,
         error_message,
-        request_parameters: bounded(parameters, "requestParameters", PARAMETERS_LIMIT),
-        response_elements: bounded(response_elements, "responseElements", PARAMETERS_LIMIT),
-        additional_event_data: (!additional.is_empty()).then(|| bounded(Json::Object(additional), "additionalEventData", ADDITIONAL_LIMIT)),
+        request_parameters: whole.bounded(parameters, "requestParameters", PARAMETERS_LIMIT),
+        response_elements: whole.bounded(response_elements, "responseElements", PARAMETERS_LIMIT),
+        additional_event_data: (!additional.is_empty())
+            .then(|| whole.bounded(Json::Object(additional), "additionalEventData", ADDITIONAL_LIMIT)),
         request_id: call.request_id.clone(),
         event_id,
         read_only: call.operation.read_only,
@@ -139,9 +155,36 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
         tls_details: request.origin.tls.as_ref().filter(|_| direct.is_none()).map(|tls| TlsDetails {
             tls_version: tls.version.to_owned(),
             cipher_suite: tls.cipher_suite.clone(),
+            key_exchange: tls.key_exchange.clone(),
             client_provided_host_header: request.host.clone(),
         }),
     }
+}
+
+/// The event of network activity that stands beside a call's own.
+///
+/// Source: CloudTrail User Guide, "Logging network activity events": only a refusal by the endpoint's policy is an error of the network.
+fn network_activity(call: &Call, record: &Event, owner: &str, caller: &str, shared: Option<String>) -> Result<Event, ApiError> {
+    let denied_by = call.decision.as_ref().and_then(|decision| decision.pointer("/deniedBy/0"));
+    let is_denied = record.error_code.is_some() && denied_by == Some(&json!(policy::PolicyType::VpcEndpoint));
+    let identity = record.user_identity.clone();
+    Ok(Event {
+        user_identity: if owner == caller { identity } else { from_outside(identity) },
+        error_code: is_denied.then(|| "VpceAccessDenied".to_owned()),
+        error_message: is_denied.then(|| "The request was denied due to a VPC endpoint policy".to_owned()),
+        event_id: call.plane.random_uuid()?,
+        request_parameters: Json::Null,
+        response_elements: Json::Null,
+        additional_event_data: None,
+        resources: Vec::new(),
+        event_type: "AwsVpceEvent".to_owned(),
+        management_event: false,
+        recipient_account_id: owner.to_owned(),
+        shared_event_id: shared,
+        event_category: NETWORK_ACTIVITY.to_owned(),
+        tls_details: None,
+        ..record.clone()
+    })
 }
 
 /// The caller as the account that owns what was touched sees it: no names of the other account.
@@ -309,6 +352,7 @@ impl crate::pipeline::Plane {
 
     fn service_entry(&self, event: ServiceEvent) -> Result<(usize, Entry), ApiError> {
         let position = self.regions.position(&event.region).unwrap_or_default();
+        let mut whole = Whole::default();
         let record = Event {
             event_version: EVENT_VERSION.to_owned(),
             user_identity: UserIdentity {
@@ -327,7 +371,7 @@ impl crate::pipeline::Plane {
             error_message: None,
             request_parameters: Json::Null,
             response_elements: Json::Null,
-            additional_event_data: event.additional.map(|data| bounded(data, "additionalEventData", ADDITIONAL_LIMIT)),
+            additional_event_data: event.additional.map(|data| whole.bounded(data, "additionalEventData", ADDITIONAL_LIMIT)),
             request_id: self.random_uuid()?,
             event_id: self.random_uuid()?,
             read_only: false,
@@ -336,7 +380,7 @@ impl crate::pipeline::Plane {
             api_version: None,
             management_event: true,
             recipient_account_id: event.account,
-            service_event_details: event.details.map(|details| bounded(details, "serviceEventDetails", PARAMETERS_LIMIT)),
+            service_event_details: event.details.map(|details| whole.bounded(details, "serviceEventDetails", PARAMETERS_LIMIT)),
             shared_event_id: None,
             vpc_endpoint_id: None,
             vpc_endpoint_account_id: None,
@@ -345,7 +389,7 @@ impl crate::pipeline::Plane {
             insight_details: None,
             tls_details: None,
         };
-        Ok((position, Entry { record, decision: None }))
+        Ok((position, Entry { record, decision: None, whole: whole.of() }))
     }
 }
 
@@ -436,13 +480,30 @@ pub fn lower_first(name: &str) -> String {
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
-/// The element, or what stands in its place when it is too large.
-fn bounded(json: Json, element: &str, limit: usize) -> Json {
-    let size = size(&json);
-    if size <= limit {
-        return json;
+/// The elements that were too large for their record.
+#[derive(Default)]
+struct Whole {
+    elements: Map<String, Json>,
+    bytes: usize,
+}
+
+impl Whole {
+    /// The element, or what stands in its place when it is too large; then it is kept here, unless it is too large for that, too.
+    fn bounded(&mut self, json: Json, element: &str, limit: usize) -> Json {
+        let size = size(&json);
+        if size <= limit {
+            return json;
+        }
+        if self.bytes.saturating_add(size) <= WHOLE_LIMIT {
+            self.bytes += size;
+            self.elements.insert(element.to_owned(), json);
+        }
+        json!({ "omitted": true, "originalSize": size, "reason": format!("{element} too large") })
     }
-    json!({ "omitted": true, "originalSize": size, "reason": format!("{element} too large") })
+
+    fn of(&self) -> Option<Json> {
+        (!self.elements.is_empty()).then(|| Json::Object(self.elements.clone()))
+    }
 }
 
 /// About as many bytes as the element has in an event; counted, not written.

@@ -52,6 +52,8 @@ impl IdentityCache {
         while seen < head {
             let rows = store.log_after(seen, ROWS).await?;
             let Some(last) = rows.last() else { break };
+            // Revisions have no gaps: what is missing was pruned before it was seen here.
+            stale |= rows.first().is_some_and(|row| row.revision.0 != seen.0.saturating_add(1));
             stale |= rows
                 .iter()
                 .any(|row| row.changed.iter().any(|(table, _)| tables.iter().copied().flatten().any(|watched| watched.0 == table)));

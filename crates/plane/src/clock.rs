@@ -18,16 +18,16 @@ impl Clock for SystemClock {
     }
 }
 
-/// The machine's clock plus an offset that only moves forward.
+/// The machine's clock plus an offset.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     offset_ms: AtomicI64,
 }
 
 impl ManualClock {
-    /// Moves the clock forward and gives the new time.
+    /// Moves the clock, forward or (as a machine's clock may step) back, and gives the new time.
     pub fn advance(&self, by_ms: i64) -> i64 {
-        self.offset_ms.fetch_add(by_ms.max(0), Ordering::SeqCst);
+        self.offset_ms.fetch_add(by_ms, Ordering::SeqCst);
         self.now_ms()
     }
 }

@@ -20,6 +20,8 @@ pub struct TlsFacts {
     /// `TLSv1.3`.
     pub version: &'static str,
     pub cipher_suite: String,
+    /// Group of the key exchange as TLS names it, such as `X25519MLKEM768`; a resumed session may have had none.
+    pub key_exchange: Option<String>,
 }
 
 /// The private endpoint that a listener serves.

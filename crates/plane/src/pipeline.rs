@@ -574,17 +574,15 @@ impl Plane {
                 body: earlier.body,
             };
             let events = audit::events(call, region, parameters.clone(), &Outcome::Done(&Value::Null))?;
-            call.pending.extend(events);
             let tx = std::mem::replace(&mut call.tx, self.transaction(region));
-            self.commit(call, tx).await?;
+            self.commit(call, tx, events).await?;
             return Ok(response(encoded, None));
         }
         let reply = self.handle(call, input).await?;
         let events = audit::events(call, region, parameters.clone(), &Outcome::Done(&reply.value))?;
-        call.pending.extend(events);
         if let Some(door) = call.door.clone() {
             let tx = std::mem::replace(&mut call.tx, self.transaction(region));
-            self.commit(call, tx).await?;
+            self.commit(call, tx, events).await?;
             let missing = || ApiError::internal(&"a door has no writer for its answer");
             return Ok(door.answer(&reply.value, reply.body, &call.request_id).ok_or_else(missing)?);
         }
@@ -598,7 +596,7 @@ impl Plane {
             idempotency::remember(call, token, &encoded)?;
         }
         let tx = std::mem::replace(&mut call.tx, self.transaction(region));
-        self.commit(call, tx).await?;
+        self.commit(call, tx, events).await?;
         Ok(response(encoded, reply.body))
     }
 
@@ -609,8 +607,19 @@ impl Plane {
         (handler.run)(call, input.clone()).await
     }
 
-    /// Commits the call's writes with its events; a call without writes hands its events to the recorder.
-    pub(crate) async fn commit(&self, call: &mut Call, tx: Transaction) -> Result<(), Abort> {
+    /// Commits the call's writes with its events, those of its own outcome last; a call without writes hands its events to the recorder. What is
+    /// not committed has not happened, so then the events of that outcome are gone, too.
+    pub(crate) async fn commit(&self, call: &mut Call, tx: Transaction, outcome: Vec<PendingEvent>) -> Result<(), Abort> {
+        let before = call.pending.len();
+        call.pending.extend(outcome);
+        let done = self.commit_pending(call, tx).await;
+        if done.is_err() {
+            call.pending.truncate(before);
+        }
+        done
+    }
+
+    async fn commit_pending(&self, call: &mut Call, tx: Transaction) -> Result<(), Abort> {
         if tx.has_writes() {
             let sealer = self.sealer();
             let entries = call.pending.iter().map(|event| seal(&sealer, event)).collect::<Result<Vec<_>, _>>()?;

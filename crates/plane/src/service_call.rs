@@ -65,7 +65,7 @@ impl ServiceCaller {
                 source: nowhere,
                 listener: nowhere,
                 // Nothing leaves the process, so nobody can listen: as safe as a TLS session.
-                tls: Some(crate::origin::TlsFacts { version: "TLSv1.3", cipher_suite: "in process".to_owned() }),
+                tls: Some(crate::origin::TlsFacts { version: "TLSv1.3", cipher_suite: "in process".to_owned(), key_exchange: None }),
                 vpc_endpoint: None,
             }),
             method: "POST".to_owned(),
@@ -235,10 +235,9 @@ impl Plane {
         authorize::authorize(call, input).await?;
         let reply = self.handle(call, input).await?;
         let events = audit::events(call, position, parameters.clone(), &Outcome::Done(&reply.value))?;
-        call.pending.extend(events);
         let fresh = call.tx.renew();
         let tx = std::mem::replace(&mut call.tx, fresh);
-        self.commit(call, tx).await?;
+        self.commit(call, tx, events).await?;
         Ok(reply)
     }
 }

@@ -141,6 +141,9 @@ pub trait Store: Send + Sync + 'static {
     async fn log_after(&self, after: Revision, limit: u32) -> Result<Vec<LogRow>, StoreError>;
     /// Log rows with `revision < before`, newest first, at most `limit`. `None`: from the head.
     async fn log_before(&self, before: Option<Revision>, limit: u32) -> Result<Vec<LogRow>, StoreError>;
+    /// Takes away the oldest log rows with `revision < before`, at most `limit`, and never the newest row of all; gives how many went. Revisions
+    /// stay as they are: whoever reads on from a place that is gone continues with the oldest row that is left.
+    async fn prune_log(&self, before: Revision, limit: u32) -> Result<u64, StoreError>;
     /// The newest revision, and a way to wait for a newer one.
     fn head(&self) -> tokio::sync::watch::Receiver<Revision>;
     /// Writes a consistent copy that [`Store`]'s engine can open, while serving.

@@ -178,6 +178,17 @@ impl Store for MemoryStore {
         Ok(self.clone_state().0.log(Revision(0), before, limit, Direction::Reverse))
     }
 
+    async fn prune_log(&self, before: Revision, limit: u32) -> Result<u64, StoreError> {
+        let mut state = self.lock();
+        let before = before.min(state.revision);
+        let gone = state.log(Revision(0), Some(before), limit, Direction::Forward);
+        let state = Arc::make_mut(&mut state);
+        for row in &gone {
+            state.log.remove(&log_key(row.revision));
+        }
+        Ok(gone.len() as u64)
+    }
+
     fn head(&self) -> watch::Receiver<Revision> {
         self.head.subscribe()
     }

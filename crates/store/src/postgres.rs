@@ -479,6 +479,12 @@ impl Store for PostgresStore {
         session.log(&session.log_before, before, limit).await
     }
 
+    async fn prune_log(&self, before: Revision, limit: u32) -> Result<u64, StoreError> {
+        let end = before.min(*self.head.borrow());
+        let pooled = self.pool.take().await?;
+        pooled.session()?.prune_log(revision_to(end), limit).await
+    }
+
     fn head(&self) -> watch::Receiver<Revision> {
         self.head.subscribe()
     }

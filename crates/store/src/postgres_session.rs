@@ -48,6 +48,7 @@ pub(crate) struct Session {
     raise: Statement,
     pub(crate) log_after: Statement,
     pub(crate) log_before: Statement,
+    prune: Statement,
     rows_after: Statement,
 }
 
@@ -130,6 +131,9 @@ impl Session {
             raise: client.prepare("UPDATE head SET revision = $1").await?,
             log_after: client.prepare("SELECT revision, entry FROM log WHERE revision > $1 ORDER BY revision LIMIT $2").await?,
             log_before: client.prepare("SELECT revision, entry FROM log WHERE revision < $1 ORDER BY revision DESC LIMIT $2").await?,
+            prune: client
+                .prepare("DELETE FROM log WHERE revision IN (SELECT revision FROM log WHERE revision < $1 ORDER BY revision LIMIT $2)")
+                .await?,
             rows_after: client
                 .prepare("SELECT name, key, version, value FROM rows WHERE (name, key) > ($1, $2) ORDER BY name, key LIMIT $3")
                 .await?,
@@ -225,6 +229,11 @@ impl Session {
     pub(crate) async fn log(&self, statement: &Statement, bound: i64, limit: u32) -> Result<Vec<LogRow>, StoreError> {
         let rows = self.client.query(statement, &[&bound, &i64::from(limit)]).await.map_err(failed)?;
         rows.iter().map(|row| encoding::decode_log_row(revision_from(row.get(0))?, row.get(1))).collect()
+    }
+
+    /// Takes away the oldest log rows below `bound`, at most `limit`.
+    pub(crate) async fn prune_log(&self, bound: i64, limit: u32) -> Result<u64, StoreError> {
+        self.client.execute(&self.prune, &[&bound, &i64::from(limit)]).await.map_err(failed)
     }
 
     /// Rows of all tables behind the place, in order.

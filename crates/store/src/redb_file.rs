@@ -3,9 +3,14 @@
 //! The committer drains a bounded queue into one write transaction of up to [`GROUP_BATCHES`] batches, checks each against its predecessors
 //! and syncs once. redb's default one-phase commit is used: a commit is one sync, and a torn one is found by its checksum. Values are
 //! ciphertext, so nobody can craft pages whose checksum matches.
+//!
+//! After a failed write (a full disk) redb refuses everything until the file is opened anew. That is done here, by the next one who needs it, as
+//! often as it takes: a store goes on when its disk has room again. A commit that failed may turn out to have been written; whoever was told that
+//! it failed does not know.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -50,10 +55,68 @@ impl Default for RedbOptions {
 /// State in one file of this machine. A file has one opener at a time.
 #[derive(Debug)]
 pub struct RedbStore {
-    database: Arc<Database>,
+    file: Arc<OpenFile>,
     queue: Option<mpsc::Sender<Request>>,
     committer: Option<JoinHandle<()>>,
+}
+
+/// The file as it is open now.
+#[derive(Debug)]
+struct OpenFile {
+    path: PathBuf,
+    options: RedbOptions,
+    database: RwLock<Option<Arc<Database>>>,
+    /// Nothing works until it is opened again.
+    broken: AtomicBool,
     head: watch::Sender<Revision>,
+}
+
+impl OpenFile {
+    /// The open database; a broken one is opened again.
+    fn database(&self) -> Result<Arc<Database>, StoreError> {
+        if !self.broken.load(Ordering::Acquire)
+            && let Some(database) = self.database.read().unwrap_or_else(PoisonError::into_inner).as_ref()
+        {
+            return Ok(Arc::clone(database));
+        }
+        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = slot.as_ref().filter(|_| !self.broken.load(Ordering::Acquire)) {
+            return Ok(Arc::clone(database));
+        }
+        // The lock on the file is free when the last one who works with the old database has gone.
+        *slot = None;
+        if !self.path.exists() {
+            return Err(unavailable(format!("`{}` is gone", self.path.display())));
+        }
+        let (database, head) = open_database(&self.path, self.options)?;
+        tracing::warn!(path = %self.path.display(), "the store's file was opened again after a failure");
+        let database = Arc::new(database);
+        *slot = Some(Arc::clone(&database));
+        self.broken.store(false, Ordering::Release);
+        self.tell(head);
+        Ok(database)
+    }
+
+    /// Notes a failure that only opening the file again can mend.
+    fn failed(&self, error: impl Into<redb::Error>) -> StoreError {
+        let error = error.into();
+        if matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::DatabaseClosed) {
+            self.broken.store(true, Ordering::Release);
+        }
+        failed(error)
+    }
+
+    fn read(&self) -> Result<ReadTransaction, StoreError> {
+        self.database()?.begin_read().map_err(|error| self.failed(error))
+    }
+
+    fn tell(&self, head: Revision) {
+        self.head.send_if_modified(|current| {
+            let newer = *current < head;
+            *current = (*current).max(head);
+            newer
+        });
+    }
 }
 
 struct Request {
@@ -86,13 +149,18 @@ impl RedbStore {
     pub fn open_with(path: impl AsRef<Path>, options: RedbOptions) -> Result<Self, StoreError> {
         let path = path.as_ref();
         let (database, head) = open_database(path, options)?;
-        let database = Arc::new(database);
-        let head = watch::Sender::new(head);
+        let file = Arc::new(OpenFile {
+            path: path.to_owned(),
+            options,
+            database: RwLock::new(Some(Arc::new(database))),
+            broken: AtomicBool::new(false),
+            head: watch::Sender::new(head),
+        });
         let (queue, requests) = mpsc::channel(QUEUE_BATCHES);
-        let committer = Committer { database: database.clone(), head: head.clone(), path: path.to_owned() };
+        let committer = Committer { file: Arc::clone(&file) };
         let committer =
             std::thread::Builder::new().name("store-committer".to_owned()).spawn(move || committer.run(requests)).map_err(unavailable)?;
-        Ok(Self { database, queue: Some(queue), committer: Some(committer), head })
+        Ok(Self { file, queue: Some(queue), committer: Some(committer) })
     }
 
     /// Copies a backup that any engine wrote to `path`, where no file may be, and opens it.
@@ -114,15 +182,11 @@ impl RedbStore {
         Self::open(path)
     }
 
-    fn read(&self) -> Result<ReadTransaction, StoreError> {
-        self.database.begin_read().map_err(failed)
-    }
-
     fn read_log(&self, range: std::ops::Range<u64>, limit: u32, reverse: bool) -> Result<Vec<LogRow>, StoreError> {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let log = self.read()?.open_table(LOG).map_err(failed)?;
+        let log = self.file.read()?.open_table(LOG).map_err(failed)?;
         let rows = log.range(range).map_err(failed)?;
         let decode = |row: Result<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
             let (revision, value) = row.map_err(failed)?;
@@ -250,11 +314,18 @@ fn holds(rows: &impl ReadableTable<&'static [u8], &'static [u8]>, expect: &Expec
     }
 }
 
+/// A write that is durable when it is committed.
+fn begin_write(database: &Database, path: &Path) -> Result<WriteTransaction, StoreError> {
+    let mut write = database.begin_write().map_err(failed)?;
+    write.set_durability(Durability::Immediate).map_err(unavailable)?;
+    let file_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    write.set_quick_repair(file_bytes >= QUICK_REPAIR_FROM_BYTES);
+    Ok(write)
+}
+
 /// The thread that writes.
 struct Committer {
-    database: Arc<Database>,
-    head: watch::Sender<Revision>,
-    path: PathBuf,
+    file: Arc<OpenFile>,
 }
 
 impl Committer {
@@ -273,16 +344,14 @@ impl Committer {
     fn commit_group(&self, group: Vec<Request>) {
         match self.write_group(&group) {
             Ok((head, outcomes)) => {
-                self.head.send_if_modified(|current| {
-                    let newer = *current < head;
-                    *current = head;
-                    newer
-                });
+                self.file.tell(head);
                 for (request, outcome) in group.into_iter().zip(outcomes) {
                     let _ = request.answer.send(outcome.ok_or(CommitError::Conflict));
                 }
             }
             Err(error) => {
+                // Whatever it was: a database that could not commit is opened anew before it is written again.
+                self.file.broken.store(true, Ordering::Release);
                 tracing::error!(%error, batches = group.len(), "a group of commits failed");
                 let message = error.to_string();
                 for request in group {
@@ -294,11 +363,9 @@ impl Committer {
 
     /// One transaction for the group: the new head, and for each batch its revision or `None` for a conflict.
     fn write_group(&self, group: &[Request]) -> Result<(Revision, Vec<Option<Revision>>), StoreError> {
-        let mut write = self.database.begin_write().map_err(failed)?;
-        write.set_durability(Durability::Immediate).map_err(unavailable)?;
-        let file_bytes = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
-        write.set_quick_repair(file_bytes >= QUICK_REPAIR_FROM_BYTES);
-        let mut head = *self.head.borrow();
+        let database = self.file.database()?;
+        let write = begin_write(&database, &self.file.path)?;
+        let mut head = *self.file.head.borrow();
         let before = head;
         let outcomes = group.iter().map(|request| write_batch(&write, &request.batch, &mut head)).collect::<Result<Vec<_>, _>>()?;
         if head == before {
@@ -342,7 +409,7 @@ fn write_batch(write: &WriteTransaction, batch: &Batch, head: &mut Revision) -> 
 #[async_trait]
 impl Store for RedbStore {
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        let read = self.read()?;
+        let read = self.file.read()?;
         let revision = read_head(&read.open_table(META).map_err(failed)?)?;
         let rows = read.open_table(ROWS).map_err(failed)?;
         Ok(Box::new(RedbSnapshot { revision, rows }))
@@ -365,12 +432,40 @@ impl Store for RedbStore {
         self.read_log(0..before.map_or(u64::MAX, |before| before.0), limit, true)
     }
 
+    async fn prune_log(&self, before: Revision, limit: u32) -> Result<u64, StoreError> {
+        let file = Arc::clone(&self.file);
+        let end = before.min(*file.head.borrow()).0;
+        // redb has one writer at a time: the committer waits for this transaction, or this one for the committer's.
+        blocking(move || {
+            let database = file.database()?;
+            let write = begin_write(&database, &file.path)?;
+            let mut gone = 0;
+            {
+                let mut log = write.open_table(LOG).map_err(failed)?;
+                let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+                let found: Vec<u64> = log
+                    .range(..end)
+                    .map_err(failed)?
+                    .take(limit)
+                    .map(|row| row.map(|(key, _)| key.value()).map_err(failed))
+                    .collect::<Result<_, _>>()?;
+                for revision in found {
+                    log.remove(revision).map_err(failed)?;
+                    gone += 1;
+                }
+            }
+            write.commit().map_err(|error| file.failed(error))?;
+            Ok(gone)
+        })
+        .await
+    }
+
     fn head(&self) -> watch::Receiver<Revision> {
-        self.head.subscribe()
+        self.file.head.subscribe()
     }
 
     async fn backup(&self, to: &Path) -> Result<Revision, StoreError> {
-        let (read, to) = (self.read()?, to.to_owned());
+        let (read, to) = (self.file.read()?, to.to_owned());
         blocking(move || {
             let mut writer = BackupWriter::create(&to)?;
             let mut head = Revision(0);

@@ -56,7 +56,11 @@ fn entry(number: u64) -> Entry {
         "eventType": "AwsApiCall", "managementEvent": true, "recipientAccountId": ACCOUNT, "eventCategory": "Management",
         "tlsDetails": { "tlsVersion": "TLSv1.3", "cipherSuite": "TLS_AES_128_GCM_SHA256", "clientProvidedHostHeader": "kms.us-east-1.example.com" },
     });
-    Entry { record: serde_json::from_value(record).unwrap(), decision: Some(json!({ "allowed": true, "by": "identity policy" })) }
+    Entry {
+        record: serde_json::from_value(record).unwrap(),
+        decision: Some(json!({ "allowed": true, "by": "identity policy" })),
+        whole: None,
+    }
 }
 
 fn cpu_seconds() -> f64 {

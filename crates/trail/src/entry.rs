@@ -39,6 +39,9 @@ pub struct Entry {
     /// How the call was decided: the explanation of a denial, the deciding statement of an allow. Ours, not part of the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<serde_json::Value>,
+    /// Elements of the record that were too large for it, by their names. Ours, not part of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<serde_json::Value>,
 }
 
 /// An entry cannot be written or read.
@@ -89,6 +92,10 @@ impl Entry {
         if let Some(decision) = &self.decision {
             plaintext.extend_from_slice(b",\"decision\":");
             serde_json::to_writer(&mut plaintext, decision).map_err(|_| EntryError::Malformed)?;
+        }
+        if let Some(whole) = &self.whole {
+            plaintext.extend_from_slice(b",\"whole\":");
+            serde_json::to_writer(&mut plaintext, whole).map_err(|_| EntryError::Malformed)?;
         }
         plaintext.push(b'}');
         let mut bytes = Vec::with_capacity(plaintext.len() + 256);

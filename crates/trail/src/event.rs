@@ -8,6 +8,9 @@ use serde_json::Value as Json;
 /// Version of the record format that we write.
 pub const EVENT_VERSION: &str = "1.11";
 
+/// Category of the events that tell of a call through an endpoint.
+pub const NETWORK_ACTIVITY: &str = "NetworkActivity";
+
 /// One record. Field order is the order in which AWS writes them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -159,6 +162,9 @@ pub struct TlsDetails {
     pub cipher_suite: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_provided_host_header: Option<String>,
+    /// `X25519MLKEM768`, `x25519`, `secp256r1`: tells calls that a quantum computer could read later from the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_exchange: Option<String>,
 }
 
 /// The members that an insight has. It tells of no single call, so it has no caller, no parameters and no source address.
@@ -180,9 +186,61 @@ struct InsightRecord<'a> {
     event_category: &'a str,
 }
 
+/// The members that an event of network activity has: that a call went through an endpoint, not what it was about.
+///
+/// Source: CloudTrail User Guide, "Logging network activity events".
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NetworkRecord<'a> {
+    event_version: &'a str,
+    user_identity: &'a UserIdentity,
+    event_time: &'a str,
+    event_source: &'a str,
+    event_name: &'a str,
+    aws_region: &'a str,
+    #[serde(rename = "sourceIPAddress")]
+    source_ip_address: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_message: Option<&'a str>,
+    #[serde(rename = "requestID")]
+    request_id: &'a str,
+    #[serde(rename = "eventID")]
+    event_id: &'a str,
+    event_type: &'a str,
+    recipient_account_id: &'a str,
+    #[serde(rename = "sharedEventID")]
+    shared_event_id: Option<&'a str>,
+    vpc_endpoint_id: Option<&'a str>,
+    vpc_endpoint_account_id: Option<&'a str>,
+    event_category: &'a str,
+}
+
 impl Event {
     /// The record as it is delivered and hashed.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        if self.event_category == NETWORK_ACTIVITY {
+            return serde_json::to_string(&NetworkRecord {
+                event_version: &self.event_version,
+                user_identity: &self.user_identity,
+                event_time: &self.event_time,
+                event_source: &self.event_source,
+                event_name: &self.event_name,
+                aws_region: &self.aws_region,
+                source_ip_address: &self.source_ip_address,
+                error_code: self.error_code.as_deref(),
+                error_message: self.error_message.as_deref(),
+                request_id: &self.request_id,
+                event_id: &self.event_id,
+                event_type: &self.event_type,
+                recipient_account_id: &self.recipient_account_id,
+                shared_event_id: self.shared_event_id.as_deref(),
+                vpc_endpoint_id: self.vpc_endpoint_id.as_deref(),
+                vpc_endpoint_account_id: self.vpc_endpoint_account_id.as_deref(),
+                event_category: &self.event_category,
+            });
+        }
         if self.event_category != "Insight" {
             return serde_json::to_string(self);
         }

@@ -24,6 +24,8 @@ use crate::tag::{Tag, tags};
 
 /// Log rows read at a time.
 const ROWS: u32 = 512;
+/// Log rows of one step of pruning.
+const PRUNED_ROWS: u32 = 4096;
 /// Bundles of one commit.
 const BUNDLES: usize = 32;
 /// Bundles whose times stand in one row.
@@ -63,6 +65,15 @@ impl From<TileGap> for LedgerError {
             TileGap::Outside | TileGap::Proof(_) => Self::Outside,
         }
     }
+}
+
+/// What pruning did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Log rows that went.
+    pub rows: u64,
+    /// Number of the first leaf whose event may still be there.
+    pub first_leaf: u64,
 }
 
 /// One run of the index.
@@ -322,6 +333,88 @@ impl Ledger {
         }
     }
 
+    /// Takes away events that are older than a time: rows of the store's log, from the beginning, in whole bundles, and never a row from
+    /// revision `keep_from` on. **Kept for ever** are the hash of every leaf, the statements, all tiles and the time range of each bundle, so
+    /// checkpoints, inclusion and consistency proofs of every size stay as they are. What goes is the events' sealed bodies, with accounts,
+    /// times and tags in their headers, and the runs of the index that speak of them alone.
+    pub async fn prune(&self, before_ms: i64, keep_from: Revision) -> Result<Pruned, LedgerError> {
+        let (bound, first_leaf) = {
+            let mut state = self.state.lock().await;
+            self.catch_up(&mut state).await?;
+            let bundles = state.times.iter().take_while(|(_, latest)| *latest < before_ms).count() as u64;
+            let snapshot = self.store.snapshot().await?;
+            // The row that the last full bundle ends in may hold leaves that are in none yet.
+            let old = if bundles * WIDTH < state.written.size {
+                let first = self.bundle(snapshot.as_ref(), bundles).await?.places.first().copied();
+                first.ok_or_else(|| LedgerError::Damaged(format!("the bundle `{bundles}` is empty")))?.revision
+            } else {
+                state.written.revision
+            };
+            let bound = old.min(keep_from.0);
+            (bound, self.first_leaf_from(snapshot.as_ref(), bound, bundles).await?)
+        };
+        let mut pruned = Pruned { rows: 0, first_leaf };
+        loop {
+            let gone = self.store.prune_log(Revision(bound), PRUNED_ROWS).await?;
+            pruned.rows += gone;
+            if gone < u64::from(PRUNED_ROWS) {
+                break;
+            }
+        }
+        if pruned.rows > 0 {
+            self.forget_runs(first_leaf).await?;
+        }
+        Ok(pruned)
+    }
+
+    /// Number of the first leaf, of those in the first bundles, that is in a log row from a revision on.
+    async fn first_leaf_from(&self, snapshot: &dyn Snapshot, revision: u64, bundles: u64) -> Result<u64, LedgerError> {
+        let (mut low, mut high) = (0, bundles);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let places = self.bundle(snapshot, middle).await?.places;
+            if places.last().is_some_and(|place| place.revision < revision) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        if low == bundles {
+            return Ok(low * WIDTH);
+        }
+        let places = self.bundle(snapshot, low).await?.places;
+        Ok(low * WIDTH + places.partition_point(|place| place.revision < revision) as u64)
+    }
+
+    /// Takes away the runs of the index that speak only of leaves below this one.
+    async fn forget_runs(&self, first_leaf: u64) -> Result<(), LedgerError> {
+        let mut state = self.state.lock().await;
+        let mut written = state.written.clone();
+        let is_over = |run: &Run| run.start.saturating_add(posting::run_length(run.level)) <= first_leaf;
+        let over: Vec<Run> = written.runs.iter().copied().filter(is_over).collect();
+        if over.is_empty() {
+            return Ok(());
+        }
+        written.runs.retain(|run| !is_over(run));
+        let mut writes: Vec<Write> = over
+            .iter()
+            .flat_map(|run| (0..posting::block_count(run.level)).map(|block| posting_key(*run, block)))
+            .map(|key| Write::Delete { table: POSTING, key: key.into() })
+            .collect();
+        writes.push(state_row(&written)?);
+        let expect = vec![Expect::Version { table: STATE, key: Bytes::from_static(STATE_KEY), version: state.version }];
+        match self.store.commit(Batch { expect, writes, log: Vec::new() }).await {
+            Ok(revision) => {
+                state.written = written;
+                state.version = Some(revision);
+                Ok(())
+            }
+            // Another node is at it; a run that stays is in nobody's way.
+            Err(CommitError::Conflict) => Ok(()),
+            Err(CommitError::Store(error)) => Err(error.into()),
+        }
+    }
+
     fn kept_tiles(&self) -> std::sync::MutexGuard<'_, Tiles> {
         self.tiles.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -427,6 +520,48 @@ fn batch(state: &State, bundles: usize) -> Result<Batches, LedgerError> {
     writes.push(state_row(&written)?);
     let expect = vec![Expect::Version { table: STATE, key: Bytes::from_static(STATE_KEY), version: state.version }];
     Ok(Batches { batch: Batch { expect, writes, log: Vec::new() }, written, times, edges })
+}
+
+/// The leaves that a store knows without any key: of events that are pruned, as the tree was written down; of the others, from its log, so that
+/// a log which was altered behind the tree's back is told by its root.
+pub async fn all_leaves(store: &dyn Store) -> Result<Vec<Leaf>, LedgerError> {
+    let mut after = Revision(0);
+    let mut leaves = Vec::new();
+    loop {
+        let rows = store.log_after(after, ROWS).await?;
+        let Some(last) = rows.last() else { return Ok(leaves) };
+        if after.0 == 0 {
+            let first = rows.first().map_or(0, |row| row.revision.0);
+            leaves = pruned_leaves(store, first).await?;
+        }
+        after = last.revision;
+        for bytes in rows.iter().flat_map(|row| &row.entries) {
+            leaves.push(match Entry::record_hash(bytes) {
+                Some(hash) => Leaf::Event(hash),
+                None => Leaf::Statement(Statement::parse(bytes)?),
+            });
+        }
+    }
+}
+
+/// The written leaves of log rows before a revision.
+async fn pruned_leaves(store: &dyn Store, before: u64) -> Result<Vec<Leaf>, LedgerError> {
+    let damaged = |what: &str| LedgerError::Damaged(format!("the {what} cannot be read"));
+    let snapshot = store.snapshot().await?;
+    let Some(row) = snapshot.get(STATE, STATE_KEY).await? else { return Ok(Vec::new()) };
+    let written: Written = serde_json::from_slice(&row.value).map_err(|_| damaged("state"))?;
+    let mut leaves = Vec::new();
+    for number in 0..written.size / WIDTH {
+        let row = snapshot.get(BUNDLE, &number.to_be_bytes()).await?.ok_or_else(|| damaged("bundle"))?;
+        let bundle = Bundle::parse(&row.value).ok_or_else(|| damaged("bundle"))?;
+        for (entry, place) in tile::split_bundle(&bundle.entries).map_err(|_| damaged("bundle"))?.into_iter().zip(&bundle.places) {
+            if place.revision >= before {
+                return Ok(leaves);
+            }
+            leaves.push(Leaf::parse(entry)?);
+        }
+    }
+    Ok(leaves)
 }
 
 struct Batches {

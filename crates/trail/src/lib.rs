@@ -7,6 +7,7 @@
 //! 2. Every other event is written by the [`Recorder`], in batches that share one sync, at most [`recorder::INTERVAL`] after it was handed over.
 //! 3. Entries are sealed; the store sees ciphertext, the account, the time, a hash and keyed tags.
 //! 4. Every entry is one leaf of the [`Ledger`]'s Merkle tree, in the order of the log; a crash neither repeats nor drops one.
+//! 5. Retention ([`Ledger::prune`]) takes bodies of events away and never a hash: proofs of every size hold afterwards.
 
 mod bundle;
 mod indexed_lookup;
@@ -28,7 +29,7 @@ pub use entry::{Entry, EntryError, OpenEntry, Sealer};
 pub use event::{Event, EventResource, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
 pub use indexed_lookup::FoundEvents;
 pub use leaf::Leaf;
-pub use ledger::{Ledger, LedgerError};
+pub use ledger::{Ledger, LedgerError, Pruned, all_leaves};
 pub use lookup::{Filter, LookupError, LookupPage, lookup};
 pub use recorder::{Recorder, RecorderError};
 pub use signed_log::LogFile;

@@ -6,6 +6,7 @@
 use store::{Revision, Store, StoreError};
 
 use crate::entry::{Entry, EntryError, Sealer};
+use crate::event::NETWORK_ACTIVITY;
 use crate::tag::INSIGHT;
 
 /// Rows read from the store at a time.
@@ -91,6 +92,10 @@ pub(crate) fn header_matches(filter: &Filter, bytes: &[u8]) -> Result<bool, Entr
 /// Whether the event is one that is asked for; its account and time were looked at before.
 pub(crate) fn matches(filter: &Filter, entry: &Entry) -> bool {
     let event = &entry.record;
+    // Those of network activity are for trails and event data stores that want them; the calls themselves are found here.
+    if event.event_category == NETWORK_ACTIVITY {
+        return false;
+    }
     if filter.denied_only && !entry.is_denied() || filter.insights != (event.event_category == INSIGHT) {
         return false;
     }

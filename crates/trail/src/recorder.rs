@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use store::{Batch, Store};
+use store::{Batch, Revision, Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 
 /// An event handed over is durable after this time at the latest.
@@ -16,6 +16,8 @@ pub const INTERVAL: Duration = Duration::from_millis(100);
 const QUEUE_LENGTH: usize = 65_536;
 /// Events that could not be written are tried again after this time.
 const RETRY: Duration = Duration::from_millis(200);
+/// Log rows looked through at a time, after a commit of which nobody knows whether it was written.
+const ROWS: u32 = 256;
 /// Events in one commit.
 const BATCH_LENGTH: usize = 4_096;
 
@@ -140,6 +142,7 @@ impl Recorder {
 async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
     // Entries that could not be written stay here and go first next time: nothing is lost while the process lives.
     let mut entries: Vec<Bytes> = Vec::new();
+    let mut doubt = None;
     loop {
         wait(&shared, !entries.is_empty()).await;
         let (flushes, is_closed) = {
@@ -151,7 +154,7 @@ async fn write(store: Arc<dyn Store>, shared: Arc<Shared>) {
             (std::mem::take(&mut queue.flushes), queue.is_closed)
         };
         shared.space.notify_waiters();
-        let result = commit(store.as_ref(), &mut entries).await;
+        let result = commit(store.as_ref(), &mut entries, &mut doubt).await;
         shared.queue().failure = result.clone().err();
         if let (true, Err(error)) = (is_closed, &result) {
             tracing::error!(%error, lost = entries.len(), "audit events could not be written at shutdown");
@@ -197,15 +200,39 @@ async fn wait(shared: &Shared, has_failed: bool) {
     }
 }
 
-async fn commit(store: &dyn Store, entries: &mut Vec<Bytes>) -> Result<(), RecorderError> {
+/// `doubt`: the newest revision before a commit that failed. It may have been written all the same, so the log is looked through before the same
+/// events are written again: none must be there twice.
+async fn commit(store: &dyn Store, entries: &mut Vec<Bytes>, doubt: &mut Option<Revision>) -> Result<(), RecorderError> {
+    if let Some(before) = *doubt {
+        drop_written(store, entries, before).await.map_err(|error| RecorderError(error.to_string()))?;
+    }
     while !entries.is_empty() {
         let count = entries.len().min(BATCH_LENGTH);
         let log: Vec<Bytes> = entries.iter().take(count).cloned().collect();
+        let before = *store.head().borrow();
         store.commit(Batch { log, ..Batch::default() }).await.map_err(|error| {
+            doubt.get_or_insert(before);
             tracing::error!(%error, waiting = entries.len(), "audit events cannot be written");
             RecorderError(error.to_string())
         })?;
         entries.drain(..count);
+    }
+    *doubt = None;
+    Ok(())
+}
+
+/// Drops the events that the log has after a revision. They are sealed, so no two are alike; and they were written in order, if at all.
+async fn drop_written(store: &dyn Store, entries: &mut Vec<Bytes>, mut after: Revision) -> Result<(), StoreError> {
+    while !entries.is_empty() {
+        let rows = store.log_after(after, ROWS).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.revision;
+        for row in &rows {
+            if row.entries.first().is_some_and(|first| entries.first() == Some(first)) {
+                let same = row.entries.iter().zip(entries.iter()).take_while(|(written, waiting)| written == waiting).count();
+                entries.drain(..same);
+            }
+        }
     }
     Ok(())
 }

@@ -37,6 +37,7 @@
 //! * `CountTokens` is refused where no tokenizer is known, instead of estimated.
 //! * A model that thinks aloud is not shown thinking: the reasoning that some upstreams give beside the answer is left out.
 
+mod data_subject;
 mod door;
 mod foundation_model;
 mod guardrail;
@@ -64,6 +65,7 @@ use plane::{ApiError, Call, Handler, Service, Target, Transaction, handler, stre
 use policy::MapContext;
 use wire::Value;
 
+pub use data_subject::{SealedBody, erase_data_subject, open_logged_body};
 pub use secret::{delete_secret, list_secrets, put_secret};
 pub use upstream::local::{LocalEnding, LocalFailure, LocalMessage, LocalModel, LocalRequest};
 pub use upstream::settings;

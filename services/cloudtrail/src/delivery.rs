@@ -47,6 +47,9 @@ const ROUND_FILES: usize = 64;
 pub(crate) struct Delivery {
     /// Everything in the log up to here is delivered, or not the trail's.
     pub cursor: u64,
+    /// The newest time of an event up to there.
+    #[serde(default)]
+    pub newest_ms: Option<i64>,
     #[serde(default)]
     pub in_flight: Option<InFlight>,
     #[serde(default)]
@@ -273,10 +276,11 @@ impl Course<'_> {
         if delivery.retry_ms > self.now_ms() && !self.now_please {
             return Ok(false);
         }
-        let content = self.collect(delivery.cursor, delivery.in_flight.as_ref().map(|file| file.to)).await?;
+        let content = self.collect(&delivery).await?;
         if content.is_empty() && delivery.in_flight.is_none() {
             if content.to.saturating_sub(delivery.cursor) >= IDLE_ROWS {
                 delivery.cursor = content.to;
+                delivery.newest_ms = content.newest_seen_ms;
                 self.close(tx, &delivery).await?;
             }
             return Ok(false);
@@ -308,6 +312,7 @@ impl Course<'_> {
                 statements.push(Statement::new(StatementKind::LogFile, self.now_ms(), subject(&self.trail.arn()), &name, sha256(&plain)));
                 delivery.succeeded(self.now_ms());
                 delivery.cursor = in_flight.to;
+                delivery.newest_ms = content.newest_seen_ms;
                 delivery.in_flight = None;
                 if self.trail.topic_arn.is_some() {
                     delivery.notices.keys.push(in_flight.key.clone());
@@ -326,12 +331,16 @@ impl Course<'_> {
         Ok(delivered)
     }
 
-    /// Events for the trail in the log rows after `after`: up to `to`, or as many as a file holds.
-    async fn collect(&self, after: u64, to: Option<u64>) -> Result<Content, ApiError> {
+    /// Events for the trail in the log rows behind those that are delivered: up to where the file in flight ends, or as many as a file holds.
+    ///
+    /// An event belongs to a logging period by its time, or by the newest time before it in the log: a clock that steps back leaves no event out
+    /// that came after the start of logging.
+    async fn collect(&self, delivery: &Delivery) -> Result<Content, ApiError> {
+        let (after, to) = (delivery.cursor, delivery.in_flight.as_ref().map(|file| file.to));
         let store = Arc::clone(&self.plane.regions.at(self.position)?.store);
         let end = to.unwrap_or_else(|| store.head().borrow().0);
         let sealer = self.plane.sealer();
-        let mut content = Content { to: after, ..Content::default() };
+        let mut content = Content { to: after, newest_seen_ms: delivery.newest_ms, ..Content::default() };
         while content.to < end {
             let rows = store.log_after(Revision(content.to), ROWS).await?;
             if rows.is_empty() {
@@ -344,7 +353,10 @@ impl Course<'_> {
                 }
                 for bytes in &row.entries {
                     let header = Entry::header(bytes).map_err(|error| ApiError::internal(&error))?;
-                    if header.account != self.account || !self.trail.logged_at(header.time_ms) {
+                    let newest_ms = content.newest_seen_ms.map_or(header.time_ms, |newest| newest.max(header.time_ms));
+                    content.newest_seen_ms = Some(newest_ms);
+                    let is_logged = self.trail.logged_at(header.time_ms) || self.trail.logged_at(newest_ms);
+                    if header.account != self.account || !is_logged {
                         continue;
                     }
                     let open = Entry::open_whole(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
@@ -403,6 +415,8 @@ struct Content {
     bytes: usize,
     oldest_ms: Option<i64>,
     newest_ms: Option<i64>,
+    /// Newest time of anything looked at.
+    newest_seen_ms: Option<i64>,
 }
 
 impl Content {

@@ -35,6 +35,9 @@ pub(crate) struct DigestChain {
     pub delivered_ms: Option<i64>,
     #[serde(default)]
     pub error: Option<String>,
+    /// End of the last digest. The next one begins no earlier, also when the clock was set back: names and hours are never used twice.
+    #[serde(default)]
+    pub end_ms: Option<i64>,
     /// The stop of logging that the last digest was the final one of.
     #[serde(default)]
     pub ended_ms: Option<i64>,
@@ -95,7 +98,10 @@ impl Course<'_> {
         if rests && chain.files.is_empty() {
             return Ok(false);
         }
-        let start_ms = chain.start_ms.or_else(|| period.map(|period| period.start_ms)).unwrap_or_default() / SECOND_MS * SECOND_MS;
+        let start_ms =
+            chain.start_ms.or_else(|| period.map(|period| period.start_ms)).unwrap_or_default().max(chain.end_ms.unwrap_or(i64::MIN))
+                / SECOND_MS
+                * SECOND_MS;
         let Some(end_ms) = self.due(start_ms, chain.ended_ms, delivery.error.is_some()).map(|end_ms| end_ms / SECOND_MS * SECOND_MS) else {
             return Ok(false);
         };
@@ -127,6 +133,7 @@ impl Course<'_> {
                 let stopped_ms = period.and_then(|period| period.stop_ms).filter(|stop_ms| end_ms >= stop_ms / SECOND_MS * SECOND_MS);
                 chain.files.clear();
                 chain.previous = Some(PreviousDigest { bucket: self.trail.bucket.clone(), key, hash, signature });
+                chain.end_ms = Some(end_ms);
                 chain.delivered_ms = Some(self.now_ms());
                 chain.error = None;
                 chain.start_ms = if stopped_ms.is_some() { None } else { Some(end_ms) };

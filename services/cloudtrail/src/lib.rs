@@ -11,7 +11,8 @@
 //! 1. Nothing here writes events.
 //! 2. An event that a trail selects is delivered at least once: the log is read from where the last delivered file ended, and a file that
 //!    cannot be put stays due.
-//! 3. A log file is in exactly one digest, and every digest names the one before it, across restarts.
+//! 3. A log file is in exactly one digest, and every digest names the one before it, across restarts and steps of the clock. So there are no
+//!    backfill digests: AWS writes them for files that came too late for the digest of their hour, and here such a file waits for the next one.
 //!
 //! ## Not as AWS does
 //! * Files are delivered about once a minute instead of five, and at once when the control API asks.
@@ -19,9 +20,13 @@
 //! * AWS does not say how it finds that a rate is unusual. Here a minute is when it has at least ten calls (or errors), three times the average
 //!   of the seven days before, and four standard deviations more than it; the hour after the first call is not judged. Rates that fall are not
 //!   reported.
-//! * An event data store is a view of the sealed log: deleting it, or its retention, ends what queries see, and not what the log holds. Under a
-//!   customer's key it is closed while CloudTrail may not use that key; the log itself is sealed under the server's keys.
+//! * An event data store is a view of the sealed log: deleting it, or its retention, ends what queries see; the log itself goes by the server's
+//!   setting ([`prune`]). Under a customer's key it is closed while CloudTrail may not use that key; the log itself is sealed under the server's keys.
 //! * Values that are missing are empty texts in the answers of queries, and maps and structures are JSON.
+//! * An event data store shows tags and condition keys (`PutEventConfiguration`) for older events, too: they stand in the log beside each record.
+//!   Condition keys that tell of organizations (`aws:PrincipalOrgID` and its like) are refused. Aggregated events of trails are not made.
+//! * There is no console, so there are no events of signing in to one (`AwsConsoleSignIn`): who signs in does so by an operation of STS, with an
+//!   event of its own.
 //! * `GenerateQuery` chooses a sample query by the words of the prompt; there is no language model behind it.
 //! * A trail's bucket may be in another region than the trail only when that region is configured here.
 //!
@@ -33,6 +38,7 @@ pub mod delivery;
 mod destination;
 mod digest;
 mod error;
+mod event_configuration;
 mod insight;
 mod insight_metric;
 mod insight_selector;
@@ -43,6 +49,7 @@ mod lookup;
 mod notification;
 mod organization;
 mod path;
+mod retention;
 mod selector;
 mod selector_operations;
 mod signing_key;
@@ -61,6 +68,7 @@ use wire::Value;
 pub use delivery::deliver;
 pub use lake::put_audit_events::CloudTrailData;
 pub use lake::round::lake_round;
+pub use retention::prune;
 
 /// The principal that delivers.
 pub(crate) const SERVICE_PRINCIPAL: &str = "cloudtrail.amazonaws.com";
@@ -137,6 +145,11 @@ impl Service for CloudTrail {
             handler!("CancelQuery", lake::query_operations::cancel_query),
             handler!("ListQueries", lake::query_operations::list_queries),
             handler!("SearchSampleQueries", lake::sample_query::search_sample_queries),
+            handler!("PutResourcePolicy", lake::resource_policy::put_resource_policy),
+            handler!("GetResourcePolicy", lake::resource_policy::get_resource_policy),
+            handler!("DeleteResourcePolicy", lake::resource_policy::delete_resource_policy),
+            handler!("PutEventConfiguration", event_configuration::put_event_configuration),
+            handler!("GetEventConfiguration", event_configuration::get_event_configuration),
             handler!("GenerateQuery", lake::sample_query::generate_query),
         ]
     }
@@ -146,6 +159,9 @@ impl Service for CloudTrail {
     }
 
     async fn resource(&self, tx: &mut Transaction, region: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
-        lake::tag::access(tx, region, arn).await
+        match lake::tag::access(tx, region, arn).await? {
+            Some(access) => Ok(Some(access)),
+            None => trail::access(tx, arn).await,
+        }
     }
 }

@@ -47,6 +47,13 @@ impl Record for LogGroupDelivery {
     const SCOPE: Scope = Scope::Region;
 }
 
+impl LogGroupDelivery {
+    /// The last log row that a log group needs no more. `None`: the delivery is to a group that is none of these, and will never go on.
+    pub(crate) fn read_to(&self, groups: &[LogGroup]) -> Option<u64> {
+        self.group.as_ref().filter(|group| groups.contains(group)).map(|_| self.cursor)
+    }
+}
+
 /// Events for one call.
 #[derive(Default)]
 struct Batch {

@@ -14,10 +14,15 @@ const PAGE_LENGTH: usize = 50;
 const HISTORY_MS: i64 = 90 * 24 * 3600 * 1000;
 
 pub(crate) async fn lookup_events(cx: &mut Call, input: LookupEventsInput) -> Result<LookupEventsOutput, ApiError> {
-    let insights = match input.event_category.as_ref().map(api_cloudtrail::EventCategory::as_str) {
+    let insights = match input.event_category.as_deref() {
         None => false,
         Some("insight") => true,
         Some(_) => return Err(ApiError::new("InvalidEventCategoryException", "The event category is not valid.")),
+    };
+    let limit = match input.max_results.map(usize::try_from) {
+        None => PAGE_LENGTH,
+        Some(Ok(limit)) if (1..=PAGE_LENGTH).contains(&limit) => limit,
+        Some(_) => return Err(ApiError::new("InvalidMaxResultsException", "The limit is a number from 1 to 50.")),
     };
     let (start, end) = (input.start_time.map(|time| time.0), input.end_time.map(|time| time.0));
     if let (Some(start), Some(end)) = (start, end)
@@ -44,7 +49,6 @@ pub(crate) async fn lookup_events(cx: &mut Call, input: LookupEventsInput) -> Re
         ),
         None => None,
     };
-    let limit = input.max_results.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_LENGTH);
     if after.is_none() {
         // A caller sees its own last call, wherever the recorder is with it.
         cx.plane.flush().await?;

@@ -4,6 +4,7 @@
 //! `AdvancedEventSelector` and `AdvancedFieldSelector`.
 
 use ::trail::Event;
+use ::trail::event::NETWORK_ACTIVITY;
 use api_cloudtrail::{AdvancedEventSelector, AdvancedFieldSelector, DataResource, EventSelector, ReadWriteType};
 use serde::{Deserialize, Serialize};
 
@@ -237,12 +238,31 @@ fn advanced(selector: AdvancedEventSelector) -> Result<AdvancedSelector, TrailEr
                 return invalid("A selector of data events names exactly one `resources.type`.".to_owned());
             }
         }
-        _ => return invalid("A selector names one `eventCategory`: `Management` or `Data`.".to_owned()),
+        Some([category]) if category == NETWORK_ACTIVITY => check_network(&fields)?,
+        _ => return invalid("A selector names one `eventCategory`: `Management`, `Data` or `NetworkActivity`.".to_owned()),
     }
     if equals("readOnly").is_some_and(|values| !values.iter().all(|value| value == "true" || value == "false")) {
         return invalid("`readOnly` is `true` or `false`.".to_owned());
     }
     Ok(AdvancedSelector { name: selector.name, fields })
+}
+
+/// Source: CloudTrail User Guide, "Advanced event selectors for network activity events".
+fn check_network(fields: &[FieldSelector]) -> Result<(), TrailError> {
+    let invalid = |text: String| Err(TrailError::Selectors(text));
+    let allowed = ["eventCategory", "eventSource", "eventName", "errorCode", "vpcEndpointId"];
+    if let Some(other) = fields.iter().find(|field| !allowed.contains(&field.field.as_str())) {
+        return invalid(format!("Network activity events are not selected by `{}`.", other.field));
+    }
+    let source = fields.iter().find(|field| field.field == "eventSource");
+    if source.is_none_or(|source| source.equals.len() != 1 || source.value_count() != 1) {
+        return invalid("A selector of network activity events names exactly one `eventSource`.".to_owned());
+    }
+    let code = fields.iter().find(|field| field.field == "errorCode");
+    if code.is_some_and(|code| code.value_count() != 1 || code.equals != ["VpceAccessDenied"]) {
+        return invalid("The `errorCode` of network activity events is `VpceAccessDenied`.".to_owned());
+    }
+    Ok(())
 }
 
 fn field(selector: AdvancedFieldSelector) -> FieldSelector {
@@ -382,10 +402,23 @@ mod tests {
         assert!(selectors.select(&event("s3.amazonaws.com", "GetObject", true, Some("arn:aws:s3:::b/k"))));
         assert!(!selectors.select(&event("s3.amazonaws.com", "GetObject", true, Some("arn:aws:s3:::b/k.tmp"))));
         assert!(!selectors.select(&event("iam.amazonaws.com", "CreateUser", false, None)));
+        let network = [field_of("eventCategory", &["NetworkActivity"]), field_of("eventSource", &["kms.amazonaws.com"])];
+        let denied = [network[0].clone(), network[1].clone(), field_of("errorCode", &["VpceAccessDenied"])].to_vec();
+        let denied = Selectors::from_advanced(vec![AdvancedEventSelector { name: None, field_selectors: denied }]).unwrap();
+        let mut refused = event("kms.amazonaws.com", "ListKeys", true, None);
+        assert!(!denied.select(&refused));
+        refused.event_category = "NetworkActivity".to_owned();
+        refused.management_event = false;
+        assert!(!denied.select(&refused) && !Selectors::default().select(&refused));
+        refused.error_code = Some("VpceAccessDenied".to_owned());
+        assert!(denied.select(&refused));
         for wrong in [
             vec![field_of("eventName", &["GetObject"])],
             vec![field_of("eventCategory", &["Data"])],
             vec![field_of("eventCategory", &["NetworkActivity"])],
+            vec![field_of("eventCategory", &["NetworkActivity"]), field_of("eventSource", &["kms.amazonaws.com", "s3.amazonaws.com"])],
+            vec![network[0].clone(), network[1].clone(), field_of("errorCode", &["AccessDenied"])],
+            vec![network[0].clone(), network[1].clone(), field_of("readOnly", &["true"])],
             vec![field_of("eventCategory", &["Management"]), field_of("colour", &["red"])],
             vec![field_of("eventCategory", &["Management"]), field_of("readOnly", &["maybe"])],
         ] {

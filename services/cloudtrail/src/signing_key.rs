@@ -80,7 +80,9 @@ fn keys(region: &str) -> Key {
 /// The key that signs now, and whether it is new: made when there is none, or when the last one's life is over.
 pub(crate) async fn current(tx: &mut Transaction, region: &str, now_ms: i64) -> Result<(SigningKey, bool), ApiError> {
     let known = tx.scan::<SigningKey>(&keys(region), None, SCAN_LIMIT).await?;
-    if let Some((_, key)) = known.into_iter().find(|(_, key)| key.start_ms <= now_ms && now_ms < key.end_ms) {
+    // The newest one. It may begin later than now where the clock was set back: then it is in force all the same.
+    let newest = known.into_iter().max_by_key(|(_, key)| key.start_ms);
+    if let Some((_, key)) = newest.filter(|(_, key)| now_ms < key.end_ms) {
         return Ok((key, false));
     }
     let key = SigningKey::generate(now_ms)?;

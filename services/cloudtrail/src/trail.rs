@@ -1,8 +1,11 @@
 //! A trail: which events go to which bucket.
 
 use api_cloudtrail::Trail as TrailDescription;
+use plane::authorize::compiled;
+use plane::service::ResourceAccess;
 use plane::transaction::SCAN_LIMIT;
 use plane::{ApiError, Call, Key, Record, Scope, Transaction};
+use policy::{Attached, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
 use serde::{Deserialize, Serialize};
 use store::Table;
 
@@ -227,6 +230,30 @@ pub(crate) async fn find(cx: &mut Call, reference: &str) -> Result<Trail, ApiErr
             shadow.ok_or_else(|| missing.into())
         }
     }
+}
+
+/// What a decision sees of a trail. Members of the organization whose trail it is may name it by its ARN: what they may do with it is up to
+/// their own policies, and changes are refused by the operations.
+///
+/// Source: CloudTrail User Guide, "Creating a trail for an organization": members see the trail and cannot change it.
+pub(crate) async fn access(tx: &mut Transaction, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
+    let Ok(TrailReference::Arn { region, account, name }) = TrailReference::parse(arn) else { return Ok(None) };
+    let Some(trail) = tx.get::<Trail>(&Trail::key(&account, &region, &name)).await? else { return Ok(None) };
+    let policy = trail.organization.as_ref().map_or(ResourcePolicy::Absent, |id| {
+        let text = serde_json::json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": { "AWS": "*" },
+                "Action": "cloudtrail:*",
+                "Resource": arn,
+                "Condition": { "StringEquals": { "aws:PrincipalOrgID": id }, "StringNotEquals": { "aws:PrincipalAccount": account } },
+            }],
+        });
+        let kind = PolicyKind::Resource(ResourceKind::Standard);
+        ResourcePolicy::new(Attached::new(arn.to_owned(), PolicySource::Resource, compiled(kind, &text.to_string())))
+    });
+    Ok(Some(ResourceAccess { account, tags: trail.tags, policy, ..ResourceAccess::default() }))
 }
 
 /// As [`find`], for changes: those are made in the trail's home region.

@@ -24,6 +24,15 @@ pub struct UsageLine {
     pub cost_usd: f64,
 }
 
+/// A body of a log entry, sealed under the key of a data subject.
+pub struct LoggedBody {
+    pub data_subject_id: String,
+    pub request_id: String,
+    /// `input` or `output`.
+    pub part: String,
+    pub sealed: String,
+}
+
 /// The process around the plane.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
@@ -43,6 +52,10 @@ pub trait Host: Send + Sync + 'static {
     async fn upstream_secrets(&self, tx: &mut Transaction) -> Result<Vec<String>, ApiError>;
     /// What an account used of models from the first day to the last, in all regions.
     async fn model_usage(&self, account: &str, from: &str, to: &str) -> Result<Vec<UsageLine>, ApiError>;
+    /// Forgets the key of a data subject of an account; gives the subject's id, and whether there was a key.
+    async fn erase_data_subject(&self, tx: &mut Transaction, account: &str, subject: &str) -> Result<(String, bool), ApiError>;
+    /// Opens a body of the invocation log. `None`: the subject's key is gone.
+    async fn open_logged_body(&self, tx: &mut Transaction, account: &str, body: LoggedBody) -> Result<Option<String>, ApiError>;
     /// Sets everything back to the state after the bootstrap, with the same root keys.
     async fn reset(&self) -> Result<(), ApiError>;
     /// Writes a consistent copy of all stores and the sealed keyring below `directory`, which must not exist. Gives the home store's revision.

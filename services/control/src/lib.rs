@@ -1,11 +1,12 @@
 //! Bailiwick's own API, under `/_bailiwick/`: explain a decision, export policies, replay history under another policy, make an account, flush
-//! the trail, move the clock, reset, back up, secrets of model servers, use of models.
+//! the trail, move the clock, reset, back up, secrets of model servers, use of models, erasure of data subjects.
 //!
 //! It is a service like the others: signed, authorized (actions `bailiwick:...`), recorded. What would not exist on AWS is limited to the
 //! root user of the home account, and what a production server must never do (reset, clock, accounts) to ephemeral servers.
 //!
 //! Invariant: nothing here reads or changes state but through the plane and the [`Host`].
 
+mod data_subject;
 mod explain;
 mod export;
 mod host;
@@ -18,7 +19,7 @@ use plane::{ApiError, Call, Handler, PrincipalKind, Reply, Service};
 use std::sync::Arc;
 use wire::{Struct, Value};
 
-pub use host::{AccountKeys, Host, UsageLine};
+pub use host::{AccountKeys, Host, LoggedBody, UsageLine};
 
 /// The service.
 pub struct Control {
@@ -34,7 +35,16 @@ impl Control {
 /// Operations that exist on ephemeral servers only.
 const EPHEMERAL: [&str; 3] = ["AdvanceClock", "CreateAccount", "Reset"];
 /// Operations that any principal with the permission may call; the others are for the home account's root user.
-const DELEGABLE: [&str; 6] = ["ExplainAccess", "ExplainRequest", "ExportPolicies", "GetIncident", "GetModelUsage", "ReplayPolicy"];
+const DELEGABLE: [&str; 8] = [
+    "EraseDataSubject",
+    "ExplainAccess",
+    "ExplainRequest",
+    "ExportPolicies",
+    "GetIncident",
+    "GetModelUsage",
+    "OpenLoggedBody",
+    "ReplayPolicy",
+];
 
 #[async_trait]
 impl Service for Control {
@@ -48,12 +58,14 @@ impl Service for Control {
             Handler { operation: "CreateAccount", run: |cx, input| Box::pin(create_account(cx, input)) },
             Handler { operation: "CreateBackup", run: |cx, input| Box::pin(create_backup(cx, input)) },
             Handler { operation: "DeleteUpstreamSecret", run: |cx, input| Box::pin(models::delete_upstream_secret(cx, input)) },
+            Handler { operation: "EraseDataSubject", run: |cx, input| Box::pin(data_subject::erase_data_subject(cx, input)) },
             Handler { operation: "ExplainAccess", run: |cx, input| Box::pin(explain::explain_access(cx, input)) },
             Handler { operation: "ExplainRequest", run: |cx, input| Box::pin(explain::explain_request(cx, input)) },
             Handler { operation: "ExportPolicies", run: |cx, input| Box::pin(export::export_policies(cx, input)) },
             Handler { operation: "FlushTrail", run: |cx, input| Box::pin(flush_trail(cx, input)) },
             Handler { operation: "GetModelUsage", run: |cx, input| Box::pin(models::get_model_usage(cx, input)) },
             Handler { operation: "ListUpstreamSecrets", run: |cx, input| Box::pin(models::list_upstream_secrets(cx, input)) },
+            Handler { operation: "OpenLoggedBody", run: |cx, input| Box::pin(data_subject::open_logged_body(cx, input)) },
             Handler { operation: "PutUpstreamSecret", run: |cx, input| Box::pin(models::put_upstream_secret(cx, input)) },
             Handler { operation: "GetIncident", run: |cx, input| Box::pin(incident::get_incident(cx, input)) },
             Handler { operation: "ReplayPolicy", run: |cx, input| Box::pin(replay::replay_policy(cx, input)) },

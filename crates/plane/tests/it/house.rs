@@ -221,6 +221,15 @@ impl House {
         lookup(self.store.as_ref(), &self.plane.sealer(), &filter, None, usize::MAX).await.unwrap().entries
     }
 
+    /// The records of network activity, as they are delivered.
+    pub(crate) async fn network_activity(&self) -> Vec<serde_json::Value> {
+        self.plane.flush().await.unwrap();
+        let rows = self.store.log_after(store::Revision(0), u32::MAX).await.unwrap();
+        let opened = rows.iter().flat_map(|row| &row.entries).map(|bytes| Entry::open_whole(bytes, &self.plane.sealer()).unwrap());
+        let of_network = opened.filter(|open| open.entry.record.event_category == "NetworkActivity");
+        of_network.map(|open| serde_json::from_str(&open.record_json).unwrap()).collect()
+    }
+
     /// Everything that was recorded, for whomever.
     pub(crate) async fn all_entries(&self) -> Vec<Entry> {
         let mut entries = self.entries(ACCOUNT).await;

@@ -246,5 +246,27 @@ async fn the_policy_of_an_endpoint_must_allow_too() {
         let answer = house.call(service, protocol, operation, &input, Proof::Permitted(number)).await;
         let told = format!("{}: {}", answer.error.code, answer.error.message);
         assert!(told.contains(expected), "{told}");
+        // The endpoint's account is told of the call's way, without what it was about, beside the event of the call.
+        let activity = house.network_activity().await;
+        let [event] = activity.as_slice() else { panic!("{} events of network activity", activity.len()) };
+        let denied = expected.contains("VPC endpoint policy");
+        assert_eq!(event["errorCode"].as_str(), denied.then_some("VpceAccessDenied"));
+        assert_eq!((event["eventType"].as_str(), event["eventName"].as_str()), (Some("AwsVpceEvent"), Some(operation.name)));
+        assert_eq!(event["vpcEndpointId"].as_str(), Some("vpce-0123456789abcdef0"));
+        assert_eq!(event["vpcEndpointAccountId"], event["recipientAccountId"]);
+        assert!(event.get("requestParameters").is_none() && event.get("managementEvent").is_none());
+        let calls = house.all_entries().await;
+        let [call] = calls.as_slice() else { panic!("{} events of the call", calls.len()) };
+        assert_eq!(call.record.shared_event_id.as_deref(), event["sharedEventID"].as_str());
+        assert!(call.record.shared_event_id.is_some() && Some(call.record.event_id.as_str()) != event["eventID"].as_str());
     }
+}
+
+#[tokio::test]
+async fn only_direct_calls_through_endpoints_are_network_activity() {
+    let house = House::new();
+    let (number, (service, protocol, operation)) =
+        operations().enumerate().find(|(_, (head, _, found))| head.head.id == "kms" && found.name == "ListKeys").unwrap();
+    house.call(service, protocol, operation, &sample::input(service, operation), Proof::Permitted(number)).await;
+    assert_eq!((house.all_entries().await.len(), house.network_activity().await.len()), (1, 0));
 }

@@ -48,6 +48,7 @@ macro_rules! suite {
 }
 
 suite!(
+    prunes_its_log_from_the_beginning,
     starts_empty,
     reads_back_what_was_written,
     snapshots_do_not_move,

@@ -173,6 +173,24 @@ pub(crate) async fn logs_in_the_same_commit(store: AnyStore) {
     assert_eq!(store.log_before(Some(Revision(0)), 9).await.unwrap(), []);
 }
 
+pub(crate) async fn prunes_its_log_from_the_beginning(store: AnyStore) {
+    for number in 0..10 {
+        store.commit(Batch { expect: vec![], writes: vec![put(&number.to_string(), "1")], log: vec![bytes("e")] }).await.unwrap();
+    }
+    let left = async || store.log_after(Revision(0), 100).await.unwrap().iter().map(|row| row.revision.0).collect::<Vec<_>>();
+    assert_eq!(store.prune_log(Revision(0), 100).await.unwrap(), 0);
+    assert_eq!(store.prune_log(Revision(6), 2).await.unwrap(), 2);
+    assert_eq!(left().await, [3, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(store.prune_log(Revision(6), 100).await.unwrap(), 3);
+    // The newest row stays whatever is asked for, and rows of tables are not touched.
+    assert_eq!(store.prune_log(Revision(u64::MAX), 100).await.unwrap(), 4);
+    assert_eq!(left().await, [10]);
+    assert_eq!(*store.head().borrow(), Revision(10));
+    assert_eq!(store.snapshot().await.unwrap().scan(ITEMS, &all(), 100).await.unwrap().len(), 10);
+    assert_eq!(store.commit(writes(vec![put("z", "1")])).await.unwrap(), Revision(11));
+    assert_eq!(store.log_before(None, 9).await.unwrap().len(), 2);
+}
+
 pub(crate) async fn numbers_commits_without_gaps(store: AnyStore) {
     let tasks = (0..40).map(|task| {
         let store = store.clone();

@@ -96,6 +96,59 @@ async fn every_entry_is_one_leaf_across_restarts_and_nodes() {
     assert_eq!(first.file(TilePath { level: Some(3), number: 0, width: 1 }).await.unwrap(), None);
 }
 
+#[tokio::test]
+async fn pruning_takes_bodies_and_leaves_every_proof() {
+    let store = Arc::new(MemoryStore::new());
+    let index = ledger(&store);
+    fill(&store, 0, 3000).await;
+    let statement = Statement::new(StatementKind::LogFile, 9, subject("arn"), "bucket/key", sha256(b"content"));
+    store.commit(Batch { log: vec![statement.to_bytes()], ..Batch::default() }).await.unwrap();
+    fill(&store, 3000, 600).await;
+    index.advance().await.unwrap();
+    while index.compact().await.unwrap() {}
+    let before = checkpoint(&index).await;
+    let all = leaves(&store).await;
+    // Events 0 to 1999 are older; whole bundles go, 7 of them, up to the row that the next one begins in.
+    let pruned = index.prune(20_000, Revision(u64::MAX)).await.unwrap();
+    assert_eq!(pruned.first_leaf, 7 * 256 - 1);
+    assert_eq!(leaves(&store).await.len(), 3601 - (7 * 256 - 1));
+    assert_eq!(index.prune(20_000, Revision(u64::MAX)).await.unwrap().rows, 0, "once is enough");
+    for ledger in [index, ledger(&store)] {
+        let after = checkpoint(&ledger).await;
+        assert_eq!((after.size, after.root), (before.size, before.root));
+        for leaf in [0, 255, 256, 1500, 2500, before.size - 1] {
+            let proof = ledger.inclusion(leaf, before.size).await.unwrap();
+            verify_inclusion(&proof, leaf, &all[usize::try_from(leaf).unwrap()], before.size, &before.root).unwrap();
+        }
+        let proof = ledger.consistency(300, before.size).await.unwrap();
+        verify_consistency(&proof, 300, &root(all.iter().copied().take(300)), before.size, &before.root).unwrap();
+        assert!(ledger.file(TilePath { level: None, number: 0, width: 256 }).await.unwrap().is_some());
+        // Lookups find what is left, and nothing else.
+        for filter in [filter(None), filter(Some(("EventName", "CreateKey"))), filter(Some(("EventId", "event-5")))] {
+            let walked = lookup(store.as_ref(), &Pad, &filter, None, usize::MAX).await.unwrap();
+            let expected: Vec<String> = walked.entries.into_iter().map(|entry| entry.record.event_id).collect();
+            assert_eq!(ids(&ledger, &filter, 50).await, expected, "{filter:?}");
+        }
+    }
+    let known: Vec<Hash> = trail::all_leaves(store.as_ref()).await.unwrap().iter().map(Leaf::hash).collect();
+    assert_eq!(known, all);
+}
+
+#[tokio::test]
+async fn pruning_stops_at_what_is_still_needed() {
+    let store = Arc::new(MemoryStore::new());
+    let index = ledger(&store);
+    fill(&store, 0, 1200).await;
+    assert_eq!(index.prune(i64::MAX, Revision(5)).await.unwrap().rows, 4);
+    assert_eq!(store.log_after(Revision(0), 1).await.unwrap().first().unwrap().revision, Revision(5));
+    // Leaves that are in no full bundle keep their rows: the tree's tail is made of them.
+    index.prune(i64::MAX, Revision(u64::MAX)).await.unwrap();
+    let size = checkpoint(&index).await.size;
+    fill(&store, 1200, 300).await;
+    assert_eq!(checkpoint(&ledger(&store)).await.root, checkpoint(&index).await.root);
+    assert_eq!(checkpoint(&index).await.size, size + 300);
+}
+
 async fn ids(ledger: &Ledger, filter: &Filter, page: usize) -> Vec<String> {
     let (mut found, mut before) = (Vec::new(), None);
     loop {

@@ -60,7 +60,7 @@ fn entry(account: &str, name: &str, number: u32, error: Option<&str>) -> Entry {
         "recipientAccountId": account,
         "eventCategory": "Management",
     });
-    Entry { record: serde_json::from_value(record).unwrap(), decision: error.map(|_| json!({ "allowed": false })) }
+    Entry { record: serde_json::from_value(record).unwrap(), decision: error.map(|_| json!({ "allowed": false })), whole: None }
 }
 
 async fn commit(store: &dyn Store, entries: &[(Entry, i64)]) {
@@ -173,6 +173,8 @@ async fn pages_give_every_event_once_also_while_more_arrive() {
 struct Failing {
     inner: MemoryStore,
     fails: AtomicBool,
+    /// What fails is written all the same.
+    writes_all_the_same: bool,
 }
 
 #[async_trait]
@@ -183,6 +185,9 @@ impl Store for Failing {
 
     async fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
         if self.fails.load(Ordering::SeqCst) {
+            if self.writes_all_the_same {
+                self.inner.commit(batch).await?;
+            }
             return Err(StoreError::Unavailable("disk full".to_owned()).into());
         }
         self.inner.commit(batch).await
@@ -194,6 +199,10 @@ impl Store for Failing {
 
     async fn log_before(&self, before: Option<Revision>, limit: u32) -> Result<Vec<LogRow>, StoreError> {
         self.inner.log_before(before, limit).await
+    }
+
+    async fn prune_log(&self, before: Revision, limit: u32) -> Result<u64, StoreError> {
+        self.inner.prune_log(before, limit).await
     }
 
     fn head(&self) -> watch::Receiver<Revision> {
@@ -223,7 +232,7 @@ async fn what_was_handed_over_is_there_after_a_flush() {
 
 #[tokio::test]
 async fn a_store_that_fails_refuses_calls_and_loses_nothing() {
-    let store = Arc::new(Failing { inner: MemoryStore::new(), fails: AtomicBool::new(true) });
+    let store = Arc::new(Failing { inner: MemoryStore::new(), fails: AtomicBool::new(true), writes_all_the_same: false });
     let recorder = Recorder::start(Arc::clone(&store) as Arc<dyn Store>);
     recorder.record(bytes(1)).await.unwrap();
     recorder.flush().await.unwrap_err();
@@ -244,4 +253,19 @@ async fn a_store_that_fails_refuses_calls_and_loses_nothing() {
         .map(|entry| json!(entry.record.event_id))
         .collect();
     assert_eq!(ids, [json!("event-3"), json!("event-1")]);
+}
+
+#[tokio::test]
+async fn what_a_failed_commit_wrote_all_the_same_is_not_written_twice() {
+    let store = Arc::new(Failing { inner: MemoryStore::new(), fails: AtomicBool::new(true), writes_all_the_same: true });
+    let recorder = Recorder::start(Arc::clone(&store) as Arc<dyn Store>);
+    recorder.record(bytes(1)).await.unwrap();
+    recorder.record(bytes(2)).await.unwrap();
+    recorder.flush().await.unwrap_err();
+    store.fails.store(false, Ordering::SeqCst);
+    recorder.keep(bytes(3)).await.unwrap();
+    recorder.flush().await.unwrap();
+    let rows = store.log_after(Revision(0), 10).await.unwrap();
+    let logged: Vec<bytes::Bytes> = rows.into_iter().flat_map(|row| row.entries).collect();
+    assert_eq!(logged, [bytes(1), bytes(2), bytes(3)]);
 }

@@ -12,12 +12,15 @@ use serde_json::{Map, Value as Json, json};
 use wire::{FromValue as _, Struct, Value};
 
 use super::{LoggingConfiguration, Place, SERVICE_PRINCIPAL, Waiting, configuration_key, log_group};
+use crate::data_subject;
 use crate::runtime::State;
 
 /// A body beyond this size is an object of its own. Source: as in [`super`].
 const BODY_BYTES_MAX: usize = 100 * 1024;
 /// Entries of one file.
 const FILE_ENTRIES: usize = 1_000;
+/// Parts of an entry that have bodies.
+const PARTS: [&str; 2] = ["input", "output"];
 /// Name of the object that shows that the bucket may be written to.
 const CHECK: &str = "amazon-bedrock-logs-permission-check";
 
@@ -62,8 +65,8 @@ pub(crate) async fn deliver(plane: &Arc<Plane>, state: &State, position: usize) 
         // An account that logs no more gets nothing more.
         let Some(configuration) = plane.transaction(position).get::<LoggingConfiguration>(&key).await? else { continue };
         let mut entries = entries;
-        let to_bucket = deliver_files(plane, &account, &region, &configuration, &mut entries).await;
-        let to_log_group = deliver_events(plane, &account, &region, &configuration, &mut entries).await;
+        let to_bucket = deliver_files(plane, (&account, position), &region, &configuration, &mut entries).await;
+        let to_log_group = deliver_events(plane, (&account, position), &region, &configuration, &mut entries).await;
         for waiting in entries.into_iter().filter(|waiting| !waiting.in_bucket || !waiting.in_log_group) {
             state.log.push(waiting);
         }
@@ -77,7 +80,7 @@ pub(crate) async fn deliver(plane: &Arc<Plane>, state: &State, position: usize) 
 
 async fn deliver_files(
     plane: &Arc<Plane>,
-    account: &str,
+    (account, position): (&str, usize),
     region: &str,
     configuration: &LoggingConfiguration,
     entries: &mut [Waiting],
@@ -87,7 +90,7 @@ async fn deliver_files(
     for entries in waiting.chunks_mut(FILE_ENTRIES) {
         if let Some(place) = &place {
             let file: Vec<&Waiting> = entries.iter().map(|waiting| &**waiting).collect();
-            deliver_file(plane, account, region, place, &file).await?;
+            deliver_file(plane, (account, position), region, place, &file).await?;
         }
         for waiting in entries {
             waiting.in_bucket = true;
@@ -98,7 +101,7 @@ async fn deliver_files(
 
 async fn deliver_events(
     plane: &Arc<Plane>,
-    account: &str,
+    (account, position): (&str, usize),
     region: &str,
     configuration: &LoggingConfiguration,
     entries: &mut [Waiting],
@@ -113,7 +116,7 @@ async fn deliver_events(
                     Some(place) => Some((place, hour_folder(place, account, region, waiting.time_ms)?)),
                     None => None,
                 };
-                let entry = without_large_bodies(plane, account, region, folder, waiting).await?;
+                let entry = without_large_bodies(plane, (account, position), region, folder, waiting).await?;
                 messages.push((waiting.time_ms, Json::Object(entry).to_string()));
             }
             log_group::put(plane, account, region, group, messages).await
@@ -133,22 +136,25 @@ fn hour_folder(place: &Place, account: &str, region: &str, time_ms: i64) -> Resu
     Ok(format!("{}{}", place.folder(account, region), time_of(time_ms)?.strftime("%Y/%m/%d/%H/")))
 }
 
-/// The entry with its large bodies as objects of their own; without a folder for them they are left out.
+/// The entry with its bodies sealed where it is about a data subject, and the large ones as objects of their own; without a folder for them they
+/// are left out.
 async fn without_large_bodies(
     plane: &Arc<Plane>,
-    account: &str,
+    (account, position): (&str, usize),
     region: &str,
     folder: Option<(&Place, String)>,
     waiting: &Waiting,
 ) -> Result<Map<String, Json>, ApiError> {
     let mut entry = waiting.entry.clone();
-    for direction in ["input", "output"] {
+    let is_sealed = seal(plane, (account, position), waiting, &mut entry).await?;
+    for direction in PARTS {
         let Some(members) = entry.get_mut(direction).and_then(Json::as_object_mut) else { continue };
-        let body = members.get(&format!("{direction}BodyJson")).map(Json::to_string).unwrap_or_default();
+        let member = format!("{direction}{}", if is_sealed { "BodySealed" } else { "BodyJson" });
+        let body = members.get(&member).map(Json::to_string).unwrap_or_default();
         if body.len() <= BODY_BYTES_MAX {
             continue;
         }
-        members.remove(&format!("{direction}BodyJson"));
+        members.remove(&member);
         if let Some((place, folder)) = &folder {
             let key = format!("{folder}data/{}_{direction}.json.gz", waiting.request_id);
             put(plane, account, region, &place.bucket, &key, gzip(&body)?, true).await?;
@@ -158,12 +164,18 @@ async fn without_large_bodies(
     Ok(entry)
 }
 
-async fn deliver_file(plane: &Arc<Plane>, account: &str, region: &str, place: &Place, entries: &[&Waiting]) -> Result<(), ApiError> {
+async fn deliver_file(
+    plane: &Arc<Plane>,
+    (account, position): (&str, usize),
+    region: &str,
+    place: &Place,
+    entries: &[&Waiting],
+) -> Result<(), ApiError> {
     let Some(first) = entries.first() else { return Ok(()) };
     let folder = hour_folder(place, account, region, first.time_ms)?;
     let mut lines = String::new();
     for waiting in entries {
-        let entry = without_large_bodies(plane, account, region, Some((place, folder.clone())), waiting).await?;
+        let entry = without_large_bodies(plane, (account, position), region, Some((place, folder.clone())), waiting).await?;
         lines.push_str(&Json::Object(entry).to_string());
         lines.push('\n');
     }
@@ -171,6 +183,27 @@ async fn deliver_file(plane: &Arc<Plane>, account: &str, region: &str, place: &P
     plane.randomness.fill(&mut random).map_err(|error| ApiError::internal(&error))?;
     let key = format!("{folder}{}_{}.json.gz", time_of(first.time_ms)?.strftime("%Y%m%dT%H%M%S%3fZ"), hex::encode(random));
     put(plane, account, region, &place.bucket, &key, gzip(&lines)?, true).await
+}
+
+/// Seals the bodies of an entry that is about a data subject, under the subject's key. `false`: it is about nobody that the server was told of.
+async fn seal(
+    plane: &Arc<Plane>,
+    (account, position): (&str, usize),
+    waiting: &Waiting,
+    entry: &mut Map<String, Json>,
+) -> Result<bool, ApiError> {
+    let Some(subject) = &waiting.subject else { return Ok(false) };
+    let id = data_subject::id(plane, account, subject)?;
+    let key = data_subject::key(plane, position, account, &id).await?;
+    for part in PARTS {
+        let Some(members) = entry.get_mut(part).and_then(Json::as_object_mut) else { continue };
+        if let Some(body) = members.remove(&format!("{part}BodyJson")) {
+            let sealed = data_subject::seal(plane, &key, account, &waiting.request_id, part, &body.to_string())?;
+            members.insert(format!("{part}BodySealed"), json!(sealed));
+        }
+    }
+    entry.insert("dataSubjectId".to_owned(), json!(id));
+    Ok(true)
 }
 
 fn gzip(text: &str) -> Result<Bytes, ApiError> {

@@ -92,7 +92,13 @@ impl Draft {
         ] {
             entry.insert(name.to_owned(), value);
         }
-        if let Some(metadata) = facts.request_metadata {
+        let mut subject = None;
+        if let Some(mut metadata) = facts.request_metadata {
+            let named = crate::runtime::state(cx)?.data_subject_key.clone();
+            if let Some(member) = named.as_deref().and_then(|name| metadata.get_mut(name)) {
+                subject = member.as_str().map(str::to_owned);
+                *member = json!("{DATA_SUBJECT}");
+            }
             entry.insert("requestMetadata".to_owned(), metadata);
         }
         let mut part = json!({ "inputContentType": "application/json" });
@@ -105,6 +111,7 @@ impl Draft {
             region: cx.region.clone(),
             request_id: cx.request_id.clone(),
             time_ms: cx.now.0,
+            subject,
             entry,
             in_bucket: false,
             in_log_group: false,

@@ -87,6 +87,8 @@ pub(crate) struct Waiting {
     pub(crate) region: String,
     pub(crate) request_id: String,
     pub(crate) time_ms: i64,
+    /// Whom the bodies are about, where the server is told.
+    pub(crate) subject: Option<String>,
     pub(crate) entry: serde_json::Map<String, serde_json::Value>,
     /// What has arrived already, when the other place refused it.
     pub(crate) in_bucket: bool,
@@ -112,6 +114,18 @@ impl InvocationLog {
             bytes = bytes.saturating_sub(oldest.bytes);
             self.dropped.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(account = oldest.account, "an entry of the invocation log is dropped: its bucket takes none");
+        }
+    }
+
+    /// Takes the bodies about a data subject out of what waits.
+    pub(crate) fn forget(&self, account: &str, subject: &str) {
+        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for waiting in all.iter_mut().filter(|waiting| waiting.account == account) {
+            if waiting.subject.as_deref() == Some(subject) {
+                for (part, body) in [("input", "inputBodyJson"), ("output", "outputBodyJson")] {
+                    waiting.entry.get_mut(part).and_then(serde_json::Value::as_object_mut).map(|members| members.remove(body));
+                }
+            }
         }
     }
 

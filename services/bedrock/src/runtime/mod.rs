@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(crate) budgets: Budgets,
     pub(crate) ledger: Ledger,
     pub(crate) log: InvocationLog,
+    /// The member of a request's metadata that names the person it is about.
+    pub(crate) data_subject_key: Option<String>,
     /// A limiter for each rate that was provisioned; who shares a throughput shares its measure.
     throughputs: Mutex<HashMap<u64, Arc<Limiter>>>,
     /// By the hash of the definition. A call gets here only after it has read (and, under a KMS key, opened) the definition itself.
@@ -71,6 +73,7 @@ impl State {
             budgets: Budgets::new(settings.budgets.clone()),
             ledger: Ledger::default(),
             log: InvocationLog::default(),
+            data_subject_key: settings.data_subject_key.clone(),
             throughputs: Mutex::default(),
             compiled: Mutex::default(),
             gateway: Gateway::new(settings, local),

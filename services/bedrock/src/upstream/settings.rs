@@ -15,6 +15,8 @@ pub struct ModelSettings {
     pub budgets: Vec<BudgetSettings>,
     /// Further internal hosts, addresses and networks that may be reached. The hosts of the upstreams may be internal: who declares them means them.
     pub allow_internal: Vec<String>,
+    /// The member of a request's metadata that names the person it is about: bodies in the invocation log are sealed under a key of theirs.
+    pub data_subject_key: Option<String>,
 }
 
 /// Which protocol a model server speaks.

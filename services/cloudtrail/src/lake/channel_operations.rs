@@ -11,6 +11,7 @@ use wire::Timestamp;
 use super::channel::{self, CHANNELS_LIMIT, Channel};
 use super::error::LakeError;
 use super::event_data_store::{self, Content};
+use super::resource_policy;
 use crate::tag;
 
 const PAGE_LENGTH: usize = 100;
@@ -119,5 +120,6 @@ pub(crate) async fn update_channel(cx: &mut Call, input: UpdateChannelInput) -> 
 pub(crate) async fn delete_channel(cx: &mut Call, input: DeleteChannelInput) -> Result<DeleteChannelOutput, ApiError> {
     let channel = channel::find(cx, &input.channel).await?;
     cx.tx.delete::<Channel>(&Channel::key(&channel.account, &channel.region, &channel.id));
+    resource_policy::forget(&mut cx.tx, &channel.arn());
     Ok(DeleteChannelOutput {})
 }

@@ -11,7 +11,7 @@ use wire::Timestamp;
 
 use super::dashboard::{self, DASHBOARDS_LIMIT, Dashboard, Schedule, Unit, WIDGETS_LIMIT, Widget};
 use super::error::LakeError;
-use super::{dashboard_refresh, query_operations, query_run, round};
+use super::{dashboard_refresh, query_operations, query_run, resource_policy, round};
 use crate::tag;
 
 const PAGE_LENGTH: usize = 100;
@@ -157,6 +157,7 @@ pub(crate) async fn delete_dashboard(cx: &mut Call, input: DeleteDashboardInput)
         return Err(LakeError::Conflict(format!("The dashboard {} is protected from termination.", dashboard.arn())).into());
     }
     cx.tx.delete::<Dashboard>(&Dashboard::key(&dashboard.account, &dashboard.region, &dashboard.name));
+    resource_policy::forget(&mut cx.tx, &dashboard.arn());
     Ok(DeleteDashboardOutput {})
 }
 
@@ -176,6 +177,7 @@ pub(crate) async fn start_dashboard_refresh(
         let parameters = dashboard_refresh::values(&widget.parameters, input.query_parameter_values.as_ref(), cx.now.0);
         let start = query_operations::Start {
             id: id.clone(),
+            owner: cx.account.clone(),
             statement: widget.statement.clone(),
             parameters,
             target: None,

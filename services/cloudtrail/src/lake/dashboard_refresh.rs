@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use plane::clock::iso8601_s;
 use plane::{ApiError, Plane};
+use policy::MapContext;
 
 use super::dashboard::{self, Dashboard};
 use super::query::{Query, State};
 use super::{query_operations, query_run, round};
 use crate::delivery::settle;
+use crate::destination;
 
 /// What `$StartTime$` means when nobody says: a day ago.
 const RANGE_MS: i64 = 24 * 3_600_000;
@@ -50,14 +52,36 @@ fn is_due(dashboard: &Dashboard, now_ms: i64) -> bool {
     dashboard.schedule.as_ref().is_some_and(|schedule| schedule.enabled && last.saturating_add(schedule.period_ms()) <= now_ms)
 }
 
+/// Why CloudTrail may not do something for the dashboard by itself. What the owner asks for is the owner's right; what a schedule asks for needs
+/// policies of the dashboard and of its stores that let `cloudtrail.amazonaws.com` in.
+///
+/// Source: CloudTrail User Guide, "Resource-based policy examples for dashboards".
+async fn refusal(plane: &Arc<Plane>, dashboard: &Dashboard, operation: &str, arn: &str) -> Result<Option<String>, ApiError> {
+    let caller = destination::caller(&dashboard.arn(), &dashboard.account);
+    let action = format!("cloudtrail:{operation}");
+    let target = (action.as_str(), arn);
+    let is_allowed = plane.is_service_allowed(&caller, &dashboard.region, ("cloudtrail", operation), target, &MapContext::new()).await?;
+    Ok((!is_allowed).then(|| format!("The resource policy of {arn} does not let CloudTrail call {action}.")))
+}
+
+async fn refused_store(plane: &Arc<Plane>, dashboard: &Dashboard, stores: &[String]) -> Result<Option<String>, ApiError> {
+    for store in stores {
+        if let Some(refusal) = refusal(plane, dashboard, "StartQuery", store).await? {
+            return Ok(Some(refusal));
+        }
+    }
+    Ok(None)
+}
+
 async fn refresh(plane: &Arc<Plane>, position: usize, mut dashboard: Dashboard, now_ms: i64) -> Result<(), ApiError> {
     let mut random = [0_u8; 19];
     plane.randomness.fill(&mut random).map_err(|error| ApiError::internal(&error))?;
     let refresh_id: String = random.iter().filter_map(|byte| DIGITS.get(usize::from(byte % 10)).map(|digit| char::from(*digit))).collect();
     let mut tx = plane.transaction(position);
     let mut started = Vec::new();
-    dashboard.failure = None;
-    for widget in &dashboard.widgets {
+    dashboard.failure = refusal(plane, &dashboard, "StartDashboardRefresh", &dashboard.arn()).await?;
+    let widgets = if dashboard.failure.is_none() { dashboard.widgets.as_slice() } else { &[] };
+    for widget in widgets {
         let parameters = values(&widget.parameters, None, now_ms);
         let stores =
             match query_operations::check_for(&mut tx, &dashboard.account, &dashboard.region, &widget.statement, &parameters, now_ms).await
@@ -69,6 +93,10 @@ async fn refresh(plane: &Arc<Plane>, position: usize, mut dashboard: Dashboard, 
                     continue;
                 }
             };
+        if let Some(failure) = refused_store(plane, &dashboard, &stores).await? {
+            dashboard.failure = Some(failure);
+            continue;
+        }
         let query = Query {
             state: State::Queued,
             alias: Some(widget.alias.clone()),

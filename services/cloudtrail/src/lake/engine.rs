@@ -28,6 +28,8 @@ type Place = (String, String);
 struct Cursor {
     /// By position of the region: the last log row that was looked at.
     log: BTreeMap<usize, u64>,
+    /// By position of the region: the newest time of an event up to there.
+    newest_ms: BTreeMap<usize, i64>,
     batch: u64,
     /// What the store was when the table was begun; another one begins anew.
     made_for: String,
@@ -184,11 +186,15 @@ impl Wanted {
     /// Changes when what the store takes changes: then its table begins anew.
     fn made_for(&self) -> String {
         let selectors = serde_json::to_string(&self.store.content).unwrap_or_default();
-        format!("{selectors} {} {}", self.store.multi_region, self.narrow)
+        let configuration = serde_json::to_string(&self.store.configuration).unwrap_or_default();
+        format!("{selectors} {} {} {configuration}", self.store.multi_region, self.narrow)
     }
 
-    fn takes(&self, account: &str, time_ms: i64, oldest_ms: i64) -> bool {
-        account == self.store.account && time_ms >= oldest_ms && self.store.took_at(time_ms) && self.in_range(time_ms)
+    /// `newest_ms`: the newest time up to this event in its log.
+    fn takes(&self, account: &str, time_ms: i64, newest_ms: i64, oldest_ms: i64) -> bool {
+        // As with trails: after a step of the clock backwards an event belongs where the log has it.
+        let was_taken = self.store.took_at(time_ms) || self.store.took_at(newest_ms);
+        account == self.store.account && time_ms >= oldest_ms && was_taken && self.in_range(time_ms)
     }
 
     fn in_range(&self, time_ms: i64) -> bool {
@@ -255,6 +261,7 @@ async fn follow_log(
     let store = Arc::clone(&region.store);
     let end = store.head().borrow().0;
     let mut at = cursor.log.get(&position).copied().unwrap_or_default();
+    let newest_ms = cursor.newest_ms.entry(position).or_insert(i64::MIN);
     while at < end {
         if stop.is_stopped() {
             return Err(::lake::BasinError::Stopped.into());
@@ -265,23 +272,28 @@ async fn follow_log(
         let sealed: Vec<_> = rows
             .into_iter()
             .flat_map(|row| row.entries)
-            .filter(|bytes| Entry::header(bytes).is_ok_and(|header| wanted.takes(&header.account, header.time_ms, oldest_ms)))
+            .filter(|bytes| {
+                Entry::header(bytes).is_ok_and(|header| {
+                    *newest_ms = (*newest_ms).max(header.time_ms);
+                    wanted.takes(&header.account, header.time_ms, *newest_ms, oldest_ms)
+                })
+            })
             .collect();
         if sealed.is_empty() {
             continue;
         }
-        let (plane, content, id) = (Arc::clone(plane), wanted.store.content.clone(), wanted.store.id.clone());
+        let (plane, store) = (Arc::clone(plane), wanted.store.clone());
         let (returned, appended) = on_tables(guard, move |tables| {
             let sealer = plane.sealer();
             let mut events: Vec<(Json, usize)> = Vec::with_capacity(sealed.len());
             for bytes in &sealed {
                 let entry = Entry::open(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
-                let Content::Events(selectors) = &content else { continue };
+                let Content::Events(selectors) = &store.content else { continue };
                 if selectors.select(&entry.record) {
-                    events.push((serde_json::to_value(&entry.record).map_err(ApiError::from)?, bytes.len()));
+                    events.push((store.configuration.event(&entry)?, bytes.len()));
                 }
             }
-            tables.basin()?.append(&id, events.iter().map(|(event, size)| (event, *size)))?;
+            tables.basin()?.append(&store.id, events.iter().map(|(event, size)| (event, *size)))?;
             Ok::<(), FillError>(())
         })
         .await?;

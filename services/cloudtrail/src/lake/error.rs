@@ -61,6 +61,16 @@ pub(crate) enum LakeError {
     ChannelSource(String),
     #[error("The dashboard {0} was not found.")]
     DashboardMissing(String),
+    #[error("The resource ARN {0} is not valid.")]
+    ResourceArn(String),
+    #[error("The resource {0} was not found.")]
+    ResourceMissing(String),
+    #[error("The resource type of {0} has no resource policy.")]
+    ResourceType(String),
+    #[error("{0}")]
+    ResourcePolicy(String),
+    #[error("The resource {0} has no resource policy.")]
+    ResourcePolicyMissing(String),
     #[error("{0}")]
     Conflict(String),
     #[error("{0}")]
@@ -106,7 +116,11 @@ impl From<LakeError> for ApiError {
             E::ChannelExists(_) => "ChannelAlreadyExistsException",
             E::TooManyChannels(_) => "ChannelMaxLimitExceededException",
             E::ChannelSource(_) => "InvalidSourceException",
-            E::DashboardMissing(_) => "ResourceNotFoundException",
+            E::DashboardMissing(_) | E::ResourceMissing(_) => "ResourceNotFoundException",
+            E::ResourceArn(_) => "ResourceARNNotValidException",
+            E::ResourceType(_) => "ResourceTypeNotSupportedException",
+            E::ResourcePolicy(_) => "ResourcePolicyNotValidException",
+            E::ResourcePolicyMissing(_) => "ResourcePolicyNotFoundException",
             E::Conflict(_) => "ConflictException",
             E::Quota(_) => "ServiceQuotaExceededException",
             E::Prompt => "GenerateResponseException",

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use store::Table;
 
 use super::error::LakeError;
+use super::event_context::EventConfiguration;
 use crate::selector::Selectors;
 use crate::trail::LoggingPeriod;
 
@@ -71,6 +72,9 @@ pub(crate) struct EventDataStore {
     pub content: Content,
     pub multi_region: bool,
     pub retention_days: i32,
+    /// Events before this time went when a retention was shortened; they do not come back when it is made longer.
+    #[serde(default)]
+    pub gone_before_ms: Option<i64>,
     pub termination_protection: bool,
     /// One-year extendable pricing, else seven-year fixed pricing.
     pub extendable: bool,
@@ -85,6 +89,9 @@ pub(crate) struct EventDataStore {
     pub periods: Vec<LoggingPeriod>,
     #[serde(default)]
     pub tags: Vec<(String, String)>,
+    /// What its events show beyond their records.
+    #[serde(default)]
+    pub configuration: EventConfiguration,
     /// Number that the next ingested batch gets.
     #[serde(default)]
     pub next_batch: u64,
@@ -117,7 +124,16 @@ impl EventDataStore {
 
     /// Events before this time are no longer in the store.
     pub(crate) fn oldest_ms(&self, now_ms: i64) -> i64 {
-        now_ms.saturating_sub(i64::from(self.retention_days).saturating_mul(DAY_MS))
+        now_ms.saturating_sub(i64::from(self.retention_days).saturating_mul(DAY_MS)).max(self.gone_before_ms.unwrap_or(i64::MIN))
+    }
+
+    /// Keeps events for so many days from now on.
+    ///
+    /// Source: CloudTrail User Guide, "Update an event data store": a shorter period removes what is older.
+    pub(crate) fn keep_for(&mut self, days: i32, now_ms: i64) {
+        let gone_ms = self.oldest_ms(now_ms);
+        self.retention_days = days;
+        self.gone_before_ms = Some(gone_ms.max(self.oldest_ms(now_ms)));
     }
 
     /// Whether live events of this time were taken.
@@ -205,6 +221,10 @@ pub(crate) async fn of_account(tx: &mut Transaction, account: &str, region: &str
 
 /// The id behind an ARN of the caller's account and region, or the id itself.
 pub(crate) fn id_of(cx: &Call, reference: &str) -> Result<String, LakeError> {
+    id_in(&cx.region, &cx.account, reference)
+}
+
+fn id_in(of_region: &str, of_account: &str, reference: &str) -> Result<String, LakeError> {
     if !reference.starts_with("arn:") {
         let is_id = reference.len() == 36 && reference.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         return if is_id { Ok(reference.to_ascii_lowercase()) } else { Err(LakeError::StoreArn(reference.to_owned())) };
@@ -213,7 +233,7 @@ pub(crate) fn id_of(cx: &Call, reference: &str) -> Result<String, LakeError> {
     let (service, region, account, resource) = (parts.next(), parts.next(), parts.next(), parts.next());
     let id = resource.and_then(|resource| resource.strip_prefix("eventdatastore/")).filter(|id| !id.is_empty());
     match (service, id) {
-        (Some("cloudtrail"), Some(id)) if region == Some(&cx.region) && account == Some(&cx.account) => Ok(id.to_ascii_lowercase()),
+        (Some("cloudtrail"), Some(id)) if region == Some(of_region) && account == Some(of_account) => Ok(id.to_ascii_lowercase()),
         (Some("cloudtrail"), Some(_)) => Err(LakeError::StoreMissing(reference.to_owned())),
         _ => Err(LakeError::StoreArn(reference.to_owned())),
     }
@@ -224,6 +244,36 @@ pub(crate) async fn find(cx: &mut Call, reference: &str) -> Result<EventDataStor
     let id = id_of(cx, reference)?;
     let key = EventDataStore::key(&cx.account, &cx.region, &id);
     cx.tx.get::<EventDataStore>(&key).await?.ok_or_else(|| LakeError::StoreMissing(reference.to_owned()).into())
+}
+
+/// As [`find`], for what a store's policy may let others do: a whole ARN may name another account's store. The decision has asked its policy.
+pub(crate) async fn find_shared(cx: &mut Call, reference: &str) -> Result<EventDataStore, ApiError> {
+    let mut parts = reference.splitn(6, ':').skip(3);
+    match (parts.next(), parts.next()) {
+        (Some(region), Some(account)) if region == cx.region && account != cx.account && account.len() == 12 => {
+            find_of(cx, account, reference).await
+        }
+        _ => find(cx, reference).await,
+    }
+}
+
+/// As [`find_shared`]; a store that waits for its deletion is inactive.
+pub(crate) async fn find_shared_active(cx: &mut Call, reference: &str) -> Result<EventDataStore, ApiError> {
+    let store = find_shared(cx, reference).await?;
+    if store.status == Status::PendingDeletion { Err(LakeError::StoreInactive(store.arn()).into()) } else { Ok(store) }
+}
+
+/// As [`find`], of an account that the decision has been about.
+async fn find_of(cx: &mut Call, owner: &str, reference: &str) -> Result<EventDataStore, ApiError> {
+    let id = id_in(&cx.region, owner, reference)?;
+    let key = EventDataStore::key(owner, &cx.region, &id);
+    cx.tx.get::<EventDataStore>(&key).await?.ok_or_else(|| LakeError::StoreMissing(reference.to_owned()).into())
+}
+
+/// As [`find_active`], of an account that the decision has been about.
+pub(crate) async fn find_active_of(cx: &mut Call, owner: &str, reference: &str) -> Result<EventDataStore, ApiError> {
+    let store = find_of(cx, owner, reference).await?;
+    if store.status == Status::PendingDeletion { Err(LakeError::StoreInactive(store.arn()).into()) } else { Ok(store) }
 }
 
 /// As [`find`]; a store that waits for its deletion is inactive.

@@ -14,6 +14,7 @@ use policy::MapContext;
 use wire::Timestamp;
 
 use super::error::LakeError;
+use super::event_context::EventConfiguration;
 use super::event_data_store::{self, Content, EventDataStore, STORES_LIMIT, Status, StoreKey};
 use super::{channel, import, round};
 use crate::{destination, tag};
@@ -89,6 +90,7 @@ pub(crate) async fn create_event_data_store(
         multi_region: is_multi_region(&content, input.multi_region_enabled),
         content,
         retention_days,
+        gone_before_ms: None,
         termination_protection: input.termination_protection_enabled.unwrap_or(true),
         extendable,
         key,
@@ -97,6 +99,7 @@ pub(crate) async fn create_event_data_store(
         deleted_ms: None,
         periods: Vec::new(),
         tags,
+        configuration: EventConfiguration::default(),
         next_batch: 0,
     };
     if input.start_ingestion.unwrap_or(true) {
@@ -191,7 +194,7 @@ pub(crate) async fn update_event_data_store(
     }
     store.extendable = extendable;
     if let Some(days) = input.retention_period {
-        store.retention_days = retention(extendable, Some(days))?;
+        store.keep_for(retention(extendable, Some(days))?, cx.now.0);
     }
     if let Some(protection) = input.termination_protection_enabled {
         store.termination_protection = protection;
@@ -223,7 +226,7 @@ pub(crate) async fn update_event_data_store(
 }
 
 pub(crate) async fn get_event_data_store(cx: &mut Call, input: GetEventDataStoreInput) -> Result<GetEventDataStoreOutput, ApiError> {
-    let store = event_data_store::find(cx, &input.event_data_store).await?;
+    let store = event_data_store::find_shared(cx, &input.event_data_store).await?;
     Ok(GetEventDataStoreOutput {
         event_data_store_arn: Some(store.arn()),
         advanced_event_selectors: Some(store.advanced_selectors()),

@@ -12,7 +12,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use plane::clock::iso8601_s;
 use plane::{ApiError, Call, Handler, Service, handler};
+use policy::MapContext;
 use serde_json::{Map, Value as Json, json};
+use wire::Value;
 
 use super::channel::{self, Channel};
 use super::engine::LakeEngine;
@@ -43,6 +45,12 @@ impl Service for CloudTrailData {
 
     fn handlers(&self) -> &'static [Handler] {
         &[handler!("PutAuditEvents", put_audit_events)]
+    }
+
+    fn condition_keys(&self, _call: &Call, input: &Value, keys: &mut MapContext) {
+        if let Some(id) = input.member("externalId").and_then(Value::as_str) {
+            keys.set("cloudtrail:ExternalId", id.to_owned());
+        }
     }
 
     fn extension(&self) -> Option<Arc<dyn std::any::Any + Send + Sync>> {

@@ -83,8 +83,12 @@ pub(crate) struct Target {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Query {
     pub id: String,
+    /// Whose stores it reads.
     pub account: String,
     pub region: String,
+    /// The account of whoever started it, for whom its answer is delivered.
+    #[serde(default)]
+    pub deliverer: Option<String>,
     /// ARNs of the stores that it reads.
     pub stores: Vec<String>,
     pub statement: String,
@@ -154,6 +158,7 @@ impl Query {
             id,
             account: account.to_owned(),
             region: region.to_owned(),
+            deliverer: None,
             stores,
             statement,
             parameters: Vec::new(),
@@ -176,6 +181,11 @@ impl Query {
         Key::new(account, region).last(id)
     }
 
+    /// The account that the answer is delivered for.
+    pub(crate) fn for_account(&self) -> &str {
+        self.deliverer.as_deref().unwrap_or(&self.account)
+    }
+
     pub(crate) fn chunks(&self) -> Key {
         Key::new(&self.account, &self.region).then(&self.id)
     }
@@ -192,9 +202,9 @@ impl Query {
     }
 }
 
-/// The caller's query of this id.
-pub(crate) async fn find(cx: &mut Call, id: &str) -> Result<Query, ApiError> {
-    let key = Query::key(&cx.account, &cx.region, id);
+/// The query of this id over stores of an account.
+pub(crate) async fn find(cx: &mut Call, owner: &str, id: &str) -> Result<Query, ApiError> {
+    let key = Query::key(owner, &cx.region, id);
     let found = cx.tx.get::<Query>(&key).await?.filter(|query| query.created_ms.saturating_add(KEPT_MS) > cx.now.0);
     found.ok_or_else(|| LakeError::QueryMissing(id.to_owned()).into())
 }

@@ -119,14 +119,14 @@ async fn sign(plane: &Arc<Plane>, query: &Query, target: &Target, files: Vec<(St
 async fn write(plane: &Arc<Plane>, query: &Query, target: &Target, name: &str, body: Bytes, content_type: &str) -> Result<(), ApiError> {
     let day =
         jiff::Timestamp::from_millisecond(query.created_ms).map_err(|error| ApiError::internal(&error))?.strftime("%Y/%m/%d").to_string();
-    let key = format!("{}AWSLogs/{}/CloudTrail-Lake/Query/{day}/{}/{name}", target.prefix, query.account, query.id);
+    let key = format!("{}AWSLogs/{}/CloudTrail-Lake/Query/{day}/{}/{name}", target.prefix, query.for_account(), query.id);
     let mut input = Struct::new();
     let members: BTreeMap<&'static str, &str> = [("Bucket", target.bucket.as_str()), ("Key", &key), ("ContentType", content_type)].into();
     for (member, value) in members {
         input.set(member, Value::Str(value.to_owned()));
     }
     let input = api_s3::PutObjectInput::from_value(Value::Struct(input)).map_err(|error| ApiError::internal(&error))?;
-    let caller = destination::caller(&source_arn(&query.region, &query.account), &query.account);
+    let caller = destination::caller(&source_arn(&query.region, query.for_account()), query.for_account());
     plane.call_as_service(&caller, &target.bucket_region, input, Some(body)).await.map(|_| ())
 }
 

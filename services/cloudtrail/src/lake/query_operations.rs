@@ -22,9 +22,12 @@ use super::{dashboard, query_delivery, query_run};
 const PAGE_LENGTH: usize = 1_000;
 
 pub(crate) async fn start_query(cx: &mut Call, input: StartQueryInput) -> Result<StartQueryOutput, ApiError> {
-    refuse_other_owner(cx, input.event_data_store_owner_account_id.as_deref())?;
+    let owner = owner(cx, input.event_data_store_owner_account_id);
     let (statement, parameters, alias) = match (input.query_statement, input.query_alias) {
         (Some(statement), None) => (statement, input.query_parameters.unwrap_or_default(), None),
+        (None, Some(_)) if owner != cx.account => {
+            return Err(LakeError::Parameter("A query alias is of the caller's own dashboards.".to_owned()).into());
+        }
         (None, Some(alias)) => {
             let widget = dashboard::widget(cx, &alias).await?;
             let widget = widget.ok_or_else(|| LakeError::Parameter(format!("The query alias {alias} was not found.")))?;
@@ -36,7 +39,7 @@ pub(crate) async fn start_query(cx: &mut Call, input: StartQueryInput) -> Result
         Some(uri) => Some(query_delivery::target(cx, uri).await?),
         None => None,
     };
-    let running = open_count(cx).await?;
+    let running = open_count(cx, &owner).await?;
     if running >= CONCURRENT_LIMIT {
         return Err(LakeError::TooManyQueries(CONCURRENT_LIMIT).into());
     }
@@ -45,15 +48,17 @@ pub(crate) async fn start_query(cx: &mut Call, input: StartQueryInput) -> Result
         None => cx.random_uuid()?,
     };
     cx.remember("query", id.clone());
-    let started = Start { id: id.clone(), statement, parameters, target, alias, refresh_id: None };
+    let started = Start { id: id.clone(), owner: owner.clone(), statement, parameters, target, alias, refresh_id: None };
     start(cx, started).await?;
-    query_run::start(&cx.plane, &cx.region, &cx.account, &id);
-    Ok(StartQueryOutput { query_id: Some(id), event_data_store_owner_account_id: None })
+    query_run::start(&cx.plane, &cx.region, &owner, &id);
+    Ok(StartQueryOutput { query_id: Some(id), event_data_store_owner_account_id: shown_owner(cx, &owner) })
 }
 
 /// What a new query is.
 pub(crate) struct Start {
     pub id: String,
+    /// The account of the stores that it reads; it is filed there.
+    pub owner: String,
     pub statement: String,
     pub parameters: Vec<String>,
     pub target: Option<query::Target>,
@@ -63,13 +68,15 @@ pub(crate) struct Start {
 
 /// Checks a query and writes it, to be run.
 pub(crate) async fn start(cx: &mut Call, start: Start) -> Result<(), ApiError> {
-    let stores = check(cx, &start.statement, &start.parameters).await?;
+    let (region, now_ms) = (cx.region.clone(), cx.now.0);
+    let stores = check_for(&mut cx.tx, &start.owner, &region, &start.statement, &start.parameters, now_ms).await?;
     let query = Query {
         parameters: start.parameters,
         target: start.target,
         alias: start.alias,
         refresh_id: start.refresh_id,
-        ..Query::new(start.id, &cx.account, &cx.region, start.statement, stores, cx.now.0)
+        deliverer: Some(cx.account.clone()),
+        ..Query::new(start.id, &start.owner, &cx.region, start.statement, stores, cx.now.0)
     };
     query.put(&mut cx.tx)
 }
@@ -109,26 +116,26 @@ fn sentence(text: &str) -> String {
     format!("{first}{}.", letters.as_str())
 }
 
-/// A store of another account could be queried if its owner shared it; sharing of stores is not served here.
-fn refuse_other_owner(cx: &Call, owner: Option<&str>) -> Result<(), LakeError> {
-    match owner {
-        Some(owner) if owner != cx.account => {
-            Err(LakeError::Unsupported("Queries over event data stores of another account are not supported here."))
-        }
-        _ => Ok(()),
-    }
+/// Whose stores a query is about: the caller's, or another account's, whose policies the decision has asked.
+fn owner(cx: &Call, named: Option<String>) -> String {
+    named.unwrap_or_else(|| cx.account.clone())
 }
 
-async fn open_count(cx: &mut Call) -> Result<usize, ApiError> {
-    let queries = cx.tx.scan::<Query>(&Key::new(&cx.account, &cx.region), None, SCAN_LIMIT).await?;
+/// The owner, where an answer names it: only to others.
+fn shown_owner(cx: &Call, owner: &str) -> Option<String> {
+    (owner != cx.account).then(|| owner.to_owned())
+}
+
+async fn open_count(cx: &mut Call, owner: &str) -> Result<usize, ApiError> {
+    let queries = cx.tx.scan::<Query>(&Key::new(owner, &cx.region), None, SCAN_LIMIT).await?;
     Ok(queries.iter().filter(|(_, query)| query.state.is_open()).count())
 }
 
 /// The query of an id, of the store that is named with it, if one is.
-async fn of_store(cx: &mut Call, id: &str, store: Option<&str>) -> Result<Query, ApiError> {
-    let query = query::find(cx, id).await?;
+async fn of_store(cx: &mut Call, owner: &str, id: &str, store: Option<&str>) -> Result<Query, ApiError> {
+    let query = query::find(cx, owner, id).await?;
     if let Some(store) = store {
-        let store = event_data_store::find_active(cx, store).await?;
+        let store = event_data_store::find_active_of(cx, owner, store).await?;
         if !query.stores.contains(&store.arn()) {
             return Err(LakeError::QueryMissing(id.to_owned()).into());
         }
@@ -137,9 +144,10 @@ async fn of_store(cx: &mut Call, id: &str, store: Option<&str>) -> Result<Query,
 }
 
 pub(crate) async fn describe_query(cx: &mut Call, input: DescribeQueryInput) -> Result<DescribeQueryOutput, ApiError> {
-    refuse_other_owner(cx, input.event_data_store_owner_account_id.as_deref())?;
+    let owner = owner(cx, input.event_data_store_owner_account_id);
     let query = match (&input.query_id, &input.query_alias) {
-        (Some(id), None) => of_store(cx, id, input.event_data_store.as_deref()).await?,
+        (Some(id), None) => of_store(cx, &owner, id, input.event_data_store.as_deref()).await?,
+        (None, Some(alias)) if owner != cx.account => return Err(LakeError::QueryMissing(alias.clone()).into()),
         (None, Some(alias)) => by_alias(cx, alias, input.refresh_id.as_deref()).await?,
         _ => return Err(LakeError::Parameter("Either a query id or a query alias must be given.".to_owned()).into()),
     };
@@ -157,6 +165,7 @@ pub(crate) async fn describe_query(cx: &mut Call, input: DescribeQueryInput) -> 
         error_message: query.error,
         delivery_status: query.target.as_ref().map(|target| target.status.of_api()),
         delivery_s3_uri: query.target.map(|target| target.uri),
+        event_data_store_owner_account_id: shown_owner(cx, &owner),
         ..DescribeQueryOutput::default()
     })
 }
@@ -174,8 +183,8 @@ fn signed(number: u64) -> i64 {
 }
 
 pub(crate) async fn get_query_results(cx: &mut Call, input: GetQueryResultsInput) -> Result<GetQueryResultsOutput, ApiError> {
-    refuse_other_owner(cx, input.event_data_store_owner_account_id.as_deref())?;
-    let query = of_store(cx, &input.query_id, input.event_data_store.as_deref()).await?;
+    let owner = owner(cx, input.event_data_store_owner_account_id);
+    let query = of_store(cx, &owner, &input.query_id, input.event_data_store.as_deref()).await?;
     let limit = input.max_query_results.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_LENGTH);
     let first = match &input.next_token {
         Some(token) => {
@@ -225,8 +234,8 @@ async fn rows(cx: &mut Call, query: &Query, first: usize, limit: usize) -> Resul
 }
 
 pub(crate) async fn cancel_query(cx: &mut Call, input: CancelQueryInput) -> Result<CancelQueryOutput, ApiError> {
-    refuse_other_owner(cx, input.event_data_store_owner_account_id.as_deref())?;
-    let mut query = of_store(cx, &input.query_id, input.event_data_store.as_deref()).await?;
+    let owner = owner(cx, input.event_data_store_owner_account_id);
+    let mut query = of_store(cx, &owner, &input.query_id, input.event_data_store.as_deref()).await?;
     if !query.state.is_open() {
         return Err(LakeError::QueryInactive(query.id).into());
     }
@@ -238,11 +247,16 @@ pub(crate) async fn cancel_query(cx: &mut Call, input: CancelQueryInput) -> Resu
     if let Some(engine) = engine::of(&cx.plane) {
         engine.stop(&query.id);
     }
-    Ok(CancelQueryOutput { query_id: query.id, query_status: QueryStatus::Cancelled, event_data_store_owner_account_id: None })
+    Ok(CancelQueryOutput {
+        query_id: query.id,
+        query_status: QueryStatus::Cancelled,
+        event_data_store_owner_account_id: shown_owner(cx, &owner),
+    })
 }
 
 pub(crate) async fn list_queries(cx: &mut Call, input: ListQueriesInput) -> Result<ListQueriesOutput, ApiError> {
-    let store = event_data_store::find_active(cx, &input.event_data_store).await?.arn();
+    let store = event_data_store::find_shared_active(cx, &input.event_data_store).await?;
+    let (owner, store) = (store.account.clone(), store.arn());
     let (start, end) = (input.start_time.map(|time| time.0), input.end_time.map(|time| time.0));
     if let (Some(start), Some(end)) = (start, end)
         && start > end
@@ -254,7 +268,7 @@ pub(crate) async fn list_queries(cx: &mut Call, input: ListQueriesInput) -> Resu
         return Err(ApiError::new("InvalidQueryStatusException", format!("The query status {other} is not valid.")));
     }
     let earliest = cx.now.0.saturating_sub(KEPT_MS);
-    let queries = cx.tx.scan::<Query>(&Key::new(&cx.account, &cx.region), None, SCAN_LIMIT).await?;
+    let queries = cx.tx.scan::<Query>(&Key::new(&owner, &cx.region), None, SCAN_LIMIT).await?;
     let mut found: Vec<Query> = queries
         .into_iter()
         .map(|(_, query)| query)

@@ -9,7 +9,7 @@ use plane::{ApiError, Key, Plane};
 use super::event_data_store::{EventDataStore, RESTORABLE_MS, Status};
 use super::ingested::{self, IngestedBatch};
 use super::query::{Chunk, KEPT_MS, OpenQuery, Query, open_queries};
-use super::{dashboard_refresh, import_run, query_run};
+use super::{dashboard_refresh, import_run, query_run, resource_policy};
 use crate::delivery::settle;
 
 /// Rows that one round takes away of each kind.
@@ -76,6 +76,7 @@ async fn sweep_store(plane: &Arc<Plane>, position: usize, store: &EventDataStore
     }
     if is_over && batches.len() < SWEEP_ROWS as usize {
         tx.delete::<EventDataStore>(&EventDataStore::key(&store.account, &store.region, &store.id));
+        resource_policy::forget(&mut tx, &store.arn());
     }
     settle(tx).await.map(|_| ())
 }

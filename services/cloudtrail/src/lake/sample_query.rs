@@ -138,7 +138,7 @@ pub(crate) async fn generate_query(cx: &mut Call, input: GenerateQueryInput) -> 
     let [reference] = input.event_data_stores.as_slice() else {
         return Err(LakeError::Parameter("One event data store must be given.".to_owned()).into());
     };
-    let store = event_data_store::find_active(cx, reference).await?;
+    let store = event_data_store::find_shared_active(cx, reference).await?;
     if store.schema() != ::lake::Schema::CloudTrail {
         return Err(LakeError::Parameter("Queries are made for event data stores of CloudTrail events.".to_owned()).into());
     }

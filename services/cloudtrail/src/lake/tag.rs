@@ -6,6 +6,7 @@ use plane::{ApiError, Call, Transaction};
 use super::channel::Channel;
 use super::dashboard::Dashboard;
 use super::event_data_store::EventDataStore;
+use super::resource_policy;
 
 /// What an ARN of ours names.
 enum Tagged {
@@ -41,7 +42,7 @@ impl Tagged {
 }
 
 /// Region, account, kind and name of an ARN of Lake.
-fn parts(arn: &str) -> Option<(&str, &str, &str, &str)> {
+pub(crate) fn parts(arn: &str) -> Option<(&str, &str, &str, &str)> {
     let mut parts = arn.splitn(6, ':').skip(2);
     let (service, region, account, resource) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let (kind, name) = resource.split_once('/')?;
@@ -63,6 +64,11 @@ async fn tagged(tx: &mut Transaction, region: &str, arn: &str) -> Result<Option<
         "channel" => tx.get::<Channel>(&Channel::key(account, region, name)).await?.map(Tagged::Channel),
         _ => tx.get::<Dashboard>(&Dashboard::key(account, region, name)).await?.map(Tagged::Dashboard),
     })
+}
+
+/// Whether something of Lake has this ARN.
+pub(crate) async fn exists(tx: &mut Transaction, region: &str, arn: &str) -> Result<bool, ApiError> {
+    Ok(tagged(tx, region, arn).await?.is_some())
 }
 
 /// Reads or changes the tags of something of the caller's.
@@ -91,5 +97,7 @@ pub(crate) async fn access(tx: &mut Transaction, region: &str, arn: &str) -> Res
     let account = account.to_owned();
     let Some(mut found) = tagged(tx, region, arn).await? else { return Ok(None) };
     let resource_type = Some(found.resource_type());
-    Ok(Some(ResourceAccess { account, tags: std::mem::take(found.tags()), resource_type, ..ResourceAccess::default() }))
+    let tags = std::mem::take(found.tags());
+    let policy = resource_policy::of(tx, arn).await?;
+    Ok(Some(ResourceAccess { account, tags, policy, resource_type, ..ResourceAccess::default() }))
 }

@@ -3,12 +3,15 @@
 use plane::{ApiError, Call, Target};
 use wire::Value;
 
+use super::event_data_store;
 use super::query::Query;
 
 /// The targets of an operation whose input does not name them; `None` for the others.
 pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
     let text = |name: &str| input.member(name).and_then(Value::as_str);
-    let arn = |call: &Call, id: &str| call.arn(&format!("eventdatastore/{id}"));
+    // Another account's stores are read by those whom their policies let in.
+    let owner = text("EventDataStoreOwnerAccountId").unwrap_or(&call.account).to_owned();
+    let arn = |call: &Call, id: &str| event_data_store::arn(&call.region, &owner, id);
     let action = format!("cloudtrail:{}", call.operation.name);
     let any = vec![Target { action: action.clone(), resource_arn: arn(call, "*") }];
     let stores: Vec<String> = match call.operation.name {
@@ -17,7 +20,7 @@ pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec
             named.iter().map(|id| arn(call, id)).collect()
         }
         "CancelQuery" | "DescribeQuery" | "GetQueryResults" => {
-            let key = text("QueryId").map(|id| Query::key(&call.account, &call.region, id));
+            let key = text("QueryId").map(|id| Query::key(&owner, &call.region, id));
             match key {
                 Some(key) => call.tx.get::<Query>(&key).await?.map(|query| query.stores).unwrap_or_default(),
                 None => Vec::new(),

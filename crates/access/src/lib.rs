@@ -19,8 +19,8 @@
 //! * Keys have several values if AWS documents them so or if a set operator qualifies them; else one.
 //!
 //! Not decided, and then the answer is "undecided": variables (`${…}`), unless the answer is the same for any value of
-//! theirs or a request proves it; keys that are compared both as a text and as a number, date, boolean, bytes or address, where
-//! no listed value settles it; `NotPrincipal` with unique ids; whatever exceeds the budgets of the search.
+//! theirs or a request proves it; keys that are compared both as a text and as a number, date, bytes or address, where no listed
+//! value settles it (of booleans every spelling is listed); `NotPrincipal` with unique ids; whatever exceeds the budgets of the search.
 //!
 //! Invariants:
 //! * A finding holds of its witness according to the engine itself.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::caller;
 use crate::language::{Alphabet, Flag, Found, SetId};
+use crate::pattern::Token;
 use crate::space::{FIELDS, Field, Kind, Literal, Rule, Space, Special, Test};
 use crate::typed;
 
@@ -247,7 +248,7 @@ impl<'a> Solver<'a> {
     fn find_value(&mut self, key: usize, some: &[(Test, bool)], none: &[(Test, bool)]) -> Option<String> {
         let known = self.space.keys.get(key)?;
         if known.typed {
-            let (values, undecided) = (known.values.clone(), known.undecided);
+            let (values, undecided, only_booleans) = (known.values.clone(), known.undecided, known.only_booleans);
             let mut found = None;
             for value in values {
                 if self.meets(&value, some, none) {
@@ -257,16 +258,36 @@ impl<'a> Solver<'a> {
             }
             // A text that the patterns want may do as well, if what is typed takes it.
             if found.is_none() && undecided {
-                found = self.find_text(some, none, true).filter(|value| self.meets(value, some, none));
+                found = self.find_text(some, none, &[]).filter(|value| self.meets(value, some, none));
+            }
+            if found.is_none() && undecided && only_booleans {
+                return self.find_beside_booleans(some, none);
             }
             // A text out of a finite list is one of the values: then none was left out.
             let finite = |(test, passes): &(Test, bool)| *passes && matches!(test, Test::Set(set) if typed::is_finite(self.space, *set));
             if found.is_none() && undecided && !some.iter().any(finite) {
-                self.undecided = Some("a key that is compared both as a text and as a number, date, boolean, bytes or address");
+                self.undecided = Some("a key that is compared both as a text and as a number, date, bytes or address");
             }
             return found;
         }
-        self.find_text(some, none, false)
+        self.find_text(some, none, &[])
+    }
+
+    /// A value of a key that is compared as a text and as a boolean: a spelling of a boolean, or a text that is none, for which every
+    /// `Bool` condition is wrong. No third kind of text is left.
+    fn find_beside_booleans(&mut self, some: &[(Test, bool)], none: &[(Test, bool)]) -> Option<String> {
+        if let Some(spelling) = typed::spellings().into_iter().find(|spelling| self.meets(spelling, some, none)) {
+            return Some(spelling);
+        }
+        let is_typed = |test: &Test| matches!(test, Test::Typed(_));
+        if some.iter().any(|(test, passes)| is_typed(test) && *passes) || none.iter().any(|(test, passes)| is_typed(test) && !*passes) {
+            return None;
+        }
+        let mut booleans = Vec::new();
+        for word in typed::BOOLEANS {
+            booleans.push(self.space.tokens(word.chars().map(Token::Fold).collect())?);
+        }
+        self.find_text(some, none, &booleans)
     }
 
     /// Whether a value passes all tests of the one list and none of the other.
@@ -275,17 +296,16 @@ impl<'a> Solver<'a> {
             && none.iter().all(|(test, passes)| self.passes(*test, value) != *passes)
     }
 
-    /// A shortest text for the tests that are sets of texts. Other tests are passed over if `partial`, else nothing is found.
-    fn find_text(&mut self, some: &[(Test, bool)], none: &[(Test, bool)], partial: bool) -> Option<String> {
-        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    /// A shortest text for the tests that are sets of texts, outside of further sets. Other tests are passed over.
+    fn find_text(&mut self, some: &[(Test, bool)], none: &[(Test, bool)], besides: &[SetId]) -> Option<String> {
+        let (mut inside, mut outside) = (Vec::new(), besides.to_vec());
         let wanted = some.iter().map(|(test, passes)| (test, *passes));
         let unwanted = none.iter().map(|(test, passes)| (test, !*passes));
         for (test, passes) in wanted.chain(unwanted) {
             match test {
                 Test::Set(set) if passes => inside.push(*set),
                 Test::Set(set) => outside.push(*set),
-                Test::Typed(_) if partial => {}
-                Test::Typed(_) => return None,
+                Test::Typed(_) => {}
             }
         }
         match self.space.sets.find(&inside, &outside, Alphabet::All) {

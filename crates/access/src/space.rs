@@ -187,6 +187,8 @@ pub(crate) struct Key {
     pub(crate) multivalued: bool,
     /// Numbers, dates, booleans, bytes or addresses are compared: `values` stand for all.
     pub(crate) typed: bool,
+    /// All that is typed about it are booleans, whose spellings can be listed.
+    pub(crate) only_booleans: bool,
     /// Tests that no list of values can stand for: what is not found among `values` may still exist.
     pub(crate) undecided: bool,
     pub(crate) values: Vec<String>,
@@ -219,6 +221,7 @@ impl Space {
             special: Special::of(&lower),
             multivalued: crate::vocabulary::is_multivalued(&lower),
             typed: false,
+            only_booleans: true,
             undecided: false,
             values: Vec::new(),
         });

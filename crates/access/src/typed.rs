@@ -36,6 +36,7 @@ pub(crate) fn test(space: &mut Space, condition: &Condition, key: usize, variabl
             }
         }
         known.typed = true;
+        known.only_booleans &= condition.operator().family == OperatorFamily::Bool && !undecided;
         known.undecided |= undecided || known.values.len() > VALUES_MAX;
         known.values.truncate(VALUES_MAX);
     }
@@ -66,6 +67,23 @@ pub(crate) fn note_texts(space: &mut Space, key: usize, set: SetId) {
             }
         }
     }
+}
+
+/// The booleans, in lower case.
+pub(crate) const BOOLEANS: [&str; 2] = ["true", "false"];
+
+/// Every spelling of a boolean: the texts that a `Bool` condition tells from all others.
+pub(crate) fn spellings() -> Vec<String> {
+    let mut all = Vec::new();
+    for word in BOOLEANS {
+        let mut made = vec![String::new()];
+        for letter in word.chars() {
+            let longer = |start: &String| [letter, letter.to_ascii_uppercase()].map(|letter| format!("{start}{letter}"));
+            made = made.iter().flat_map(longer).collect();
+        }
+        all.append(&mut made);
+    }
+    all
 }
 
 /// Whether the set is a list of fixed texts.

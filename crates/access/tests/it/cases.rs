@@ -100,6 +100,35 @@ fn new_access() {
 }
 
 #[test]
+fn a_text_that_is_a_boolean_too() {
+    let when = |condition: &str| format!(r#"{{"Effect":"Allow","Action":"s3:GetObject","Resource":"*","Condition":{condition}}}"#);
+    let both =
+        |texts: &str| when(&format!(r#"{{"ForAllValues:StringLike":{{"aws:SourceVpc":[{texts}]}},"Bool":{{"aws:SourceVpc":"true"}}}}"#));
+    let if_exists =
+        |texts: &str| when(&format!(r#"{{"StringLike":{{"aws:SourceVpc":[{texts}]}},"BoolIfExists":{{"aws:SourceVpc":"false"}}}}"#));
+    let not = |texts: &str| when(&format!(r#"{{"StringNotLike":{{"aws:SourceVpc":[{texts}]}},"Bool":{{"aws:SourceVpc":"false"}}}}"#));
+    for (new, old, expected) in [
+        // No network is called like a boolean: both grant nothing with a value.
+        (both(r#""vpc-1*","vpc-2*""#), both(r#""vpc-1*""#), '='),
+        (both(r#""vpc-1*""#), both(r#""vpc-1*","vpc-2*""#), '='),
+        (both(r#""vpc-1*","t*""#), both(r#""vpc-1*""#), '+'),
+        (both(r#""vpc-1*","T*""#), both(r#""vpc-1*","t*""#), '+'),
+        (both(r#""tr*""#), both(r#""t*""#), '='),
+        (both(r#""TRUE""#), both(r#""TR*""#), '='),
+        (if_exists(r#""f*""#), if_exists(r#""*""#), '='),
+        (if_exists(r#""*""#), if_exists(r#""f*","F*""#), '='),
+        (if_exists(r#""*""#), if_exists(r#""f*""#), '+'),
+        (not(r#""f*""#), not(r#""fa*""#), '='),
+        (not(r#""fa*""#), not(r#""f*""#), '+'),
+        (not(r#""x*""#), not(r#""f*""#), '+'),
+        (when(r#"{"StringLike":{"aws:SourceVpc":"vpc-*"}}"#), both(r#""*""#), '+'),
+    ] {
+        let analysis = access::new_access(&identity(&new), &identity(&old), &[]);
+        assert_eq!(sign(&analysis), expected, "{new}\n{old}\n{analysis:?}");
+    }
+}
+
+#[test]
 fn undecided_is_said() {
     let new = identity(r#"{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"StringLike":{"s3:max-keys":"1*"}}}"#);
     let old =

@@ -15,7 +15,7 @@
 //! ## Not as AWS does
 //! * `CreateAccount` is complete at once; accounts are invited by id only, and there is no mail.
 //! * Policy types other than service control, resource control, tag, Bedrock and AI-services opt-out are refused.
-//! * A tag that a tag policy forbids is refused with `TagPolicyViolation` by every service; AWS documents that code for EC2 only.
+//! * A tag that a tag policy forbids is refused with `TagPolicyViolation` unless the operation has a code of its own (SNS, RAM); not verified against AWS.
 //! * With invited members, `EnableAllFeatures` is refused: nobody would be asked.
 //! * GovCloud accounts and transfers of responsibility to another organization are refused (`UnsupportedAPIEndpointException`); there are none
 //!   to list.

@@ -10,6 +10,8 @@ import botocore.exceptions
 import pytest
 
 from bailiwick_server import Account
+from test_cloudtrail_logs import delivered as in_group
+from test_cloudtrail_logs import target
 from test_cloudtrail_trails import bucket_policy, log_bucket, objects, records
 from test_trail_evidence import checkpoint, entries, leaf_hash, tree_root
 
@@ -118,7 +120,9 @@ def test_a_clock_that_steps_back_loses_no_event_and_repeats_no_digest(clock_serv
     bucket = log_bucket(account)
     trails = account.client("cloudtrail")
     before = checkpoint(server)
-    trails.create_trail(Name="steady", S3BucketName=bucket, EnableLogFileValidation=True)
+    logs = account.client("logs")
+    logs.create_log_group(logGroupName="/steady")
+    trails.create_trail(Name="steady", S3BucketName=bucket, EnableLogFileValidation=True, **target(account, "/steady"))
     trails.start_logging(Name="steady")
     iam = account.client("iam")
     names = []
@@ -145,6 +149,8 @@ def test_a_clock_that_steps_back_loses_no_event_and_repeats_no_digest(clock_serv
     server.flush()
     delivered = [record["requestParameters"]["userName"] for record in records(account, bucket) if record["eventName"] == "CreateUser"]
     assert sorted(delivered) == sorted(names)
+    told = [record["requestParameters"]["userName"] for record in in_group(logs, "/steady") if record["eventName"] == "CreateUser"]
+    assert sorted(told) == sorted(names)
     assert [event["requestParameters"]["userName"] for event in account.events(EventName="CreateUser")] == names[::-1]
     # Every digest continues the one before it, and covers a time of its own.
     digests = sorted(objects(account, bucket, folder="CloudTrail-Digest/").values(), key=lambda digest: digest["digestEndTime"])

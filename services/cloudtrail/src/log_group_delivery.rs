@@ -31,6 +31,9 @@ pub(crate) struct LogGroupDelivery {
     group: Option<LogGroup>,
     /// Everything in the log up to here is delivered, or not the trail's.
     cursor: u64,
+    /// The newest time of an event up to there.
+    #[serde(default)]
+    newest_ms: Option<i64>,
     #[serde(default)]
     pub delivered_ms: Option<i64>,
     /// Error code of the last attempt, when it failed.
@@ -59,6 +62,8 @@ impl LogGroupDelivery {
 struct Batch {
     /// Last log row looked at.
     to: u64,
+    /// Newest time of anything up to there.
+    newest_ms: Option<i64>,
     events: Vec<InputLogEvent>,
     bytes: usize,
     first_ms: Option<i64>,
@@ -115,19 +120,21 @@ impl Course<'_> {
         if state.retry_ms > self.now_ms() && !self.now_please {
             return Ok(false);
         }
-        let batch = self.collect_batch(group, state.cursor, end).await?;
+        let batch = self.collect_batch(group, &state, end).await?;
         if batch.events.is_empty() {
             if batch.to.saturating_sub(state.cursor) >= IDLE_ROWS {
                 state.cursor = batch.to;
+                state.newest_ms = batch.newest_ms;
                 tx.put(&key, &state)?;
                 settle(tx).await?;
             }
             return Ok(false);
         }
-        let to = batch.to;
+        let (to, newest_ms) = (batch.to, batch.newest_ms);
         let delivered = match self.put_batch(group, batch).await {
             Ok(()) => {
                 state.cursor = to;
+                state.newest_ms = newest_ms;
                 state.delivered_ms = Some(self.now_ms());
                 state.error = None;
                 state.failures = 0;
@@ -171,11 +178,13 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// Events for the group in the log rows after `after`, up to `end`, as many as a batch holds.
-    async fn collect_batch(&self, group: &LogGroup, after: u64, end: u64) -> Result<Batch, ApiError> {
+    /// Events for the group in the log rows that are not delivered yet, up to `end`, as many as a batch holds. An event is in time by its own
+    /// time or, when the clock stepped back, by the newest that the log had before it.
+    async fn collect_batch(&self, group: &LogGroup, state: &LogGroupDelivery, end: u64) -> Result<Batch, ApiError> {
         let store = Arc::clone(&self.plane.regions.at(self.position)?.store);
         let sealer = self.plane.sealer();
-        let mut batch = Batch { to: after, ..Batch::default() };
+        let mut batch = Batch { to: state.cursor, newest_ms: state.newest_ms, ..Batch::default() };
+        let in_time = |time_ms: i64| time_ms >= group.since_ms && self.trail.logged_at(time_ms);
         while batch.to < end {
             let rows = store.log_after(Revision(batch.to), ROWS).await?;
             if rows.is_empty() {
@@ -186,10 +195,12 @@ impl Course<'_> {
                     return Ok(batch);
                 }
                 let mut found = Vec::new();
+                let mut newest_ms = batch.newest_ms;
                 for bytes in &row.entries {
                     let header = Entry::header(bytes).map_err(|error| ApiError::internal(&error))?;
-                    let in_time = header.time_ms >= group.since_ms && self.trail.logged_at(header.time_ms);
-                    if header.account != self.account || !in_time {
+                    let newest = newest_ms.map_or(header.time_ms, |newest| newest.max(header.time_ms));
+                    newest_ms = Some(newest);
+                    if header.account != self.account || !(in_time(header.time_ms) || in_time(newest)) {
                         continue;
                     }
                     let open = Entry::open_whole(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
@@ -206,6 +217,7 @@ impl Course<'_> {
                     batch.add(time_ms, json);
                 }
                 batch.to = row.revision.0;
+                batch.newest_ms = newest_ms;
             }
         }
         Ok(batch)

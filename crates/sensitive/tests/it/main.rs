@@ -107,7 +107,7 @@ fn names_are_found_by_lists_and_by_what_stands_around_them() {
         "JavaScript, MariaDB and jenkins@example.org",
         "use Grant Type and Client Secret in Postman",
         "I am fine and this is great",
-        "see www.Maria.example and /home/Maria/file",
+        "see www.Maria.example and /srv/Maria/file",
     ] {
         assert_eq!(of(Kind::Name, text), Vec::<&str>::new(), "{text}");
     }

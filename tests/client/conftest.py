@@ -26,22 +26,42 @@ def binary():
     return binary_path()
 
 
+class WorkersServer:
+    """One server for many scenarios, each with accounts of its own. Some move its clock, which only goes on from there."""
+
+    def __init__(self, binary, new_folder):
+        self.binary, self.new_folder, self.server = binary, new_folder, None
+
+    def running(self):
+        if self.server is None:
+            arguments = ["--ephemeral", "--manual-clock", "--region", "us-east-1", "--region", "eu-central-1"]
+            self.server = Server.start(self.binary, self.new_folder(), *arguments)
+        return self.server
+
+    def stop(self):
+        server, self.server = self.server, None
+        if server is not None:
+            server.stop()
+            server.check_log()
+
+
 @pytest.fixture(scope="session")
-def bailiwick(binary, tmp_path_factory):
-    """The worker's server."""
-    server = Server.start(
-        binary,
-        tmp_path_factory.mktemp("server"),
-        "--ephemeral",
-        "--manual-clock",
-        "--region",
-        "us-east-1",
-        "--region",
-        "eu-central-1",
-    )
-    yield server
-    server.stop()
-    server.check_log()
+def workers_server(binary, tmp_path_factory):
+    workers = WorkersServer(binary, lambda: tmp_path_factory.mktemp("server"))
+    yield workers
+    workers.stop()
+
+
+# What runs the program itself, which signs by the clock of the machine.
+PROGRAMS = {"command", "run_as", "agent"}
+
+
+@pytest.fixture
+def bailiwick(workers_server, request):
+    """The worker's server; a new one for a scenario that runs the program when the clock of the old one was moved."""
+    if PROGRAMS & set(request.fixturenames) and workers_server.server is not None and workers_server.server.ahead_ms:
+        workers_server.stop()
+    return workers_server.running()
 
 
 @pytest.fixture

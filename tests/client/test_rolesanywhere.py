@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from bailiwick_server import Credentials, allow, raises
+from bailiwick_server import Account, Credentials, allow, raises
 from certificate_authority import Authority, new_key, pem_of, pem_of_key
 
 REGION = "us-east-1"
@@ -365,8 +365,6 @@ def calls_iam(server, environment, monkeypatch):
 
 
 def test_the_agent_serves_a_certificates_role(start_server, agent, tmp_path, monkeypatch):
-    from bailiwick_server import Account
-
     # The agent goes by the clock of the host.
     account = Account.home(start_server("--ephemeral"))
     place = Place(account)
@@ -395,8 +393,6 @@ def test_the_agent_serves_a_certificates_role(start_server, agent, tmp_path, mon
 
 
 def test_the_agent_assumes_a_role(start_server, agent, monkeypatch):
-    from bailiwick_server import Account
-
     account = Account.home(start_server("--ephemeral"))
     role = account.role(policy=allow("iam:ListUsers"))
     user = account.user(policy=allow("sts:AssumeRole", role))

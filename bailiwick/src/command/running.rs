@@ -10,6 +10,8 @@ use crate::client::{Client, Credentials};
 
 /// Name of the file in the data folder that tells where the server listens.
 const FILE: &str = "server.json";
+/// The same while it is written.
+const UNFINISHED: &str = "server.json.new";
 
 /// Where a server listens; written at start, removed at exit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,8 +25,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// Whoever sees the file sees all of it.
     pub fn write(&self, data_dir: &Path) -> std::io::Result<()> {
-        std::fs::write(data_dir.join(FILE), serde_json::to_vec_pretty(self)?)
+        let unfinished = data_dir.join(UNFINISHED);
+        std::fs::write(&unfinished, serde_json::to_vec_pretty(self)?)?;
+        std::fs::rename(unfinished, data_dir.join(FILE))
     }
 
     pub fn remove(data_dir: &Path) {

@@ -414,6 +414,20 @@ def test_keys_that_cannot_be_used_are_refused(logs, account, group):
         logs.associate_kms_key(kmsKeyId=plain["Arn"])
 
 
+def test_what_is_taken_away_needs_a_group_and_a_permission(logs, account, group):
+    nobody = account.user().client("logs")
+    for operation, arguments in (
+        ("delete_retention_policy", {}),
+        ("disassociate_kms_key", {}),
+        ("list_tags_log_group", {}),
+        ("untag_log_group", {"tags": ["a"]}),
+    ):
+        with raises("ResourceNotFoundException", 400, MISSING_GROUP):
+            getattr(logs, operation)(logGroupName="/missing", **arguments)
+        action = "logs:" + "".join(word.capitalize() for word in operation.split("_"))
+        assert_denied(lambda: getattr(nobody, operation)(logGroupName=group, **arguments), action, by="identity")
+
+
 # Tags and policies
 
 

@@ -138,6 +138,12 @@ def test_attributes_are_set(sns, topic):
 # Subscriptions
 
 
+def test_links_lead_to_the_server_whatever_name_the_subscriber_called(server, sns, topic, endpoint):
+    sns.meta.events.register("before-sign.sns.Subscribe", lambda request, **_: request.headers.add_header("Host", "elsewhere.example"))
+    sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=endpoint.url())
+    assert endpoint.letter("SubscriptionConfirmation")["SubscribeURL"].startswith(server.endpoint + "/")
+
+
 def test_an_endpoint_confirms_and_gets_signed_notifications(sns, topic, endpoint, account):
     answer = sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=endpoint.url("/a?b=c"))
     assert answer["SubscriptionArn"] == "pending confirmation"

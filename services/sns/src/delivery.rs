@@ -14,12 +14,12 @@ use plane::transaction::Abort;
 use plane::{ApiError, Call, Key, Plane, Record, Scope, Transaction};
 use serde::{Deserialize, Serialize};
 use store::Table;
-use store::jobs::Jobs;
+use store::jobs::{Jobs, Lease};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::delivery_policy::RetryPolicy;
-use crate::message::Letter;
+use crate::message::{Letter, Sender};
 use crate::subscription::{self, SubscriptionRecord};
 use crate::{signing_key, topic};
 
@@ -33,7 +33,8 @@ const COMMIT: Duration = Duration::from_millis(20);
 const TIMEOUT: Duration = Duration::from_secs(15);
 const ANSWER_BYTES: u64 = 64 * 1024;
 const LEASE: &str = "sns-delivery";
-const LEASE_MS: u64 = 60_000;
+/// Renewed before each batch, which takes as long as its slowest endpoint: after a crash, letters wait no longer than this for the next node.
+const LEASE_MS: u64 = 25_000;
 
 /// A letter that waits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -166,13 +167,17 @@ pub async fn deliver(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError
     }
     let holder = format!("{}-{}", std::process::id(), plane.random_uuid()?);
     let jobs = Jobs::new(Arc::clone(&plane.regions.at(position)?.store), holder, LEASE_MS);
-    let now_ms = u64::try_from(plane.now().0).unwrap_or_default();
-    let Some(lease) = jobs.acquire(LEASE, now_ms).await.map_err(|error| ApiError::internal(&error))? else { return Ok(()) };
-    let done = empty(plane, position, &region).await;
+    let acquired = jobs.acquire(LEASE, now_ms(plane)).await.map_err(|error| ApiError::internal(&error))?;
+    let Some(mut lease) = acquired else { return Ok(()) };
+    let done = empty(plane, position, &region, &jobs, &mut lease).await;
     if let Err(error) = jobs.release(lease).await {
         tracing::debug!(%error, "a lease was not given back; it ends by itself");
     }
     done
+}
+
+fn now_ms(plane: &Plane) -> u64 {
+    u64::try_from(plane.now().0).unwrap_or_default()
 }
 
 /// Rows that are due now.
@@ -182,12 +187,13 @@ async fn due(plane: &Arc<Plane>, position: usize, region: &str) -> Result<Vec<(V
     Ok(rows.into_iter().map(|(key, waiting)| (key.to_vec(), waiting)).filter(|(key, _)| *key < now).collect())
 }
 
-async fn empty(plane: &Arc<Plane>, position: usize, region: &str) -> Result<(), ApiError> {
+async fn empty(plane: &Arc<Plane>, position: usize, region: &str, jobs: &Jobs, lease: &mut Lease) -> Result<(), ApiError> {
     loop {
         let rows = due(plane, position, region).await?;
         if rows.is_empty() {
             return Ok(());
         }
+        jobs.renew(lease, now_ms(plane)).await.map_err(|error| ApiError::internal(&error))?;
         let mut tries = JoinSet::new();
         for (key, waiting) in rows {
             let (plane, region) = (Arc::clone(plane), region.to_owned());
@@ -223,7 +229,9 @@ async fn try_one(plane: &Arc<Plane>, position: usize, region: &str, key: &[u8], 
         // Another try may have made a key at the same time; the next one finds which.
         return Ok(());
     }
-    let outcome = courier.bring(waiting.letter.request(&subscription, region, &signing)?).await;
+    let public_url = plane.public_url().ok_or_else(|| ApiError::internal(&"the server does not know its public URL yet"))?;
+    let sender = Sender { region, public_url, key: &signing };
+    let outcome = courier.bring(waiting.letter.request(&subscription, &sender)?).await;
     waiting.tries = waiting.tries.saturating_add(1);
     let again = match outcome {
         Outcome::Arrived | Outcome::Refused => None,

@@ -15,7 +15,7 @@
 //!
 //! ## Not as AWS does
 //! * Notifications have `SignatureVersion` 2 (SHA-256), which is also the default here. Version 1 needs SHA-1 and is refused.
-//! * The links in a message (`SubscribeURL`, `UnsubscribeURL`, `SigningCertURL`) lead to the server by the name under which `Subscribe` called it.
+//! * The links in a message (`SubscribeURL`, `UnsubscribeURL`, `SigningCertURL`) lead to the server's `public_url`.
 //! * `KmsMasterKeyId` is refused: what waits in the queue is sealed under the server's keys.
 //! * No `UnsubscribeConfirmation` is sent.
 //! * A topic has at most 1,000 subscriptions.

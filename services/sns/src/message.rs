@@ -76,6 +76,14 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
+/// Who sends letters.
+pub(crate) struct Sender<'a> {
+    pub region: &'a str,
+    /// What the letters' links begin with. Not the name that a subscriber called: others are to believe the links.
+    pub public_url: &'a str,
+    pub key: &'a SigningKey,
+}
+
 impl Letter {
     fn type_name(&self) -> &'static str {
         match self.kind {
@@ -85,9 +93,10 @@ impl Letter {
     }
 
     /// The request that brings the letter.
-    pub(crate) fn request(&self, subscription: &SubscriptionRecord, region: &str, key: &SigningKey) -> Result<Request<Bytes>, ApiError> {
+    pub(crate) fn request(&self, subscription: &SubscriptionRecord, sender: &Sender<'_>) -> Result<Request<Bytes>, ApiError> {
+        let region = sender.region;
         let is_raw = subscription.raw && matches!(self.kind, LetterKind::Notification { .. });
-        let body = if is_raw { self.message.clone() } else { self.body(subscription, region, key)?.to_string() };
+        let body = if is_raw { self.message.clone() } else { self.body(subscription, sender)?.to_string() };
         let mut request = Request::post(&subscription.endpoint)
             .header("content-type", "text/plain; charset=UTF-8")
             .header("user-agent", "Bailiwick Notification Agent")
@@ -104,8 +113,9 @@ impl Letter {
     }
 
     /// The signed JSON.
-    fn body(&self, subscription: &SubscriptionRecord, region: &str, key: &SigningKey) -> Result<Json, ApiError> {
-        let (base, topic_arn) = (&subscription.base, subscription.topic_arn(region));
+    fn body(&self, subscription: &SubscriptionRecord, sender: &Sender<'_>) -> Result<Json, ApiError> {
+        let Sender { region, public_url, key } = *sender;
+        let topic_arn = subscription.topic_arn(region);
         let timestamp = iso8601_ms(self.time_ms)?;
         let mut members = Map::new();
         let mut set = |name: &str, value: Json| members.insert(name.to_owned(), value);
@@ -115,19 +125,19 @@ impl Letter {
         set("Message", json!(self.message));
         set("Timestamp", json!(timestamp));
         set("SignatureVersion", json!(SIGNATURE_VERSION));
-        set("SigningCertURL", json!(format!("{base}{CERTIFICATES}{}", key.file_name())));
+        set("SigningCertURL", json!(format!("{public_url}{CERTIFICATES}{}", key.file_name())));
         match &self.kind {
             LetterKind::Confirmation { token } => {
                 let query = format!("Action=ConfirmSubscription&Version=2010-03-31&TopicArn={}&Token={token}", escaped(&topic_arn));
                 set("Token", json!(token));
-                set("SubscribeURL", json!(format!("{base}/?{query}")));
+                set("SubscribeURL", json!(format!("{public_url}/?{query}")));
             }
             LetterKind::Notification { subject, attributes } => {
                 if let Some(subject) = subject {
                     set("Subject", json!(subject));
                 }
                 let arn = escaped(&subscription.arn(region));
-                set("UnsubscribeURL", json!(format!("{base}/?Action=Unsubscribe&Version=2010-03-31&SubscriptionArn={arn}")));
+                set("UnsubscribeURL", json!(format!("{public_url}/?Action=Unsubscribe&Version=2010-03-31&SubscriptionArn={arn}")));
                 if !attributes.is_empty() {
                     let shown = attributes
                         .iter()

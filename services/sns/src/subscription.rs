@@ -55,8 +55,6 @@ pub(crate) struct SubscriptionRecord {
     pub filter_scope: FilterScope,
     #[serde(default)]
     pub delivery_policy: Option<DeliveryPolicy>,
-    /// Scheme and name under which the server was called, for links.
-    pub base: String,
 }
 
 impl Record for SubscriptionRecord {
@@ -149,14 +147,6 @@ fn check_endpoint(protocol: &str, endpoint: Option<&str>) -> Result<String, SnsE
     if is_url { Ok(endpoint.to_owned()) } else { Err(SnsError::parameter("Endpoint")) }
 }
 
-/// Under which scheme and name the server was called.
-fn base(cx: &Call) -> String {
-    let request = &cx.request;
-    let scheme = if request.origin.tls.is_some() { "https" } else { "http" };
-    let host = request.host.clone().unwrap_or_else(|| request.origin.listener.to_string());
-    format!("{scheme}://{host}")
-}
-
 pub(crate) async fn subscribe(cx: &mut Call, input: SubscribeInput) -> Result<SubscribeOutput, ApiError> {
     let topic = topic::load(cx, &input.topic_arn).await?;
     let endpoint = check_endpoint(&input.protocol, input.endpoint.as_deref())?;
@@ -198,7 +188,6 @@ pub(crate) async fn subscribe(cx: &mut Call, input: SubscribeInput) -> Result<Su
                 filter: None,
                 filter_scope: FilterScope::default(),
                 delivery_policy: None,
-                base: base(cx),
             };
             for (name, value) in &attributes {
                 subscription_attribute::set(&mut made, &topic, name, value)?;

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: builds the release binary and the load generator, gives moto an environment of its own, and measures.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -16,6 +17,12 @@ pub(crate) struct Bench {
     /// Measure the way to a model beside `LiteLLM`, and nothing else.
     #[arg(long)]
     models: bool,
+    /// Measure the proofs about access over the AWS managed policies, and nothing else.
+    #[arg(long)]
+    access: bool,
+    /// Measure recorder, log, lookups, queries and verification of the trail with this many events, and nothing else.
+    #[arg(long, value_name = "EVENTS")]
+    trail: Option<u64>,
     /// What the load generator gets besides, for example `-- --clients 16 --seconds 5`.
     #[arg(last = true, value_name = "ARGUMENT")]
     load: Vec<String>,
@@ -26,6 +33,12 @@ impl Bench {
         let target = process::target_folder()?;
         if self.policy {
             return policy_engine(&target);
+        }
+        if self.access {
+            return access(&target);
+        }
+        if let Some(events) = self.trail {
+            return trail(&target, events);
         }
         let built = process::show(process::cargo().args(["build", "--release", "-p", "bailiwick", "-p", "bench"]))?;
         if !built.success {
@@ -56,4 +69,27 @@ fn policy_engine(target: &Path) -> Result<String, String> {
     command.args(["run", "--release", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(target);
     let ended = process::show(&mut command)?;
     if ended.success { Ok("measured".to_owned()) } else { Err("the measurement failed".to_owned()) }
+}
+
+/// `CheckNoNewAccess` over the managed policies, which the package moto carries.
+fn access(target: &Path) -> Result<String, String> {
+    let python = python::environment(&target.join("moto-venv"), &process::root().join("bench/requirements.txt"))?;
+    let folder = target.join("managed-policies");
+    process::output(Command::new(python).arg(process::root().join("bench/managed_policies.py")).arg(&folder))?;
+    example("access", "corpus", &[folder.as_os_str()])
+}
+
+/// Recorder and log, the queries of Lake, and the verification of a day.
+fn trail(target: &Path, events: u64) -> Result<String, String> {
+    let (folder, events) = (target.join("trail-bench"), events.to_string());
+    std::fs::create_dir_all(&folder).map_err(|error| format!("`{}` cannot be made: {error}", folder.display()))?;
+    example("trail", "throughput", &[events.as_ref(), folder.as_os_str()])?;
+    example("lake", "group_by", &[events.as_ref()])?;
+    example("evidence", "day", &[events.as_ref()])
+}
+
+fn example(package: &str, name: &str, arguments: &[&OsStr]) -> Result<String, String> {
+    let run = ["run", "--release", "-p", package, "--example", name, "--"];
+    let ended = process::show(process::cargo().args(run).args(arguments))?;
+    if ended.success { Ok("measured".to_owned()) } else { Err(format!("the example `{name}` of `{package}` failed")) }
 }

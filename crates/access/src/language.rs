@@ -3,9 +3,14 @@
 //! The search walks the product of the automata breadth first, so the text it finds is a shortest one. It is exact: it
 //! ends with a text, with the proof that there is none, or because its budget ends.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::{HashMap, HashSet};
 
 use crate::pattern::{Automaton, DEAD, State, TOKENS_MAX, Token, folded};
+
+/// Parts from which on a set's plain texts are looked up instead of compared one by one.
+const INDEXED_PARTS: usize = 16;
 
 /// Number of an interned set of texts.
 pub(crate) type SetId = usize;
@@ -39,8 +44,8 @@ pub(crate) enum Found {
 
 /// Product states that one search may visit.
 const STATES_MAX: usize = 20_000;
-/// Automata that one search may run side by side.
-const AUTOMATA_MAX: usize = 4_096;
+/// Automata that one search may run side by side. Few of them outlive the first characters.
+const AUTOMATA_MAX: usize = 16_384;
 
 /// All sets of one comparison; equal sets have equal numbers.
 #[derive(Debug, Default)]
@@ -49,8 +54,17 @@ pub(crate) struct Sets {
     by_tokens: HashMap<Vec<Token>, usize>,
     list: Vec<Vec<Part>>,
     by_parts: HashMap<Vec<Part>, SetId>,
+    /// Of the sets with many parts.
+    indexes: HashMap<SetId, Index>,
     flags: HashMap<String, Flag>,
     searched: HashMap<(Vec<SetId>, Vec<SetId>, Alphabet), Found>,
+}
+
+/// The parts of a large set: plain texts, and the places of the others.
+#[derive(Debug, Default)]
+struct Index {
+    texts: HashSet<Box<str>>,
+    others: Vec<usize>,
 }
 
 impl Sets {
@@ -81,9 +95,25 @@ impl Sets {
             return *known;
         }
         let id = self.list.len();
+        if parts.len() >= INDEXED_PARTS {
+            self.indexes.insert(id, self.index(&parts));
+        }
         self.list.push(parts.clone());
         self.by_parts.insert(parts, id);
         id
+    }
+
+    fn index(&self, parts: &[Part]) -> Index {
+        let mut index = Index::default();
+        for (place, part) in parts.iter().enumerate() {
+            match self.text_of(part) {
+                Some(text) => {
+                    index.texts.insert(text.into());
+                }
+                None => index.others.push(place),
+            }
+        }
+        index
     }
 
     pub(crate) fn parts(&self, set: SetId) -> &[Part] {
@@ -93,7 +123,9 @@ impl Sets {
     /// Whether every part of the one set is a part of the other, so that all its texts lie there too.
     pub(crate) fn is_part_of(&self, set: SetId, other: SetId) -> bool {
         let parts = self.parts(other);
-        set == other || self.parts(set).iter().all(|part| parts.binary_search_by(|known| order(known, part)).is_ok())
+        set == other
+            || self.parts(set).len() <= parts.len()
+                && self.parts(set).iter().all(|part| parts.binary_search_by(|known| order(known, part)).is_ok())
     }
 
     pub(crate) fn tokens(&self, pattern: usize) -> &[Token] {
@@ -108,15 +140,19 @@ impl Sets {
         }
     }
 
-    /// The text of a set that holds one text only. Sets with flags elsewhere in a question are for the search.
-    fn only_text(&self, set: SetId) -> Option<String> {
-        match self.parts(set) {
-            [Part { patterns, flag: None }] => match patterns.as_slice() {
-                [pattern] => self.automata.get(*pattern)?.only_text().map(str::to_owned),
-                _ => None,
-            },
+    /// The one text of a part that is a plain text.
+    fn text_of(&self, part: &Part) -> Option<&str> {
+        match (part.patterns.as_slice(), part.flag) {
+            ([pattern], None) => self.automata.get(*pattern)?.only_text(),
             _ => None,
         }
+    }
+
+    /// The texts of a set that lists them, shortest first. Sets with flags elsewhere in a question are for the search.
+    fn only_texts(&self, set: SetId) -> Option<Vec<String>> {
+        let mut texts: Vec<String> = self.parts(set).iter().map(|part| self.text_of(part).map(str::to_owned)).collect::<Option<_>>()?;
+        texts.sort_by(|one, other| (one.len(), one).cmp(&(other.len(), other)));
+        Some(texts)
     }
 
     pub(crate) fn has_flags(&self, set: SetId) -> bool {
@@ -125,12 +161,16 @@ impl Sets {
 
     /// Whether a text lies in the set. Parts with a flag count where the flag is assumed to hold.
     pub(crate) fn contains(&mut self, set: SetId, text: &str, assumed: &[Flag]) -> bool {
-        let Self { list, automata, .. } = self;
+        let Self { list, automata, indexes, .. } = self;
         let Some(parts) = list.get(set) else { return false };
-        parts.iter().any(|part| {
+        let mut holds = |part: &Part| {
             part.flag.is_none_or(|flag| assumed.contains(&flag))
                 && part.patterns.iter().all(|pattern| automata.get_mut(*pattern).is_some_and(|automaton| automaton.matches(text)))
-        })
+        };
+        match indexes.get(&set) {
+            Some(index) => index.texts.contains(text) || index.others.iter().filter_map(|place| parts.get(*place)).any(holds),
+            None => parts.iter().any(&mut holds),
+        }
     }
 
     /// A text that lies in all `inside` and in none of `outside`. Flags count as they help the search, but the flag of
@@ -145,10 +185,13 @@ impl Sets {
             return known.clone();
         }
         let has_flags = question.0.iter().chain(&question.1).any(|set| self.has_flags(*set));
-        if let Some(text) = question.0.iter().find_map(|set| self.only_text(*set)).filter(|_| !has_flags) {
-            let fits = question.0.iter().all(|set| self.contains(*set, &text, &[]))
-                && !question.1.iter().any(|set| self.contains(*set, &text, &[]));
-            return if fits { Found::Text(text) } else { Found::Nothing };
+        if let Some(texts) = question.0.iter().find_map(|set| self.only_texts(*set)).filter(|_| !has_flags) {
+            let fitting = texts.into_iter().find(|text| {
+                question.0.iter().all(|set| self.contains(*set, text, &[])) && !question.1.iter().any(|set| self.contains(*set, text, &[]))
+            });
+            let found = fitting.map_or(Found::Nothing, Found::Text);
+            self.searched.insert(question, found.clone());
+            return found;
         }
         let found = Search::new(self, &question.0, &question.1, alphabet).map_or(Found::Unknown, |mut search| search.run());
         self.searched.insert(question, found.clone());
@@ -167,28 +210,31 @@ fn sorted(list: &[SetId]) -> Vec<SetId> {
     list
 }
 
-/// A part with the places of its patterns in the product.
-type Lanes = Vec<usize>;
+/// The automata that may still accept, by lane, with their states.
+type Product = Box<[(usize, State)]>;
+
+/// Parts of which one must hold: of one set that is wanted, or of all that are not.
+#[derive(Default)]
+struct Group {
+    /// How many automata each part has.
+    sizes: Vec<usize>,
+    /// One of its parts has none: it holds everything.
+    is_everything: bool,
+}
 
 struct Search<'a> {
     automata: &'a mut Vec<Automaton>,
     /// The automaton of each lane of the product.
     lanes: Vec<usize>,
-    inside: Vec<Vec<Lanes>>,
-    outside: Vec<Lanes>,
+    /// The first holds what is not wanted, each other one a set that is.
+    groups: Vec<Group>,
+    /// For each lane, the parts that it belongs to: group and place in it.
+    parts: Vec<Vec<(usize, usize)>>,
     alphabet: Alphabet,
 }
 
 impl<'a> Search<'a> {
     fn new(sets: &'a mut Sets, inside: &[SetId], outside: &[SetId], alphabet: Alphabet) -> Option<Self> {
-        let mut lanes: Vec<usize> = Vec::new();
-        let mut by_pattern: HashMap<usize, usize> = HashMap::new();
-        let mut lane = |pattern: &usize| {
-            *by_pattern.entry(*pattern).or_insert_with(|| {
-                lanes.push(*pattern);
-                lanes.len() - 1
-            })
-        };
         let assumed: HashSet<Flag> = inside
             .iter()
             .map(|set| sets.parts(*set))
@@ -209,43 +255,84 @@ impl<'a> Search<'a> {
                 })
             })
         };
-        let wanted: Vec<Vec<Lanes>> =
-            inside.iter().map(|set| sets.parts(*set).iter().map(|part| part.patterns.iter().map(&mut lane).collect()).collect()).collect();
-        let unwanted: Vec<Lanes> = outside
+        let unwanted = outside
             .iter()
             .flat_map(|set| sets.parts(*set))
             .filter(|part| part.flag.is_none_or(|flag| assumed.contains(&flag)) && !apart(part))
-            .map(|part| part.patterns.iter().map(&mut lane).collect())
             .collect();
-        (lanes.len() <= AUTOMATA_MAX).then_some(Self { automata: &mut sets.automata, lanes, inside: wanted, outside: unwanted, alphabet })
+        let wanted = inside.iter().map(|set| sets.parts(*set).iter().collect());
+        let (mut lanes, mut parts, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+        let mut by_pattern: HashMap<usize, usize> = HashMap::default();
+        for list in std::iter::once(unwanted).chain(wanted) {
+            let list: Vec<&Part> = list;
+            let mut group = Group::default();
+            for part in list {
+                let mut own: Vec<usize> = Vec::new();
+                for pattern in &part.patterns {
+                    let lane = *by_pattern.entry(*pattern).or_insert_with(|| {
+                        lanes.push(*pattern);
+                        parts.push(Vec::new());
+                        lanes.len() - 1
+                    });
+                    if !own.contains(&lane) {
+                        own.push(lane);
+                    }
+                }
+                for lane in &own {
+                    if let Some(of_lane) = parts.get_mut(*lane) {
+                        of_lane.push((groups.len(), group.sizes.len()));
+                    }
+                }
+                group.is_everything |= own.is_empty();
+                group.sizes.push(own.len());
+            }
+            groups.push(group);
+        }
+        (lanes.len() <= AUTOMATA_MAX).then_some(Self { automata: &mut sets.automata, lanes, groups, parts, alphabet })
     }
 
     fn automaton(&self, lane: usize) -> Option<&Automaton> {
         self.automata.get(*self.lanes.get(lane)?)
     }
 
-    fn is(&self, product: &[State], lane: usize, test: fn(&Automaton, State) -> bool) -> bool {
-        product.get(lane).zip(self.automaton(lane)).is_some_and(|(state, automaton)| test(automaton, *state))
+    /// For each group, whether all automata of some part of it pass the test.
+    fn groups_that(&self, product: &[(usize, State)], test: fn(&Automaton, State) -> bool) -> Vec<bool> {
+        let mut met: Vec<bool> = self.groups.iter().map(|group| group.is_everything).collect();
+        let mut counts: HashMap<(usize, usize), usize> = HashMap::default();
+        for (lane, state) in product {
+            if !self.automaton(*lane).is_some_and(|automaton| test(automaton, *state)) {
+                continue;
+            }
+            for (group, part) in self.parts.get(*lane).into_iter().flatten() {
+                let size = self.groups.get(*group).and_then(|group| group.sizes.get(*part)).copied().unwrap_or_default();
+                let passed = if size == 1 { 1 } else { *counts.entry((*group, *part)).and_modify(|count| *count += 1).or_insert(1) };
+                if passed == size
+                    && let Some(met) = met.get_mut(*group)
+                {
+                    *met = true;
+                }
+            }
+        }
+        met
     }
 
-    fn accepts(&self, product: &[State]) -> bool {
-        let all = |part: &Lanes| part.iter().all(|lane| self.is(product, *lane, Automaton::accepts));
-        self.inside.iter().all(|parts| parts.iter().any(all)) && !self.outside.iter().any(all)
+    fn accepts(&self, product: &[(usize, State)]) -> bool {
+        let met = self.groups_that(product, Automaton::accepts);
+        met.split_first().is_some_and(|(unwanted, wanted)| !unwanted && wanted.iter().all(|met| *met))
     }
 
     /// Whether something that follows may still be accepted.
-    fn is_alive(&self, product: &[State]) -> bool {
-        let live = |part: &Lanes| part.iter().all(|lane| product.get(*lane).is_some_and(|state| *state != DEAD));
-        let covers = |part: &Lanes| part.iter().all(|lane| self.is(product, *lane, Automaton::is_universal));
-        self.inside.iter().all(|parts| parts.iter().any(live)) && !self.outside.iter().any(covers)
+    fn is_alive(&self, product: &[(usize, State)]) -> bool {
+        self.groups_that(product, |_, _| true).iter().skip(1).all(|met| *met)
+            && self.groups_that(product, Automaton::is_universal).first() == Some(&false)
     }
 
     /// Characters that the automata tell apart in this state, one for all others among them.
-    fn characters(&self, product: &[State]) -> Vec<char> {
+    fn characters(&self, product: &[(usize, State)]) -> Vec<char> {
         let mut named: Vec<char> = Vec::new();
         let (mut digits, mut segments) = (false, false);
-        for (lane, state) in product.iter().enumerate() {
-            let Some(automaton) = self.automaton(lane) else { continue };
+        for (lane, state) in product {
+            let Some(automaton) = self.automaton(*lane) else { continue };
             if automaton.is_universal(*state) {
                 continue;
             }
@@ -279,16 +366,17 @@ impl<'a> Search<'a> {
     }
 
     fn run(&mut self) -> Found {
-        let start: Box<[State]> = self.lanes.iter().map(|pattern| self.automata.get(*pattern).map_or(DEAD, Automaton::start)).collect();
+        let first = |pattern: &usize| self.automata.get(*pattern).map_or(DEAD, Automaton::start);
+        let start: Product = self.lanes.iter().map(first).enumerate().filter(|(_, state)| *state != DEAD).collect();
         if !self.is_alive(&start) {
             return Found::Nothing;
         }
         if self.accepts(&start) {
             return Found::Text(String::new());
         }
-        let mut seen: HashSet<Box<[State]>> = HashSet::from([start.clone()]);
+        let mut seen: HashSet<Product> = [start.clone()].into_iter().collect();
         let mut steps: Vec<(usize, char)> = Vec::new();
-        let mut queue: VecDeque<(Box<[State]>, usize)> = VecDeque::from([(start, usize::MAX)]);
+        let mut queue: VecDeque<(Product, usize)> = VecDeque::from([(start, usize::MAX)]);
         while let Some((product, from)) = queue.pop_front() {
             for character in self.characters(&product) {
                 let next = self.step(&product, character);
@@ -310,13 +398,13 @@ impl<'a> Search<'a> {
         Found::Nothing
     }
 
-    fn step(&mut self, product: &[State], character: char) -> Box<[State]> {
+    fn step(&mut self, product: &[(usize, State)], character: char) -> Product {
         let Self { automata, lanes, .. } = self;
-        lanes
-            .iter()
-            .zip(product)
-            .map(|(pattern, state)| automata.get_mut(*pattern).map_or(DEAD, |automaton| automaton.step(*state, character)))
-            .collect()
+        let step = |(lane, state): &(usize, State)| {
+            let next = automata.get_mut(*lanes.get(*lane)?)?.step(*state, character);
+            (next != DEAD).then_some((*lane, next))
+        };
+        product.iter().filter_map(step).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 //! A pattern is a list of tokens. Its automaton is made deterministic step by step, only as far as somebody reads: a
 //! state is the set of places in the pattern that may have been reached.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// One element of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,8 +87,8 @@ impl Automaton {
             tokens: tokens.into(),
             prefix: prefix.into(),
             states: Vec::new(),
-            by_places: HashMap::new(),
-            steps: HashMap::new(),
+            by_places: HashMap::default(),
+            steps: HashMap::default(),
             start: DEAD,
         };
         automaton.intern(Vec::new());

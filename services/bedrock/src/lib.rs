@@ -29,8 +29,7 @@
 //! guardrails; in messages images and documents under a guardrail that is not declared to let them pass, or in S3, video, audio, search
 //! results, tool changes, citations; prompt variables; other performance and service tiers; custom models without a deployment, routers and
 //! prompts as models; trainings, once everything before them is decided; in conversations of two directions everything but text; batch
-//! inference and trainings through a VPC. `InvokeModelWithBidirectionalStream` and the
-//! operations of evaluation and prompt routers answer `NotImplemented`.
+//! inference and trainings through a VPC. The operations of evaluation and prompt routers answer `NotImplemented`.
 //!
 //! ## Not as AWS does
 //! * Provisioned throughput and imports are done when the call answers; a model unit is the rate that the owner declares for the model.
@@ -219,6 +218,7 @@ impl Service for BedrockRuntime {
             handler!("GetAsyncInvoke", runtime::async_invoke::get_async_invoke),
             handler!("InvokeGuardrailChecks", runtime::guardrail_checks::invoke_guardrail_checks),
             handler!("InvokeModel", runtime::invoke::invoke_model),
+            streaming_handler!("InvokeModelWithBidirectionalStream", runtime::dialog::invoke_model_with_bidirectional_stream),
             streaming_handler!("InvokeModelWithResponseStream", runtime::invoke::invoke_model_with_response_stream),
             handler!("ListAsyncInvokes", runtime::async_invoke::list_async_invokes),
             handler!("StartAsyncInvoke", runtime::async_invoke::start_async_invoke),

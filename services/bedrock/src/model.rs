@@ -180,7 +180,9 @@ pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec
     let Some(model_id) = input.member("modelId").and_then(Value::as_str) else { return Ok(None) };
     let action = match call.operation.name {
         "Converse" | "InvokeModel" | "StartAsyncInvoke" => "bedrock:InvokeModel",
-        "ConverseStream" | "InvokeModelWithResponseStream" => "bedrock:InvokeModelWithResponseStream",
+        "ConverseStream" | "InvokeModelWithBidirectionalStream" | "InvokeModelWithResponseStream" => {
+            "bedrock:InvokeModelWithResponseStream"
+        }
         "CountTokens" => "bedrock:CountTokens",
         _ => return Ok(None),
     };

@@ -11,6 +11,7 @@ pub(crate) mod converse;
 pub(crate) mod converse_stream;
 pub(crate) mod count_tokens;
 mod dialect;
+pub(crate) mod dialog;
 mod embedding;
 pub(crate) mod exchange;
 pub(crate) mod guardrail_checks;

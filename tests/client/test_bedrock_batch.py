@@ -283,11 +283,18 @@ def test_a_job_is_stopped_limited_and_goes_on_after_a_kill(fake, start_server, t
 
 
 def test_a_job_that_is_not_done_in_time_is_partly_completed_and_limits_are_waited_for(fake, start_server, tmp_path):
-    more = '[[limits]]\nmodel = "m"\nrequests_per_minute = 5\n'
-    server = start_server("--ephemeral", "--manual-clock", *configured(fake, tmp_path))
+    limit = '[[limits]]\nmodel = "m"\nrequests_per_minute = 5\n'
+    server = start_server("--ephemeral", "--manual-clock", *configured(fake, tmp_path, limit))
     batch = Batch(Account.home(server))
-    batch.put("a.jsonl", *({"modelInput": chat(f"fail {1 if number == 0 else 0}")} for number in range(9)), {"modelInput": chat("slow")})
+    batch.put("a.jsonl", *({"modelInput": chat(f"say {number}")} for number in range(9)), {"modelInput": chat("slow")})
     job = batch.start(modelId="m")
+    deadline = time.monotonic() + 20
+    while len(fake.requests) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    # Three of the first eight wait for the next minute.
+    assert batch.bedrock.get_model_invocation_job(jobIdentifier=job)["processedRecordCount"] == 0
+    server.advance_clock(minutes=1)
     batch.until(job, lambda _: batch.bedrock.get_model_invocation_job(jobIdentifier=job).get("processedRecordCount") == 8)
     server.advance_clock(hours=25)
     shown = batch.until(job)

@@ -94,12 +94,13 @@ mod tests {
     #[test]
     fn what_was_changed_or_is_of_another_day_is_refused() {
         let signature = chain().sign(TIME_MS, b"one").unwrap();
-        for (time_ms, payload, signature) in [
-            (TIME_MS, b"two".as_slice(), signature.as_bytes().as_slice()),
+        let cases: [(i64, &[u8], &[u8]); 4] = [
+            (TIME_MS, b"two", signature.as_bytes()),
             (TIME_MS + 1, b"one", signature.as_bytes()),
             (TIME_MS, b"one", &[0; 32]),
             (TIME_MS, b"one", &[]),
-        ] {
+        ];
+        for (time_ms, payload, signature) in cases {
             assert_eq!(chain().verify(time_ms, payload, signature), Err(EventError::Signature(1)));
         }
         assert_eq!(chain().sign(TIME_MS + 86_400_000, b"one"), Err(EventError::Date));

@@ -31,9 +31,11 @@ const COMMIT_LOOK_EVERY: Duration = Duration::from_millis(20);
 const CHUNK: usize = 8;
 /// Runs of a write.
 const ATTEMPTS: u32 = 16;
-/// Tries of a record that meets a limit, and the wait after the first; each further wait is twice as long.
-const TRIES: u32 = 6;
+/// Tries of a record that meets a limit, and the wait after the first; each further wait is twice as long, up to the last. All together they are longer
+/// than the minute that rates are measured by.
+const TRIES: u32 = 10;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+const WAIT_MAX: Duration = Duration::from_secs(16);
 /// For records that have no id. Source: the examples of the User Guide.
 const ID_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const ID_LENGTH: usize = 11;
@@ -126,7 +128,7 @@ impl Worker {
 
     /// Works until the job is over, or somebody else's.
     async fn work(&self) {
-        let (stage, message) = match self.process().await {
+        let (stage, message) = match Box::pin(self.process()).await {
             Ok(()) => (Stage::Completed, None),
             Err(Halt::Lost) => return,
             Err(Halt::Broken(error)) => {
@@ -137,7 +139,7 @@ impl Worker {
             Err(Halt::Expired) => (Stage::Expired, Some("The job was not done within its timeout.".to_owned())),
             Err(Halt::Failed(message)) => (Stage::Failed, Some(message)),
         };
-        if let Err(Halt::Broken(error)) = self.close(stage, message).await {
+        if let Err(Halt::Broken(error)) = Box::pin(self.close(stage, message)).await {
             tracing::warn!(%error, "the end of a batch inference job could not be written yet");
         }
     }
@@ -208,22 +210,21 @@ impl Worker {
         let mut job = self.load().await?;
         self.halted(&job)?;
         let role = self.role(&job).await?;
-        let files = match job.files.clone() {
-            Some(files) => files,
-            None => {
-                job = self.update(|job| job.stage = Stage::Validating, |_| Ok(())).await?;
-                let (files, total) = self.attend(input::validate(&job, &role)).await??;
-                let counts = Counts { total: u64::try_from(total).unwrap_or(u64::MAX), ..Counts::default() };
-                // Who cannot write learns it before the model is asked. Until the end this manifest says that nothing is processed.
-                output::write_manifest(&job, &role, counts).await?;
-                let known = |job: &mut BatchJob| {
-                    job.files = Some(files.clone());
-                    job.counts = counts;
-                    job.stage = Stage::Scheduled;
-                };
-                self.update(known, |_| Ok(())).await?;
-                files
-            }
+        let files = if let Some(files) = job.files.clone() {
+            files
+        } else {
+            job = self.update(|job| job.stage = Stage::Validating, |_| Ok(())).await?;
+            let (files, total) = self.attend(input::validate(&job, &role)).await??;
+            let counts = Counts { total: u64::try_from(total).unwrap_or(u64::MAX), ..Counts::default() };
+            // Who cannot write learns it before the model is asked. Until the end this manifest says that nothing is processed.
+            output::write_manifest(&job, &role, counts).await?;
+            let known = |job: &mut BatchJob| {
+                job.files = Some(files.clone());
+                job.counts = counts;
+                job.stage = Stage::Scheduled;
+            };
+            self.update(known, |_| Ok(())).await?;
+            files
         };
         let _turn = self.attend(self.state.batch_turns.acquire()).await?;
         job = self.update(|job| job.stage = Stage::InProgress, |_| Ok(())).await?;
@@ -260,7 +261,9 @@ impl Worker {
         let written = output::keys(&mut self.plane.transaction(self.position), &job, place).await?;
         let next = (place.saturating_add(1), 0);
         let forget = |tx: &mut Transaction| {
-            written.iter().for_each(|key| tx.delete::<Segment>(key));
+            for key in &written {
+                tx.delete::<Segment>(key);
+            }
             Ok(())
         };
         self.update(|job| job.next = next, forget).await
@@ -376,7 +379,7 @@ async fn patient(role: &Role, model_id: &str, is_converse: bool, body: &Map<Stri
             Err(error) if matches!(status(&error), 429 | 503) => tokio::time::sleep(wait).await,
             done => return done,
         }
-        wait = wait.saturating_mul(2);
+        wait = wait.saturating_mul(2).min(WAIT_MAX);
     }
     ask(role, model_id, is_converse, body).await
 }

@@ -32,8 +32,8 @@ use crate::upstream::fault::stream_error;
 /// Frames that wait for a slow caller; then the upstream waits too.
 const FRAMES: usize = 64;
 /// Longest silence of a caller, and longest conversation. Source: Amazon Nova User Guide, connections of eight minutes.
-const SILENCE: Duration = Duration::from_secs(60);
-const CONVERSATION: Duration = Duration::from_secs(8 * 60);
+const SILENCE: Duration = Duration::from_mins(1);
+const CONVERSATION: Duration = Duration::from_mins(8);
 /// Longest text of a conversation, bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
@@ -211,7 +211,7 @@ impl Dialog {
         for (name, value) in self.inference.iter().flatten() {
             let wrong = || invalid(format!("`{name}` of the inference configuration must be a number."));
             match name.as_str() {
-                "maxTokens" => inference.push(("maxTokens", Value::Int(value.as_i64().ok_or_else(wrong)?.into()))),
+                "maxTokens" => inference.push(("maxTokens", Value::Int(value.as_i64().ok_or_else(wrong)?))),
                 "topP" => inference.push(("topP", Value::Float(value.as_f64().ok_or_else(wrong)?))),
                 _ => inference.push(("temperature", Value::Float(value.as_f64().ok_or_else(wrong)?))),
             }

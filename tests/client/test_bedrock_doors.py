@@ -26,9 +26,9 @@ TOOL = {
 }
 
 
-def key_of(account, policy):
+def key_of(account, policy, name="keyed"):
     """A long-term Bedrock API key of a new user."""
-    made = account.client("iam").create_user(UserName="keyed")["User"]["UserName"]
+    made = account.client("iam").create_user(UserName=name)["User"]["UserName"]
     account.client("iam").put_user_policy(UserName=made, PolicyName="p", PolicyDocument=policy)
     credential = account.client("iam").create_service_specific_credential(UserName=made, ServiceName="bedrock.amazonaws.com")
     return credential["ServiceSpecificCredential"]["ServiceCredentialSecret"]
@@ -149,6 +149,54 @@ def test_openai_with_a_guardrail(account, client):
         client.chat.completions.create(model=MODEL, messages=CHAT, extra_headers={"X-Amzn-Bedrock-GuardrailIdentifier": made["guardrailId"]})
 
 
+RESPONSE_TOOL = {"type": "function", **TOOL["function"], "strict": False}
+
+
+def test_openai_responses(account, client):
+    answer = client.responses.create(model=MODEL, input="hello", instructions="Be brief.", metadata={"a": "b"}, temperature=0.5)
+    assert answer.output_text.endswith("You said: hello") and answer.status == "completed" and answer.id.startswith("resp_")
+    assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens > 0
+    assert (answer.instructions, answer.metadata, answer.temperature, answer.model) == ("Be brief.", {"a": "b"}, 0.5, MODEL)
+    with client.responses.stream(model=MODEL, input=[{"role": "user", "content": "hello"}]) as stream:
+        events = list(stream)
+        final = stream.get_final_response()
+    kinds = [event.type for event in events]
+    assert final.output_text == answer.output_text and final.usage.total_tokens > 0 and final.status == "completed"
+    assert kinds[:4] == ["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"]
+    assert kinds[-4:] == ["response.output_text.done", "response.content_part.done", "response.output_item.done", "response.completed"]
+    assert kinds.count("response.output_text.delta") > 3
+    raw = list(client.responses.create(model=MODEL, input="hello", stream=True))
+    assert [event.sequence_number for event in raw] == list(range(len(raw)))
+    # Tools, and the conversation that goes on with their results.
+    asked = client.responses.create(model=MODEL, input="Bern", tools=[RESPONSE_TOOL], tool_choice="required")
+    [call] = asked.output
+    assert (call.type, call.name, json.loads(call.arguments)) == ("function_call", "weather", {"city": "Bern"})
+    told = client.responses.create(
+        model=MODEL,
+        input=[{"role": "user", "content": "Bern"}, call.to_dict(), {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}],
+        tools=[RESPONSE_TOOL],
+    )
+    assert told.output_text == "The tool answered: sunny"
+    events = list(client.responses.create(model=MODEL, input="Bern", tools=[RESPONSE_TOOL], tool_choice="required", stream=True))
+    [done] = [event for event in events if event.type == "response.function_call_arguments.done"]
+    assert json.loads(done.arguments) == {"city": "Bern"} and events[-1].response.output[0].name == "weather"
+    # The guardrail stands here, too, and what would have to be kept is refused.
+    made = guardrail(account)
+    masked = client.responses.create(model=MODEL, input=QUESTION, extra_headers=guarded(made))
+    assert "{EMAIL}" in masked.output_text and masked.status == "incomplete" and masked.incomplete_details.reason == "content_filter"
+    events = list(client.responses.create(model=MODEL, input=QUESTION, stream=True, extra_headers=guarded(made)))
+    assert EMAIL not in json.dumps([event.to_dict() for event in events]) and events[-1].type == "response.incomplete"
+    blocked = client.responses.create(model=MODEL, input="forbidden", extra_headers=guarded(made))
+    assert blocked.output_text == "The prompt is blocked."
+    for more in ({"store": True}, {"previous_response_id": "resp_1"}, {"background": True}, {"tools": [{"type": "web_search"}]}, {"model": "nothing"}, {"input": 1}):
+        with pytest.raises(openai.BadRequestError) as raised:
+            client.responses.create(**{"model": MODEL, "input": "x", **more})
+        assert raised.value.body["message"] and raised.value.body["type"] == "invalid_request_error"
+    limited = key_of(account, document(allow("bedrock:CallWithBearerToken")), name="limited")
+    with pytest.raises(openai.PermissionDeniedError):
+        openai_client(account, client._client, limited).responses.create(model=MODEL, input="x")
+
+
 def test_openai_errors_have_the_sdks_shape(account, http, client):
     for arguments, error in (
         ({"model": "nothing"}, openai.BadRequestError),
@@ -160,7 +208,7 @@ def test_openai_errors_have_the_sdks_shape(account, http, client):
             client.chat.completions.create(**{"model": MODEL, "messages": CHAT, **arguments})
         assert raised.value.body["message"] and raised.value.body["type"] == "invalid_request_error"
     with pytest.raises(openai.NotFoundError):
-        client.responses.create(model=MODEL, input="x")
+        client.responses.retrieve("resp_1")
     for key in ("sk-nothing", "ABSK-nothing"):
         with pytest.raises((openai.AuthenticationError, openai.PermissionDeniedError)):
             openai_client(account, http, key).chat.completions.create(model=MODEL, messages=CHAT)

@@ -391,7 +391,7 @@ def test_an_adapter_is_imported_when_everything_fits(declared, fakes):
     assert text_of(account.client("bedrock-runtime").converse(modelId=arn, messages=user("say x"))) == "x"
     assert fake.requests[-1]["body"]["model"] == loaded["lora_name"]
     assert [item["modelName"] for item in bedrock.list_imported_models()["modelSummaries"]] == ["model-job"]
-    with raises("ConflictException"):
+    with raises("ValidationException", 400, "job name is currently in use"):
         start()
     s3.put_object(Bucket="adapters-1", Key="a/adapter_config.json", Body=json.dumps({"base_model_name_or_path": "other", "peft_type": "LORA"}))
     with raises("ValidationException", 400, "No upstream serves"):

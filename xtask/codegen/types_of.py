@@ -68,7 +68,8 @@ class Types:
                     self.names[shape, name, way] = name + suffix
                 for member in self.shapes[shape].get("members", {}).values() if shape else []:
                     if self.shapes[member["shape"]].get("eventstream"):
-                        self.streams[member["shape"]] = f"{name}Event"
+                        # Some operations have events in both directions.
+                        self.streams[member["shape"]] = f"{name}Event" if way == "output" else f"{name}InputEvent"
 
     def name_others(self):
         taken = {f"{name}{suffix}" for name in self.operations for suffix in ("Input", "Output")} | TAKEN

@@ -29,6 +29,7 @@ pub const OPERATIONS: &[&str] = &[
     "GetAsyncInvoke",
     "InvokeGuardrailChecks",
     "InvokeModel",
+    "InvokeModelWithBidirectionalStream",
     "InvokeModelWithResponseStream",
     "ListAsyncInvokes",
     "StartAsyncInvoke",

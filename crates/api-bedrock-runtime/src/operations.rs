@@ -171,6 +171,23 @@ shape! {
 operation!("bedrock-runtime", "InvokeModel", InvokeModelInput, InvokeModelOutput);
 
 shape! {
+    struct InvokeModelWithBidirectionalStreamInput {
+        model_id: String = "modelId",
+    }
+}
+
+shape! {
+    struct InvokeModelWithBidirectionalStreamOutput {}
+}
+
+operation!(
+    "bedrock-runtime",
+    "InvokeModelWithBidirectionalStream",
+    InvokeModelWithBidirectionalStreamInput,
+    InvokeModelWithBidirectionalStreamOutput
+);
+
+shape! {
     struct InvokeModelWithResponseStreamInput {
         body: Option<Secret<Bytes>> = "body",
         content_type: Option<String> = "contentType",

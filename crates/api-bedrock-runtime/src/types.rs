@@ -99,6 +99,20 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct BidirectionalInputPayloadPart {
+        bytes: Option<Secret<Bytes>> = "bytes",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct BidirectionalOutputPayloadPart {
+        bytes: Option<Secret<Bytes>> = "bytes",
+    }
+}
+
+shape! {
     struct CacheDetail {
         ttl: CacheTTL = "ttl",
         input_tokens: i32 = "inputTokens",
@@ -1273,6 +1287,24 @@ shape! {
     #[derive(Default)]
     struct InvokeModelTokensRequest {
         body: Secret<Bytes> = "body",
+    }
+}
+
+shape! {
+    union InvokeModelWithBidirectionalStreamInputEvent {
+        Chunk(Secret<BidirectionalInputPayloadPart>) = "chunk",
+    }
+}
+
+shape! {
+    union InvokeModelWithBidirectionalStreamEvent {
+        Chunk(Secret<BidirectionalOutputPayloadPart>) = "chunk",
+        InternalServerException(InternalServerException) = "internalServerException",
+        ModelStreamErrorException(ModelStreamErrorException) = "modelStreamErrorException",
+        ValidationException(ValidationException) = "validationException",
+        ThrottlingException(ThrottlingException) = "throttlingException",
+        ModelTimeoutException(ModelTimeoutException) = "modelTimeoutException",
+        ServiceUnavailableException(ServiceUnavailableException) = "serviceUnavailableException",
     }
 }
 

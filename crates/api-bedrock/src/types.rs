@@ -911,6 +911,61 @@ shape! {
 }
 
 shape! {
+    union CustomModelDataSource {
+        ModelPackageArnDataSource(ModelPackageArnDataSource) = "modelPackageArnDataSource",
+    }
+}
+
+shape! {
+    enum CustomModelDeploymentStatus {
+        Creating = "Creating",
+        Active = "Active",
+        Failed = "Failed",
+    }
+}
+
+shape! {
+    struct CustomModelDeploymentSummary {
+        custom_model_deployment_arn: String = "customModelDeploymentArn",
+        custom_model_deployment_name: String = "customModelDeploymentName",
+        model_arn: String = "modelArn",
+        created_at: Timestamp = "createdAt",
+        status: CustomModelDeploymentStatus = "status",
+        last_updated_at: Option<Timestamp> = "lastUpdatedAt",
+        failure_message: Option<String> = "failureMessage",
+    }
+}
+
+shape! {
+    struct CustomModelDeploymentUpdateDetails {
+        model_arn: String = "modelArn",
+        update_status: CustomModelDeploymentUpdateStatus = "updateStatus",
+    }
+}
+
+shape! {
+    enum CustomModelDeploymentUpdateStatus {
+        Updating = "Updating",
+        UpdateCompleted = "UpdateCompleted",
+        UpdateFailed = "UpdateFailed",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CustomModelSummary {
+        model_arn: String = "modelArn",
+        model_name: String = "modelName",
+        creation_time: Timestamp = "creationTime",
+        base_model_arn: String = "baseModelArn",
+        base_model_name: String = "baseModelName",
+        customization_type: Option<CustomizationType> = "customizationType",
+        owner_account_id: Option<String> = "ownerAccountId",
+        model_status: Option<ModelStatus> = "modelStatus",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct CustomModelUnits {
         custom_model_units_per_model_copy: Option<i32> = "customModelUnitsPerModelCopy",
@@ -919,9 +974,52 @@ shape! {
 }
 
 shape! {
+    union CustomizationConfig {
+        DistillationConfig(DistillationConfig) = "distillationConfig",
+        RftConfig(RFTConfig) = "rftConfig",
+    }
+}
+
+shape! {
+    enum CustomizationType {
+        FineTuning = "FINE_TUNING",
+        ContinuedPreTraining = "CONTINUED_PRE_TRAINING",
+        Distillation = "DISTILLATION",
+        ReinforcementFineTuning = "REINFORCEMENT_FINE_TUNING",
+        Imported = "IMPORTED",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DataProcessingDetails {
+        status: Option<JobStatusDetails> = "status",
+        creation_time: Option<Timestamp> = "creationTime",
+        last_modified_time: Option<Timestamp> = "lastModifiedTime",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DistillationConfig {
+        teacher_model_config: TeacherModelConfig = "teacherModelConfig",
+    }
+}
+
+shape! {
     enum EntitlementAvailability {
         Available = "AVAILABLE",
         NotAvailable = "NOT_AVAILABLE",
+    }
+}
+
+shape! {
+    enum FineTuningJobStatus {
+        InProgress = "InProgress",
+        Completed = "Completed",
+        Failed = "Failed",
+        Stopping = "Stopping",
+        Stopped = "Stopped",
     }
 }
 
@@ -971,6 +1069,12 @@ shape! {
         customizations_supported: Option<Vec<ModelCustomization>> = "customizationsSupported",
         inference_types_supported: Option<Vec<InferenceType>> = "inferenceTypesSupported",
         model_lifecycle: Option<FoundationModelLifecycle> = "modelLifecycle",
+    }
+}
+
+shape! {
+    union GraderConfig {
+        LambdaGrader(LambdaGraderConfig) = "lambdaGrader",
     }
 }
 
@@ -1514,6 +1618,38 @@ shape! {
 }
 
 shape! {
+    union InvocationLogSource {
+        S3Uri(String) = "s3Uri",
+    }
+}
+
+shape! {
+    struct InvocationLogsConfig {
+        use_prompt_response: Option<bool> = "usePromptResponse",
+        invocation_log_source: InvocationLogSource = "invocationLogSource",
+        request_metadata_filters: Option<RequestMetadataFilters> = "requestMetadataFilters",
+    }
+}
+
+shape! {
+    enum JobStatusDetails {
+        InProgress = "InProgress",
+        Completed = "Completed",
+        Stopping = "Stopping",
+        Stopped = "Stopped",
+        Failed = "Failed",
+        NotStarted = "NotStarted",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct LambdaGraderConfig {
+        lambda_arn: String = "lambdaArn",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct LoggingConfig {
         cloud_watch_config: Option<CloudWatchConfig> = "cloudWatchConfig",
@@ -1531,6 +1667,32 @@ shape! {
         FineTuning = "FINE_TUNING",
         ContinuedPreTraining = "CONTINUED_PRE_TRAINING",
         Distillation = "DISTILLATION",
+    }
+}
+
+shape! {
+    enum ModelCustomizationJobStatus {
+        InProgress = "InProgress",
+        Completed = "Completed",
+        Failed = "Failed",
+        Stopping = "Stopping",
+        Stopped = "Stopped",
+    }
+}
+
+shape! {
+    struct ModelCustomizationJobSummary {
+        job_arn: String = "jobArn",
+        base_model_arn: String = "baseModelArn",
+        job_name: String = "jobName",
+        status: ModelCustomizationJobStatus = "status",
+        status_details: Option<StatusDetails> = "statusDetails",
+        last_modified_time: Option<Timestamp> = "lastModifiedTime",
+        creation_time: Timestamp = "creationTime",
+        end_time: Option<Timestamp> = "endTime",
+        custom_model_arn: Option<String> = "customModelArn",
+        custom_model_name: Option<String> = "customModelName",
+        customization_type: Option<CustomizationType> = "customizationType",
     }
 }
 
@@ -1570,10 +1732,109 @@ shape! {
 }
 
 shape! {
+    union ModelInvocationJobInputDataConfig {
+        S3InputDataConfig(ModelInvocationJobS3InputDataConfig) = "s3InputDataConfig",
+    }
+}
+
+shape! {
+    union ModelInvocationJobOutputDataConfig {
+        S3OutputDataConfig(ModelInvocationJobS3OutputDataConfig) = "s3OutputDataConfig",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ModelInvocationJobS3InputDataConfig {
+        s3_input_format: Option<S3InputFormat> = "s3InputFormat",
+        s3_uri: String = "s3Uri",
+        s3_bucket_owner: Option<String> = "s3BucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ModelInvocationJobS3OutputDataConfig {
+        s3_uri: String = "s3Uri",
+        s3_encryption_key_id: Option<String> = "s3EncryptionKeyId",
+        s3_bucket_owner: Option<String> = "s3BucketOwner",
+    }
+}
+
+shape! {
+    enum ModelInvocationJobStatus {
+        Submitted = "Submitted",
+        InProgress = "InProgress",
+        Completed = "Completed",
+        Failed = "Failed",
+        Stopping = "Stopping",
+        Stopped = "Stopped",
+        PartiallyCompleted = "PartiallyCompleted",
+        Expired = "Expired",
+        Validating = "Validating",
+        Scheduled = "Scheduled",
+    }
+}
+
+shape! {
+    struct ModelInvocationJobSummary {
+        job_arn: String = "jobArn",
+        job_name: String = "jobName",
+        model_id: String = "modelId",
+        client_request_token: Option<String> = "clientRequestToken",
+        role_arn: String = "roleArn",
+        status: Option<ModelInvocationJobStatus> = "status",
+        message: Option<Secret<String>> = "message",
+        submit_time: Timestamp = "submitTime",
+        last_modified_time: Option<Timestamp> = "lastModifiedTime",
+        end_time: Option<Timestamp> = "endTime",
+        input_data_config: ModelInvocationJobInputDataConfig = "inputDataConfig",
+        output_data_config: ModelInvocationJobOutputDataConfig = "outputDataConfig",
+        vpc_config: Option<VpcConfig> = "vpcConfig",
+        timeout_duration_in_hours: Option<i32> = "timeoutDurationInHours",
+        job_expiration_time: Option<Timestamp> = "jobExpirationTime",
+        model_invocation_type: Option<ModelInvocationType> = "modelInvocationType",
+        total_record_count: Option<i64> = "totalRecordCount",
+        processed_record_count: Option<i64> = "processedRecordCount",
+        success_record_count: Option<i64> = "successRecordCount",
+        error_record_count: Option<i64> = "errorRecordCount",
+    }
+}
+
+shape! {
+    enum ModelInvocationType {
+        InvokeModel = "InvokeModel",
+        Converse = "Converse",
+    }
+}
+
+shape! {
     enum ModelModality {
         Text = "TEXT",
         Image = "IMAGE",
         Embedding = "EMBEDDING",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ModelPackageArnDataSource {
+        model_package_arn: String = "modelPackageArn",
+    }
+}
+
+shape! {
+    enum ModelStatus {
+        Active = "Active",
+        Creating = "Creating",
+        Failed = "Failed",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct OutputDataConfig {
+        s3_uri: String = "s3Uri",
     }
 }
 
@@ -1604,9 +1865,56 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct RFTConfig {
+        grader_config: Option<GraderConfig> = "graderConfig",
+        hyper_parameters: Option<RFTHyperParameters> = "hyperParameters",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct RFTHyperParameters {
+        epoch_count: Option<i32> = "epochCount",
+        batch_size: Option<i32> = "batchSize",
+        learning_rate: Option<f64> = "learningRate",
+        max_prompt_length: Option<i32> = "maxPromptLength",
+        training_sample_per_prompt: Option<i32> = "trainingSamplePerPrompt",
+        inference_max_tokens: Option<i32> = "inferenceMaxTokens",
+        reasoning_effort: Option<ReasoningEffort> = "reasoningEffort",
+        eval_interval: Option<i32> = "evalInterval",
+    }
+}
+
+shape! {
+    enum ReasoningEffort {
+        Low = "low",
+        Medium = "medium",
+        High = "high",
+    }
+}
+
+shape! {
     enum RegionAvailability {
         Available = "AVAILABLE",
         NotAvailable = "NOT_AVAILABLE",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct RequestMetadataBaseFilters {
+        equals: Option<Secret<BTreeMap<String, String>>> = "equals",
+        not_equals: Option<Secret<BTreeMap<String, String>>> = "notEquals",
+    }
+}
+
+shape! {
+    union RequestMetadataFilters {
+        Equals(Secret<BTreeMap<String, String>>) = "equals",
+        NotEquals(Secret<BTreeMap<String, String>>) = "notEquals",
+        AndAll(Vec<RequestMetadataBaseFilters>) = "andAll",
+        OrAll(Vec<RequestMetadataBaseFilters>) = "orAll",
     }
 }
 
@@ -1622,6 +1930,12 @@ shape! {
     #[derive(Default)]
     struct S3DataSource {
         s3_uri: String = "s3Uri",
+    }
+}
+
+shape! {
+    enum S3InputFormat {
+        Jsonl = "JSONL",
     }
 }
 
@@ -1667,9 +1981,80 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct StatusDetails {
+        validation_details: Option<ValidationDetails> = "validationDetails",
+        data_processing_details: Option<DataProcessingDetails> = "dataProcessingDetails",
+        training_details: Option<TrainingDetails> = "trainingDetails",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct Tag {
         key: String = "key",
         value: String = "value",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TeacherModelConfig {
+        teacher_model_identifier: String = "teacherModelIdentifier",
+        max_response_length_for_inference: Option<i32> = "maxResponseLengthForInference",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TrainingDataConfig {
+        s3_uri: Option<String> = "s3Uri",
+        invocation_logs_config: Option<InvocationLogsConfig> = "invocationLogsConfig",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TrainingDetails {
+        status: Option<JobStatusDetails> = "status",
+        creation_time: Option<Timestamp> = "creationTime",
+        last_modified_time: Option<Timestamp> = "lastModifiedTime",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TrainingMetrics {
+        training_loss: Option<f64> = "trainingLoss",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ValidationDataConfig {
+        validators: Vec<Validator> = "validators",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ValidationDetails {
+        status: Option<JobStatusDetails> = "status",
+        creation_time: Option<Timestamp> = "creationTime",
+        last_modified_time: Option<Timestamp> = "lastModifiedTime",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct Validator {
+        s3_uri: String = "s3Uri",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ValidatorMetric {
+        validation_loss: Option<f64> = "validationLoss",
     }
 }
 

@@ -6,14 +6,16 @@ use std::task::{Context, Poll, ready};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use facts::{Protocol, Service as ServiceFacts};
+use facts::{Operation, Protocol, Service as ServiceFacts, ShapeKind};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use sigv4::{ChunkLimits, ChunkedDecoder, Claim, Form, Payload, SignatureError, SigningKey};
+use sigv4::{ChunkLimits, ChunkedDecoder, Claim, EventChain, Form, Payload, SIGNED_EVENTS, SignatureError, SigningKey};
+use wire::event_stream::{Decoder, HeaderValue};
 
 use crate::bearer;
 use crate::body::{Body, BodyError};
 use crate::call::RequestFacts;
+use crate::clock::Clock;
 use crate::error::ApiError;
 use crate::identify::{Hints, Identified};
 use crate::pipeline::{Head, Plane};
@@ -161,6 +163,16 @@ pub(crate) async fn authenticate(
     };
     let now = jiff::Timestamp::from_millisecond(now_ms).map_err(|error| Failure { error: ApiError::internal(&error), principal: None })?;
     check_scope(plane, head, &claim, identified, now).map_err(|error| refuse(&error, nobody()))?;
+    // A stream of events is signed event by event, and nothing else is. Some clients do not say so in a header.
+    let is_known_form = match claim.payload {
+        Payload::Events => takes_events(identified.service, identified.operation),
+        Payload::Undeclared => true,
+        _ => !takes_events(identified.service, identified.operation),
+    };
+    if !is_known_form {
+        let given = claim.payload_hash().unwrap_or_default().chars().take(64).collect();
+        return Err(refuse(&SignatureError::InvalidPayloadHash { given }, nobody()));
+    }
     let key = signing_key(plane, &claim.credential, &credential);
     let declared = declared(&claim, identified, collected.as_deref());
     claim.verify(&parts(head), &key, &declared).map_err(|mismatch| refuse(&mismatch.into(), nobody()))?;
@@ -172,7 +184,7 @@ pub(crate) async fn authenticate(
             })?;
             None
         }
-        None => body.take().map(|body| checked(body, signed_check(&claim, &key), head)),
+        None => body.take().map(|body| checked(body, signed_check(plane, &claim, &key, identified), head)),
     };
     let authentication_type = match claim.form {
         Form::Header => "REST-HEADER",
@@ -294,6 +306,7 @@ fn declared(claim: &Claim<'_>, identified: &Identified, collected: Option<&[u8]>
     let of_body = || sigv4::sha256_hex(collected.unwrap_or_default());
     let is_s3 = identified.service.head.signing_name == "s3";
     match (claim.payload, claim.payload_hash()) {
+        _ if takes_events(identified.service, identified.operation) => SIGNED_EVENTS.to_owned(),
         (Payload::Digest(_), Some(text)) => text.to_owned(),
         (Payload::Unsigned | Payload::Chunked(_), Some(text)) if is_s3 => text.to_owned(),
         _ => of_body(),
@@ -316,7 +329,7 @@ fn check_whole(claim: &Claim<'_>, key: &SigningKey, whole: &mut Bytes) -> Result
         Payload::Chunked(form) => {
             unchunk(ChunkedDecoder::new(form, claim.chunk_seed(key), ChunkLimits::default()), whole).map_err(WholeError::Chunk)
         }
-        Payload::Undeclared | Payload::Unsigned => Ok(()),
+        Payload::Undeclared | Payload::Unsigned | Payload::Events => Ok(()),
     }
 }
 
@@ -333,11 +346,75 @@ fn unchunk(mut decoder: ChunkedDecoder, whole: &mut Bytes) -> Result<(), ApiErro
     Ok(())
 }
 
-fn signed_check(claim: &Claim<'_>, key: &SigningKey) -> Check {
+fn signed_check(plane: &Plane, claim: &Claim<'_>, key: &SigningKey, identified: &Identified) -> Check {
+    if takes_events(identified.service, identified.operation) {
+        return Check::Events(Box::new(SignedEvents {
+            chain: claim.event_chain(key),
+            decoder: Decoder::new(),
+            clock: Arc::clone(&plane.clock),
+            skew_ms: i64::from(identified.service.head.clock_skew_s).saturating_mul(1_000),
+            is_over: false,
+        }));
+    }
     match claim.payload {
         Payload::Digest(declared) => Check::Digest { declared, context: Box::new(digest::Context::new(&digest::SHA256)) },
         Payload::Chunked(form) => Check::Chunked(Some(Box::new(ChunkedDecoder::new(form, claim.chunk_seed(key), ChunkLimits::default())))),
-        Payload::Undeclared | Payload::Unsigned => Check::None,
+        Payload::Undeclared | Payload::Unsigned | Payload::Events => Check::None,
+    }
+}
+
+/// Whether an operation's input is a stream of events.
+pub(crate) fn takes_events(service: &'static ServiceFacts, operation: &'static Operation) -> bool {
+    let Some(input) = operation.input else { return false };
+    service.members(input).iter().any(|member| matches!(service.shape(member.shape).kind, ShapeKind::Structure { event_stream: true, .. }))
+}
+
+/// Takes events out of the frames that bear their signatures.
+struct SignedEvents {
+    chain: EventChain,
+    decoder: Decoder,
+    clock: Arc<dyn Clock>,
+    /// How far an event's date may be off.
+    skew_ms: i64,
+    /// The event without a payload has come.
+    is_over: bool,
+}
+
+impl SignedEvents {
+    /// The events in some more bytes, each a frame of its own.
+    fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ApiError> {
+        let malformed = |why: &str| ApiError::new("ValidationException", format!("The stream of events is malformed: {why}"));
+        self.decoder.push(bytes);
+        let mut events = Vec::new();
+        while let Some(message) = self.decoder.next_message().map_err(|error| malformed(&error.to_string()))? {
+            if self.is_over {
+                return Err(malformed("an event follows the last one"));
+            }
+            let (Some(HeaderValue::Timestamp(time_ms)), Some(HeaderValue::Bytes(signature))) =
+                (message.header(":date"), message.header(":chunk-signature"))
+            else {
+                return Err(malformed("an event is not signed"));
+            };
+            let refused = |why: &dyn std::fmt::Display| ApiError::new("InvalidSignatureException", format!("Signature not valid: {why}"));
+            if message.headers.len() != 2 {
+                return Err(malformed("an event has headers beside its date and signature"));
+            }
+            self.chain.verify(*time_ms, &message.payload, signature).map_err(|error| refused(&error))?;
+            if self.clock.now_ms().saturating_sub(*time_ms).abs() > self.skew_ms {
+                return Err(refused(&"the event's date is too far off"));
+            }
+            self.is_over = message.payload.is_empty();
+            events.extend_from_slice(&message.payload);
+        }
+        Ok(events)
+    }
+
+    fn end(&self) -> Result<(), ApiError> {
+        if self.is_over && !self.decoder.is_mid_frame() {
+            return Ok(());
+        }
+        // Otherwise somebody on the way could cut the stream where he likes.
+        Err(crate::pipeline::body_error(&BodyError::Incomplete))
     }
 }
 
@@ -367,6 +444,7 @@ enum Check {
     None,
     Digest { declared: [u8; 32], context: Box<digest::Context> },
     Chunked(Option<Box<ChunkedDecoder>>),
+    Events(Box<SignedEvents>),
 }
 
 struct CheckedBody {
@@ -388,6 +466,7 @@ impl CheckedBody {
                 context.update(&data);
                 data
             }
+            Check::Events(events) => events.push(&data)?.into(),
             Check::Chunked(Some(decoder)) => {
                 let mut decoded = Vec::with_capacity(data.len());
                 decoder.push(&data, &mut decoded).map_err(|error| chunk_error(&error))?;
@@ -403,6 +482,7 @@ impl CheckedBody {
     fn end(&mut self) -> Result<(), ApiError> {
         match &mut self.check {
             Check::None => {}
+            Check::Events(events) => events.end()?,
             Check::Digest { declared, context } => {
                 let computed = context.clone().finish();
                 if computed.as_ref() != declared {

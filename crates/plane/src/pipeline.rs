@@ -784,9 +784,12 @@ fn seal(sealer: &dyn Sealer, event: &PendingEvent) -> Result<(usize, Bytes), Api
     Ok((event.region, entry))
 }
 
-/// The operation's input has a streaming blob: the handler reads the body itself. Only S3 has it: elsewhere the signature covers the hash of
-/// the body, which no header tells beforehand.
+/// The operation's input is a stream of events, or has a streaming blob: the handler reads the body itself. Only S3 has such blobs: elsewhere the
+/// signature covers the hash of the body, which no header tells beforehand.
 fn streaming_input(service: &'static ServiceFacts, operation: &'static Operation) -> bool {
+    if authenticate::takes_events(service, operation) {
+        return true;
+    }
     if service.head.signing_name != "s3" {
         return false;
     }

@@ -116,6 +116,14 @@ impl ChunkSeed {
         out
     }
 
+    pub(crate) fn event_string_to_sign(&self, header_hash: &[u8], payload_hash: &[u8]) -> Vec<u8> {
+        let mut out = self.head("AWS4-HMAC-SHA256-PAYLOAD");
+        push_hex(&mut out, header_hash);
+        out.push(b'\n');
+        push_hex(&mut out, payload_hash);
+        out
+    }
+
     fn head(&self, algorithm: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(384);
         for line in [algorithm, &self.time, &self.scope] {

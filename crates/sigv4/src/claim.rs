@@ -11,6 +11,7 @@ use crate::canonical::{PathStyle, RequestParts, canonical_request, percent_decod
 use crate::chunked::{ChunkSeed, ChunkedForm};
 use crate::credential::{Credential, Scope};
 use crate::error::{Field, SignatureError};
+use crate::event::{EventChain, SIGNED_EVENTS};
 use crate::key::{Signature, SigningKey};
 use crate::timestamp::{format_timestamp, parse_date_header, parse_timestamp};
 use crate::{ALGORITHM, PRESIGNED_EXPIRES_MAX_SECONDS, UNSIGNED_PAYLOAD};
@@ -44,6 +45,8 @@ pub enum Payload {
     Unsigned,
     /// An `aws-chunked` body.
     Chunked(ChunkedForm),
+    /// A stream of events, each of which is signed.
+    Events,
 }
 
 /// A signature that was read but not yet verified.
@@ -400,6 +403,11 @@ impl<'a> Claim<'a> {
         }
     }
 
+    /// What the signatures of a stream's events chain from, worth as much as [`Claim::chunk_seed`].
+    pub fn event_chain(&self, key: &SigningKey) -> EventChain {
+        EventChain::new(self.chunk_seed(key))
+    }
+
     /// Compares a body's SHA-256 with the declared one; declarations without a digest pass.
     pub fn check_payload(&self, computed: &[u8; 32]) -> Result<(), SignatureError> {
         match self.payload {
@@ -427,6 +435,7 @@ fn parse_expires(text: &str) -> Result<u32, SignatureError> {
 fn parse_payload(text: &str) -> Option<Payload> {
     match text {
         UNSIGNED_PAYLOAD => Some(Payload::Unsigned),
+        SIGNED_EVENTS => Some(Payload::Events),
         "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => Some(Payload::Chunked(ChunkedForm::Signed)),
         "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => Some(Payload::Chunked(ChunkedForm::SignedTrailer)),
         "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Some(Payload::Chunked(ChunkedForm::UnsignedTrailer)),

@@ -1,7 +1,7 @@
 //! AWS Signature Version 4: verifying and signing, without I/O.
 //!
 //! What it is: the `AWS4-HMAC-SHA256` algorithm in all its carriers (the `Authorization` header, presigned URLs, the browser POST
-//! form, and the `aws-chunked` bodies with and without chunk signatures and trailers), with AWS' own error texts.
+//! form, the `aws-chunked` bodies with and without chunk signatures and trailers, and signed events), with AWS' own error texts.
 //! What it is not: it does not look up secrets, read clocks, route requests or judge permissions.
 //!
 //! A caller goes in two steps, because the secret may have to be fetched in between:
@@ -22,6 +22,7 @@ mod chunked;
 mod claim;
 mod credential;
 mod error;
+mod event;
 mod key;
 mod key_cache;
 mod post_form;
@@ -34,6 +35,7 @@ pub use chunked::{ChunkError, ChunkLimits, ChunkSeed, ChunkedDecoder, ChunkedEnc
 pub use claim::{Claim, Form, Mismatch, Payload};
 pub use credential::{Credential, Scope};
 pub use error::{Field, ScopeFault, SignatureError};
+pub use event::{EventChain, EventError, SIGNED_EVENTS};
 pub use key::{Signature, SigningKey};
 pub use key_cache::{CacheTicket, KeyCache};
 pub use post_form::{PolicyDenial, PostForm, PostPolicy};

@@ -1,6 +1,6 @@
 //! Imported models: LoRA adapters that a model server loads beside its base model.
 //!
-//! Source: Bedrock API reference, `CreateModelImportJob`; vLLM documentation, "Dynamically serving LoRA adapters". The job checks that the
+//! Source: Bedrock API reference, `CreateModelImportJob`. The job checks that the
 //! role may read the adapter, that the adapter is encrypted with the customer's key when one is named, and that its base model is served by
 //! an upstream that loads adapters; then the upstream loads it. What no upstream can serve is refused, nothing is recorded for it. All this is
 //! done when the call answers.
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use store::Table;
 use wire::Timestamp;
 
+use crate::customization::adapter::{self, Adapter};
 use crate::inference_profile::{ID_ALPHABET, ID_LENGTH};
 use crate::model::resource_arn;
 use crate::refusal::{Refusal, of_page};
@@ -25,8 +26,6 @@ use crate::s3_data;
 use crate::tag;
 
 const PAGE_LENGTH: usize = 100;
-/// The file that says what an adapter is for.
-const CONFIGURATION: &str = "adapter_config.json";
 
 /// An imported model, with the job that imported it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,12 +52,6 @@ pub(crate) struct ImportedModel {
 impl Record for ImportedModel {
     const TABLE: Table = Table("bedrock-imported-model");
     const SCOPE: Scope = Scope::Region;
-}
-
-#[derive(Deserialize)]
-struct AdapterConfiguration {
-    base_model_name_or_path: String,
-    peft_type: Option<String>,
 }
 
 impl ImportedModel {
@@ -102,39 +95,27 @@ pub(crate) async fn create_model_import_job(
     }
     let known = all(cx).await?;
     if known.iter().any(|model| model.job_name == input.job_name) {
-        return Err(ApiError::new("ConflictException", "A model import job of this name exists already in your account."));
+        // As AWS says it, though `ConflictException` is declared.
+        return Err(Refusal::invalid("The provided job name is currently in use.").into());
     }
     if known.iter().any(|model| !model.is_deleted && model.name == input.imported_model_name) {
         return Err(ApiError::new("ConflictException", "An imported model of this name exists already in your account."));
     }
-    let folder = s3_data::Folder::parse(&source.s3_uri)?;
-    let role = s3_data::Role::assumable(cx, &input.role_arn).await?;
+    s3_data::Folder::parse(&source.s3_uri)?;
+    let job_arn = resource_arn(&cx.region, &cx.account, "model-import-job", "*");
+    let role = s3_data::Role::assumable(cx, &input.role_arn, &job_arn).await?;
     let kms_key_arn = match &input.imported_model_kms_key_id {
         Some(key) => Some(s3_data::key_arn(cx, key).await?),
         None => None,
     };
-    let configuration = role.read(cx, &folder, CONFIGURATION, kms_key_arn.as_deref()).await?;
-    let unreadable = |_| Refusal::invalid(format!("`{CONFIGURATION}` of the model cannot be read: only LoRA adapters can be imported."));
-    let configuration: AdapterConfiguration = serde_json::from_slice(&configuration).map_err(unreadable)?;
-    if configuration.peft_type.as_deref() != Some("LORA") {
-        return Err(Refusal::invalid("Only adapters of the type LORA can be imported.").into());
-    }
-    let base_model = configuration.base_model_name_or_path;
-    let no_server = || Refusal::invalid(format!("No upstream serves the base model `{base_model}` and loads adapters."));
-    let server = state.gateway.adapter_server(&base_model).ok_or_else(no_server)?;
-    let path = server.settings.loads_adapters.as_ref().and_then(|seen| {
-        let rest = source.s3_uri.strip_prefix(&seen.s3)?;
-        Some(format!("{}/{}", seen.path.trim_end_matches('/'), rest.trim_start_matches('/')))
-    });
-    let path =
-        path.ok_or_else(|| Refusal::invalid("The upstream that serves the base model does not see the S3 location of the model."))?;
+    let found = Adapter::at(&state, &role, &source.s3_uri, kms_key_arn.as_deref()).await?;
     // A run after a conflict must not load the adapter again.
     let (id, job_id) = if let Some(made) = cx.recall::<(String, String)>("import") {
         made
     } else {
         let made = (cx.random_id(ID_ALPHABET, ID_LENGTH)?, cx.random_id(ID_ALPHABET, ID_LENGTH)?);
         let adapter = format!("{}-{}", cx.account, made.0);
-        server.adapter(cx.plane.as_ref(), &adapter, Some(&path)).await.map_err(|failure| failure.error)?;
+        found.load(cx, &adapter).await?;
         cx.remember("import", made.clone());
         made
     };
@@ -147,8 +128,8 @@ pub(crate) async fn create_model_import_job(
         role_arn: input.role_arn,
         s3_uri: source.s3_uri,
         kms_key_arn,
-        upstream: server.settings.name.clone(),
-        base_model,
+        upstream: found.server.settings.name.clone(),
+        base_model: found.base_model,
         tags: tag::pairs(input.imported_model_tags)?,
         job_tags: tag::pairs(input.job_tags)?,
         created_ms: cx.now.0,
@@ -265,14 +246,8 @@ pub(crate) async fn list_imported_models(cx: &mut Call, input: ListImportedModel
 pub(crate) async fn delete_imported_model(cx: &mut Call, input: DeleteImportedModelInput) -> Result<DeleteImportedModelOutput, ApiError> {
     let mut model = find(cx, &input.model_identifier).await?;
     let state = runtime::state(cx)?;
-    let server = state.gateway.servers().iter().find(|server| server.settings.name == model.upstream);
-    if let Some(server) = server
-        && cx.recall::<()>("unloaded").is_none()
-    {
-        // An upstream that was started anew has forgotten it already.
-        if let Err(failure) = server.adapter(cx.plane.as_ref(), &model.adapter, None).await {
-            tracing::warn!(error = %failure.error, "an adapter could not be unloaded");
-        }
+    if cx.recall::<()>("unloaded").is_none() {
+        adapter::unload(cx, &state, &model.upstream, &model.adapter).await;
         cx.remember("unloaded", ());
     }
     model.is_deleted = true;

@@ -1,7 +1,7 @@
 //! Amazon Bedrock: guardrails, models and model calls, in front of model servers of the owner's choice.
 //!
-//! What it is: the control plane of guardrails, inference profiles, provisioned throughput, imported models and invocation logging; the runtime
-//! that turns Bedrock's calls into those of model servers, with the guardrail of the call on both sides of the model; the doors through which
+//! What it is: the control plane of guardrails, inference profiles, provisioned throughput, imported and custom models, batch inference and
+//! invocation logging; the runtime that turns Bedrock's calls into those of model servers, with the guardrail of the call on both sides of the model; the doors through which
 //! OpenAI's and Anthropic's clients come. What it is not: a model. Without an upstream an embedded deterministic responder answers, and says
 //! so in its name; models that run in this process are given to it by the binary.
 //!
@@ -27,16 +27,23 @@
 //! ## Not supported yet, refused with a `ValidationException`
 //! Image filters; build workflows of automated reasoning policies that need a language model; resource policies of other things than
 //! guardrails; in messages images and documents under a guardrail that is not declared to let them pass, or in S3, video, audio, search
-//! results, tool changes, citations; prompt variables; other performance and service tiers; custom models and their deployments, routers and
-//! prompts as models. `InvokeModelWithBidirectionalStream` and the operations of customisation, evaluation, batch and prompt routers answer
-//! `NotImplemented`.
+//! results, tool changes, citations; prompt variables; other performance and service tiers; custom models without a deployment, routers and
+//! prompts as models; trainings, once everything before them is decided; in conversations of two directions everything but text; batch
+//! inference and trainings through a VPC. The operations of evaluation and prompt routers answer `NotImplemented`.
 //!
 //! ## Not as AWS does
 //! * Provisioned throughput and imports are done when the call answers; a model unit is the rate that the owner declares for the model.
 //! * Limits on rates are counted per process, use and budgets in the store: nodes learn of each other's use with each round of background work.
+//! * The role of a batch job needs `bedrock:InvokeModel` (or what its model calls need besides); there is no least number of records; a file has at
+//!   most 64 MiB. A file is written whole when its last record is answered.
+//! * Custom models and their deployments are `Active` when the call answers. Where a KMS key is named for a training, the role must be allowed to
+//!   read the encryption of the output bucket.
+//! * A conversation of two directions is answered turn by turn, each a `ConverseStream` by the caller.
 //! * `CountTokens` is refused where no tokenizer is known, instead of estimated.
 //! * A model that thinks aloud is not shown thinking: the reasoning that some upstreams give beside the answer is left out.
 
+mod batch;
+mod customization;
 mod data_subject;
 mod door;
 mod foundation_model;
@@ -90,14 +97,20 @@ impl Service for Bedrock {
             handler!("CreateAutomatedReasoningPolicy", reasoning::policy::create_automated_reasoning_policy),
             handler!("CreateAutomatedReasoningPolicyTestCase", reasoning::test_case::create_automated_reasoning_policy_test_case),
             handler!("CreateAutomatedReasoningPolicyVersion", reasoning::version::create_automated_reasoning_policy_version),
+            handler!("CreateCustomModel", customization::model::create_custom_model),
+            handler!("CreateCustomModelDeployment", customization::deployment::create_custom_model_deployment),
             handler!("CreateGuardrail", guardrail::draft::create_guardrail),
             handler!("CreateGuardrailVersion", guardrail::version::create_guardrail_version),
             handler!("CreateInferenceProfile", inference_profile::create_inference_profile),
+            handler!("CreateModelCustomizationJob", customization::training::create_model_customization_job),
             handler!("CreateModelImportJob", imported_model::create_model_import_job),
+            handler!("CreateModelInvocationJob", batch::job::create_model_invocation_job),
             handler!("CreateProvisionedModelThroughput", provisioned_throughput::create_provisioned_model_throughput),
             handler!("DeleteAutomatedReasoningPolicy", reasoning::policy::delete_automated_reasoning_policy),
             handler!("DeleteAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::delete_automated_reasoning_policy_build_workflow),
             handler!("DeleteAutomatedReasoningPolicyTestCase", reasoning::test_case::delete_automated_reasoning_policy_test_case),
+            handler!("DeleteCustomModel", customization::model::delete_custom_model),
+            handler!("DeleteCustomModelDeployment", customization::deployment::delete_custom_model_deployment),
             handler!("DeleteEnforcedGuardrailConfiguration", guardrail::enforcement::delete_enforced_guardrail_configuration),
             handler!("DeleteGuardrail", guardrail::version::delete_guardrail),
             handler!("DeleteImportedModel", imported_model::delete_imported_model),
@@ -117,12 +130,16 @@ impl Service for Bedrock {
             ),
             handler!("GetAutomatedReasoningPolicyTestCase", reasoning::test_case::get_automated_reasoning_policy_test_case),
             handler!("GetAutomatedReasoningPolicyTestResult", reasoning::workflow::get_automated_reasoning_policy_test_result),
+            handler!("GetCustomModel", customization::model::get_custom_model),
+            handler!("GetCustomModelDeployment", customization::deployment::get_custom_model_deployment),
             handler!("GetFoundationModel", foundation_model::get_foundation_model),
             handler!("GetFoundationModelAvailability", foundation_model::get_foundation_model_availability),
             handler!("GetGuardrail", guardrail::listing::get_guardrail),
             handler!("GetImportedModel", imported_model::get_imported_model),
             handler!("GetInferenceProfile", inference_profile::get_inference_profile),
+            handler!("GetModelCustomizationJob", customization::training::get_model_customization_job),
             handler!("GetModelImportJob", imported_model::get_model_import_job),
+            handler!("GetModelInvocationJob", batch::job::get_model_invocation_job),
             handler!("GetModelInvocationLoggingConfiguration", invocation_log::configuration::get_model_invocation_logging_configuration),
             handler!("GetProvisionedModelThroughput", provisioned_throughput::get_provisioned_model_throughput),
             handler!("GetResourcePolicy", guardrail::resource_policy::get_resource_policy),
@@ -130,12 +147,16 @@ impl Service for Bedrock {
             handler!("ListAutomatedReasoningPolicyBuildWorkflows", reasoning::workflow::list_automated_reasoning_policy_build_workflows),
             handler!("ListAutomatedReasoningPolicyTestCases", reasoning::test_case::list_automated_reasoning_policy_test_cases),
             handler!("ListAutomatedReasoningPolicyTestResults", reasoning::workflow::list_automated_reasoning_policy_test_results),
+            handler!("ListCustomModelDeployments", customization::deployment::list_custom_model_deployments),
+            handler!("ListCustomModels", customization::model::list_custom_models),
             handler!("ListEnforcedGuardrailsConfiguration", guardrail::enforcement::list_enforced_guardrails_configuration),
             handler!("ListFoundationModels", foundation_model::list_foundation_models),
             handler!("ListGuardrails", guardrail::listing::list_guardrails),
             handler!("ListImportedModels", imported_model::list_imported_models),
             handler!("ListInferenceProfiles", inference_profile::list_inference_profiles),
+            handler!("ListModelCustomizationJobs", customization::training::list_model_customization_jobs),
             handler!("ListModelImportJobs", imported_model::list_model_import_jobs),
+            handler!("ListModelInvocationJobs", batch::job::list_model_invocation_jobs),
             handler!("ListProvisionedModelThroughputs", provisioned_throughput::list_provisioned_model_throughputs),
             handler!("ListTagsForResource", tag::list_tags_for_resource),
             handler!("PutEnforcedGuardrailConfiguration", guardrail::enforcement::put_enforced_guardrail_configuration),
@@ -143,10 +164,13 @@ impl Service for Bedrock {
             handler!("PutResourcePolicy", guardrail::resource_policy::put_resource_policy),
             handler!("StartAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::start_automated_reasoning_policy_build_workflow),
             handler!("StartAutomatedReasoningPolicyTestWorkflow", reasoning::workflow::start_automated_reasoning_policy_test_workflow),
+            handler!("StopModelCustomizationJob", customization::training::stop_model_customization_job),
+            handler!("StopModelInvocationJob", batch::job::stop_model_invocation_job),
             handler!("TagResource", tag::tag_resource),
             handler!("UntagResource", tag::untag_resource),
             handler!("UpdateAutomatedReasoningPolicy", reasoning::policy::update_automated_reasoning_policy),
             handler!("UpdateAutomatedReasoningPolicyTestCase", reasoning::test_case::update_automated_reasoning_policy_test_case),
+            handler!("UpdateCustomModelDeployment", customization::deployment::update_custom_model_deployment),
             handler!("UpdateGuardrail", guardrail::draft::update_guardrail),
             handler!("UpdateProvisionedModelThroughput", provisioned_throughput::update_provisioned_model_throughput),
         ]
@@ -194,6 +218,7 @@ impl Service for BedrockRuntime {
             handler!("GetAsyncInvoke", runtime::async_invoke::get_async_invoke),
             handler!("InvokeGuardrailChecks", runtime::guardrail_checks::invoke_guardrail_checks),
             handler!("InvokeModel", runtime::invoke::invoke_model),
+            streaming_handler!("InvokeModelWithBidirectionalStream", runtime::dialog::invoke_model_with_bidirectional_stream),
             streaming_handler!("InvokeModelWithResponseStream", runtime::invoke::invoke_model_with_response_stream),
             handler!("ListAsyncInvokes", runtime::async_invoke::list_async_invokes),
             handler!("StartAsyncInvoke", runtime::async_invoke::start_async_invoke),

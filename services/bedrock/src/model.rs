@@ -5,6 +5,7 @@ use policy::MapContext;
 use serde_json::{Value as Json, json};
 use wire::Value;
 
+use crate::customization::deployment::Deployment;
 use crate::guardrail::arn_of;
 use crate::imported_model::ImportedModel;
 use crate::inference_profile::Profile;
@@ -24,6 +25,7 @@ pub(crate) enum Named {
     ApplicationProfile(String),
     Provisioned(String),
     Imported(String),
+    Deployment(String),
 }
 
 /// ARN of a foundation model, which belongs to no account.
@@ -63,7 +65,8 @@ pub(crate) fn parse(region: &str, account: &str, model_id: &str, is_profile: imp
         "application-inference-profile" => Ok(Named::ApplicationProfile(id)),
         "provisioned-model" => Ok(Named::Provisioned(id)),
         "imported-model" => Ok(Named::Imported(id)),
-        "custom-model" | "custom-model-deployment" | "prompt-router" | "default-prompt-router" | "prompt" | "endpoint" => {
+        "custom-model-deployment" => Ok(Named::Deployment(id)),
+        "custom-model" | "prompt-router" | "default-prompt-router" | "prompt" | "endpoint" => {
             Err(Refusal::unsupported(format!("a model of the type `{kind}`")))
         }
         _ => Err(Refusal::Model),
@@ -124,6 +127,11 @@ pub(crate) async fn resolve(cx: &mut Call, state: &State, model_id: &str) -> Res
             let route = state.gateway.adapter_route(&imported.upstream, &imported.adapter, model_id).ok_or_else(missing)?;
             Ok(Resolved::plain(route))
         }
+        Named::Deployment(id) => {
+            let deployment = Deployment::find(&mut cx.tx, &cx.account, &cx.region, &id).await?.ok_or_else(missing)?;
+            let route = state.gateway.adapter_route(&deployment.upstream, &deployment.adapter, model_id).ok_or_else(missing)?;
+            Ok(Resolved::plain(route))
+        }
     }
 }
 
@@ -163,7 +171,7 @@ async fn model_arns(call: &mut Call, state: &State, model_id: &str) -> Result<Ve
             behind(model_id.to_owned(), profile.and_then(|profile| profile_source(state, &profile)))
         }
         // What is not ours, or not known, is decided by its own name, and refused afterwards.
-        Ok(Named::Provisioned(_) | Named::Imported(_)) | Err(_) => vec![model_id.to_owned()],
+        Ok(Named::Provisioned(_) | Named::Imported(_) | Named::Deployment(_)) | Err(_) => vec![model_id.to_owned()],
     })
 }
 
@@ -172,7 +180,9 @@ pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec
     let Some(model_id) = input.member("modelId").and_then(Value::as_str) else { return Ok(None) };
     let action = match call.operation.name {
         "Converse" | "InvokeModel" | "StartAsyncInvoke" => "bedrock:InvokeModel",
-        "ConverseStream" | "InvokeModelWithResponseStream" => "bedrock:InvokeModelWithResponseStream",
+        "ConverseStream" | "InvokeModelWithBidirectionalStream" | "InvokeModelWithResponseStream" => {
+            "bedrock:InvokeModelWithResponseStream"
+        }
         "CountTokens" => "bedrock:CountTokens",
         _ => return Ok(None),
     };

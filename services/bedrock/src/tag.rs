@@ -1,4 +1,5 @@
-//! Tags of guardrails, automated reasoning policies, inference profiles, provisioned throughput, imported models and asynchronous invocations.
+//! Tags of guardrails, automated reasoning policies, inference profiles, provisioned throughput, imported and custom models, deployments,
+//! asynchronous invocations and batch jobs.
 
 use api_bedrock::{
     ListTagsForResourceInput, ListTagsForResourceOutput, Tag, TagResourceInput, TagResourceOutput, UntagResourceInput, UntagResourceOutput,
@@ -7,6 +8,9 @@ use plane::service::ResourceAccess;
 use plane::tag::{TagViolation, merge, remove};
 use plane::{ApiError, Call, Key, Record, Transaction};
 
+use crate::batch::job::BatchJob;
+use crate::customization::deployment::Deployment;
+use crate::customization::model::{BROUGHT, CustomModel};
 use crate::guardrail::{Draft, draft_key, id_of};
 use crate::imported_model::ImportedModel;
 use crate::inference_profile::Profile;
@@ -51,7 +55,7 @@ macro_rules! tagged {
     })* };
 }
 
-tagged!(Draft, ReasoningPolicy, Profile, Provisioned, ImportedModel, AsyncInvocation);
+tagged!(Draft, ReasoningPolicy, Profile, Provisioned, ImportedModel, AsyncInvocation, BatchJob, CustomModel, Deployment);
 
 /// What a tag call does.
 enum Change {
@@ -93,6 +97,12 @@ async fn at(
         "application-inference-profile" => apply::<Profile>(tx, &Profile::key(account, region, id), change).await,
         "provisioned-model" => apply::<Provisioned>(tx, &Provisioned::key(account, region, id), change).await,
         "imported-model" => apply::<ImportedModel>(tx, &ImportedModel::key(account, region, id), change).await,
+        "custom-model" => match id.strip_prefix(BROUGHT) {
+            Some(id) => apply::<CustomModel>(tx, &CustomModel::key(account, region, id), change).await,
+            None => Ok(None),
+        },
+        "custom-model-deployment" => apply::<Deployment>(tx, &Deployment::key(account, region, id), change).await,
+        "model-invocation-job" => apply::<BatchJob>(tx, &BatchJob::key(account, region, id), change).await,
         "async-invoke" => apply::<AsyncInvocation>(tx, &AsyncInvocation::key(account, region, id), change).await,
         _ => Ok(None),
     }
@@ -106,6 +116,9 @@ pub(crate) async fn access(tx: &mut Transaction, region: &str, arn: &str) -> Res
         Some("application-inference-profile") => "AWS::Bedrock::ApplicationInferenceProfile",
         Some("provisioned-model") => "AWS::Bedrock::ProvisionedModelThroughput",
         Some("imported-model") => "AWS::Bedrock::ImportedModel",
+        Some("custom-model") => "AWS::Bedrock::CustomModel",
+        Some("custom-model-deployment") => "AWS::Bedrock::CustomModelDeployment",
+        Some("model-invocation-job") => "AWS::Bedrock::ModelInvocationJob",
         Some("async-invoke") => "AWS::Bedrock::AsyncInvoke",
         _ => return Ok(None),
     };

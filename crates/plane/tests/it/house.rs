@@ -205,7 +205,10 @@ impl House {
         headers.insert("host", HeaderValue::from_str(&host).unwrap());
         if let Some(signer) = signer(service, proof) {
             let now = jiff::Timestamp::from_millisecond(self.clock.now_ms()).unwrap();
-            let hash = sigv4::sha256_hex(&encoded.body);
+            let is_stream =
+                |member: &facts::Member| matches!(service.shape(member.shape).kind, facts::ShapeKind::Structure { event_stream: true, .. });
+            let takes_events = operation.input.is_some_and(|input| service.members(input).iter().any(is_stream));
+            let hash = if takes_events { sigv4::SIGNED_EVENTS.to_owned() } else { sigv4::sha256_hex(&encoded.body) };
             signer.sign(encoded.method, &encoded.path, &encoded.query, &mut headers, &hash, now).unwrap();
         }
         let target = if encoded.query.is_empty() { encoded.path } else { format!("{}?{}", encoded.path, encoded.query) };

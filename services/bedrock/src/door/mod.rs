@@ -8,6 +8,7 @@
 
 pub(crate) mod anthropic;
 pub(crate) mod openai;
+mod responses;
 
 use bytes::Bytes;
 use http::HeaderMap;

@@ -1,4 +1,4 @@
-//! OpenAI's protocol: chat completions, completions, embeddings and models. Other paths of it are refused in its own form.
+//! OpenAI's protocol: responses, chat completions, completions, embeddings and models. Other paths of it are refused in its own form.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use wire::event_stream::Message;
 use wire::{ErrorReply, Struct, Value};
 
-use super::{EVENT_STREAM, METRICS, body_of, broken, chunk_of, exception_of, invocation, json_answer, object, route};
+use super::{EVENT_STREAM, METRICS, body_of, broken, chunk_of, exception_of, invocation, json_answer, object, responses, route};
 use crate::RUNTIME;
 
 const PREFIX: &str = "/openai";
@@ -29,6 +29,7 @@ impl Door for OpenAi {
     fn read(&self, request: &DoorRequest<'_>) -> Option<Meant> {
         let rest = route(request.path, PREFIX)?;
         match (request.method, rest) {
+            ("POST", "responses") => Some(responses::responses(request)),
             ("POST", "chat/completions") => Some(generation(request, false)),
             ("POST", "completions") => Some(generation(request, true)),
             ("POST", "embeddings") => Some(embeddings(request)),
@@ -232,7 +233,8 @@ mod tests {
         }
         let one = read("GET", "/openai/v1/models/llama3.2%3A3b", "").unwrap();
         assert_eq!(one.input.unwrap().member("modelIdentifier").and_then(Value::as_str), Some("llama3.2:3b"));
-        assert!(read("POST", "/v1/responses", "{}").is_none());
+        assert!(read("POST", "/v1/responses", "{}").unwrap().input.is_err());
+        assert!(read("GET", "/v1/responses/resp_1", "").is_none());
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(crate) mod converse;
 pub(crate) mod converse_stream;
 pub(crate) mod count_tokens;
 mod dialect;
+pub(crate) mod dialog;
 mod embedding;
 pub(crate) mod exchange;
 pub(crate) mod guardrail_checks;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::digest::{SHA256, digest};
 use guard::Guardrail;
 use plane::{ApiError, Call};
+use tokio::sync::Semaphore;
 
 use crate::RUNTIME;
 use crate::guardrail::definition::Definition;
@@ -43,6 +45,8 @@ use crate::usage::limit::{Limiter, Taken};
 
 /// Compiled guardrails that are kept.
 const COMPILED: usize = 64;
+/// Batch inference jobs in progress in a process.
+const BATCH_JOBS: usize = 4;
 
 /// The rate of a provisioned throughput.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,8 @@ pub(crate) struct State {
     pub(crate) log: InvocationLog,
     /// The member of a request's metadata that names the person it is about.
     pub(crate) data_subject_key: Option<String>,
+    /// Batch inference jobs that may be in progress at once; others wait.
+    pub(crate) batch_turns: Semaphore,
     /// A limiter for each rate that was provisioned; who shares a throughput shares its measure.
     throughputs: Mutex<HashMap<u64, Arc<Limiter>>>,
     /// By the hash of the definition. A call gets here only after it has read (and, under a KMS key, opened) the definition itself.
@@ -74,6 +80,7 @@ impl State {
             ledger: Ledger::default(),
             log: InvocationLog::default(),
             data_subject_key: settings.data_subject_key.clone(),
+            batch_turns: Semaphore::new(BATCH_JOBS),
             throughputs: Mutex::default(),
             compiled: Mutex::default(),
             gateway: Gateway::new(settings, local),

@@ -240,14 +240,14 @@ impl<'g> Reader<'g> {
 
 /// Encodes events as frames.
 #[derive(Clone, Copy)]
-struct Framer {
+pub(crate) struct Framer {
     protocol: Protocol,
     service: &'static Service,
     union: ShapeId,
 }
 
 impl Framer {
-    fn of(cx: &Call) -> Result<Self, ApiError> {
+    pub(crate) fn of(cx: &Call) -> Result<Self, ApiError> {
         let missing = || ApiError::internal(&"the operation has no event stream");
         let output = cx.operation.output.ok_or_else(missing)?;
         let is_stream = |id: ShapeId| matches!(cx.service.shape(id).kind, ShapeKind::Structure { event_stream: true, .. });
@@ -255,12 +255,12 @@ impl Framer {
         Ok(Self { protocol: cx.protocol, service: cx.service, union: member.shape })
     }
 
-    fn event(self, event: &Value) -> Result<Bytes, ApiError> {
+    pub(crate) fn event(self, event: &Value) -> Result<Bytes, ApiError> {
         let frame = wire::event::encode_event(self.protocol, self.service, self.union, event);
         frame.map(Bytes::from).map_err(|error| ApiError::internal(&error))
     }
 
-    fn exception(self, error: &ApiError) -> Option<Bytes> {
+    pub(crate) fn exception(self, error: &ApiError) -> Option<Bytes> {
         // Inside a stream only these can be told; others are the nearest of them.
         let code = match error.code.as_ref() {
             "ModelTimeoutException" if self.knows("ModelTimeoutException") => "ModelTimeoutException",

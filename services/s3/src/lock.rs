@@ -150,7 +150,6 @@ mod tests {
     const COMPLIANCE: RetentionMode = RetentionMode::Compliance;
     const GOVERNANCE: RetentionMode = RetentionMode::Governance;
 
-    #[allow(clippy::unnecessary_wraps)]
     fn until(mode: RetentionMode, until_ms: i64) -> Option<Retention> {
         Some(Retention { mode, until_ms })
     }

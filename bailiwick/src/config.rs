@@ -57,6 +57,8 @@ pub struct Config {
     pub audit_failure: plane::pipeline::AuditFailure,
     /// Days that events stay in the server's own log; `None`: for ever.
     pub audit_retention_days: Option<i64>,
+    /// No later start may shorten that.
+    pub audit_retention_compliance: bool,
     /// Between two rounds of background work: delivery of trails, rotation, deletion.
     pub background_interval_s: u64,
     /// OpenAI-compatible base URL, beside what is declared in the file.
@@ -273,7 +275,8 @@ impl Config {
             seal: parse_seal(seal)?,
             audit_reads: parse_audit_reads(audit_reads)?,
             audit_failure: parse_audit_failure(&audit_failure)?,
-            audit_retention_days: parse_audit_retention(&audit_retention)?,
+            audit_retention_days: parse_audit_retention(audit_retention.strip_suffix(COMPLIANCE).unwrap_or(&audit_retention))?,
+            audit_retention_compliance: audit_retention.ends_with(COMPLIANCE),
             background_interval_s: check_background_interval(background_interval_s)?,
             upstream,
             models,
@@ -446,11 +449,18 @@ fn parse_audit_failure(text: &str) -> Result<plane::pipeline::AuditFailure, Conf
 const RETENTIONS: [(&str, Option<i64>); 5] =
     [("6-months", Some(184)), ("1-year", Some(366)), ("7-years", Some(2557)), ("10-years", Some(3653)), ("forever", None)];
 
+/// Behind a preset: held in compliance mode.
+const COMPLIANCE: &str = "-compliance";
+
 fn parse_audit_retention(text: &str) -> Result<Option<i64>, ConfigError> {
     let found = RETENTIONS.iter().find(|(name, _)| *name == text);
-    found
-        .map(|(_, days)| *days)
-        .ok_or_else(|| invalid("audit_retention", text, "use `6-months`, `1-year`, `7-years`, `10-years` or `forever`"))
+    found.map(|(_, days)| *days).ok_or_else(|| {
+        invalid(
+            "audit_retention",
+            text,
+            "use `6-months`, `1-year`, `7-years`, `10-years` or `forever`, perhaps with `-compliance` behind it",
+        )
+    })
 }
 
 #[cfg(test)]

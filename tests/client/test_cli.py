@@ -91,6 +91,7 @@ def test_usage_errors(run):
         (["--store", "paper"], "is not a valid value of `store`"),
         (["--seal", "wax"], "is not a valid value of `seal`"),
         (["--audit-reads", "never"], "is not a valid value of `audit_reads`"),
+        (["--audit-retention", "1-year-governance"], "is not a valid value of `audit_retention`"),
         (["--manual-clock"], "`--manual-clock` works with `--ephemeral` only"),
         (["--config", "/does/not/exist"], "cannot be read"),
     ],

@@ -1,5 +1,6 @@
 """CloudTrail: trails, selectors, delivery into buckets, signed digests that the real aws CLI validates."""
 
+import contextlib
 import datetime
 import gzip
 import json
@@ -34,11 +35,16 @@ def bucket_policy(bucket, account_id, prefix=""):
     )
 
 
-def log_bucket(account, region=REGION, prefix=""):
+def log_bucket(account, region=REGION, prefix="", held_days=None):
+    """A trail's bucket; with `held_days`, one that holds what is delivered in compliance mode."""
     name = f"logs-{uuid.uuid4().hex[:16]}"
     s3 = account.client("s3", region=region)
     place = {} if region == REGION else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    s3.create_bucket(Bucket=name, **place)
+    lock = {} if held_days is None else {"ObjectLockEnabledForBucket": True}
+    s3.create_bucket(Bucket=name, **lock, **place)
+    if held_days is not None:
+        rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": held_days}}
+        s3.put_object_lock_configuration(Bucket=name, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule})
     s3.put_bucket_policy(Bucket=name, Policy=bucket_policy(name, account.id, prefix))
     return name
 
@@ -395,12 +401,12 @@ def next_second():
 
 @pytest.fixture
 def validated(real_time_server):
-    """A trail with three digests and a log file in each."""
+    """A trail with three digests and a log file in each, all of them held for seven years."""
     from bailiwick_server import new_account_id
 
     server = real_time_server
     account = Account.create(server, new_account_id())
-    bucket = log_bucket(account)
+    bucket = log_bucket(account, held_days=2557)
     trails = account.client("cloudtrail")
     arn = trails.create_trail(Name="validated", S3BucketName=bucket, EnableLogFileValidation=True)["TrailARN"]
     start = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -424,6 +430,14 @@ def test_the_aws_cli_validates_what_was_delivered(validated):
         assert later["digestStartTime"] == earlier["digestEndTime"]
     keys = account.client("cloudtrail").list_public_keys()["PublicKeyList"]
     assert {key["Fingerprint"] for key in keys} == {digest["digestPublicKeyFingerprint"] for digest in digests}
+    # Nobody takes away what was delivered, the root user neither.
+    s3 = account.client("s3")
+    delivered = s3.list_object_versions(Bucket=bucket)["Versions"]
+    assert len(delivered) >= 6
+    for version in delivered:
+        assert s3.head_object(Bucket=bucket, Key=version["Key"])["ObjectLockMode"] == "COMPLIANCE"
+        with raises("AccessDenied", 403, "protected by object lock"):
+            s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"], BypassGovernanceRetention=True)
     # After a stop there is a final digest, and after a start the chain goes on.
     trails = account.client("cloudtrail")
     trails.stop_logging(Name=arn)
@@ -457,6 +471,17 @@ def test_the_aws_cli_notices_tampering(validated, tampering):
         s3.put_object(Bucket=bucket, Key=path, Body=gzip.compress(text), Metadata=found["Metadata"])
     code, text = validate(server, account, arn, start)
     assert code == 1 and "INVALID" in text, text
+    # The version that was delivered is still there: without what lies over it, all is well.
+    newest = s3.list_object_versions(Bucket=bucket, Prefix=path)
+    over = (newest.get("DeleteMarkers") or newest["Versions"])[0]
+    assert over["IsLatest"] is True
+    with raises("AccessDenied", 403, "protected by object lock") if how == "edited" else contextlib.nullcontext():
+        s3.delete_object(Bucket=bucket, Key=path, VersionId=over["VersionId"])
+    delivered = s3.list_object_versions(Bucket=bucket, Prefix=path)["Versions"][-1]
+    assert s3.get_object(Bucket=bucket, Key=path, VersionId=delivered["VersionId"])["ObjectLockMode"] == "COMPLIANCE"
+    if how == "deleted":
+        code, text = validate(server, account, arn, start)
+        assert code == 0, text
 
 
 def test_keys_rotate_and_hours_without_events_have_digests(start_server):

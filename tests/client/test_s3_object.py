@@ -98,8 +98,6 @@ def test_what_is_not_kept_is_refused(s3, bucket):
         s3.put_object(Bucket=bucket, Key="k", Body=b"x", StorageClass="GLACIER")
     for unsupported in (
         {"WebsiteRedirectLocation": "/x"},
-        {"ObjectLockMode": "GOVERNANCE"},
-        {"ObjectLockLegalHoldStatus": "ON"},
         {"ServerSideEncryption": "aws:kms:dsse"},
     ):
         with raises("NotImplemented", 501):

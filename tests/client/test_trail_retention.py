@@ -134,3 +134,21 @@ def test_a_shortened_retention_is_final(bailiwick_account_with_store):
 @pytest.fixture
 def bailiwick_account_with_store(account):
     return account, new_store(account.client("cloudtrail"), RetentionPeriod=366)
+
+
+def test_what_is_promised_in_compliance_mode_is_not_shortened(start_server):
+    server = start_server("--store", "redb", "--audit-retention", "1-year-compliance")
+    [setting] = Account.home(server).events(EventName="SetAuditRetention")
+    assert setting["serviceEventDetails"] == {"days": 366, "mode": "COMPLIANCE"}
+    server.stop()
+    for shorter in ("6-months", "6-months-compliance"):
+        server.launch("--store", "redb", "--audit-retention", shorter, expect_ready=False)
+        assert server.process.wait(60) != 0
+        assert "held in compliance mode for 366 days" in server.log_file.read_text()
+    # The same without the word, and longer, is what was promised and more.
+    server.launch("--store", "redb", "--audit-retention", "7-years-compliance")
+    server.stop()
+    server.launch("--store", "redb", "--audit-retention", "1-year", expect_ready=False)
+    assert server.process.wait(60) != 0
+    assert "for 2557 days" in server.log_file.read_text()
+    server.launch("--store", "redb")

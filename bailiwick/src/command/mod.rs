@@ -143,7 +143,8 @@ pub struct Settings {
     /// Whether calls are refused while the audit store takes no events: `refuse` or `continue` (which is recorded).
     #[arg(long, value_name = "WHAT")]
     pub audit_failure: Option<String>,
-    /// How long events stay in the server's own log: `6-months`, `1-year`, `7-years`, `10-years` or `forever`. Hashes stay for ever.
+    /// How long events stay in the server's own log: `6-months`, `1-year`, `7-years`, `10-years` or `forever`. With `-compliance` behind it,
+    /// no later start may shorten it. Hashes stay for ever.
     #[arg(long, value_name = "TIME")]
     pub audit_retention: Option<String>,
     /// Seconds between two rounds of background work, such as the delivery of trails.

@@ -180,8 +180,15 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
     if config.audit_failure == plane::pipeline::AuditFailure::Continue {
         record_setting(&plane, "SetAuditFailure", serde_json::json!({ "auditFailure": "continue" })).await?;
     }
-    if let Some(days) = config.audit_retention_days {
-        record_setting(&plane, "SetAuditRetention", serde_json::json!({ "days": days })).await?;
+    cloudtrail::hold(&plane, config.audit_retention_days, config.audit_retention_compliance).await?;
+    if config.audit_retention_compliance || config.audit_retention_days.is_some() {
+        let days = config.audit_retention_days;
+        let setting = if config.audit_retention_compliance {
+            serde_json::json!({ "days": days, "mode": "COMPLIANCE" })
+        } else {
+            serde_json::json!({ "days": days })
+        };
+        record_setting(&plane, "SetAuditRetention", setting).await?;
     }
     let witnesses = super::ledgers::Witnesses::new(config.witnesses.clone(), &config.allow_internal);
     sns::start(&plane);

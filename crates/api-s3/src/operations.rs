@@ -658,6 +658,60 @@ shape! {
 operation!("s3", "GetObjectAttributes", GetObjectAttributesInput, GetObjectAttributesOutput);
 
 shape! {
+    struct GetObjectLegalHoldInput {
+        bucket: String = "Bucket",
+        key: String = "Key",
+        version_id: Option<String> = "VersionId",
+        request_payer: Option<RequestPayer> = "RequestPayer",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetObjectLegalHoldOutput {
+        legal_hold: Option<ObjectLockLegalHold> = "LegalHold",
+    }
+}
+
+operation!("s3", "GetObjectLegalHold", GetObjectLegalHoldInput, GetObjectLegalHoldOutput);
+
+shape! {
+    struct GetObjectLockConfigurationInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetObjectLockConfigurationOutput {
+        object_lock_configuration: Option<ObjectLockConfiguration> = "ObjectLockConfiguration",
+    }
+}
+
+operation!("s3", "GetObjectLockConfiguration", GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput);
+
+shape! {
+    struct GetObjectRetentionInput {
+        bucket: String = "Bucket",
+        key: String = "Key",
+        version_id: Option<String> = "VersionId",
+        request_payer: Option<RequestPayer> = "RequestPayer",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetObjectRetentionOutput {
+        retention: Option<ObjectLockRetention> = "Retention",
+    }
+}
+
+operation!("s3", "GetObjectRetention", GetObjectRetentionInput, GetObjectRetentionOutput);
+
+shape! {
     struct GetObjectTaggingInput {
         bucket: String = "Bucket",
         key: String = "Key",
@@ -851,6 +905,43 @@ shape! {
 operation!("s3", "ListMultipartUploads", ListMultipartUploadsInput, ListMultipartUploadsOutput);
 
 shape! {
+    struct ListObjectVersionsInput {
+        bucket: String = "Bucket",
+        delimiter: Option<String> = "Delimiter",
+        encoding_type: Option<EncodingType> = "EncodingType",
+        key_marker: Option<String> = "KeyMarker",
+        max_keys: Option<i32> = "MaxKeys",
+        prefix: Option<String> = "Prefix",
+        version_id_marker: Option<String> = "VersionIdMarker",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+        request_payer: Option<RequestPayer> = "RequestPayer",
+        optional_object_attributes: Option<Vec<OptionalObjectAttributes>> = "OptionalObjectAttributes",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListObjectVersionsOutput {
+        is_truncated: Option<bool> = "IsTruncated",
+        key_marker: Option<String> = "KeyMarker",
+        version_id_marker: Option<String> = "VersionIdMarker",
+        next_key_marker: Option<String> = "NextKeyMarker",
+        next_version_id_marker: Option<String> = "NextVersionIdMarker",
+        versions: Option<Vec<ObjectVersion>> = "Versions",
+        delete_markers: Option<Vec<DeleteMarkerEntry>> = "DeleteMarkers",
+        name: Option<String> = "Name",
+        prefix: Option<String> = "Prefix",
+        delimiter: Option<String> = "Delimiter",
+        max_keys: Option<i32> = "MaxKeys",
+        common_prefixes: Option<Vec<CommonPrefix>> = "CommonPrefixes",
+        encoding_type: Option<EncodingType> = "EncodingType",
+        request_charged: Option<RequestCharged> = "RequestCharged",
+    }
+}
+
+operation!("s3", "ListObjectVersions", ListObjectVersionsInput, ListObjectVersionsOutput);
+
+shape! {
     struct ListObjectsInput {
         bucket: String = "Bucket",
         delimiter: Option<String> = "Delimiter",
@@ -1030,6 +1121,24 @@ shape! {
 operation!("s3", "PutBucketTagging", PutBucketTaggingInput, PutBucketTaggingOutput);
 
 shape! {
+    struct PutBucketVersioningInput {
+        bucket: String = "Bucket",
+        content_md5: Option<String> = "ContentMD5",
+        checksum_algorithm: Option<ChecksumAlgorithm> = "ChecksumAlgorithm",
+        mfa: Option<String> = "MFA",
+        versioning_configuration: VersioningConfiguration = "VersioningConfiguration",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutBucketVersioningOutput {}
+}
+
+operation!("s3", "PutBucketVersioning", PutBucketVersioningInput, PutBucketVersioningOutput);
+
+shape! {
     struct PutObjectInput {
         acl: Option<ObjectCannedACL> = "ACL",
         bucket: String = "Bucket",
@@ -1111,6 +1220,72 @@ shape! {
 }
 
 operation!("s3", "PutObject", PutObjectInput, PutObjectOutput);
+
+shape! {
+    struct PutObjectLegalHoldInput {
+        bucket: String = "Bucket",
+        key: String = "Key",
+        legal_hold: Option<ObjectLockLegalHold> = "LegalHold",
+        request_payer: Option<RequestPayer> = "RequestPayer",
+        version_id: Option<String> = "VersionId",
+        content_md5: Option<String> = "ContentMD5",
+        checksum_algorithm: Option<ChecksumAlgorithm> = "ChecksumAlgorithm",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutObjectLegalHoldOutput {
+        request_charged: Option<RequestCharged> = "RequestCharged",
+    }
+}
+
+operation!("s3", "PutObjectLegalHold", PutObjectLegalHoldInput, PutObjectLegalHoldOutput);
+
+shape! {
+    struct PutObjectLockConfigurationInput {
+        bucket: String = "Bucket",
+        object_lock_configuration: Option<ObjectLockConfiguration> = "ObjectLockConfiguration",
+        request_payer: Option<RequestPayer> = "RequestPayer",
+        token: Option<String> = "Token",
+        content_md5: Option<String> = "ContentMD5",
+        checksum_algorithm: Option<ChecksumAlgorithm> = "ChecksumAlgorithm",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutObjectLockConfigurationOutput {
+        request_charged: Option<RequestCharged> = "RequestCharged",
+    }
+}
+
+operation!("s3", "PutObjectLockConfiguration", PutObjectLockConfigurationInput, PutObjectLockConfigurationOutput);
+
+shape! {
+    struct PutObjectRetentionInput {
+        bucket: String = "Bucket",
+        key: String = "Key",
+        retention: Option<ObjectLockRetention> = "Retention",
+        request_payer: Option<RequestPayer> = "RequestPayer",
+        version_id: Option<String> = "VersionId",
+        bypass_governance_retention: Option<bool> = "BypassGovernanceRetention",
+        content_md5: Option<String> = "ContentMD5",
+        checksum_algorithm: Option<ChecksumAlgorithm> = "ChecksumAlgorithm",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PutObjectRetentionOutput {
+        request_charged: Option<RequestCharged> = "RequestCharged",
+    }
+}
+
+operation!("s3", "PutObjectRetention", PutObjectRetentionInput, PutObjectRetentionOutput);
 
 shape! {
     struct PutObjectTaggingInput {

@@ -246,9 +246,30 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct DefaultRetention {
+        mode: Option<ObjectLockRetentionMode> = "Mode",
+        days: Option<i32> = "Days",
+        years: Option<i32> = "Years",
+        default_event_hold: Option<EventHoldDuration> = "DefaultEventHold",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct Delete {
         objects: Vec<ObjectIdentifier> = "Objects",
         quiet: Option<bool> = "Quiet",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteMarkerEntry {
+        owner: Option<Owner> = "Owner",
+        key: Option<String> = "Key",
+        version_id: Option<String> = "VersionId",
+        is_latest: Option<bool> = "IsLatest",
+        last_modified: Option<Timestamp> = "LastModified",
     }
 }
 
@@ -282,6 +303,14 @@ shape! {
         version_id: Option<String> = "VersionId",
         code: Option<String> = "Code",
         message: Option<String> = "Message",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct EventHoldDuration {
+        days: Option<i32> = "Days",
+        years: Option<i32> = "Years",
     }
 }
 
@@ -335,6 +364,13 @@ shape! {
     enum LocationType {
         AvailabilityZone = "AvailabilityZone",
         LocalZone = "LocalZone",
+    }
+}
+
+shape! {
+    enum MFADelete {
+        Enabled = "Enabled",
+        Disabled = "Disabled",
     }
 }
 
@@ -416,9 +452,30 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct ObjectLockConfiguration {
+        object_lock_enabled: Option<ObjectLockEnabled> = "ObjectLockEnabled",
+        rule: Option<ObjectLockRule> = "Rule",
+    }
+}
+
+shape! {
+    enum ObjectLockEnabled {
+        Enabled = "Enabled",
+    }
+}
+
+shape! {
     enum ObjectLockEventHold {
         On = "ON",
         Off = "OFF",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ObjectLockLegalHold {
+        status: Option<ObjectLockLegalHoldStatus> = "Status",
     }
 }
 
@@ -433,6 +490,30 @@ shape! {
     enum ObjectLockMode {
         Governance = "GOVERNANCE",
         Compliance = "COMPLIANCE",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ObjectLockRetention {
+        mode: Option<ObjectLockRetentionMode> = "Mode",
+        retain_until_date: Option<Timestamp> = "RetainUntilDate",
+        event_hold: Option<ObjectLockEventHold> = "EventHold",
+        event_hold_duration: Option<EventHoldDuration> = "EventHoldDuration",
+    }
+}
+
+shape! {
+    enum ObjectLockRetentionMode {
+        Governance = "GOVERNANCE",
+        Compliance = "COMPLIANCE",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ObjectLockRule {
+        default_retention: Option<DefaultRetention> = "DefaultRetention",
     }
 }
 
@@ -479,6 +560,29 @@ shape! {
         FsxOntap = "FSX_ONTAP",
         AwsBackupWarm = "AWS_BACKUP_WARM",
         AwsBackupLowCostWarm = "AWS_BACKUP_LOW_COST_WARM",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ObjectVersion {
+        etag: Option<String> = "ETag",
+        checksum_algorithm: Option<Vec<ChecksumAlgorithm>> = "ChecksumAlgorithm",
+        checksum_type: Option<ChecksumType> = "ChecksumType",
+        size: Option<i64> = "Size",
+        storage_class: Option<ObjectVersionStorageClass> = "StorageClass",
+        key: Option<String> = "Key",
+        version_id: Option<String> = "VersionId",
+        is_latest: Option<bool> = "IsLatest",
+        last_modified: Option<Timestamp> = "LastModified",
+        owner: Option<Owner> = "Owner",
+        restore_status: Option<RestoreStatus> = "RestoreStatus",
+    }
+}
+
+shape! {
+    enum ObjectVersionStorageClass {
+        Standard = "STANDARD",
     }
 }
 
@@ -666,5 +770,13 @@ shape! {
         CanonicalUser = "CanonicalUser",
         AmazonCustomerByEmail = "AmazonCustomerByEmail",
         Group = "Group",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct VersioningConfiguration {
+        mfa_delete: Option<MFADelete> = "MFADelete",
+        status: Option<BucketVersioningStatus> = "Status",
     }
 }

@@ -76,7 +76,10 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
     let tags = request_tags(call, input);
     let service = call.plane.service(call.service.head.id).cloned();
     for target in targets {
-        let found = resource_access(call, &target.action, &target.resource_arn).await?;
+        let mut found = resource_access(call, &target.action, &target.resource_arn).await?;
+        if let Some(service) = &service {
+            service.narrow(call, input, &target, &mut found).await?;
+        }
         let mut question =
             Question { found, input, keys: service_keys.clone(), tags: tags.clone(), encryption_context: Vec::new(), target };
         if let Some(service) = &service {
@@ -156,12 +159,18 @@ pub async fn allowed(call: &mut Call, action: &str, resource_arn: &str) -> Resul
 
 /// As [`allowed`], with the error that a refused caller gets.
 pub async fn check(call: &mut Call, action: &str, resource_arn: &str) -> Result<Option<ApiError>, ApiError> {
-    let found = resource_access(call, action, resource_arn).await?;
-    let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
     // The input belongs to another question; what follows from the request itself holds for this one, too.
+    check_with(call, action, resource_arn, &Value::Null).await
+}
+
+/// As [`check`], of what an input of its own says: one version of an object among many that a batch names.
+pub async fn check_with(call: &mut Call, action: &str, resource_arn: &str, input: &Value) -> Result<Option<ApiError>, ApiError> {
+    let mut found = resource_access(call, action, resource_arn).await?;
+    let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
     let mut keys = MapContext::new();
     if let Some(service) = call.plane.service(call.service.head.id).cloned() {
-        service.condition_keys(call, &Value::Null, &mut keys);
+        service.condition_keys(call, input, &mut keys);
+        service.narrow(call, input, &target, &mut found).await?;
     }
     ask(call, Question { target, found, input: &Value::Null, keys, tags: None, encryption_context: Vec::new() }).await
 }

@@ -147,6 +147,11 @@ pub trait Service: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Corrects what was found of a target by what the input says: the tags of the version that it names, not those of the current object.
+    async fn narrow(&self, _call: &mut Call, _input: &Value, _target: &Target, _found: &mut ResourceAccess) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     /// ARNs of the account's resources of this service in the region that have, or could have, a policy of their own: for those who look
     /// through all of them.
     async fn policy_holders(&self, _tx: &mut Transaction, _region: &str, _account: &str) -> Result<Vec<String>, ApiError> {

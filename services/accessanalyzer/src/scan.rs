@@ -19,8 +19,10 @@ use crate::unused;
 /// Log rows read at a time.
 const ROWS: u32 = 512;
 /// Tables whose change cannot change a finding: content, and what is derived.
-const IRRELEVANT: [&str; 13] = [
+const IRRELEVANT: [&str; 15] = [
     "s3-object",
+    "s3-version",
+    "s3-null-version",
     "s3-part",
     "s3-upload",
     "s3-used-blob",

@@ -68,7 +68,7 @@ use wire::Value;
 pub use delivery::deliver;
 pub use lake::put_audit_events::CloudTrailData;
 pub use lake::round::lake_round;
-pub use retention::prune;
+pub use retention::{hold, prune};
 
 /// The principal that delivers.
 pub(crate) const SERVICE_PRINCIPAL: &str = "cloudtrail.amazonaws.com";

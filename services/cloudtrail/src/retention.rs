@@ -32,6 +32,50 @@ impl Record for LastPruning {
     const SCOPE: Scope = Scope::Region;
 }
 
+/// How long the log's events are held in compliance mode: a promise that later starts of the server are bound by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct HeldRetention {
+    /// `None`: for ever.
+    keep_days: Option<i64>,
+}
+
+impl Record for HeldRetention {
+    const TABLE: Table = Table("cloudtrail-held-retention");
+    const SCOPE: Scope = Scope::Home;
+}
+
+/// Whether events that are kept so long are kept as long as was promised.
+fn keeps(keep_days: Option<i64>, held_days: Option<i64>) -> bool {
+    keep_days.is_none_or(|keep| held_days.is_some_and(|held| keep >= held))
+}
+
+/// Checks the setting of a start against what earlier ones promised, and, with `compliance`, promises it from now on.
+/// `keep_days`: how long events stay in the log, if not for ever.
+///
+/// # Errors
+/// When the setting is shorter than what is held.
+pub async fn hold(plane: &Arc<Plane>, keep_days: Option<i64>, compliance: bool) -> Result<(), ApiError> {
+    let key = Key::shared().last("log");
+    let mut tx = plane.transaction(0);
+    let held = tx.get::<HeldRetention>(&key).await?;
+    if let Some(HeldRetention { keep_days: held_days }) = &held
+        && !keeps(keep_days, *held_days)
+    {
+        let held = held_days.map_or("for ever".to_owned(), |days| format!("for {days} days"));
+        return Err(ApiError::new(
+            "InvalidAuditRetention",
+            format!("the log's events are held in compliance mode {held}: `audit_retention` may be longer, and not shorter"),
+        ));
+    }
+    let promise = HeldRetention { keep_days };
+    if !compliance || held.as_ref() == Some(&promise) {
+        return Ok(());
+    }
+    tx.put(&key, &promise)?;
+    // Another node that starts at the same time promises the same, or something else that this one must be checked against.
+    if settle(tx).await? { Ok(()) } else { Err(ApiError::internal(&"another node sets the log's retention")) }
+}
+
 /// Prunes a region's log of events that are older than so many days, unless that was done today. `exported_to`: the last log row that an export
 /// has taken, if there is one. Gives the rows that went.
 pub async fn prune(plane: &Arc<Plane>, position: usize, keep_days: i64, exported_to: Option<u64>) -> Result<u64, ApiError> {
@@ -112,4 +156,15 @@ async fn tell(plane: &Arc<Plane>, region: String, now_ms: i64, before_ms: i64, f
     })?;
     let recorder = &plane.regions.at(position)?.recorder;
     recorder.record(entry).await.map_err(|error| ApiError::unrecordable(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_promise_may_grow() {
+        assert!(keeps(Some(366), Some(366)) && keeps(Some(367), Some(366)) && keeps(None, Some(366)) && keeps(None, None));
+        assert!(!keeps(Some(365), Some(366)) && !keeps(Some(9999), None));
+    }
 }

@@ -9,10 +9,13 @@ use wire::Value;
 
 use crate::copy_source::CopySource;
 use crate::error::permanent_redirect;
-use crate::record::{Bucket, Claim, Object};
+use crate::record::{Bucket, Claim, Object, Version};
 use crate::tag;
+use crate::version::{self, VersionId};
 
 const ARN_PREFIX: &str = "arn:aws:s3:::";
+/// What the name of a condition key for a tag of an object begins with.
+const EXISTING_TAG: &str = "s3:ExistingObjectTag/";
 
 /// Kind of a bucket's policy.
 pub(crate) const BUCKET_POLICY: PolicyKind = PolicyKind::Resource(ResourceKind::S3Bucket);
@@ -57,9 +60,50 @@ pub(crate) async fn resource(tx: &mut Transaction, region: &str, action: &str, a
     if let Some(key) = key
         && let Some(object) = tx.get::<Object>(&Object::key(&bucket, key)).await?
     {
-        access.context.extend(object.tags.into_iter().map(|(name, value)| (format!("s3:ExistingObjectTag/{name}"), vec![value])));
+        access.context.extend(existing_tags(object.tags));
     }
     Ok(Some(access))
+}
+
+/// See [`plane::Service::narrow`]: tags of the version that is asked for.
+pub(crate) async fn narrow(
+    tx: &mut Transaction,
+    region: &str,
+    input: &Value,
+    target: &Target,
+    found: &mut ResourceAccess,
+) -> Result<(), ApiError> {
+    let version_id = text(input, "VersionId");
+    let copied = copied_version(input, target);
+    let Some(version_id) = copied.as_deref().or((!version_id.is_empty()).then_some(version_id)) else { return Ok(()) };
+    let Some((name, Some(key))) = parse_arn(&target.resource_arn) else { return Ok(()) };
+    found.context.retain(|(name, _)| !name.starts_with(EXISTING_TAG));
+    // What is wrong with an id, the handler says to those who may ask.
+    let Ok(id) = VersionId::parse(version_id, "versionId") else { return Ok(()) };
+    let Some(bucket) = tx.get::<Bucket>(&Bucket::key_of(&found.account, region, name)).await? else { return Ok(()) };
+    if let Some((Version::Object(object), _)) = version::by_id(tx, &bucket, key, &id).await? {
+        found.context.extend(existing_tags(object.tags));
+    }
+    Ok(())
+}
+
+/// The version that a copy reads, if this target is its source.
+fn copied_version(input: &Value, target: &Target) -> Option<String> {
+    let source = CopySource::parse(text(input, "CopySource")).ok()?;
+    let is_source =
+        target.action == "s3:GetObjectVersion" && target.resource_arn == format!("{ARN_PREFIX}{}/{}", source.bucket, source.key);
+    source.version_id.filter(|_| is_source)
+}
+
+/// See [`plane::Service::target_keys`]: the version that a copy reads is no member of its own.
+pub(crate) fn target_keys(input: &Value, target: &Target, keys: &mut MapContext) {
+    if let Some(version_id) = copied_version(input, target) {
+        keys.set("s3:versionid", version_id);
+    }
+}
+
+fn existing_tags(tags: tag::Tags) -> impl Iterator<Item = (String, Vec<String>)> {
+    tags.into_iter().map(|(name, value)| (format!("{EXISTING_TAG}{name}"), vec![value]))
 }
 
 fn attached(bucket: &Bucket, text: &str) -> ResourcePolicy {
@@ -123,7 +167,7 @@ fn write_targets(input: &Value) -> Vec<Target> {
 }
 
 /// Input members whose value is a condition key as it stands.
-const MEMBER_KEYS: [(&str, &str); 23] = [
+const MEMBER_KEYS: [(&str, &str); 26] = [
     ("Prefix", "s3:prefix"),
     ("Delimiter", "s3:delimiter"),
     ("MaxKeys", "s3:max-keys"),
@@ -147,7 +191,18 @@ const MEMBER_KEYS: [(&str, &str); 23] = [
     ("ObjectLockMode", "s3:object-lock-mode"),
     ("ObjectLockRetainUntilDate", "s3:object-lock-retain-until-date"),
     ("ObjectLockLegalHoldStatus", "s3:object-lock-legal-hold"),
+    ("Retention.Mode", "s3:object-lock-mode"),
+    ("Retention.RetainUntilDate", "s3:object-lock-retain-until-date"),
+    ("LegalHold.Status", "s3:object-lock-legal-hold"),
 ];
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// Days that a version would be held, a begun one counted: a policy that limits them must not be passed by an hour.
+fn remaining_days(until_ms: i64, now_ms: i64) -> i64 {
+    let remaining_ms = until_ms.saturating_sub(now_ms);
+    remaining_ms.div_euclid(DAY_MS) + i64::from(remaining_ms.rem_euclid(DAY_MS) > 0)
+}
 
 const CREATING: [&str; 5] = ["PutObject", "CopyObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"];
 
@@ -155,7 +210,7 @@ const CREATING: [&str; 5] = ["PutObject", "CopyObject", "CreateMultipartUpload",
 pub(crate) fn condition_keys(call: &Call, input: &Value, keys: &mut MapContext) {
     request_keys(call, keys);
     for (member, key) in MEMBER_KEYS {
-        match input.member(member) {
+        match input.path(member) {
             Some(Value::Str(text)) => {
                 keys.set(key, text.clone());
             }
@@ -166,6 +221,11 @@ pub(crate) fn condition_keys(call: &Call, input: &Value, keys: &mut MapContext) 
                 keys.set(key, plane::clock::iso8601_s(time.0));
             }
             _ => {}
+        }
+    }
+    for member in ["ObjectLockRetainUntilDate", "Retention.RetainUntilDate"] {
+        if let Some(Value::Time(until)) = input.path(member) {
+            keys.set("s3:object-lock-remaining-retention-days", remaining_days(until.0, call.now.0).to_string());
         }
     }
     if let Some(location) = input.path("CreateBucketConfiguration.LocationConstraint").and_then(Value::as_str) {
@@ -204,6 +264,14 @@ fn request_keys(call: &Call, keys: &mut MapContext) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_begun_day_of_retention_counts() {
+        assert_eq!(remaining_days(5 * DAY_MS, 0), 5);
+        assert_eq!(remaining_days(5 * DAY_MS + 1, 0), 6);
+        assert_eq!(remaining_days(1, 0), 1);
+        assert_eq!(remaining_days(0, 3 * DAY_MS), -3);
+    }
 
     #[test]
     fn arns_name_a_bucket_and_perhaps_a_key() {

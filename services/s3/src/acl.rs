@@ -7,8 +7,8 @@ use aws_lc_rs::digest;
 use plane::{ApiError, Call};
 
 use crate::error::invalid_argument;
-use crate::object_get::find;
-use crate::{bucket, object_get};
+use crate::version::VersionId;
+use crate::{bucket, version};
 
 /// Canonical user id of an account: 64 hex digits that follow from the account.
 pub(crate) fn canonical_id(account: &str) -> String {
@@ -32,8 +32,8 @@ pub(crate) async fn get_bucket_acl(cx: &mut Call, input: GetBucketAclInput) -> R
 
 pub(crate) async fn get_object_acl(cx: &mut Call, input: GetObjectAclInput) -> Result<GetObjectAclOutput, ApiError> {
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    object_get::check_version(input.version_id.as_deref())?;
-    find(cx, &bucket, &input.key).await?;
+    let id = VersionId::of(input.version_id.as_deref())?;
+    version::find(cx, &bucket, &input.key, id.as_ref()).await?;
     Ok(GetObjectAclOutput { owner: Some(owner(&bucket.account)), grants: Some(full_control(&bucket.account)), request_charged: None })
 }
 

@@ -2,8 +2,8 @@
 
 use api_s3::{
     BucketCannedACL, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
-    GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput, HeadBucketInput,
-    HeadBucketOutput, ListBucketsInput, ListBucketsOutput, ObjectOwnership,
+    GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput,
+    ObjectOwnership,
 };
 use plane::page::PageError;
 use plane::transaction::SCAN_LIMIT;
@@ -12,7 +12,9 @@ use wire::{Timestamp, Value};
 
 use crate::acl;
 use crate::error::{access_denied, invalid_argument, no_such_bucket, not_implemented, permanent_redirect};
-use crate::record::{Bucket, Claim, DefaultEncryption, Object, OwnedBucket, Part, PublicAccessBlock, Upload};
+use crate::record::{
+    Bucket, Claim, DefaultEncryption, Object, ObjectLock, OwnedBucket, Part, PublicAccessBlock, Upload, Version, Versioning,
+};
 use crate::{bucket_name, event, storage, tag};
 
 /// The region whose buckets have no location constraint, for historical reasons.
@@ -76,6 +78,8 @@ pub(crate) async fn create_bucket(cx: &mut Call, input: CreateBucketInput) -> Re
             return Err(ApiError::new("BucketAlreadyOwnedByYou", message).with_member("BucketName", Value::Str(input.bucket)));
         }
     }
+    // Object Lock needs versions, so both come together.
+    let is_locking = input.object_lock_enabled_for_bucket == Some(true);
     let bucket = Bucket {
         name: input.bucket,
         id: cx.random_uuid()?,
@@ -87,6 +91,8 @@ pub(crate) async fn create_bucket(cx: &mut Call, input: CreateBucketInput) -> Re
         public_access_block: Some(PublicAccessBlock::ALL),
         owner_enforced: true,
         tags,
+        versioning: if is_locking { Versioning::Enabled } else { Versioning::Never },
+        object_lock: is_locking.then(ObjectLock::default),
     };
     let claim = Claim {
         account: bucket.account.clone(),
@@ -110,9 +116,6 @@ fn created(name: &str) -> CreateBucketOutput {
 }
 
 fn refuse_unsupported(input: &CreateBucketInput) -> Result<(), ApiError> {
-    if input.object_lock_enabled_for_bucket == Some(true) {
-        return Err(not_implemented("x-amz-bucket-object-lock-enabled"));
-    }
     if input.bucket_namespace.as_ref().is_some_and(|namespace| namespace.as_str() != "global") {
         return Err(not_implemented("x-amz-bucket-namespace"));
     }
@@ -158,6 +161,10 @@ pub(crate) async fn delete_bucket(cx: &mut Call, input: DeleteBucketInput) -> Re
     let bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     if !cx.tx.scan::<Object>(&Object::prefix(&bucket), None, 1).await?.is_empty() {
         return Err(not_empty(&bucket.name));
+    }
+    if bucket.versioning != Versioning::Never && !cx.tx.scan::<Version>(&Version::prefix(&bucket), None, 1).await?.is_empty() {
+        let message = "The bucket you tried to delete is not empty. You must delete all versions in the bucket.";
+        return Err(ApiError { message: message.to_owned(), ..not_empty(&bucket.name) });
     }
     remove_uploads(cx, &bucket).await?;
     cx.tx.delete::<Claim>(&Claim::key(&bucket.name));
@@ -207,12 +214,6 @@ pub(crate) async fn get_bucket_location(cx: &mut Call, input: GetBucketLocationI
     event::note(cx, 0, 0);
     let location_constraint = (claim.region != CLASSIC_REGION).then(|| BucketLocationConstraint::from(claim.region.as_str()));
     Ok(GetBucketLocationOutput { location_constraint })
-}
-
-/// Versioning was never on: the answer is empty.
-pub(crate) async fn get_bucket_versioning(cx: &mut Call, input: GetBucketVersioningInput) -> Result<GetBucketVersioningOutput, ApiError> {
-    load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    Ok(GetBucketVersioningOutput::default())
 }
 
 pub(crate) async fn list_buckets(cx: &mut Call, input: ListBucketsInput) -> Result<ListBucketsOutput, ApiError> {

@@ -104,7 +104,7 @@ pub(crate) async fn get_bucket_policy_status(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{DefaultEncryption, PublicAccessBlock};
+    use crate::record::{DefaultEncryption, PublicAccessBlock, Versioning};
 
     fn bucket() -> Bucket {
         Bucket {
@@ -118,6 +118,8 @@ mod tests {
             public_access_block: Some(PublicAccessBlock::ALL),
             owner_enforced: true,
             tags: Vec::new(),
+            versioning: Versioning::Never,
+            object_lock: None,
         }
     }
 

@@ -95,7 +95,7 @@ fn verdict_of_write(key: &str, if_match: Option<&str>, if_none_match: Option<&st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Encryption, Metadata};
+    use crate::record::{Encryption, Lock, Metadata, VersionName};
 
     fn object() -> Object {
         Object {
@@ -108,6 +108,8 @@ mod tests {
             checksum: None,
             metadata: Metadata::default(),
             tags: Vec::new(),
+            version: VersionName::default(),
+            lock: Lock::default(),
         }
     }
 

@@ -404,7 +404,7 @@ pub(crate) fn shown(encryption: &Encryption, customer_md5: Option<&str>) -> Show
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{DefaultEncryption, PublicAccessBlock};
+    use crate::record::{DefaultEncryption, PublicAccessBlock, Versioning};
 
     fn bucket(encryption: DefaultEncryption) -> Bucket {
         Bucket {
@@ -418,6 +418,8 @@ mod tests {
             public_access_block: Some(PublicAccessBlock::ALL),
             owner_enforced: true,
             tags: Vec::new(),
+            versioning: Versioning::Never,
+            object_lock: None,
         }
     }
 

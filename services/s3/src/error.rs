@@ -25,6 +25,16 @@ pub(crate) fn no_such_key(key: &str) -> ApiError {
     ApiError::new("NoSuchKey", "The specified key does not exist.").with_member("Key", text(key))
 }
 
+pub(crate) fn no_such_version(key: &str, version_id: &str) -> ApiError {
+    ApiError::new("NoSuchVersion", "The specified version does not exist.")
+        .with_member("Key", text(key))
+        .with_member("VersionId", text(version_id))
+}
+
+pub(crate) fn invalid_bucket_state(message: &str) -> ApiError {
+    ApiError::new("InvalidBucketState", message)
+}
+
 pub(crate) fn no_such_upload(upload_id: &str) -> ApiError {
     let message = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.";
     ApiError::new("NoSuchUpload", message).with_member("UploadId", text(upload_id))

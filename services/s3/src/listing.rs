@@ -101,6 +101,21 @@ impl<T> Listing<T> {
         next
     }
 
+    /// Whether the key would be an entry of its own, and not part of a common prefix or left out.
+    pub(crate) fn shows(&self, key: &str) -> bool {
+        key.starts_with(&self.prefix) && self.common_prefix(key).is_none()
+    }
+
+    /// Takes what is left of the key that the page before ended with.
+    pub(crate) fn offer_rest(&mut self, key: &str, value: T) -> Step {
+        if self.entries.len() >= self.limit {
+            self.is_truncated = true;
+            return Step::Done;
+        }
+        self.entries.push(Entry::Key(key.to_owned(), value));
+        Step::Next
+    }
+
     /// As [`Listing::offer`], for lists in which a key can come more than once and that are not sought in.
     pub(crate) fn offer_again(&mut self, key: &str, value: T) -> Step {
         let is_seen = matches!(self.entries.last(), Some(Entry::CommonPrefix(common)) if key.starts_with(common.as_str()));

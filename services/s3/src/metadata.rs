@@ -35,9 +35,6 @@ macro_rules! refuse_unsupported {
             $input.storage_class.as_ref().map(api_s3::StorageClass::as_str),
             &[
                 ("x-amz-website-redirect-location", $input.website_redirect_location.is_some()),
-                ("x-amz-object-lock-mode", $input.object_lock_mode.is_some()),
-                ("x-amz-object-lock-retain-until-date", $input.object_lock_retain_until_date.is_some()),
-                ("x-amz-object-lock-legal-hold", $input.object_lock_legal_hold_status.is_some()),
                 ("x-amz-object-lock-event-hold", $input.object_lock_event_hold.is_some()),
                 ("x-amz-object-lock-event-hold-duration-days", $input.object_lock_event_hold_duration_days.is_some()),
                 ("x-amz-object-lock-event-hold-duration-years", $input.object_lock_event_hold_duration_years.is_some()),
@@ -98,6 +95,6 @@ mod tests {
     fn settings_that_are_not_kept_are_refused() {
         assert!(refuse(Some("STANDARD"), &[("x", false)]).is_ok());
         assert_eq!(refuse(Some("GLACIER"), &[]).unwrap_err().code, "InvalidStorageClass");
-        assert_eq!(refuse(None, &[("x-amz-object-lock-mode", true)]).unwrap_err().code, "NotImplemented");
+        assert_eq!(refuse(None, &[("x-amz-object-lock-event-hold", true)]).unwrap_err().code, "NotImplemented");
     }
 }

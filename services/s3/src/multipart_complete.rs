@@ -15,9 +15,8 @@ use crate::encryption::{self, customer_headers};
 use crate::error::{invalid_request, malformed_xml};
 use crate::multipart_part::PART_NUMBER_MAX;
 use crate::multipart_upload::{find_upload, parts};
-use crate::object_put::place;
-use crate::record::{Object, Part, Piece, StoredChecksum, Upload};
-use crate::{event, storage};
+use crate::record::{Object, Part, Piece, StoredChecksum, Upload, VersionName};
+use crate::{event, lock, storage, version};
 
 /// Least size of every part but the last.
 const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
@@ -79,6 +78,8 @@ pub(crate) async fn complete_multipart_upload(
         checksum: Some(checksum.clone()),
         metadata: upload.metadata.clone(),
         tags: upload.tags.clone(),
+        version: VersionName::default(),
+        lock: lock::of_new_object(upload.lock, &bucket, cx.now.0)?,
     };
     for (number, part) in &sent {
         if !chosen.iter().any(|(kept, _)| kept == number) {
@@ -87,10 +88,11 @@ pub(crate) async fn complete_multipart_upload(
         cx.tx.delete::<Part>(&Part::key(&bucket, &input.upload_id, *number));
     }
     cx.tx.delete::<Upload>(&Upload::key(&bucket, &input.upload_id));
-    place(cx, &bucket, &input.key, &object, existing.as_ref())?;
+    let object = version::place(cx, &bucket, &input.key, object, existing).await?;
     event::note(cx, 0, 0);
     let shown = encryption::shown(&object.encryption, None);
     let mut output = CompleteMultipartUploadOutput {
+        version_id: version::shown_to_writer(&bucket, &object.version),
         location: Some(format!("/{}/{}", bucket.name, crate::url::encode(&input.key))),
         bucket: Some(bucket.name),
         key: Some(input.key),
@@ -228,7 +230,7 @@ fn check_checksum(input: &CompleteMultipartUploadInput, computed: &StoredChecksu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Encryption, Metadata};
+    use crate::record::{Encryption, Lock, Metadata};
 
     fn upload(algorithm: Option<Algorithm>, composite: bool) -> Upload {
         Upload {
@@ -240,6 +242,7 @@ mod tests {
             checksum_composite: composite,
             metadata: Metadata::default(),
             tags: Vec::new(),
+            lock: Lock::default(),
         }
     }
 

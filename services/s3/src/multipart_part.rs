@@ -15,11 +15,13 @@ use crate::error::{invalid_argument, invalid_request};
 use crate::multipart_upload::{find_upload, initiator, parts, shown_algorithm, shown_type};
 use crate::object_copy::{find_source, source_conditions, source_headers};
 use crate::object_list::limit;
-use crate::object_put::{Written, check_length, etag, recall, remember, undo};
+use crate::object_put::{Written, check_digest, check_length, etag, recall, remember, undo};
 use crate::record::{Bucket, Encryption, Part, Upload};
 use crate::storage::{self, UPLOAD_BYTES_MAX};
-use crate::{acl, bucket, event, range};
+use crate::{acl, bucket, event, lock, range};
 
+/// Version of the source that a part was copied from; a run after a conflict does not read it again.
+const COPIED: &str = "s3 copied version";
 /// Largest part number.
 pub(crate) const PART_NUMBER_MAX: u16 = 10_000;
 
@@ -66,6 +68,9 @@ async fn receive(cx: &mut Call, bucket: &Bucket, upload: &Upload, input: &Upload
     check_length(&cx.request.headers)?;
     let declared = checksum::declared(&cx.request.headers)?;
     let content_md5 = checksum::content_md5(input.content_md5.as_deref())?;
+    if lock::is_holding(&upload.lock, bucket) {
+        check_digest(cx, &declared, content_md5.is_some(), "Part")?;
+    }
     let algorithm = match (declared.algorithm(), upload.checksum_algorithm) {
         (Some(given), Some(expected)) if given != expected => {
             let name = |algorithm: checksum::Algorithm| algorithm.name().to_ascii_lowercase();
@@ -141,6 +146,7 @@ async fn copy(cx: &mut Call, input: &UploadPartCopyInput) -> Result<UploadPartCo
     }
     Ok(UploadPartCopyOutput {
         copy_part_result: Some(result),
+        copy_source_version_id: cx.recall::<Option<String>>(COPIED).flatten(),
         server_side_encryption: shown.server_side_encryption,
         sse_customer_algorithm: shown.customer_algorithm,
         sse_customer_key_md5: shown.customer_key_md5,
@@ -180,6 +186,7 @@ async fn transfer(cx: &mut Call, bucket: &Bucket, upload: &Upload, input: &Uploa
     let staged = storage::stage(cx, bucket, &key, bytes, 0, digests).await?;
     let written = Written { etag: etag(cx, &upload.encryption, &staged)?, staged, encryption: upload.encryption.clone() };
     remember(cx, &written);
+    cx.remember(COPIED, source.shown_version());
     Ok(written)
 }
 

@@ -14,6 +14,7 @@ use crate::checksum::Algorithm;
 use crate::encryption::{self, requested_encryption};
 use crate::error::{invalid_request, no_such_upload, precondition_failed};
 use crate::listing::{Entry, Listing, Step};
+use crate::lock::requested_lock;
 use crate::metadata::{metadata_of, refuse_unsupported};
 use crate::object_list::{Names, limit};
 use crate::record::{Bucket, Encryption, Part, Upload};
@@ -53,6 +54,7 @@ pub(crate) async fn create_multipart_upload(
     check_object_acl(input.acl.as_ref(), &[&input.grant_full_control, &input.grant_read, &input.grant_read_acp, &input.grant_write_acp])?;
     let metadata = metadata_of!(input)?;
     let tags = tag::parse_header(input.tagging.as_deref())?;
+    let lock = requested_lock!(input).read(&bucket, cx.now.0)?;
     let algorithm = input.checksum_algorithm.as_ref().map(|algorithm| Algorithm::parse(algorithm.as_str())).transpose()?;
     let composite = is_composite(algorithm, input.checksum_type.as_ref())?;
     let encryption = if let Some(encryption) = cx.recall::<Encryption>(BEGUN) {
@@ -73,6 +75,7 @@ pub(crate) async fn create_multipart_upload(
         checksum_composite: composite,
         metadata,
         tags,
+        lock,
     };
     cx.tx.put(&Upload::key(&bucket, &upload_id), &upload)?;
     event::note(cx, 0, 0);
@@ -230,15 +233,7 @@ fn cut<T>(
     let position = id_marker.and_then(|marker| all.iter().position(|(key, id, _)| key == key_marker && id == marker));
     for (at, (key, id, value)) in all.into_iter().enumerate() {
         let step = match position {
-            Some(position) if key == key_marker && at > position => {
-                if listing.entries.len() >= limit {
-                    listing.is_truncated = true;
-                    Step::Done
-                } else {
-                    listing.entries.push(Entry::Key(key, (id, value)));
-                    Step::Next
-                }
-            }
+            Some(position) if key == key_marker && at > position => listing.offer_rest(&key, (id, value)),
             _ => listing.offer_again(&key, (id, value)),
         };
         if step == Step::Done {

@@ -6,21 +6,21 @@ use api_s3::{
 use plane::{ApiError, Call};
 use wire::Timestamp;
 
-use crate::bucket;
 use crate::checksum_members::{set_checksum, type_of};
 use crate::encryption::{self, customer_headers};
 use crate::error::invalid_argument;
-use crate::object_get::{check_version, find};
 use crate::object_list::limit;
 use crate::record::{Object, StoredChecksum};
+use crate::version::VersionId;
+use crate::{bucket, version};
 
 pub(crate) async fn get_object_attributes(cx: &mut Call, input: GetObjectAttributesInput) -> Result<GetObjectAttributesOutput, ApiError> {
     if let Some(unknown) = input.object_attributes.iter().find(|attribute| matches!(attribute, ObjectAttributes::Other(_))) {
         return Err(invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", unknown.as_str()));
     }
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    check_version(input.version_id.as_deref())?;
-    let object = find(cx, &bucket, &input.key).await?;
+    let id = VersionId::of(input.version_id.as_deref())?;
+    let object = version::find(cx, &bucket, &input.key, id.as_ref()).await?.object;
     let wants = |attribute: &ObjectAttributes| input.object_attributes.contains(attribute);
     if wants(&ObjectAttributes::Checksum) || wants(&ObjectAttributes::ObjectParts) {
         // Checksums say something of the content: who asks must be able to open it.
@@ -28,8 +28,11 @@ pub(crate) async fn get_object_attributes(cx: &mut Call, input: GetObjectAttribu
     } else {
         encryption::check_customer(cx, &object.encryption, customer_headers!(input))?;
     }
-    let mut output =
-        GetObjectAttributesOutput { last_modified: Some(Timestamp(object.modified_s() * 1000)), ..GetObjectAttributesOutput::default() };
+    let mut output = GetObjectAttributesOutput {
+        last_modified: Some(Timestamp(object.modified_s() * 1000)),
+        version_id: version::shown(&bucket, &object.version),
+        ..GetObjectAttributesOutput::default()
+    };
     if wants(&ObjectAttributes::ETag) {
         // Without quotation marks, unlike everywhere else.
         output.etag = Some(object.etag.clone());

@@ -14,12 +14,13 @@ use crate::condition::{Conditions, check_write};
 use crate::copy_source::CopySource;
 use crate::encryption::{self, CustomerHeaders, requested_encryption};
 use crate::error::{invalid_argument, invalid_request, not_implemented};
+use crate::lock::{self, requested_lock};
 use crate::metadata::{metadata_of, refuse_unsupported};
-use crate::object_get::{check_version, find};
-use crate::object_put::{Written, etag, place, recall, remember, undo};
-use crate::record::{Bucket, Encryption, Metadata, Object, StoredChecksum};
+use crate::object_put::{Written, etag, recall, remember, undo};
+use crate::record::{Bucket, Encryption, Metadata, Object, StoredChecksum, VersionName};
 use crate::storage::{self, INLINE_BYTES_MAX, UPLOAD_BYTES_MAX};
 use crate::tag::{self, Tags};
+use crate::version::{self, VersionId};
 use crate::{bucket, event};
 
 /// The SSE-C headers for the source of a copy.
@@ -51,7 +52,17 @@ pub(crate) use source_conditions;
 pub(crate) struct Source {
     pub bucket: Bucket,
     pub key: String,
+    /// As the client named it.
+    pub version_id: Option<String>,
     pub object: Object,
+    pub is_current: bool,
+}
+
+impl Source {
+    /// The version that was read, as the answer says it.
+    pub(crate) fn shown_version(&self) -> Option<String> {
+        version::shown(&self.bucket, &self.object.version)
+    }
 }
 
 pub(crate) async fn find_source(
@@ -62,10 +73,15 @@ pub(crate) async fn find_source(
 ) -> Result<Source, ApiError> {
     let source = CopySource::parse(header)?;
     let bucket = bucket::load(cx, &source.bucket, expected_owner).await?;
-    check_version(source.version_id.as_deref())?;
-    let object = find(cx, &bucket, &source.key).await?;
-    conditions.check_source(&object, cx.now.0)?;
-    Ok(Source { bucket, key: source.key, object })
+    let id = VersionId::of(source.version_id.as_deref())?;
+    let found = match version::find(cx, &bucket, &source.key, id.as_ref()).await {
+        Err(error) if error.code == "MethodNotAllowed" => {
+            return Err(invalid_request("The source of a copy request may not specifically refer to a delete marker by version id."));
+        }
+        found => found?,
+    };
+    conditions.check_source(&found.object, cx.now.0)?;
+    Ok(Source { bucket, key: source.key, version_id: source.version_id, object: found.object, is_current: found.is_current })
 }
 
 pub(crate) async fn copy_object(cx: &mut Call, input: CopyObjectInput) -> Result<CopyObjectOutput, ApiError> {
@@ -90,6 +106,7 @@ async fn copy(cx: &mut Call, input: &CopyObjectInput) -> Result<CopyObjectOutput
         )));
     }
     let tags = choose_tags(cx, input, &bucket, &source).await?;
+    let asked = requested_lock!(input).read(&bucket, cx.now.0)?;
     let existing = cx.tx.get::<Object>(&Object::key(&bucket, &input.key)).await?;
     check_write(cx, &bucket, &input.key, input.if_match.as_deref(), input.if_none_match.as_deref(), existing.as_ref()).await?;
     let written = match recall(cx) {
@@ -109,8 +126,10 @@ async fn copy(cx: &mut Call, input: &CopyObjectInput) -> Result<CopyObjectOutput
         checksum: Some(checksum.clone()),
         metadata,
         tags,
+        version: VersionName::default(),
+        lock: lock::of_new_object(asked, &bucket, cx.now.0)?,
     };
-    place(cx, &bucket, &input.key, &object, existing.as_ref())?;
+    let object = version::place(cx, &bucket, &input.key, object, existing).await?;
     event::note(cx, 0, 0);
     let mut result = CopyObjectResult {
         etag: Some(format!("\"{}\"", object.etag)),
@@ -121,6 +140,8 @@ async fn copy(cx: &mut Call, input: &CopyObjectInput) -> Result<CopyObjectOutput
     set_checksum!(result, checksum.algorithm, checksum.value);
     Ok(CopyObjectOutput {
         copy_object_result: Some(result),
+        version_id: version::shown_to_writer(&bucket, &object.version),
+        copy_source_version_id: source.shown_version(),
         server_side_encryption: shown.server_side_encryption,
         sse_customer_algorithm: shown.customer_algorithm,
         sse_customer_key_md5: shown.customer_key_md5,
@@ -139,9 +160,9 @@ fn choose_metadata(input: &CopyObjectInput, source: &Source) -> Result<Metadata,
     }
 }
 
-/// An object may be copied to itself only to change something.
+/// An object may be copied to itself only to change something, or to make an earlier version the current one.
 fn refuse_same(input: &CopyObjectInput, bucket: &Bucket, source: &Source) -> Result<(), ApiError> {
-    let is_same = source.bucket.id == bucket.id && source.key == input.key;
+    let is_same = source.bucket.id == bucket.id && source.key == input.key && source.is_current;
     let changes = input.metadata_directive == Some(MetadataDirective::Replace)
         || input.server_side_encryption.is_some()
         || input.sse_customer_algorithm.is_some()
@@ -170,10 +191,12 @@ async fn choose_tags(cx: &mut Call, input: &CopyObjectInput, bucket: &Bucket, so
     if source.object.tags.is_empty() {
         return Ok(Tags::new());
     }
-    for (action, arn) in
-        [("s3:GetObjectTagging", source.bucket.object_arn(&source.key)), ("s3:PutObjectTagging", bucket.object_arn(&input.key))]
+    let read = if source.version_id.is_some() { "s3:GetObjectVersionTagging" } else { "s3:GetObjectTagging" };
+    let (of_source, of_target) = (version::question(source.version_id.as_deref()), version::question(None));
+    for (action, arn, input) in
+        [(read, source.bucket.object_arn(&source.key), of_source), ("s3:PutObjectTagging", bucket.object_arn(&input.key), of_target)]
     {
-        if let Some(refusal) = authorize::check(cx, action, &arn).await? {
+        if let Some(refusal) = authorize::check_with(cx, action, &arn, &input).await? {
             return Err(refusal);
         }
     }

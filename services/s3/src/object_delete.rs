@@ -5,10 +5,10 @@ use plane::{ApiError, Call, authorize};
 use wire::Timestamp;
 
 use crate::bucket_name::check_key;
-use crate::error::{invalid_argument, malformed_xml, precondition_failed};
-use crate::object_get::check_version;
-use crate::record::{Bucket, Object};
-use crate::{bucket, storage};
+use crate::error::{invalid_argument, malformed_xml, no_such_version, precondition_failed};
+use crate::record::{Bucket, Object, Version};
+use crate::version::{Deleted, VersionId};
+use crate::{bucket, version};
 
 /// Keys in one DeleteObjects.
 const BATCH_MAX: usize = 1000;
@@ -43,38 +43,54 @@ impl Expected<'_> {
     }
 }
 
-async fn remove(cx: &mut Call, bucket: &Bucket, key: &str, expected: &Expected<'_>) -> Result<(), ApiError> {
+/// Deletes a version, or, where none is named, what is current.
+async fn remove(
+    cx: &mut Call,
+    bucket: &Bucket,
+    key: &str,
+    id: Option<&VersionId>,
+    expected: &Expected<'_>,
+    bypass: bool,
+) -> Result<Deleted, ApiError> {
     check_key(key)?;
-    let row = Object::key(bucket, key);
-    let object = cx.tx.get::<Object>(&row).await?;
-    expected.check(object.as_ref())?;
-    if let Some(object) = object {
-        for piece in &object.pieces {
-            storage::release_piece(cx, bucket, piece)?;
+    let Some(id) = id else {
+        let object = cx.tx.get::<Object>(&Object::key(bucket, key)).await?;
+        expected.check(object.as_ref())?;
+        return version::delete_current(cx, bucket, key, object).await;
+    };
+    if expected.is_any() {
+        match version::by_id(&mut cx.tx, bucket, key, id).await? {
+            Some((Version::Object(object), _)) => expected.check(Some(&object))?,
+            Some((Version::DeleteMarker(_), _)) | None => expected.check(None)?,
         }
-        cx.tx.delete::<Object>(&row);
     }
-    Ok(())
+    let is_delete_marker = version::delete_version(cx, bucket, key, id, bypass).await?;
+    Ok(Deleted { version_id: None, is_delete_marker })
 }
 
-fn refuse_bypass(bypass: Option<bool>) -> Result<(), ApiError> {
-    if bypass == Some(true) {
+/// Whether a deletion may lift a governance retention. The permission is the decision's matter.
+fn read_bypass(bucket: &Bucket, bypass: Option<bool>) -> Result<bool, ApiError> {
+    if bypass == Some(true) && bucket.object_lock.is_none() {
         return Err(invalid_argument(
             "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets.",
             "x-amz-bypass-governance-retention",
             "true",
         ));
     }
-    Ok(())
+    Ok(bypass == Some(true))
 }
 
 pub(crate) async fn delete_object(cx: &mut Call, input: DeleteObjectInput) -> Result<DeleteObjectOutput, ApiError> {
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    refuse_bypass(input.bypass_governance_retention)?;
-    check_version(input.version_id.as_deref())?;
+    let bypass = read_bypass(&bucket, input.bypass_governance_retention)?;
+    let id = VersionId::of(input.version_id.as_deref())?;
     let expected = Expected { etag: input.if_match.as_deref(), modified: input.if_match_last_modified_time, size: input.if_match_size };
-    remove(cx, &bucket, &input.key, &expected).await?;
-    Ok(DeleteObjectOutput::default())
+    let deleted = remove(cx, &bucket, &input.key, id.as_ref(), &expected, bypass).await?;
+    Ok(DeleteObjectOutput {
+        delete_marker: deleted.is_delete_marker.then_some(true),
+        version_id: input.version_id.or(deleted.version_id),
+        ..DeleteObjectOutput::default()
+    })
 }
 
 /// Each key is decided on its own: what is refused stands in the answer, the rest is done.
@@ -84,13 +100,18 @@ pub(crate) async fn delete_objects(cx: &mut Call, input: DeleteObjectsInput) -> 
         return Err(malformed_xml());
     }
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    refuse_bypass(input.bypass_governance_retention)?;
+    let bypass = read_bypass(&bucket, input.bypass_governance_retention)?;
     let is_quiet = input.delete.quiet == Some(true);
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     for object in input.delete.objects {
-        match delete_one(cx, &bucket, &object).await {
-            Ok(()) if is_quiet => {}
-            Ok(()) => deleted.push(DeletedObject { key: Some(object.key), version_id: object.version_id, ..DeletedObject::default() }),
+        match delete_one(cx, &bucket, &object, bypass).await {
+            Ok(_) if is_quiet => {}
+            Ok(done) => deleted.push(DeletedObject {
+                delete_marker: done.is_delete_marker.then_some(true),
+                delete_marker_version_id: done.version_id.or_else(|| object.version_id.clone()).filter(|_| done.is_delete_marker),
+                key: Some(object.key),
+                version_id: object.version_id,
+            }),
             Err(error) if error.internal => return Err(error),
             Err(error) => errors.push(Error {
                 key: Some(object.key),
@@ -111,23 +132,30 @@ pub(crate) async fn delete_objects(cx: &mut Call, input: DeleteObjectsInput) -> 
     Ok(DeleteObjectsOutput { deleted: Some(deleted), request_charged: None, errors: Some(errors) })
 }
 
-async fn delete_one(cx: &mut Call, bucket: &Bucket, object: &ObjectIdentifier) -> Result<(), ApiError> {
-    let action = if object.version_id.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+async fn delete_one(cx: &mut Call, bucket: &Bucket, object: &ObjectIdentifier, bypass: bool) -> Result<Deleted, ApiError> {
     let arn = bucket.object_arn(&object.key);
-    if let Some(refusal) = authorize::check(cx, action, &arn).await? {
-        return Err(refusal);
+    let version_id = object.version_id.as_deref();
+    let mut actions = vec![if version_id.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" }];
+    if bypass {
+        actions.push("s3:BypassGovernanceRetention");
     }
-    check_version(object.version_id.as_deref())?;
+    for action in actions {
+        if let Some(refusal) = authorize::check_with(cx, action, &arn, &version::question(version_id)).await? {
+            return Err(refusal);
+        }
+    }
+    // In a batch, an id that cannot be one is told as one that is not there.
+    let id = VersionId::of(version_id).map_err(|_| no_such_version(&object.key, version_id.unwrap_or_default()))?;
     let expected = Expected { etag: object.etag.as_deref(), modified: object.last_modified_time, size: object.size };
-    remove(cx, bucket, &object.key, &expected).await?;
+    let deleted = remove(cx, bucket, &object.key, id.as_ref(), &expected, bypass).await?;
     cx.touch("AWS::S3::Object", &arn, &bucket.account);
-    Ok(())
+    Ok(deleted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Encryption, Metadata};
+    use crate::record::{Encryption, Lock, Metadata, VersionName};
 
     #[test]
     fn an_object_is_deleted_only_as_expected() {
@@ -141,6 +169,8 @@ mod tests {
             checksum: None,
             metadata: Metadata::default(),
             tags: Vec::new(),
+            version: VersionName::default(),
+            lock: Lock::default(),
         };
         let none = Expected { etag: None, modified: None, size: None };
         assert!(none.check(None).is_ok());

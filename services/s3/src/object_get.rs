@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use api_s3::{ChecksumMode, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput};
+use api_s3::{ChecksumMode, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, ObjectLockLegalHoldStatus, ObjectLockMode};
 use plane::service::Streaming;
 use plane::{ApiError, Call, authorize, body};
 use wire::{Timestamp, Value};
@@ -10,29 +10,11 @@ use wire::{Timestamp, Value};
 use crate::checksum_members::{set_checksum, type_of};
 use crate::condition::{Conditions, Verdict};
 use crate::encryption::{self, CustomerHeaders, Shown, customer_headers};
-use crate::error::{invalid_argument, invalid_range, invalid_request, no_such_key, precondition_failed};
+use crate::error::{invalid_argument, invalid_range, invalid_request, precondition_failed};
 use crate::metadata::CONTENT_TYPE_DEFAULT;
-use crate::record::{Bucket, Metadata, Object, StoredChecksum};
-use crate::{bucket, event, range, storage};
-
-/// The object, or the error that the caller may know of: who may not list the bucket does not learn what is not there.
-pub(crate) async fn find(cx: &mut Call, bucket: &Bucket, key: &str) -> Result<Object, ApiError> {
-    if let Some(object) = cx.tx.get::<Object>(&Object::key(bucket, key)).await? {
-        return Ok(object);
-    }
-    match authorize::check(cx, "s3:ListBucket", &bucket.arn()).await? {
-        Some(refusal) => Err(refusal),
-        None => Err(no_such_key(key)),
-    }
-}
-
-/// Versioning is never on: the only version of an object is `null`.
-pub(crate) fn check_version(version_id: Option<&str>) -> Result<(), ApiError> {
-    match version_id {
-        None | Some("null") => Ok(()),
-        Some(other) => Err(invalid_argument("Invalid version id specified", "versionId", other)),
-    }
-}
+use crate::record::{Bucket, Lock, Metadata, Object, RetentionMode, StoredChecksum};
+use crate::version::VersionId;
+use crate::{bucket, event, range, storage, version};
 
 /// What GET and HEAD have in common.
 struct ReadRequest<'a> {
@@ -87,6 +69,9 @@ struct Selected {
     is_part: bool,
     parts_count: Option<i32>,
     tag_count: Option<i32>,
+    /// As far as the caller may know.
+    lock: Lock,
+    version_id: Option<String>,
     shown: Shown,
     metadata: Metadata,
     checksum: Option<StoredChecksum>,
@@ -101,15 +86,17 @@ async fn select(cx: &mut Call, request: &ReadRequest<'_>) -> Result<Selected, Ap
         return Err(invalid_request("Request specific response headers cannot be used for anonymous GET requests."));
     }
     let bucket = bucket::load(cx, request.bucket, request.expected_owner).await?;
-    check_version(request.version_id)?;
-    let object = find(cx, &bucket, request.key).await?;
+    let id = VersionId::of(request.version_id)?;
+    let object = version::find(cx, &bucket, request.key, id.as_ref()).await?.object;
     let customer = encryption::check_customer(cx, &object.encryption, request.customer)?;
     let shown = encryption::shown(&object.encryption, customer.as_ref().map(|customer| customer.md5.as_str()));
     let mut selected = Selected {
         range: Some(0..object.size),
         is_part: false,
         parts_count: None,
-        tag_count: tag_count(cx, &bucket, request.key, &object).await?,
+        tag_count: tag_count(cx, &bucket, request, &object).await?,
+        lock: shown_lock(cx, &bucket, request, &object).await?,
+        version_id: version::shown(&bucket, &object.version),
         shown,
         metadata: overridden(object.metadata.clone(), metadata_given),
         checksum: None,
@@ -147,11 +134,29 @@ async fn select(cx: &mut Call, request: &ReadRequest<'_>) -> Result<Selected, Ap
 }
 
 /// Tags are counted for those who may read them.
-async fn tag_count(cx: &mut Call, bucket: &Bucket, key: &str, object: &Object) -> Result<Option<i32>, ApiError> {
-    if object.tags.is_empty() || !authorize::allowed(cx, "s3:GetObjectTagging", &bucket.object_arn(key)).await? {
+async fn tag_count(cx: &mut Call, bucket: &Bucket, request: &ReadRequest<'_>, object: &Object) -> Result<Option<i32>, ApiError> {
+    let action = if request.version_id.is_some() { "s3:GetObjectVersionTagging" } else { "s3:GetObjectTagging" };
+    if object.tags.is_empty() || !may(cx, bucket, request, action).await? {
         return Ok(None);
     }
     Ok(i32::try_from(object.tags.len()).ok())
+}
+
+/// What holds the version is told to those who may ask for it.
+async fn shown_lock(cx: &mut Call, bucket: &Bucket, request: &ReadRequest<'_>, object: &Object) -> Result<Lock, ApiError> {
+    let mut shown = object.lock;
+    if shown.retention.is_some() && !may(cx, bucket, request, "s3:GetObjectRetention").await? {
+        shown.retention = None;
+    }
+    if shown.legal_hold.is_some() && !may(cx, bucket, request, "s3:GetObjectLegalHold").await? {
+        shown.legal_hold = None;
+    }
+    Ok(shown)
+}
+
+async fn may(cx: &mut Call, bucket: &Bucket, request: &ReadRequest<'_>, action: &str) -> Result<bool, ApiError> {
+    let input = version::question(request.version_id);
+    Ok(authorize::check_with(cx, action, &bucket.object_arn(request.key), &input).await?.is_none())
 }
 
 /// Bytes of a part by its position; an object of one upload has one part.
@@ -184,7 +189,7 @@ fn overridden(stored: Metadata, given: &Metadata) -> Metadata {
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn http_date(time: Timestamp) -> String {
+pub(crate) fn http_date(time: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| String::new(), |time| time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
 }
 
@@ -232,6 +237,16 @@ macro_rules! describe {
         $output.sse_customer_key_md5.clone_from(&selected.shown.customer_key_md5);
         $output.parts_count = selected.parts_count;
         $output.tag_count = selected.tag_count;
+        $output.version_id.clone_from(&selected.version_id);
+        if let Some(retention) = selected.lock.retention {
+            $output.object_lock_mode = Some(match retention.mode {
+                RetentionMode::Governance => ObjectLockMode::Governance,
+                RetentionMode::Compliance => ObjectLockMode::Compliance,
+            });
+            $output.object_lock_retain_until_date = Some(Timestamp(retention.until_ms));
+        }
+        $output.object_lock_legal_hold_status =
+            selected.lock.legal_hold.map(|is_on| if is_on { ObjectLockLegalHoldStatus::On } else { ObjectLockLegalHoldStatus::Off });
         if let Some(checksum) = &selected.checksum {
             set_checksum!($output, checksum.algorithm, checksum.value.clone());
             $output.checksum_type = Some(type_of(checksum));
@@ -270,7 +285,7 @@ pub(crate) async fn head_object(cx: &mut Call, input: HeadObjectInput) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Encryption, Piece};
+    use crate::record::{Encryption, Piece, VersionName};
 
     fn object(sizes: &[u64]) -> Object {
         Object {
@@ -283,6 +298,8 @@ mod tests {
             checksum: None,
             metadata: Metadata::default(),
             tags: Vec::new(),
+            version: VersionName::default(),
+            lock: Lock::default(),
         }
     }
 
@@ -298,12 +315,5 @@ mod tests {
     #[test]
     fn dates_are_those_of_http() {
         assert_eq!(http_date(Timestamp(784_111_777_000)), "Sun, 06 Nov 1994 08:49:37 GMT");
-    }
-
-    #[test]
-    fn only_the_null_version_exists() {
-        assert!(check_version(None).is_ok());
-        assert!(check_version(Some("null")).is_ok());
-        assert_eq!(check_version(Some("x")).unwrap_err().code, "InvalidArgument");
     }
 }

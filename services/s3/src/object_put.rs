@@ -2,21 +2,20 @@
 
 use api_s3::{ChecksumType, PutObjectInput, PutObjectOutput};
 use http::HeaderMap;
-use plane::{ApiError, Call};
+use plane::{ApiError, Call, PrincipalKind};
 
 use crate::acl::check_object_acl;
-use crate::bucket;
 use crate::bucket_name::check_key;
-use crate::checksum::{self, Algorithm, Digests};
+use crate::checksum::{self, Algorithm, Declared, Digests};
 use crate::checksum_members::{checksum_members, set_checksum};
 use crate::condition::check_write;
 use crate::encryption::{self, requested_encryption};
-use crate::error::{entity_too_large, not_implemented};
-use crate::event;
+use crate::error::{entity_too_large, invalid_request, not_implemented};
+use crate::lock::{self, requested_lock};
 use crate::metadata::{metadata_of, refuse_unsupported};
-use crate::record::{Bucket, Encryption, Object, StoredChecksum};
+use crate::record::{Bucket, Encryption, Object, StoredChecksum, VersionName};
 use crate::storage::{self, INLINE_BYTES_MAX, Staged, UPLOAD_BYTES_MAX};
-use crate::tag;
+use crate::{bucket, event, tag, version};
 
 /// Work of a write that a run after a conflict does not do again.
 const WRITTEN: &str = "s3 written bytes";
@@ -85,12 +84,12 @@ async fn put(cx: &mut Call, input: &PutObjectInput) -> Result<PutObjectOutput, A
     let metadata = metadata_of!(input)?;
     let tags = tag::parse_header(input.tagging.as_deref())?;
     checksum_members!(input).given()?;
-    let key = Object::key(&bucket, &input.key);
-    let existing = cx.tx.get::<Object>(&key).await?;
+    let asked = requested_lock!(input).read(&bucket, cx.now.0)?;
+    let existing = cx.tx.get::<Object>(&Object::key(&bucket, &input.key)).await?;
     check_write(cx, &bucket, &input.key, input.if_match.as_deref(), input.if_none_match.as_deref(), existing.as_ref()).await?;
     let written = match recall(cx) {
         Some(written) => written,
-        None => receive(cx, &bucket, input).await?,
+        None => receive(cx, &bucket, input, lock::is_holding(&asked, &bucket)).await?,
     };
     let Written { staged, etag, encryption } = written;
     let checksum = StoredChecksum { algorithm: staged.digested.algorithm, value: staged.digested.checksum.clone(), composite: false };
@@ -105,11 +104,14 @@ async fn put(cx: &mut Call, input: &PutObjectInput) -> Result<PutObjectOutput, A
         checksum: Some(checksum.clone()),
         metadata,
         tags,
+        version: VersionName::default(),
+        lock: lock::of_new_object(asked, &bucket, cx.now.0)?,
     };
-    place(cx, &bucket, &input.key, &object, existing.as_ref())?;
+    let object = version::place(cx, &bucket, &input.key, object, existing).await?;
     event::note(cx, object.size, 0);
     let mut output = PutObjectOutput {
         etag: Some(format!("\"{etag}\"")),
+        version_id: version::shown_to_writer(&bucket, &object.version),
         checksum_type: Some(ChecksumType::FullObject),
         server_side_encryption: shown.server_side_encryption,
         sse_customer_algorithm: shown.customer_algorithm,
@@ -123,10 +125,13 @@ async fn put(cx: &mut Call, input: &PutObjectInput) -> Result<PutObjectOutput, A
     Ok(output)
 }
 
-async fn receive(cx: &mut Call, bucket: &Bucket, input: &PutObjectInput) -> Result<Written, ApiError> {
+async fn receive(cx: &mut Call, bucket: &Bucket, input: &PutObjectInput, is_held: bool) -> Result<Written, ApiError> {
     check_length(&cx.request.headers)?;
     let declared = checksum::declared(&cx.request.headers)?;
     let content_md5 = checksum::content_md5(input.content_md5.as_deref())?;
+    if is_held {
+        check_digest(cx, &declared, content_md5.is_some(), "Object")?;
+    }
     let new = encryption::new_key(cx, bucket, &input.key, &requested_encryption!(input)).await?;
     let with_md5 = content_md5.is_some() || matches!(new.encryption, Encryption::Managed { .. });
     let digests = Digests::new(with_md5, declared.algorithm().unwrap_or(Algorithm::Crc64nvme));
@@ -142,15 +147,15 @@ async fn receive(cx: &mut Call, bucket: &Bucket, input: &PutObjectInput) -> Resu
     Ok(written)
 }
 
-/// Writes the object; what was there before goes.
-pub(crate) fn place(cx: &mut Call, bucket: &Bucket, key: &str, object: &Object, existing: Option<&Object>) -> Result<(), ApiError> {
-    for piece in existing.iter().flat_map(|existing| &existing.pieces) {
-        storage::release_piece(cx, bucket, piece)?;
+/// What will be held must have arrived as it was sent: its bytes come with a digest. Our own services send it within the process.
+pub(crate) fn check_digest(cx: &Call, declared: &Declared, has_md5: bool, what: &str) -> Result<(), ApiError> {
+    let is_own = !cx.via.is_empty() || matches!(cx.principal.kind, PrincipalKind::Service { .. });
+    if has_md5 || declared.algorithm().is_some() || is_own {
+        return Ok(());
     }
-    for piece in &object.pieces {
-        storage::keep_piece(cx, bucket, piece)?;
-    }
-    cx.tx.put(&Object::key(bucket, key), object)
+    Err(invalid_request(format!(
+        "Content-MD5 OR x-amz-checksum- HTTP header is required for Put {what} requests with Object Lock parameters"
+    )))
 }
 
 #[cfg(test)]

@@ -6,17 +6,17 @@ use api_s3::{
 };
 use plane::{ApiError, Call};
 
-use crate::object_get::{check_version, find};
-use crate::record::Object;
 use crate::tag::{self, OBJECT_TAGS_MAX, Tags};
-use crate::{bucket, event};
+use crate::version::VersionId;
+use crate::{bucket, event, version};
 
 pub(crate) async fn put_object_tagging(cx: &mut Call, input: PutObjectTaggingInput) -> Result<PutObjectTaggingOutput, ApiError> {
     crate::body_digest::check(cx).await?;
     let tags = tag::from_api(input.tagging.tag_set);
     tag::check(&tags, OBJECT_TAGS_MAX)?;
-    replace(cx, &input.bucket, &input.key, input.version_id.as_deref(), input.expected_bucket_owner.as_deref(), tags).await?;
-    Ok(PutObjectTaggingOutput::default())
+    let version_id =
+        replace(cx, &input.bucket, &input.key, input.version_id.as_deref(), input.expected_bucket_owner.as_deref(), tags).await?;
+    Ok(PutObjectTaggingOutput { version_id })
 }
 
 async fn replace(
@@ -26,23 +26,26 @@ async fn replace(
     version_id: Option<&str>,
     expected_owner: Option<&str>,
     tags: Tags,
-) -> Result<(), ApiError> {
+) -> Result<Option<String>, ApiError> {
     let bucket = bucket::load(cx, bucket, expected_owner).await?;
-    check_version(version_id)?;
-    let mut object = find(cx, &bucket, key).await?;
-    object.tags = tags;
-    cx.tx.put(&Object::key(&bucket, key), &object)
+    let id = VersionId::of(version_id)?;
+    let mut found = version::find(cx, &bucket, key, id.as_ref()).await?;
+    found.object.tags = tags;
+    let shown = version::shown(&bucket, &found.object.version);
+    version::update(cx, &bucket, key, found)?;
+    Ok(shown)
 }
 
 pub(crate) async fn get_object_tagging(cx: &mut Call, input: GetObjectTaggingInput) -> Result<GetObjectTaggingOutput, ApiError> {
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    check_version(input.version_id.as_deref())?;
-    let object = find(cx, &bucket, &input.key).await?;
+    let id = VersionId::of(input.version_id.as_deref())?;
+    let object = version::find(cx, &bucket, &input.key, id.as_ref()).await?.object;
     event::note(cx, 0, 0);
-    Ok(GetObjectTaggingOutput { version_id: None, tag_set: tag::to_api(object.tags) })
+    Ok(GetObjectTaggingOutput { version_id: version::shown(&bucket, &object.version), tag_set: tag::to_api(object.tags) })
 }
 
 pub(crate) async fn delete_object_tagging(cx: &mut Call, input: DeleteObjectTaggingInput) -> Result<DeleteObjectTaggingOutput, ApiError> {
-    replace(cx, &input.bucket, &input.key, input.version_id.as_deref(), input.expected_bucket_owner.as_deref(), Tags::new()).await?;
-    Ok(DeleteObjectTaggingOutput::default())
+    let version_id =
+        replace(cx, &input.bucket, &input.key, input.version_id.as_deref(), input.expected_bucket_owner.as_deref(), Tags::new()).await?;
+    Ok(DeleteObjectTaggingOutput { version_id })
 }

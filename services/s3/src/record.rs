@@ -70,6 +70,11 @@ pub struct Bucket {
     pub owner_enforced: bool,
     #[serde(default)]
     pub tags: Vec<(String, String)>,
+    #[serde(default)]
+    pub versioning: Versioning,
+    /// Object Lock is on, which cannot be taken back.
+    #[serde(default)]
+    pub object_lock: Option<ObjectLock>,
 }
 
 impl Record for Bucket {
@@ -93,6 +98,60 @@ impl Bucket {
     pub fn object_arn(&self, key: &str) -> String {
         format!("arn:{}:s3:::{}/{key}", plane::PARTITION, self.name)
     }
+}
+
+/// What becomes of an object that is overwritten or deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Versioning {
+    /// It goes: versioning was never on.
+    #[default]
+    Never,
+    /// It stays, as a version.
+    Enabled,
+    /// Versions stay as they are; what is written now is the one `null` version.
+    Suspended,
+}
+
+/// Object Lock of a bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectLock {
+    /// What a new object is held by when its writer says nothing.
+    pub default_retention: Option<DefaultRetention>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefaultRetention {
+    pub mode: RetentionMode,
+    pub period: RetentionPeriod,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RetentionPeriod {
+    Days(u16),
+    Years(u16),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RetentionMode {
+    /// Who has the permission may lift it.
+    Governance,
+    /// Nobody may, until its end.
+    Compliance,
+}
+
+/// Until when a version is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    pub mode: RetentionMode,
+    pub until_ms: i64,
+}
+
+/// What holds a version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    pub retention: Option<Retention>,
+    /// `None`: it was never set.
+    pub legal_hold: Option<bool>,
 }
 
 /// How new objects are encrypted when the request does not say.
@@ -202,7 +261,23 @@ pub struct Metadata {
     pub user: BTreeMap<String, String>,
 }
 
-/// An object.
+/// Which of a key's versions this is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionName {
+    /// `None`: the `null` version.
+    pub id: Option<String>,
+    /// Place in the order of the key's versions: the newer one has the higher. Records from before versioning have zero.
+    pub sequence: u64,
+}
+
+impl VersionName {
+    /// As clients see it.
+    pub fn shown(&self) -> String {
+        self.id.clone().unwrap_or_else(|| "null".to_owned())
+    }
+}
+
+/// An object: the latest version of its key, where that is no delete marker. Earlier versions, and all delete markers, are [`Version`]s.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Object {
     pub size: u64,
@@ -217,6 +292,10 @@ pub struct Object {
     pub metadata: Metadata,
     #[serde(default)]
     pub tags: Vec<(String, String)>,
+    #[serde(default)]
+    pub version: VersionName,
+    #[serde(default)]
+    pub lock: Lock,
 }
 
 impl Record for Object {
@@ -239,6 +318,101 @@ impl Object {
     }
 }
 
+/// Hides the versions before it: its key has no object.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeleteMarker {
+    pub version: VersionName,
+    pub modified_ms: i64,
+}
+
+/// A version that is not its key's object: an earlier one, or a delete marker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Version {
+    Object(Box<Object>),
+    DeleteMarker(DeleteMarker),
+}
+
+impl Record for Version {
+    const TABLE: Table = Table("s3-version");
+    const SCOPE: Scope = Scope::Region;
+}
+
+/// Ends the object key in the key of a [`Version`]: less than anything that goes on with the object key (a NUL in it is written `00 FF`).
+const END_OF_KEY: [u8; 2] = [0, 1];
+
+impl Version {
+    /// All of a bucket.
+    pub fn prefix(bucket: &Bucket) -> Key {
+        Object::prefix(bucket)
+    }
+
+    /// All of an object key, the newest first.
+    pub fn prefix_of(bucket: &Bucket, key: &str) -> Key {
+        Self::prefix(bucket).last([Self::start_of(key.as_bytes()), END_OF_KEY.to_vec()].concat())
+    }
+
+    pub fn key(bucket: &Bucket, key: &str, sequence: u64) -> Key {
+        Self::prefix_of(bucket, key).last((u64::MAX - sequence).to_be_bytes())
+    }
+
+    /// Where, in the rows of a bucket, those of an object key and of all that begin with it start.
+    pub fn start_of(key: &[u8]) -> Vec<u8> {
+        let mut start = Vec::with_capacity(key.len());
+        for byte in key {
+            start.push(*byte);
+            if *byte == 0 {
+                start.push(0xFF);
+            }
+        }
+        start
+    }
+
+    /// Where, in the rows of a bucket, those of an object key start that are older than this.
+    pub fn start_behind(key: &str, sequence: u64) -> Vec<u8> {
+        let place = sequence.checked_sub(1).map_or([0xFF; 9].to_vec(), |next| (u64::MAX - next).to_be_bytes().to_vec());
+        [Self::start_of(key.as_bytes()), END_OF_KEY.to_vec(), place].concat()
+    }
+
+    /// Object key and sequence of a row (its key behind [`Version::prefix`]).
+    pub fn parse_row(row: &[u8]) -> Option<(String, u64)> {
+        let (name, place) = row.split_at_checked(row.len().checked_sub(8)?)?;
+        let name = name.strip_suffix(&END_OF_KEY)?;
+        let mut key = Vec::with_capacity(name.len());
+        let mut rest = name.iter();
+        while let Some(byte) = rest.next() {
+            key.push(*byte);
+            if *byte == 0 {
+                rest.next();
+            }
+        }
+        Some((String::from_utf8(key).ok()?, u64::MAX - u64::from_be_bytes(place.try_into().ok()?)))
+    }
+
+    pub fn name(&self) -> &VersionName {
+        match self {
+            Self::Object(object) => &object.version,
+            Self::DeleteMarker(marker) => &marker.version,
+        }
+    }
+}
+
+/// Where the `null` version of a key is, when it is a [`Version`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NullVersion {
+    pub sequence: u64,
+}
+
+impl Record for NullVersion {
+    const TABLE: Table = Table("s3-null-version");
+    const SCOPE: Scope = Scope::Region;
+}
+
+impl NullVersion {
+    pub fn key(bucket: &Bucket, key: &str) -> Key {
+        Object::key(bucket, key)
+    }
+}
+
 /// A multipart upload under way.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Upload {
@@ -252,6 +426,9 @@ pub struct Upload {
     pub metadata: Metadata,
     #[serde(default)]
     pub tags: Vec<(String, String)>,
+    /// What the object will be held by, as it was asked for.
+    #[serde(default)]
+    pub lock: Lock,
 }
 
 impl Record for Upload {
@@ -350,5 +527,64 @@ mod tests {
             serde_json::from_str(r#"{"blob":"00112233445566778899aabbccddeeff","size":4096,"number":1,"checksum":null}"#).unwrap();
         assert!(!piece.inline);
         assert_eq!((piece.size, piece.number), (4096, 1));
+    }
+
+    const BUCKET: &str = r#"{"name":"models","id":"0b1e","account":"111111111111","region":"eu-central-1","created_ms":1,
+        "encryption":{"kms":false,"kms_key":null,"bucket_key":false,"customer_keys_blocked":true},"policy":null,
+        "public_access_block":null,"owner_enforced":true}"#;
+    const OBJECT: &str = r#"{"size":3,"etag":"900150983cd24fb0d6963f7d28e17f72","modified_ms":1700000000000,
+        "pieces":[{"blob":"00112233445566778899aabbccddeeff","size":3,"number":1,"checksum":null,"inline":true}],"multipart":false,
+        "encryption":{"Managed":{"sealed_key":"AA=="}},"checksum":null,"metadata":{"cache_control":null,"content_disposition":null,
+        "content_encoding":null,"content_language":null,"content_type":null,"expires":null}}"#;
+
+    /// As version 0.1 wrote buckets and objects before there were versions of objects.
+    #[test]
+    fn objects_of_older_records_are_null_versions_that_nothing_holds() {
+        let bucket: Bucket = serde_json::from_str(BUCKET).unwrap();
+        assert_eq!((bucket.versioning, bucket.object_lock), (Versioning::Never, None));
+        let object: Object = serde_json::from_str(OBJECT).unwrap();
+        assert_eq!((object.version.shown().as_str(), object.version.sequence), ("null", 0));
+        assert_eq!(object.lock, Lock::default());
+    }
+
+    /// As the first version with versions of objects writes them.
+    #[test]
+    fn versions_are_read_as_they_were_written() {
+        let bucket = BUCKET.replace(
+            r#""owner_enforced":true"#,
+            r#""owner_enforced":true,"tags":[],"versioning":"Enabled","object_lock":{"default_retention":{"mode":"Compliance","period":{"Years":7}}}"#,
+        );
+        let bucket: Bucket = serde_json::from_str(&bucket).unwrap();
+        assert_eq!(bucket.versioning, Versioning::Enabled);
+        let held = DefaultRetention { mode: RetentionMode::Compliance, period: RetentionPeriod::Years(7) };
+        assert_eq!(bucket.object_lock, Some(ObjectLock { default_retention: Some(held) }));
+        let object = OBJECT.replace(
+            r#""checksum":null,"metadata""#,
+            r#""checksum":null,"tags":[],"version":{"id":"AAABi8-4xwA","sequence":7},"lock":{"retention":{"mode":"Governance","until_ms":9},"legal_hold":true},"metadata""#,
+        );
+        let Version::Object(object) = serde_json::from_str(&format!(r#"{{"Object":{object}}}"#)).unwrap() else { panic!("an object") };
+        assert_eq!((object.version.shown().as_str(), object.version.sequence), ("AAABi8-4xwA", 7));
+        let retention = Some(Retention { mode: RetentionMode::Governance, until_ms: 9 });
+        assert_eq!(object.lock, Lock { retention, legal_hold: Some(true) });
+        let marker = r#"{"DeleteMarker":{"version":{"id":null,"sequence":8},"modified_ms":5}}"#;
+        let Version::DeleteMarker(marker) = serde_json::from_str(marker).unwrap() else { panic!("a delete marker") };
+        assert_eq!((marker.version.shown().as_str(), marker.version.sequence, marker.modified_ms), ("null", 8, 5));
+    }
+
+    #[test]
+    fn rows_of_versions_are_in_the_order_of_keys_and_newest_first() {
+        let bucket: Bucket = serde_json::from_str(BUCKET).unwrap();
+        let ordered = [("a", 9), ("a", 2), ("a", 0), ("a\0", 1), ("a\0b", 1), ("a\u{1}", 3), ("ab", 1), ("b", 1)];
+        let rows: Vec<Key> = ordered.iter().map(|(key, sequence)| Version::key(&bucket, key, *sequence)).collect();
+        assert!(rows.is_sorted());
+        let prefix = Version::prefix(&bucket);
+        let rest = |row: &Key| row.as_bytes().strip_prefix(prefix.as_bytes()).unwrap().to_vec();
+        for (row, (key, sequence)) in rows.iter().zip(ordered) {
+            assert_eq!(Version::parse_row(&rest(row)), Some((key.to_owned(), sequence)));
+            assert!(Version::start_of(key.as_bytes()) <= rest(row));
+            assert!(Version::start_behind(key, sequence) > rest(row));
+            assert!(rows.iter().all(|other| (rest(other) >= Version::start_behind(key, sequence)) == (other > row)));
+        }
+        assert_eq!(Version::parse_row(b"a"), None);
     }
 }

@@ -89,7 +89,7 @@ impl Course<'_> {
         (self.now_please && now_ms >= least_ms).then_some(now_ms)
     }
 
-    /// Writes the next digest. `false`: none is due.
+    /// Writes the next digest, or the key that signs it. `false`: none is due.
     async fn deliver_digest(&self) -> Result<bool, ApiError> {
         let (mut tx, mut delivery) = self.open().await?;
         let chain = &mut delivery.digests;
@@ -106,10 +106,13 @@ impl Course<'_> {
             return Ok(false);
         };
         let (signing, is_new) = signing_key::current(&mut tx, self.region, self.now_ms()).await?;
-        let mut statements = Vec::new();
         if is_new {
-            statements.push(signing.statement()?);
+            // Nothing is signed with a key before it is committed: of two that deliver at once, one would put a digest that the trail's keys
+            // do not verify. Whoever's key it is, the next attempt finds it.
+            self.close_with(tx, &delivery, &[signing.statement()?]).await?;
+            return Ok(true);
         }
+        let mut statements = Vec::new();
         let key = path::digest(self.trail, (self.account, self.region), end_ms)?;
         let text = self.digest_json(&delivery.digests, &signing.fingerprint, &key, (start_ms, end_ms)).to_string();
         let hash = sha256_hex(text.as_bytes());

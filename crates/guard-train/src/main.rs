@@ -4,6 +4,7 @@
 //! The data sets themselves are not part of the repository.
 
 mod convolution;
+mod dump;
 mod evaluate;
 mod example;
 mod grammar;
@@ -65,6 +66,9 @@ struct Arguments {
     /// Passes over the examples for the convolution; 0 trains the linear heads only.
     #[arg(long, default_value_t = EPOCHS)]
     epochs: usize,
+    /// Write the examples and the sets that are measured to this file, for `scripts/train_transformer.py`.
+    #[arg(long)]
+    dump: Option<PathBuf>,
     /// Print the texts that are judged wrongly.
     #[arg(long)]
     mistakes: bool,
@@ -143,6 +147,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         builder.prose(folder, &mut hashes);
     }
     let tables = tables()?;
+    if let Some(file) = &arguments.dump {
+        return dump::write(&builder.examples, &tables.pieces, &arguments.data, file);
+    }
     let examples = builder.examples;
     let origins = [
         "slabs",

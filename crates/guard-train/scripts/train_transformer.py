@@ -2,44 +2,46 @@
 
 Needs what requirements.txt beside it pins. Start from the examples that `guard-train --dump` writes (text is cut into pieces there, so that training and
 serving cannot differ). The base model is all-MiniLM-L6-v2 (Apache-2.0): its first three layers, the last of them for the first piece only; its
-embeddings are reduced to ROWS rows of four bits, every other piece takes the nearest row. Embeddings and the first layer stay as they are.
+embeddings are reduced to ROWS rows of four bits, every other piece takes the nearest row. Embeddings and the first two layers stay as they are: what
+they make of the examples is computed once. The last layer and the heads are trained twice: without the attack and harm sets of others, to see what it is
+worth on sets that it has not seen, and with all.
 
-    python train_transformer.py EXAMPLES MODEL.safetensors --out transformer.bin
-    python train_transformer.py EXAMPLES MODEL.safetensors --own-only        # measures what it is worth on sets that it has not seen
+    python train_transformer.py EXAMPLES MODEL.safetensors --out FOLDER
 """
 
 import argparse
 import collections
-import functools
 import json
+import math
 import os
 import pathlib
 import struct
 import time
 
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=true intra_op_parallelism_threads=2")
-
-import jax
-import jax.numpy as jnp
 import numpy
-import optax
+import torch
+import torch.nn.functional as functional
 
 SEED = 20_261_129
 LAYERS, WIDTH, HEADS, ATTENTION, INNER = 3, 384, 7, 12, 1536
-ROWS, GROUP, POSITIONS = 16_384, 48, 160
+ROWS, GROUP, POSITIONS = 16_384, 48, 192
 CLS, SEP, UNKNOWN = 101, 102, 100
-LENGTHS = (24, 40, 80, 160)
+LENGTHS = (16, 24, 32, 48, 80, 160)
 TOKENS = 2_560
-HIDDEN = 0.06
+HIDDEN = 0.08
+WORKERS = 2
 FOREIGN_TO_OWN = {
     "slabs", "neuralchemy", "yanismiraoui", "inthewild", "bastion", "bipia", "agentinjection", "giskard", "davidson", "surge", "advbench",
     "malicious instruct",
 }
 # Most examples of an origin in an epoch.
-CAPS = collections.defaultdict(lambda: 6_000, {
-    "benign sets": 7_000, "prose": 2_500, "own carrier": 5_000, "davidson": 5_000, "own content": 7_000, "own benign": 14_000, "slabs": 8_000,
-    "neuralchemy": 4_000,
+CAPS = collections.defaultdict(lambda: 1_100, {
+    "benign sets": 1_800, "prose": 300, "own carrier": 900, "own line": 1_300, "own content": 3_000, "own harsh": 1_500, "own benign": 1_000,
+    "own third": 3_600, "own task": 1_300, "own marked": 900, "own jailbreak": 1_000, "own plain": 300, "own code": 200, "own leak": 1_500,
+    "slabs": 2_400, "davidson": 1_400, "bipia": 800, "neuralchemy": 1_600, "surge": 1_000,
 })
+# Pieces of an example that are read, at most.
+PIECES_MAX = 90
 
 
 def read_safetensors(path):
@@ -80,61 +82,61 @@ def reduced(embeddings, counts):
     return kept, rows
 
 
-def norm(x, scale, bias):
-    mean = x.mean(-1, keepdims=True)
-    return (x - mean) * jax.lax.rsqrt(((x - mean) ** 2).mean(-1, keepdims=True) + 1e-12) * scale + bias
-
-
 def base_parameters(model):
     layers = []
     for number in range(LAYERS):
-        name = f"encoder.layer.{number}."
-        get = lambda part: model[name + part]
+        get = lambda part, name=f"encoder.layer.{number}.": torch.tensor(model[name + part])
         layers.append({
-            "q": get("attention.self.query.weight").T, "qb": get("attention.self.query.bias"),
-            "k": get("attention.self.key.weight").T, "kb": get("attention.self.key.bias"),
-            "v": get("attention.self.value.weight").T, "vb": get("attention.self.value.bias"),
-            "o": get("attention.output.dense.weight").T, "ob": get("attention.output.dense.bias"),
+            "q": get("attention.self.query.weight"), "qb": get("attention.self.query.bias"),
+            "k": get("attention.self.key.weight"), "kb": get("attention.self.key.bias"),
+            "v": get("attention.self.value.weight"), "vb": get("attention.self.value.bias"),
+            "o": get("attention.output.dense.weight"), "ob": get("attention.output.dense.bias"),
             "n1": get("attention.output.LayerNorm.weight"), "n1b": get("attention.output.LayerNorm.bias"),
-            "f": get("intermediate.dense.weight").T, "fb": get("intermediate.dense.bias"),
-            "g": get("output.dense.weight").T, "gb": get("output.dense.bias"),
+            "f": get("intermediate.dense.weight"), "fb": get("intermediate.dense.bias"),
+            "g": get("output.dense.weight"), "gb": get("output.dense.bias"),
             "n2": get("output.LayerNorm.weight"), "n2b": get("output.LayerNorm.bias"),
         })
-    return jax.tree.map(jnp.asarray, layers)
+    return layers
+
+
+def norm(x, scale, bias):
+    return functional.layer_norm(x, (WIDTH,), scale, bias, 1e-12)
 
 
 def layer(weights, x, mask, first_only=False):
-    batch, length, _ = x.shape
-    split = lambda value: value.reshape(batch, -1, ATTENTION, WIDTH // ATTENTION).transpose(0, 2, 1, 3)
+    batch = len(x)
+    split = lambda value: value.view(batch, -1, ATTENTION, WIDTH // ATTENTION).transpose(1, 2)
     own = x[:, :1] if first_only else x
-    q = split(own @ weights["q"] + weights["qb"])
-    k = split(x @ weights["k"] + weights["kb"])
-    v = split(x @ weights["v"] + weights["vb"])
-    scores = q @ k.transpose(0, 1, 3, 2) / (WIDTH // ATTENTION) ** 0.5
-    shares = jax.nn.softmax(jnp.where(mask[:, None, None, :], scores, -1e9), -1)
-    mixed = (shares @ v).transpose(0, 2, 1, 3).reshape(batch, -1, WIDTH)
-    own = norm(own + mixed @ weights["o"] + weights["ob"], weights["n1"], weights["n1b"])
-    inner = jax.nn.gelu(own @ weights["f"] + weights["fb"], approximate=True)
-    return norm(own + inner @ weights["g"] + weights["gb"], weights["n2"], weights["n2b"])
+    q = split(functional.linear(own, weights["q"], weights["qb"]))
+    k = split(functional.linear(x, weights["k"], weights["kb"]))
+    v = split(functional.linear(x, weights["v"], weights["vb"]))
+    scores = q @ k.transpose(2, 3) / math.sqrt(WIDTH // ATTENTION) + mask[:, None, None, :]
+    mixed = (torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(batch, -1, WIDTH)
+    own = norm(own + functional.linear(mixed, weights["o"], weights["ob"]), weights["n1"], weights["n1b"])
+    inner = functional.gelu(functional.linear(own, weights["f"], weights["fb"]), approximate="tanh")
+    return norm(own + functional.linear(inner, weights["g"], weights["gb"]), weights["n2"], weights["n2b"])
 
 
-def forward(parameters, frozen, rows):
-    mask = rows >= 0
-    x = frozen["rows"][jnp.maximum(rows, 0)] + frozen["positions"][: rows.shape[1]]
-    x = norm(x, frozen["norm"], frozen["norm_bias"])
-    x = jax.lax.stop_gradient(layer(frozen["layer"], x, mask))
-    for weights in parameters["layers"][:-1]:
-        x = layer(weights, x, mask)
-    mean = (x * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
-    first = layer(parameters["layers"][-1], x, mask, first_only=True)
-    return jnp.concatenate([first[:, 0], mean], -1) @ parameters["heads"] + parameters["bias"]
+def understood(frozen, rows):
+    """What the layers that stay as they are make of rows."""
+    mask = (rows < 0).float() * -1e9
+    with torch.no_grad():
+        x = norm(frozen["rows"][rows.clamp(min=0)] + frozen["positions"][: rows.shape[1]], frozen["norm"], frozen["norm_bias"])
+        for weights in frozen["layers"]:
+            x = layer(weights, x, mask)
+    return x
 
 
-def losses(parameters, frozen, rows, labels, known, weights):
-    logits = forward(parameters, frozen, rows)
-    smooth = labels * 0.96 + 0.02
-    each = jnp.maximum(logits, 0) - logits * smooth + jnp.log1p(jnp.exp(-jnp.abs(logits)))
-    return (each * known * weights[:, None]).sum() / jnp.maximum((known * weights[:, None]).sum(), 1.0)
+def decided(parameters, x, there):
+    mean = (x * there[..., None]).sum(1) / there.sum(1, keepdim=True)
+    first = layer(parameters["layer"], x, (~there).float() * -1e9, first_only=True)
+    return torch.cat([first[:, 0], mean], -1) @ parameters["heads"] + parameters["bias"]
+
+
+def losses(logits, labels, known, weights):
+    each = functional.binary_cross_entropy_with_logits(logits, labels * 0.96 + 0.02, reduction="none")
+    share = known * weights[:, None]
+    return (each * share).sum() / share.sum().clamp(min=1.0)
 
 
 def batches(lengths, random):
@@ -145,7 +147,7 @@ def batches(lengths, random):
     for number, length in enumerate(LENGTHS):
         own = order[buckets == number]
         size = TOKENS // length
-        out += [(length, own[start : start + size]) for start in range(0, len(own) - len(own) % size, size)]
+        out += [own[start : start + size] for start in range(0, len(own), size)]
     random.shuffle(out)
     return out
 
@@ -163,52 +165,106 @@ def average_precision(positives, negatives):
     return (numpy.cumsum(labels) / (numpy.arange(len(labels)) + 1))[labels == 1].mean()
 
 
-class Scorer:
-    def __init__(self, frozen, rows_of):
-        self.frozen, self.rows_of = frozen, rows_of
-        self.forward = jax.jit(lambda parameters, frozen, rows: forward(parameters, frozen, rows))
+def beside(calls):
+    """Runs calls in processes of their own, each with one thread: two threads of one process wait for each other on a busy machine."""
+    children = []
+    for call in calls:
+        child = os.fork()
+        if child == 0:
+            try:
+                call()
+                os._exit(0)
+            except BaseException as error:
+                print(error, flush=True)
+                os._exit(1)
+        children.append(child)
+    if any(os.waitpid(child, 0)[1] for child in children):
+        raise SystemExit("a process failed")
 
-    def scores(self, parameters, texts):
-        """The highest log odds of windows of a text, by head."""
+
+class Kept:
+    """What the layers that stay as they are make of texts, computed once: half floats."""
+
+    def __init__(self, frozen, rows_of, texts):
+        self.lengths = numpy.array([len(pieces) + 2 for pieces in texts])
+        self.starts = numpy.concatenate([[0], numpy.cumsum(self.lengths)])
+        print("pieces", self.starts[-1], flush=True)
+        self.values = torch.empty((int(self.starts[-1]), WIDTH), dtype=torch.float16).share_memory_()
+        beside([lambda part=part: self.compute(frozen, rows_of, texts, part) for part in range(WORKERS)])
+
+    def compute(self, frozen, rows_of, texts, part):
+        """Every batch whose number belongs to this part."""
+        order = numpy.argsort(self.lengths, kind="stable")
+        place, number, began = 0, 0, time.time()
+        while place < len(order):
+            length = int(self.lengths[order[min(place + 15, len(order) - 1)]])
+            some = order[place : place + max(TOKENS // length, 1)]
+            place, number = place + len(some), number + 1
+            if number % WORKERS != part:
+                continue
+            length = int(self.lengths[some].max())
+            x = understood(frozen, torch.tensor(numpy.stack([padded(texts[at], rows_of, length) for at in some])))
+            for at, own in zip(some, x):
+                self.values[self.starts[at] : self.starts[at + 1]] = own[: self.lengths[at]].half()
+            if number // WORKERS % 100 == 0:
+                print(f"kept {place} of {len(order)} {time.time() - began:.0f} s", flush=True)
+
+    def batch(self, places):
+        length = int(self.lengths[places].max())
+        x = torch.zeros((len(places), length, WIDTH))
+        there = torch.zeros((len(places), length), dtype=torch.bool)
+        for number, at in enumerate(places):
+            x[number, : self.lengths[at]] = self.values[self.starts[at] : self.starts[at + 1]]
+            there[number, : self.lengths[at]] = True
+        return x, there
+
+    def logits(self, parameters, places=None):
+        places = numpy.arange(len(self.lengths)) if places is None else places
+        out = numpy.zeros((len(places), HEADS), numpy.float32)
+        order = numpy.argsort(self.lengths[places], kind="stable")
+        for start in range(0, len(order), 32):
+            some = order[start : start + 32]
+            with torch.no_grad():
+                out[some] = decided(parameters, *self.batch(places[some])).numpy()
+        return out
+
+
+class Scorer:
+    def __init__(self, frozen, rows_of, texts):
+        """Texts are read in windows; the highest log odds count."""
         parts, owner = [], []
         for number, pieces in enumerate(texts):
-            size = POSITIONS - 2
+            size = LENGTHS[-1] - 2
             count = max(1, -(-len(pieces) // size))
             size = -(-len(pieces) // count)
             for start in range(0, max(len(pieces), 1), max(size, 1)):
                 parts.append(pieces[start : start + size])
                 owner.append(number)
-        out = numpy.full((len(texts), HEADS), -99.0, numpy.float32)
-        lengths = numpy.array([len(part) + 2 for part in parts])
-        buckets = numpy.searchsorted(LENGTHS, lengths)
-        for number, length in enumerate(LENGTHS):
-            own = numpy.flatnonzero(buckets == number)
-            size = TOKENS // length
-            for start in range(0, len(own), size):
-                some = own[start : start + size]
-                rows = numpy.full((size, length), -1, numpy.int32)
-                rows[:, 0] = 0
-                for place, part in enumerate(some):
-                    rows[place] = padded(parts[part], self.rows_of, length)
-                logits = numpy.asarray(self.forward(parameters, self.frozen, rows))
-                for place, part in enumerate(some):
-                    out[owner[part]] = numpy.maximum(out[owner[part]], logits[place])
+        self.owner = numpy.array(owner)
+        self.count = len(texts)
+        self.kept = Kept(frozen, rows_of, parts)
+
+    def scores(self, parameters):
+        out = numpy.full((self.count, HEADS), -99.0, numpy.float32)
+        numpy.maximum.at(out, self.owner, self.kept.logits(parameters))
         return out
 
 
 def padded(pieces, rows_of, length):
-    out = numpy.full(length, -1, numpy.int32)
+    out = numpy.full(length, -1, numpy.int64)
     own = rows_of[numpy.array([CLS, *pieces[: length - 2], SEP])]
     out[: len(own)] = own
     return out
 
 
 def evaluate(scorer, parameters, measured):
-    by = collections.defaultdict(list)
-    for row in measured:
+    by, places = collections.defaultdict(list), collections.defaultdict(list)
+    for place, row in enumerate(measured):
         by[row["origin"]].append(row)
+        places[row["origin"]].append(place)
+    every = scorer.scores(parameters)
     lines = []
-    scores = {origin: scorer.scores(parameters, [row["pieces"] for row in rows]) for origin, rows in by.items()}
+    scores = {origin: every[own] for origin, own in places.items()}
     direct_bad, direct_good, pooled = {}, {}, []
     for origin, rows in by.items():
         if not origin.startswith("eval:"):
@@ -250,31 +306,26 @@ def main():
     parser.add_argument("examples")
     parser.add_argument("model")
     parser.add_argument("--out")
-    parser.add_argument("--own-only", action="store_true")
-    parser.add_argument("--leave-out", action="append", default=[])
-    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rate", type=float, default=2e-4)
-    parser.add_argument("--most", type=int, default=10**9)
-    parser.add_argument("--minutes", type=float, default=1e9)
-    parser.add_argument("--save")
-    parser.add_argument("--load")
     arguments = parser.parse_args()
     random = numpy.random.default_rng(SEED)
+    torch.manual_seed(SEED)
+    torch.set_num_threads(1)
     rows = [json.loads(line) for line in open(arguments.examples, encoding="utf-8")]
     measured = [row for row in rows if row["origin"].startswith(("eval:", "harm:"))]
     counts = numpy.zeros(30_522, numpy.int64)
     for row in rows:
         if not row["origin"].startswith(("eval:", "harm:")):
             numpy.add.at(counts, row["pieces"], 1)
-    left_out = set(arguments.leave_out) | (FOREIGN_TO_OWN if arguments.own_only else set())
-    examples = [row for row in rows if not row["origin"].startswith(("eval:", "harm:")) and row["origin"] not in left_out]
+    examples = [row for row in rows if not row["origin"].startswith(("eval:", "harm:"))]
     chosen, have = [], collections.Counter()
     for place in random.permutation(len(examples)):
         row = examples[place]
         if have[row["origin"]] < CAPS[row["origin"]]:
             have[row["origin"]] += 1
             chosen.append(row)
-    examples = chosen[: arguments.most]
+    examples = chosen
     print(len(examples), "examples", dict(have), flush=True)
 
     model = read_safetensors(arguments.model)
@@ -284,67 +335,74 @@ def main():
     positions = model["embeddings.position_embeddings.weight"][:POSITIONS] + model["embeddings.token_type_embeddings.weight"][0]
     layers = base_parameters(model)
     frozen = {
-        "rows": jnp.asarray(quantised), "positions": jnp.asarray(positions), "norm": jnp.asarray(model["embeddings.LayerNorm.weight"]),
-        "norm_bias": jnp.asarray(model["embeddings.LayerNorm.bias"]), "layer": layers[0],
+        "rows": torch.tensor(quantised), "positions": torch.tensor(positions), "layers": layers[:-1],
+        "norm": torch.tensor(model["embeddings.LayerNorm.weight"]), "norm_bias": torch.tensor(model["embeddings.LayerNorm.bias"]),
     }
-    parameters = {"layers": layers[1:], "heads": jnp.zeros((2 * WIDTH, HEADS)), "bias": jnp.zeros(HEADS) - 1.0}
-    if arguments.load:
-        stored = numpy.load(arguments.load)
-        leaves, tree = jax.tree.flatten(parameters)
-        parameters = jax.tree.unflatten(tree, [jnp.asarray(stored[f"p{place}"]) for place in range(len(leaves))])
-    scorer = Scorer(frozen, rows_of)
+    for row in examples:
+        row["pieces"] = row["pieces"][:PIECES_MAX]
+    kept = Kept(frozen, rows_of, [row["pieces"] for row in examples])
+    # Long sets are measured in part.
+    parts = {
+        "eval:bipia table": 7, "eval:inthewild": 4, "eval:p3": 5, "eval:awesome": 5, "eval:yanismiraoui": 4, "eval:slabs": 4, "eval:neuralchemy": 2,
+        "eval:hand injections in own carriers": 3, "eval:fresh injections in own carriers": 3, "eval:clinc": 2, "eval:selfinstruct": 2,
+        "harm:cm_davidson": 2, "harm:cm_surge_toxicity": 2,
+    }
+    measured = [row for place, row in enumerate(measured) if place % parts.get(row["origin"], 1) == 0]
+    scorer = Scorer(frozen, rows_of, [row["pieces"] for row in measured])
 
-    lengths = numpy.array([min(len(row["pieces"]) + 2, POSITIONS) for row in examples])
+    def run(name, left_out):
+        chosen = numpy.array([place for place, row in enumerate(examples) if row["origin"] not in left_out])
+        parameters = trained(arguments, kept, chosen, examples, layers[-1], name)
+        print(f"## {name}: {len(chosen)} examples", flush=True)
+        if arguments.out:
+            write(pathlib.Path(arguments.out) / f"transformer-{name}.bin", parameters, frozen, numbers, scales, rows_of)
+        evaluate(scorer, parameters, measured)
+
+    beside([lambda: run("own", FOREIGN_TO_OWN), lambda: run("all", set())])
+
+
+def trained(arguments, kept, chosen, examples, layer, name):
+    random = numpy.random.default_rng(SEED)
+    parameters = {
+        "layer": {name: value.clone() for name, value in layer.items()}, "heads": torch.zeros(2 * WIDTH, HEADS),
+        "bias": torch.full((HEADS,), -1.0),
+    }
+    examples = [examples[place] for place in chosen]
+    lengths = kept.lengths[chosen]
     labels = numpy.array([[label or 0.0 for label in row["labels"]] for row in examples], numpy.float32)
     known = numpy.array([[label is not None for label in row["labels"]] for row in examples], numpy.float32)
     weights = numpy.array([row["weight"] for row in examples], numpy.float32)
-    print("pieces", lengths.sum(), flush=True)
-    plan = []
-    epoch = 0
-    while len(plan) == 0 or epoch < arguments.epochs:
-        own = batches(lengths, random)
-        plan += own[: round(len(own) * min(1.0, arguments.epochs - epoch))]
-        epoch += 1
-        if arguments.epochs <= 0:
-            plan = []
-            break
+    plan = [batch for _ in range(arguments.epochs) for batch in batches(lengths, random)]
     steps = max(len(plan), 1)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, arguments.rate, steps // 15 + 1, steps, arguments.rate * 0.02)
-    kinds = {"layers": "layers", "heads": "heads", "bias": "heads"}
-    optimiser = optax.chain(
-        optax.clip_by_global_norm(1.0),
-        optax.multi_transform(
-            {"layers": optax.adamw(schedule, weight_decay=0.02), "heads": optax.adamw(lambda step: schedule(step) * 8, weight_decay=0.01)},
-            {key: jax.tree.map(lambda _, kind=kind: kind, parameters[key]) for key, kind in kinds.items()},
-        ),
-    )
-    state = optimiser.init(parameters)
-
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(parameters, state, rows, labels, known, weights):
-        loss, gradients = jax.value_and_grad(losses)(parameters, frozen, rows, labels, known, weights)
-        updates, state = optimiser.update(gradients, state, parameters)
-        return optax.apply_updates(parameters, updates), state, loss
-
+    of_layers = list(parameters["layer"].values())
+    of_heads = [parameters["heads"], parameters["bias"]]
+    for value in of_layers + of_heads:
+        value.requires_grad_(True)
+    optimiser = torch.optim.AdamW(
+        [{"params": of_layers, "lr": arguments.rate}, {"params": of_heads, "lr": arguments.rate * 8}], weight_decay=0.02)
+    warm = steps // 15 + 1
+    shape = lambda at: at / warm if at < warm else 0.02 + 0.49 * (1 + math.cos(math.pi * (at - warm) / max(steps - warm, 1)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, shape)
     began, mean = time.time(), None
-    for number, (length, places) in enumerate(plan):
-        some = numpy.stack([padded(examples[place]["pieces"], rows_of, length) for place in places])
+    for number, places in enumerate(plan):
+        x, there = kept.batch(chosen[places])
         # Some pieces are hidden, so that no single word decides.
-        hidden = (random.random(some.shape) < HIDDEN) & (some >= 0)
+        hidden = torch.rand(there.shape) < HIDDEN
         hidden[:, 0] = False
-        some = numpy.where(hidden, rows_of[UNKNOWN], some).astype(numpy.int32)
-        parameters, state, loss = step(parameters, state, some, labels[places], known[places], weights[places])
-        if number % 25 == 0:
-            loss = float(loss)
-            mean = loss if mean is None else 0.9 * mean + 0.1 * loss
-            print(f"{number}/{steps} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
-        if time.time() - began > arguments.minutes * 60:
-            break
-    if arguments.save:
-        numpy.savez(arguments.save, **{f"p{place}": numpy.asarray(leaf) for place, leaf in enumerate(jax.tree.leaves(parameters))})
-    if arguments.out:
-        write(arguments.out, parameters, frozen, numbers, scales, rows_of)
-    evaluate(scorer, parameters, measured)
+        logits = decided(parameters, x, there & ~hidden)
+        loss = losses(logits, *(torch.tensor(values[places]) for values in (labels, known, weights)))
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(of_layers + of_heads, 1.0)
+        optimiser.step()
+        schedule.step()
+        loss = float(loss)
+        mean = loss if mean is None else 0.97 * mean + 0.03 * loss
+        if number % 100 == 0:
+            print(f"{name} {number}/{steps} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
+    for value in of_layers + of_heads:
+        value.requires_grad_(False)
+    return parameters
 
 
 def write(path, parameters, frozen, numbers, scales, rows_of):
@@ -363,14 +421,14 @@ def write(path, parameters, frozen, numbers, scales, rows_of):
         """By output: a scale each, then signed bytes by output and input."""
         nonlocal out
         values = numpy.asarray(values)
-        scale = numpy.maximum(numpy.abs(values).max(0), 1e-9) / 127.0
+        scale = numpy.maximum(numpy.abs(values).max(1, keepdims=True), 1e-9) / 127.0
         plain(scale)
-        out += numpy.clip(numpy.round(values / scale), -127, 127).astype(numpy.int8).T.tobytes()
+        out += numpy.clip(numpy.round(values / scale), -127, 127).astype(numpy.int8).tobytes()
 
     plain(frozen["positions"])
     plain(frozen["norm"])
     plain(frozen["norm_bias"])
-    for weights in [frozen["layer"], *parameters["layers"]]:
+    for weights in [*frozen["layers"], parameters["layer"]]:
         for name in ("q", "k", "v", "o", "f", "g"):
             matrix(weights[name])
             plain(weights[name + "b"])

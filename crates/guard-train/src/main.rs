@@ -14,11 +14,11 @@ mod random;
 mod speed;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use guard::model::{Convolution, Embeddings, Linear, Model, WordPieces};
+use guard::model::{Convolution, Embeddings, Linear, Model, Transformer, WordPieces};
 
 use example::{Builder, Example};
 
@@ -69,6 +69,9 @@ struct Arguments {
     /// Write the examples and the sets that are measured to this file, for `scripts/train_transformer.py`.
     #[arg(long)]
     dump: Option<PathBuf>,
+    /// A transformer stage (`scripts/train_transformer.py` writes it) to measure with what is trained; without it there is none.
+    #[arg(long)]
+    transformer: Option<PathBuf>,
     /// Print the texts that are judged wrongly.
     #[arg(long)]
     mistakes: bool,
@@ -90,7 +93,9 @@ fn tables() -> Result<Tables, String> {
     Ok(Tables { pieces, embeddings })
 }
 
-fn train(tables: &Tables, examples: &[Example], epochs: usize) -> Result<(Model, Vec<u8>, Vec<u8>), String> {
+type Deep = Option<&'static Transformer>;
+
+fn train(tables: &Tables, examples: &[Example], epochs: usize, transformer: Deep) -> Result<(Model, Vec<u8>, Vec<u8>), String> {
     let places: Vec<usize> = (0..examples.len()).collect();
     let features = linear::features(examples);
     let weights = linear::train(examples, &features, &places, SEED);
@@ -100,7 +105,15 @@ fn train(tables: &Tables, examples: &[Example], epochs: usize) -> Result<(Model,
     let (linear_bytes, convolution_bytes) = (Linear::encode(&weights.bias, &weights.weights), convolution.encode());
     let linear = Linear::parse(&linear_bytes).ok_or("the linear weights do not fit")?;
     let convolution = Convolution::parse(&convolution_bytes).ok_or("the convolution does not fit")?;
-    Ok((Model::new(tables.pieces.clone(), tables.embeddings.clone(), linear, convolution), linear_bytes, convolution_bytes))
+    let model = Model::new(tables.pieces.clone(), tables.embeddings.clone(), linear, convolution).with_transformer(transformer);
+    Ok((model, linear_bytes, convolution_bytes))
+}
+
+/// Reads a transformer stage, which lives as long as the program.
+fn transformer(file: &Path) -> Result<&'static Transformer, String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("`{}` cannot be read: {error}", file.display()))?;
+    let transformer = Transformer::parse(Box::leak(bytes.into_boxed_slice())).ok_or("the transformer does not fit")?;
+    Ok(Box::leak(Box::new(transformer)))
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
@@ -151,6 +164,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return dump::write(&builder.examples, &tables.pieces, &arguments.data, file);
     }
     let examples = builder.examples;
+    let transformer = arguments.transformer.as_deref().map(transformer).transpose()?;
     let origins = [
         "slabs",
         "neuralchemy",
@@ -168,18 +182,18 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     say(&format!("{} examples", examples.len()));
     if arguments.own_only {
         let kept: Vec<Example> = examples.into_iter().filter(|example| !origins.contains(&example.origin)).collect();
-        let (model, ..) = train(&tables, &kept, arguments.epochs)?;
+        let (model, ..) = train(&tables, &kept, arguments.epochs, transformer)?;
         return evaluate::all(&model, &arguments.data, arguments.mistakes);
     }
     if arguments.leave_one_out {
         for origin in origins.into_iter().filter(|origin| arguments.origin.as_deref().is_none_or(|wanted| wanted == *origin)) {
             let kept: Vec<Example> = examples.iter().filter(|example| example.origin != origin).cloned().collect();
-            let (model, ..) = train(&tables, &kept, arguments.epochs)?;
+            let (model, ..) = train(&tables, &kept, arguments.epochs, transformer)?;
             evaluate::one(&model, &arguments.data, origin)?;
         }
         return Ok(());
     }
-    let (model, linear, convolution) = train(&tables, &examples, arguments.epochs)?;
+    let (model, linear, convolution) = train(&tables, &examples, arguments.epochs, transformer)?;
     if let Some(folder) = &arguments.out {
         for (name, bytes) in [("linear.bin", linear), ("convolution.bin", convolution)] {
             std::fs::write(folder.join(name), bytes).map_err(|error| format!("`{name}` cannot be written: {error}"))?;

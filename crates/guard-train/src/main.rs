@@ -48,6 +48,12 @@ struct Arguments {
     /// Measure the shipped weights and train nothing.
     #[arg(long)]
     shipped: bool,
+    /// Measure without the transformer stage.
+    #[arg(long)]
+    shallow: bool,
+    /// A folder with other weights to measure than the shipped ones.
+    #[arg(long)]
+    weights: Option<PathBuf>,
     /// Print the scores of a text.
     #[arg(long)]
     score: Option<String>,
@@ -148,8 +154,20 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return Ok(());
     }
     if arguments.shipped {
-        let model = Model::shipped().ok_or("the shipped weights do not fit")?;
-        return evaluate::all(model, &arguments.data, arguments.mistakes);
+        let tables = tables()?;
+        let read = |name: &str, shipped: &[u8]| match &arguments.weights {
+            Some(folder) => std::fs::read(folder.join(name)).map_err(|error| format!("`{name}` cannot be read: {error}")),
+            None => Ok(shipped.to_vec()),
+        };
+        let linear = Linear::parse(&read("linear.bin", include_bytes!("../../guard/weights/linear.bin"))?);
+        let convolution = Convolution::parse(&read("convolution.bin", include_bytes!("../../guard/weights/convolution.bin"))?);
+        let (linear, convolution) = (linear.ok_or("the linear weights do not fit")?, convolution.ok_or("the convolution does not fit")?);
+        let deep = match arguments.transformer.as_deref() {
+            Some(file) => Some(transformer(file)?),
+            None => Transformer::shipped().filter(|_| !arguments.shallow),
+        };
+        let model = Model::new(tables.pieces, tables.embeddings, linear, convolution).with_transformer(deep);
+        return evaluate::all(&model, &arguments.data, arguments.mistakes);
     }
     let mut hashes = Vec::new();
     builder.synthetic_user(150);

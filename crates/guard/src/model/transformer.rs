@@ -18,9 +18,12 @@ const WIDTH: usize = 384;
 const ATTENTION: usize = 12;
 /// Numbers of a head of the attention.
 const PART: usize = WIDTH / ATTENTION;
+/// One over the root of `PART`.
+const SHARPNESS: f32 = 0.176_776_7;
 /// Numbers between the two halves of a layer.
 const INNER: usize = 1_536;
-const LAYERS: usize = 3;
+/// Layers before the last one.
+const LAYERS: usize = 2;
 /// Pieces of the vocabulary.
 const VOCABULARY: usize = 30_522;
 /// Rows that are left of it.
@@ -49,9 +52,25 @@ struct Norm {
 }
 
 struct Layer {
-    /// Queries, keys and values behind each other.
     query: Dense,
     key_value: Dense,
+    rest: Outer,
+}
+
+/// The last layer, of which only the first piece is wanted. What a key or value would be is never computed: the query goes through the matrix of the
+/// keys once, and what it mixes through the matrix of the values. That is a thirtieth of the work.
+struct Last {
+    query: Dense,
+    /// By output and input.
+    key: Vec<f32>,
+    /// By output and input.
+    value: Vec<f32>,
+    value_bias: Vec<f32>,
+    rest: Outer,
+}
+
+/// What follows the attention in a layer.
+struct Outer {
     mixed: Dense,
     inner: Dense,
     outer: Dense,
@@ -66,6 +85,7 @@ pub struct Transformer {
     positions: Vec<f32>,
     norm: Norm,
     layers: Vec<Layer>,
+    last: Last,
     heads: Vec<f32>,
     bias: Vec<f32>,
 }
@@ -137,7 +157,7 @@ impl Norm {
             for value in row.iter_mut() {
                 *value -= mean;
             }
-            let spread = (squares(row) / width(WIDTH) + 1e-12).sqrt().recip();
+            let spread = (product(row, row) / width(WIDTH) + 1e-12).sqrt().recip();
             for ((value, scale), bias) in row.iter_mut().zip(&self.scale).zip(&self.bias) {
                 *value = *value * spread * scale + bias;
             }
@@ -156,16 +176,6 @@ fn sum(row: &[f32; WIDTH]) -> f32 {
     for part in row.as_chunks::<8>().0 {
         for (sum, value) in sums.iter_mut().zip(part) {
             *sum += value;
-        }
-    }
-    sums.iter().sum()
-}
-
-fn squares(row: &[f32; WIDTH]) -> f32 {
-    let mut sums = [0.0_f32; 8];
-    for part in row.as_chunks::<8>().0 {
-        for (sum, value) in sums.iter_mut().zip(part) {
-            *sum += value * value;
         }
     }
     sums.iter().sum()
@@ -197,19 +207,12 @@ fn add(rows: &mut [f32], more: &[f32]) {
     }
 }
 
-impl Layer {
+impl Outer {
     fn parse(rest: &mut Rest<'_>, products: &GemmExecutor) -> Option<Self> {
-        let (query, query_bias) = rest.columns(WIDTH, WIDTH)?;
-        let (mut key_value, mut key_value_bias) = rest.columns(WIDTH, WIDTH)?;
-        let (value, value_bias) = rest.columns(WIDTH, WIDTH)?;
-        key_value.extend(value);
-        key_value_bias.extend(value_bias);
         let (mixed, mixed_bias) = rest.columns(WIDTH, WIDTH)?;
         let (inner, inner_bias) = rest.columns(WIDTH, INNER)?;
         let (outer, outer_bias) = rest.columns(INNER, WIDTH)?;
         Some(Self {
-            query: Dense::new(products, &query, query_bias, WIDTH)?,
-            key_value: Dense::new(products, &key_value, key_value_bias, WIDTH)?,
             mixed: Dense::new(products, &mixed, mixed_bias, WIDTH)?,
             inner: Dense::new(products, &inner, inner_bias, WIDTH)?,
             outer: Dense::new(products, &outer, outer_bias, INNER)?,
@@ -217,20 +220,104 @@ impl Layer {
         })
     }
 
-    /// The rows after the layer; with `first_only` the first of them only.
-    fn apply(&self, products: &GemmExecutor, rows: &[f32], first_only: bool) -> Option<Vec<f32>> {
-        let mut own = if first_only { rows.get(..WIDTH)?.to_vec() } else { rows.to_vec() };
-        let queries = self.query.apply(products, &own, WIDTH)?;
+    /// Changes the rows by what the attention mixed for them.
+    fn apply(&self, products: &GemmExecutor, rows: &mut [f32], mixed: &[f32]) -> Option<()> {
+        let [first, second] = &self.norms;
+        add(rows, &self.mixed.apply(products, mixed, WIDTH)?);
+        first.apply(rows);
+        let mut inner = self.inner.apply(products, rows, WIDTH)?;
+        activate(&mut inner);
+        add(rows, &self.outer.apply(products, &inner, INNER)?);
+        second.apply(rows);
+        Some(())
+    }
+}
+
+impl Layer {
+    fn parse(rest: &mut Rest<'_>, products: &GemmExecutor) -> Option<Self> {
+        let (query, query_bias) = rest.columns(WIDTH, WIDTH)?;
+        let (mut key_value, mut key_value_bias) = rest.columns(WIDTH, WIDTH)?;
+        let (value, value_bias) = rest.columns(WIDTH, WIDTH)?;
+        key_value.extend(value);
+        key_value_bias.extend(value_bias);
+        Some(Self {
+            query: Dense::new(products, &query, query_bias, WIDTH)?,
+            key_value: Dense::new(products, &key_value, key_value_bias, WIDTH)?,
+            rest: Outer::parse(rest, products)?,
+        })
+    }
+
+    fn apply(&self, products: &GemmExecutor, rows: &mut [f32]) -> Option<()> {
+        let queries = self.query.apply(products, rows, WIDTH)?;
         let key_values = self.key_value.apply(products, rows, WIDTH)?;
         let mixed = attend(products, &queries, &key_values)?;
-        add(&mut own, &self.mixed.apply(products, &mixed, WIDTH)?);
-        let [first, second] = &self.norms;
-        first.apply(&mut own);
-        let mut inner = self.inner.apply(products, &own, WIDTH)?;
-        activate(&mut inner);
-        add(&mut own, &self.outer.apply(products, &inner, INNER)?);
-        second.apply(&mut own);
-        Some(own)
+        self.rest.apply(products, rows, &mixed)
+    }
+}
+
+impl Last {
+    fn parse(rest: &mut Rest<'_>, products: &GemmExecutor) -> Option<Self> {
+        let (query, query_bias) = rest.columns(WIDTH, WIDTH)?;
+        // A bias of the keys would add the same to all shares.
+        let (key, _) = rest.columns(WIDTH, WIDTH)?;
+        let (value, value_bias) = rest.columns(WIDTH, WIDTH)?;
+        let query = Dense::new(products, &query, query_bias, WIDTH)?;
+        Some(Self { query, key, value, value_bias, rest: Outer::parse(rest, products)? })
+    }
+
+    /// The first row after the layer.
+    fn apply(&self, products: &GemmExecutor, rows: &[f32]) -> Option<Vec<f32>> {
+        let mut first = rows.get(..WIDTH)?.to_vec();
+        let query = self.query.apply(products, &first, WIDTH)?;
+        let rows = rows.as_chunks::<WIDTH>().0;
+        let mut mixed = self.value_bias.clone();
+        let heads = query.chunks_exact(PART).zip(mixed.chunks_exact_mut(PART));
+        let matrices = self.key.as_chunks::<WIDTH>().0.chunks_exact(PART).zip(self.value.as_chunks::<WIDTH>().0.chunks_exact(PART));
+        for ((query, mixed), (key, value)) in heads.zip(matrices) {
+            let mut asking = [0.0_f32; WIDTH];
+            for (share, row) in query.iter().zip(key) {
+                add_scaled(&mut asking, row, *share);
+            }
+            let mut shares: Vec<f32> = rows.iter().map(|row| product(&asking, row) * SHARPNESS).collect();
+            into_shares(&mut shares);
+            let mut sum = [0.0_f32; WIDTH];
+            for (share, row) in shares.iter().zip(rows) {
+                add_scaled(&mut sum, row, *share);
+            }
+            for (target, row) in mixed.iter_mut().zip(value) {
+                *target += product(&sum, row);
+            }
+        }
+        self.rest.apply(products, &mut first, &mixed)?;
+        Some(first)
+    }
+}
+
+fn add_scaled(target: &mut [f32; WIDTH], row: &[f32; WIDTH], scale: f32) {
+    for (target, value) in target.iter_mut().zip(row) {
+        *target += value * scale;
+    }
+}
+
+fn product(left: &[f32; WIDTH], right: &[f32; WIDTH]) -> f32 {
+    let mut sums = [0.0_f32; 8];
+    for (left, right) in left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0) {
+        for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
+            *sum += left * right;
+        }
+    }
+    sums.iter().sum()
+}
+
+/// What is higher gets a larger share; together they are one.
+fn into_shares(row: &mut [f32]) {
+    let most = row.iter().copied().fold(f32::MIN, f32::max);
+    for value in row.iter_mut() {
+        *value = exponential(*value - most);
+    }
+    let total: f32 = row.iter().sum();
+    for value in row.iter_mut() {
+        *value /= total;
     }
 }
 
@@ -247,18 +334,10 @@ fn attend(products: &GemmExecutor, queries: &[f32], key_values: &[f32]) -> Optio
         let query = strided(queries, head * PART, asking, WIDTH)?;
         let key = strided(key_values, head * PART, asked, 2 * WIDTH)?;
         let value = strided(key_values, WIDTH + head * PART, asked, 2 * WIDTH)?;
-        // 1 / sqrt(32)
-        let options = GemmOptions { alpha: 0.176_776_7, ..GemmOptions::default() };
+        let options = GemmOptions { alpha: SHARPNESS, ..GemmOptions::default() };
         products.gemm(&mut shares, GemmInputA::Unpacked(query), GemmInputB::Unpacked(key.transposed()), options).ok()?;
         for row in shares.chunks_exact_mut(asked) {
-            let most = row.iter().copied().fold(f32::MIN, f32::max);
-            for value in row.iter_mut() {
-                *value = exponential(*value - most);
-            }
-            let total: f32 = row.iter().sum();
-            for value in row.iter_mut() {
-                *value /= total;
-            }
+            into_shares(row);
         }
         let view = NdTensorView::try_from_data([asking, asked], shares.as_slice()).ok()?;
         products.gemm(&mut part, GemmInputA::Unpacked(view), GemmInputB::Unpacked(value), GemmOptions::default()).ok()?;
@@ -287,10 +366,11 @@ impl Transformer {
         let positions = rest.floats(POSITIONS * WIDTH)?;
         let norm = rest.norm()?;
         let layers = (0..LAYERS).map(|_| Layer::parse(&mut rest, &products)).collect::<Option<Vec<_>>>()?;
+        let last = Last::parse(&mut rest, &products)?;
         let heads = rest.floats(2 * WIDTH * HEADS)?;
         let bias = rest.floats(HEADS)?;
         let fits = rest.0.is_empty() && row_of.iter().all(|row| usize::from(*row) < ROWS);
-        fits.then_some(Self { row_of, scales, numbers, positions, norm, layers, heads, bias })
+        fits.then_some(Self { row_of, scales, numbers, positions, norm, layers, last, heads, bias })
     }
 
     /// Adds the numbers of a piece to `target`.
@@ -321,11 +401,10 @@ impl Transformer {
             self.embed(*piece, target)?;
         }
         self.norm.apply(&mut rows);
-        let (last, layers) = self.layers.split_last()?;
-        for layer in layers {
-            rows = layer.apply(products, &rows, false)?;
+        for layer in &self.layers {
+            layer.apply(products, &mut rows)?;
         }
-        let mut pooled = last.apply(products, &rows, true)?;
+        let mut pooled = self.last.apply(products, &rows)?;
         let mut mean = [0.0_f32; WIDTH];
         for row in rows.chunks_exact(WIDTH) {
             add(&mut mean, row);

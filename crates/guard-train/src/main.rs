@@ -11,6 +11,7 @@ mod grammar;
 mod linear;
 mod measure;
 mod random;
+mod scores;
 mod speed;
 
 use std::io::Write;
@@ -48,6 +49,9 @@ struct Arguments {
     /// Measure the shipped weights and train nothing.
     #[arg(long)]
     shipped: bool,
+    /// Write what each stage says about the measured sets to this file.
+    #[arg(long)]
+    scores: Option<PathBuf>,
     /// Measure without the transformer stage.
     #[arg(long)]
     shallow: bool,
@@ -115,6 +119,13 @@ fn train(tables: &Tables, examples: &[Example], epochs: usize, transformer: Deep
     Ok((model, linear_bytes, convolution_bytes))
 }
 
+fn save(folder: &Path, linear: &[u8], convolution: &[u8]) -> Result<(), String> {
+    for (name, bytes) in [("linear.bin", linear), ("convolution.bin", convolution)] {
+        std::fs::write(folder.join(name), bytes).map_err(|error| format!("`{name}` cannot be written: {error}"))?;
+    }
+    Ok(())
+}
+
 /// Reads a transformer stage, which lives as long as the program.
 fn transformer(file: &Path) -> Result<&'static Transformer, String> {
     let bytes = std::fs::read(file).map_err(|error| format!("`{}` cannot be read: {error}", file.display()))?;
@@ -166,6 +177,12 @@ fn run(arguments: &Arguments) -> Result<(), String> {
             Some(file) => Some(transformer(file)?),
             None => Transformer::shipped().filter(|_| !arguments.shallow),
         };
+        if let Some(file) = &arguments.scores {
+            let of = |deep| {
+                Model::new(tables.pieces.clone(), tables.embeddings.clone(), linear.clone(), convolution.clone()).with_transformer(deep)
+            };
+            return scores::write(&of(None), &of(deep), &arguments.data, file);
+        }
         let model = Model::new(tables.pieces, tables.embeddings, linear, convolution).with_transformer(deep);
         return evaluate::all(&model, &arguments.data, arguments.mistakes);
     }
@@ -200,7 +217,10 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     say(&format!("{} examples", examples.len()));
     if arguments.own_only {
         let kept: Vec<Example> = examples.into_iter().filter(|example| !origins.contains(&example.origin)).collect();
-        let (model, ..) = train(&tables, &kept, arguments.epochs, transformer)?;
+        let (model, linear, convolution) = train(&tables, &kept, arguments.epochs, transformer)?;
+        if let Some(folder) = &arguments.out {
+            save(folder, &linear, &convolution)?;
+        }
         return evaluate::all(&model, &arguments.data, arguments.mistakes);
     }
     if arguments.leave_one_out {
@@ -213,9 +233,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     }
     let (model, linear, convolution) = train(&tables, &examples, arguments.epochs, transformer)?;
     if let Some(folder) = &arguments.out {
-        for (name, bytes) in [("linear.bin", linear), ("convolution.bin", convolution)] {
-            std::fs::write(folder.join(name), bytes).map_err(|error| format!("`{name}` cannot be written: {error}"))?;
-        }
+        save(folder, &linear, &convolution)?;
         let lines: Vec<String> = hashes.iter().map(|(name, hash, count)| format!("{hash}  {name} ({count})\n")).collect();
         std::fs::write(folder.join("data.sha256"), lines.concat()).map_err(|error| format!("the hashes cannot be written: {error}"))?;
     }

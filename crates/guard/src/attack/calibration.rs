@@ -27,8 +27,8 @@ pub(super) fn rules(provenance: Provenance) -> f32 {
 /// Log odds of the cheap models between which the transformer stage is asked, too.
 pub(super) fn grey(provenance: Provenance) -> Range<f32> {
     match provenance {
-        Provenance::User => -5.0..8.0,
-        Provenance::Data => -5.0..8.0,
+        Provenance::User => -4.0..6.0,
+        Provenance::Data => -4.0..7.0,
     }
 }
 
@@ -36,8 +36,8 @@ pub(super) fn grey(provenance: Provenance) -> Range<f32> {
 pub(super) fn deep(provenance: Provenance, cheap: f32, deep: f32) -> f32 {
     let deep = deep.clamp(-8.0, 8.0);
     match provenance {
-        Provenance::User => 0.5 * cheap + 0.7 * deep,
-        Provenance::Data => 0.4 * cheap + 0.7 * deep,
+        Provenance::User => 0.5 * cheap + 0.5 * deep,
+        Provenance::Data => 0.7 * cheap + 0.35 * deep,
     }
 }
 

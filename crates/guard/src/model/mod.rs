@@ -72,7 +72,7 @@ static MODEL: LazyLock<Option<Model>> = LazyLock::new(|| {
     let embeddings = Embeddings::parse(include_bytes!("../../weights/embeddings.bin"))?;
     let linear = Linear::parse(include_bytes!("../../weights/linear.bin"))?;
     let convolution = Convolution::parse(include_bytes!("../../weights/convolution.bin"))?;
-    Some(Model { pieces, embeddings, linear, convolution, transformer: None })
+    Some(Model { pieces, embeddings, linear, convolution, transformer: Transformer::shipped() })
 });
 
 impl Model {

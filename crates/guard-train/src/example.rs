@@ -162,14 +162,12 @@ impl Builder {
                 self.push_windows(&said, attack(data), 1.0, origin, 3);
             }
         }
-        for (section, count, origin) in
-            [
-                ("benign_user", 40, "own benign"),
-                ("trigger_more", 30, "own benign"),
-                ("fresh_benign", 90, "own third"),
-                ("foreign_benign", 16, "own foreign"),
-            ]
-        {
+        for (section, count, origin) in [
+            ("benign_user", 40, "own benign"),
+            ("trigger_more", 30, "own benign"),
+            ("fresh_benign", 90, "own third"),
+            ("foreign_benign", 16, "own foreign"),
+        ] {
             for _ in 0..count * scale {
                 let said = self.say(section);
                 // In a document, a request that a user may make is an instruction to the machine.

@@ -98,14 +98,13 @@ fn best_windows(model: Option<&Model>, text: &str) -> [(f32, Range<usize>); 5] {
     let parts = windows(&plain, WINDOW_BYTES);
     let readings = model.map(|model| model.read_windows(&plain, &parts)).unwrap_or_default();
     let mut readings = readings.iter();
-    let scored: Vec<([f32; 5], Range<usize>)> = parts
-        .into_iter()
-        .map(|window| (cheap_logits(readings.next(), plain.get(window.clone()).unwrap_or_default()), window))
-        .collect();
+    let scored: Vec<([f32; 5], Range<usize>)> =
+        parts.into_iter().map(|window| (cheap_logits(readings.next(), plain.get(window.clone()).unwrap_or_default()), window)).collect();
     let mut best = highest(scored.iter().map(|(logits, window)| (*logits, window)));
     if let (Some(model), true) = (model, best.iter().any(|(logit, _)| GREY.contains(logit))) {
         // Each category's surest window is read; several have the same one mostly.
-        let mut chosen: Vec<Range<usize>> = best.iter().filter(|(logit, _)| *logit >= GREY.start).map(|(_, window)| window.clone()).collect();
+        let mut chosen: Vec<Range<usize>> =
+            best.iter().filter(|(logit, _)| *logit >= GREY.start).map(|(_, window)| window.clone()).collect();
         chosen.dedup();
         let deep: Option<Vec<_>> = scored
             .iter()

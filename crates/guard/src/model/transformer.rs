@@ -54,7 +54,7 @@ struct Norm {
 struct Layer {
     query: Dense,
     key_value: Dense,
-    rest: Outer,
+    rest: After,
 }
 
 /// The last layer, of which only the first piece is wanted. What a key or value would be is never computed: the query goes through the matrix of the
@@ -66,11 +66,11 @@ struct Last {
     /// By output and input.
     value: Vec<f32>,
     value_bias: Vec<f32>,
-    rest: Outer,
+    rest: After,
 }
 
 /// What follows the attention in a layer.
-struct Outer {
+struct After {
     mixed: Dense,
     inner: Dense,
     outer: Dense,
@@ -189,14 +189,14 @@ fn exponential(value: f32) -> f32 {
     let rounded = power + ROUNDING;
     let rest = power - (rounded - ROUNDING);
     let polynomial =
-        1.0 + rest * (0.693_147_2 + rest * (0.240_226_5 + rest * (0.055_504_1 + rest * (0.009_618_1 + rest * 0.001_333_4))));
+        1.0 + rest * (std::f32::consts::LN_2 + rest * (0.240_226_5 + rest * (0.055_504_1 + rest * (0.009_618_1 + rest * 0.001_333_4))));
     f32::from_bits(polynomial.to_bits().wrapping_add(rounded.to_bits() << 23))
 }
 
 /// The activation between the halves of a layer (GELU, by the hyperbolic tangent).
 fn activate(values: &mut [f32]) {
     for value in values {
-        let inner = 1.595_769_1 * (*value + 0.044_715 * *value * *value * *value);
+        let inner = 1.595_769 * (*value + 0.044_715 * *value * *value * *value);
         *value /= 1.0 + exponential(-inner);
     }
 }
@@ -207,7 +207,7 @@ fn add(rows: &mut [f32], more: &[f32]) {
     }
 }
 
-impl Outer {
+impl After {
     fn parse(rest: &mut Rest<'_>, products: &GemmExecutor) -> Option<Self> {
         let (mixed, mixed_bias) = rest.columns(WIDTH, WIDTH)?;
         let (inner, inner_bias) = rest.columns(WIDTH, INNER)?;
@@ -243,7 +243,7 @@ impl Layer {
         Some(Self {
             query: Dense::new(products, &query, query_bias, WIDTH)?,
             key_value: Dense::new(products, &key_value, key_value_bias, WIDTH)?,
-            rest: Outer::parse(rest, products)?,
+            rest: After::parse(rest, products)?,
         })
     }
 
@@ -262,7 +262,7 @@ impl Last {
         let (key, _) = rest.columns(WIDTH, WIDTH)?;
         let (value, value_bias) = rest.columns(WIDTH, WIDTH)?;
         let query = Dense::new(products, &query, query_bias, WIDTH)?;
-        Some(Self { query, key, value, value_bias, rest: Outer::parse(rest, products)? })
+        Some(Self { query, key, value, value_bias, rest: After::parse(rest, products)? })
     }
 
     /// The first row after the layer.

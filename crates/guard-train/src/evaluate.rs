@@ -108,8 +108,11 @@ pub(crate) fn direct(folder: &Path) -> Result<Direct, String> {
     })
 }
 
+/// A name, documents with an instruction in them, and documents without.
+pub(crate) type Documents = (String, Vec<String>, Vec<String>);
+
 /// Documents with and without an instruction in them: permitted ones by kind, and lines by hand alone and in carriers.
-pub(crate) fn documents(folder: &Path) -> Result<Vec<(String, Vec<String>, Vec<String>)>, String> {
+pub(crate) fn documents(folder: &Path) -> Result<Vec<Documents>, String> {
     let mut out = Vec::new();
     for kind in ["email", "table", "code"] {
         let (mut hidden, mut plain) = (Vec::new(), Vec::new());

@@ -61,7 +61,7 @@ const SENTENCE_BYTES_MAX: usize = 300;
 const SENTENCE_BYTES_MIN: usize = 12;
 
 /// Windows of a text that the transformer stage reads, at most: the surest ones.
-const WINDOWS_DEEP: usize = 3;
+const WINDOWS_DEEP: usize = 2;
 /// Sentences of a document that it reads, at most.
 const SENTENCES_DEEP: usize = 4;
 

@@ -11,17 +11,24 @@ use crate::say;
 
 const TRIGGER: &str = include_str!("../dev/trigger_benign.txt");
 const CONSTRAINTS: &str = include_str!("../dev/constraints_benign.txt");
-const SAFE: &str = include_str!("../dev/safe_benign.txt");
+pub(crate) const SAFE: &str = include_str!("../dev/safe_benign.txt");
 const HARD: &str = include_str!("../dev/attack_hard.txt");
 const HARM: &str = include_str!("../dev/harm.txt");
 const INJECTED: &str = include_str!("../dev/injected.txt");
+
+/// Written before any of the transformer stage, in kinds that the grammar does not have; their mistakes are not read.
+const FRESH_TRIGGER: &str = include_str!("../dev/fresh_trigger_benign.txt");
+const FRESH_DENSE: &str = include_str!("../dev/fresh_dense_benign.txt");
+const FRESH_ATTACK: &str = include_str!("../dev/fresh_attack.txt");
+const FRESH_INJECTED: &str = include_str!("../dev/fresh_injected.txt");
+const FRESH_DATA: &str = include_str!("../dev/fresh_data_benign.txt");
 
 const GROUNDING: &str = include_str!("../dev/grounding.txt");
 
 /// Categories as `dev/harm.txt` writes them, in the order of the heads.
 const CATEGORIES: [&str; 5] = ["HATE", "INSULTS", "SEXUAL", "VIOLENCE", "MISCONDUCT"];
 
-fn lines(text: &str) -> Vec<String> {
+pub(crate) fn lines(text: &str) -> Vec<String> {
     text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
 }
 
@@ -29,7 +36,7 @@ fn scores(model: &Model, texts: &[String], provenance: Provenance) -> Vec<f32> {
     texts.iter().map(|text| attack_logit(model, text, provenance)).collect()
 }
 
-fn load(folder: &Path, name: &str) -> Result<Vec<Row>, String> {
+pub(crate) fn load(folder: &Path, name: &str) -> Result<Vec<Row>, String> {
     rows(folder, name, &mut Vec::new())
 }
 
@@ -54,12 +61,12 @@ fn show_mistakes(model: &Model, texts: &[String], provenance: Provenance, is_att
 }
 
 /// The sets by name: attacks, then benign ones.
-struct Direct {
-    attacks: Vec<(&'static str, Vec<String>)>,
-    benign: Vec<(&'static str, Vec<String>)>,
+pub(crate) struct Direct {
+    pub(crate) attacks: Vec<(&'static str, Vec<String>)>,
+    pub(crate) benign: Vec<(&'static str, Vec<String>)>,
 }
 
-fn direct(folder: &Path) -> Result<Direct, String> {
+pub(crate) fn direct(folder: &Path) -> Result<Direct, String> {
     let (slabs, slabs_benign) = split(load(folder, "pi_slabs_validation")?, 2_000);
     let (neural, neural_benign) = split(load(folder, "pi_neuralchemy_validation")?, 2_000);
     let (yanis, _) = split(load(folder, "pi_yanismiraoui")?, 500);
@@ -82,6 +89,7 @@ fn direct(folder: &Path) -> Result<Direct, String> {
             ("inthewild", wild),
             ("bastion", bastion),
             ("hand hard", lines(HARD)),
+            ("fresh hard", lines(FRESH_ATTACK)),
         ],
         benign: vec![
             ("slabs", slabs_benign),
@@ -94,8 +102,45 @@ fn direct(folder: &Path) -> Result<Direct, String> {
             ("hand trigger", lines(TRIGGER)),
             ("hand constraints", lines(CONSTRAINTS)),
             ("hand safe", lines(SAFE)),
+            ("fresh trigger", lines(FRESH_TRIGGER)),
+            ("fresh dense", lines(FRESH_DENSE)),
         ],
     })
+}
+
+/// A name, documents with an instruction in them, and documents without.
+pub(crate) type Documents = (String, Vec<String>, Vec<String>);
+
+/// Documents with and without an instruction in them: permitted ones by kind, and lines by hand alone and in carriers.
+pub(crate) fn documents(folder: &Path) -> Result<Vec<Documents>, String> {
+    let mut out = Vec::new();
+    for kind in ["email", "table", "code"] {
+        let (mut hidden, mut plain) = (Vec::new(), Vec::new());
+        for row in load(folder, "pi_bipia_train")?.into_iter().filter(|row| row.category.contains(kind)) {
+            if row.is_positive { hidden.push(row.text) } else { plain.push(row.text) }
+        }
+        out.push((format!("bipia {kind}"), hidden, plain));
+    }
+    let mut builder = Builder::new(99);
+    let carriers: Vec<String> = (0..400).map(|_| builder.grammar.sentence("carrier", &mut builder.random)).collect();
+    for (name, injected) in [("hand injections in own carriers", INJECTED), ("fresh injections in own carriers", FRESH_INJECTED)] {
+        let mut mixed = Vec::new();
+        for line in lines(injected) {
+            for _ in 0..10 {
+                let carrier = builder.grammar.sentence("carrier", &mut builder.random);
+                mixed.push(builder.inserted(&carrier, &line));
+            }
+        }
+        out.push((name.to_owned(), mixed, carriers.clone()));
+    }
+    out.push(("fresh lines".to_owned(), lines(FRESH_INJECTED), lines(FRESH_DATA)));
+    Ok(out)
+}
+
+/// Harmful texts by category, written by hand.
+pub(crate) fn harm() -> Vec<(String, String)> {
+    let pair = |line: &String| line.split_once('\t').map(|(category, text)| (category.to_owned(), text.to_owned()));
+    lines(HARM).iter().filter_map(pair).collect()
 }
 
 /// Everything.
@@ -136,11 +181,11 @@ pub(crate) fn all(model: &Model, folder: &Path, mistakes: bool) -> Result<(), St
         say(&format!("| passed: {name} | {} |", bands.map(|cut| format!("{:.3}", 1.0 - above(own, cut))).join(" | ")));
     }
     if mistakes {
-        for (name, texts) in &direct.attacks {
+        for (name, texts) in direct.attacks.iter().filter(|(name, _)| !name.starts_with("fresh")) {
             say(&format!("    missed in {name}"));
             show_mistakes(model, texts, Provenance::User, true);
         }
-        for (name, texts) in &direct.benign {
+        for (name, texts) in direct.benign.iter().filter(|(name, _)| !name.starts_with("fresh")) {
             say(&format!("    blocked in {name}"));
             show_mistakes(model, texts, Provenance::User, false);
         }
@@ -151,53 +196,26 @@ pub(crate) fn all(model: &Model, folder: &Path, mistakes: bool) -> Result<(), St
 
 fn indirect(model: &Model, folder: &Path, mistakes: bool) -> Result<(), String> {
     say("## Instructions in data");
-    let (injected, clean) = split(load(folder, "pi_bipia_train")?, 1_055);
-    let (hidden, plain) = (scores(model, &injected, Provenance::Data), scores(model, &clean, Provenance::Data));
-    for kind in ["email", "table", "code"] {
-        let of = |is_positive: bool| -> Result<Vec<f32>, String> {
-            Ok(load(folder, "pi_bipia_train")?
-                .iter()
-                .filter(|row| row.is_positive == is_positive && row.category.contains(kind))
-                .map(|row| attack_logit(model, &row.text, Provenance::Data))
-                .collect())
-        };
-        say(&format!("| bipia {kind} | AUROC {:.3} |", auroc(&of(true)?, &of(false)?)));
-    }
-    let cut = threshold(&plain, 0.01);
-    say(&format!(
-        "| bipia | {} of {} | AUROC {:.3} | cut at 1 %: {cut:.2} | recall {:.3} |",
-        hidden.len(),
-        plain.len(),
-        auroc(&hidden, &plain),
-        above(&hidden, cut)
-    ));
-    let mut builder = Builder::new(99);
-    let carriers: Vec<String> = (0..400).map(|_| builder.grammar.sentence("carrier", &mut builder.random)).collect();
-    let mixed: Vec<String> = lines(INJECTED)
-        .iter()
-        .flat_map(|line| {
-            (0..10)
-                .map(|_| {
-                    let carrier = builder.grammar.sentence("carrier", &mut builder.random);
-                    builder.inserted(&carrier, line)
-                })
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    let (hidden, plain) = (scores(model, &mixed, Provenance::Data), scores(model, &carriers, Provenance::Data));
-    say(&format!(
-        "| hand injections in own carriers | {} of {} | AUROC {:.3} | recall at 1 % {:.3} |",
-        hidden.len(),
-        plain.len(),
-        auroc(&hidden, &plain),
-        above(&hidden, threshold(&plain, 0.01))
-    ));
-    if mistakes {
-        say("    missed");
-        show_mistakes(model, &mixed, Provenance::Data, true);
-        show_mistakes(model, &injected, Provenance::Data, true);
-        say("    blocked");
-        show_mistakes(model, &clean, Provenance::Data, false);
+    for (name, injected, clean) in documents(folder)? {
+        let (hidden, plain) = (scores(model, &injected, Provenance::Data), scores(model, &clean, Provenance::Data));
+        let cut = threshold(&plain, 0.01);
+        say(&format!(
+            "| {name} | {} of {} | AUROC {:.3} | cut at 1 %: {cut:.2} | recall {:.3} |",
+            hidden.len(),
+            plain.len(),
+            auroc(&hidden, &plain),
+            above(&hidden, cut)
+        ));
+        let bands = guard::model::attack_bands(Provenance::Data);
+        say(&format!(
+            "| at the bands | found {} | passed {} |",
+            bands.map(|cut| format!("{:.3}", above(&hidden, cut))).join(" "),
+            bands.map(|cut| format!("{:.3}", 1.0 - above(&plain, cut))).join(" ")
+        ));
+        if mistakes && !name.starts_with("fresh") {
+            show_mistakes(model, &injected, Provenance::Data, true);
+            show_mistakes(model, &clean, Provenance::Data, false);
+        }
     }
     Ok(())
 }
@@ -211,10 +229,7 @@ fn content(model: &Model, folder: &Path, mistakes: bool) -> Result<(), String> {
     let plain: Vec<[f32; 5]> = benign.iter().map(|text| content_logits(model, text)).collect();
     let most = |scores: &[f32; 5]| scores.iter().copied().fold(f32::MIN, f32::max);
     let plain_most: Vec<f32> = plain.iter().map(most).collect();
-    let harm: Vec<(String, String)> = lines(HARM)
-        .iter()
-        .filter_map(|line| line.split_once('\t').map(|(category, text)| (category.to_owned(), text.to_owned())))
-        .collect();
+    let harm = harm();
     for (place, category) in CATEGORIES.iter().enumerate() {
         let at = |scores: &[f32; 5]| scores.get(place).copied().unwrap_or_default();
         let own: Vec<f32> = harm.iter().filter(|(of, _)| of == category).map(|(_, text)| at(&content_logits(model, text))).collect();

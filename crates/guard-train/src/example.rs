@@ -67,6 +67,10 @@ pub(crate) fn grammar() -> Grammar {
         include_str!("../grammar/benign_more.txt"),
         include_str!("../grammar/attack_more.txt"),
         include_str!("../grammar/content_more.txt"),
+        include_str!("../grammar/benign_third.txt"),
+        include_str!("../grammar/attack_third.txt"),
+        include_str!("../grammar/data_third.txt"),
+        include_str!("../grammar/content_third.txt"),
     ])
 }
 
@@ -146,10 +150,10 @@ impl Builder {
     pub(crate) fn synthetic_user(&mut self, scale: usize) {
         let attack = |share: f32| known(&[(USER, 1.0), (DATA, share)]);
         for (section, count, origin, data) in [
-            ("attack_override", 14, "own override", 1.0),
-            ("attack_leak", 18, "own leak", 1.0),
-            ("jailbreak", 12, "own jailbreak", 1.0),
-            ("attack_mix", 14, "own mix", 1.0),
+            ("attack_override", 20, "own override", 1.0),
+            ("attack_leak", 24, "own leak", 1.0),
+            ("jailbreak", 22, "own jailbreak", 1.0),
+            ("attack_mix", 20, "own mix", 1.0),
             ("foreign_attack", 12, "own foreign", 1.0),
         ] {
             for _ in 0..count * scale {
@@ -158,9 +162,12 @@ impl Builder {
                 self.push_windows(&said, attack(data), 1.0, origin, 3);
             }
         }
-        for (section, count, origin) in
-            [("benign_user", 50, "own benign"), ("trigger_more", 40, "own benign"), ("foreign_benign", 16, "own foreign")]
-        {
+        for (section, count, origin) in [
+            ("benign_user", 40, "own benign"),
+            ("trigger_more", 30, "own benign"),
+            ("fresh_benign", 90, "own third"),
+            ("foreign_benign", 16, "own foreign"),
+        ] {
             for _ in 0..count * scale {
                 let said = self.say(section);
                 // In a document, a request that a user may make is an instruction to the machine.
@@ -187,7 +194,7 @@ impl Builder {
         for (section, count, origin) in [
             ("inject_marked", 22, "own marked"),
             ("inject_plain", 12, "own plain"),
-            ("inject_task", 16, "own task"),
+            ("inject_task", 28, "own task"),
             ("code_injection", 5, "own code"),
         ] {
             for place in 0..count * scale {
@@ -201,7 +208,7 @@ impl Builder {
                 }
             }
         }
-        for _ in 0..26 * scale {
+        for _ in 0..34 * scale {
             let carrier = self.say("carrier");
             let clean_labels = clean(&[(DATA, 0.0), (USER, 0.0)]);
             self.push_windows(&carrier, clean_labels, 1.0, "own carrier", 2);
@@ -211,9 +218,11 @@ impl Builder {
                 }
             }
         }
-        for _ in 0..20 * scale {
-            let line = self.say("letter_line");
-            self.push(&line, clean(&[(DATA, 0.0)]), 1.0, "own carrier");
+        for (section, count) in [("letter_line", 10), ("line_third", 40)] {
+            for _ in 0..count * scale {
+                let line = self.say(section);
+                self.push(&line, clean(&[(DATA, 0.0)]), 1.0, "own line");
+            }
         }
     }
 
@@ -235,11 +244,11 @@ impl Builder {
     /// Harmful and harmless statements that the grammar makes.
     pub(crate) fn synthetic_content(&mut self, scale: usize) {
         for (section, head, count) in [
-            ("hate", HATE, 14),
-            ("insult", INSULTS, 12),
-            ("sexual", SEXUAL, 16),
-            ("violence", VIOLENCE, 18),
-            ("misconduct", MISCONDUCT, 18),
+            ("hate", HATE, 26),
+            ("insult", INSULTS, 26),
+            ("sexual", SEXUAL, 22),
+            ("violence", VIOLENCE, 26),
+            ("misconduct", MISCONDUCT, 24),
         ] {
             for _ in 0..count * scale {
                 let mut said = self.say(section);
@@ -262,9 +271,11 @@ impl Builder {
             let said = self.say("long_benign");
             self.push(&said, clean(&[(USER, 0.0)]), 1.0, "own benign");
         }
-        for _ in 0..20 * scale {
-            let said = self.say("violent_benign");
-            self.push(&said, clean(&[(USER, 0.0)]), 1.0, "own benign");
+        for (section, count) in [("violent_benign", 16), ("safe_harsh", 50)] {
+            for _ in 0..count * scale {
+                let said = self.say(section);
+                self.push(&said, clean(&[(USER, 0.0)]), 1.0, "own harsh");
+            }
         }
     }
 

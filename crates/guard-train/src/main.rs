@@ -4,20 +4,22 @@
 //! The data sets themselves are not part of the repository.
 
 mod convolution;
+mod dump;
 mod evaluate;
 mod example;
 mod grammar;
 mod linear;
 mod measure;
 mod random;
+mod scores;
 mod speed;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use guard::model::{Convolution, Embeddings, Linear, Model, WordPieces};
+use guard::model::{Convolution, Embeddings, Linear, Model, Transformer, WordPieces};
 
 use example::{Builder, Example};
 
@@ -47,6 +49,15 @@ struct Arguments {
     /// Measure the shipped weights and train nothing.
     #[arg(long)]
     shipped: bool,
+    /// Write what each stage says about the measured sets to this file.
+    #[arg(long)]
+    scores: Option<PathBuf>,
+    /// Measure without the transformer stage.
+    #[arg(long)]
+    shallow: bool,
+    /// A folder with other weights to measure than the shipped ones.
+    #[arg(long)]
+    weights: Option<PathBuf>,
     /// Print the scores of a text.
     #[arg(long)]
     score: Option<String>,
@@ -65,6 +76,12 @@ struct Arguments {
     /// Passes over the examples for the convolution; 0 trains the linear heads only.
     #[arg(long, default_value_t = EPOCHS)]
     epochs: usize,
+    /// Write the examples and the sets that are measured to this file, for `scripts/train_transformer.py`.
+    #[arg(long)]
+    dump: Option<PathBuf>,
+    /// A transformer stage (`scripts/train_transformer.py` writes it) to measure with what is trained; without it there is none.
+    #[arg(long)]
+    transformer: Option<PathBuf>,
     /// Print the texts that are judged wrongly.
     #[arg(long)]
     mistakes: bool,
@@ -86,7 +103,9 @@ fn tables() -> Result<Tables, String> {
     Ok(Tables { pieces, embeddings })
 }
 
-fn train(tables: &Tables, examples: &[Example], epochs: usize) -> Result<(Model, Vec<u8>, Vec<u8>), String> {
+type Deep = Option<&'static Transformer>;
+
+fn train(tables: &Tables, examples: &[Example], epochs: usize, transformer: Deep) -> Result<(Model, Vec<u8>, Vec<u8>), String> {
     let places: Vec<usize> = (0..examples.len()).collect();
     let features = linear::features(examples);
     let weights = linear::train(examples, &features, &places, SEED);
@@ -96,7 +115,22 @@ fn train(tables: &Tables, examples: &[Example], epochs: usize) -> Result<(Model,
     let (linear_bytes, convolution_bytes) = (Linear::encode(&weights.bias, &weights.weights), convolution.encode());
     let linear = Linear::parse(&linear_bytes).ok_or("the linear weights do not fit")?;
     let convolution = Convolution::parse(&convolution_bytes).ok_or("the convolution does not fit")?;
-    Ok((Model::new(tables.pieces.clone(), tables.embeddings.clone(), linear, convolution), linear_bytes, convolution_bytes))
+    let model = Model::new(tables.pieces.clone(), tables.embeddings.clone(), linear, convolution).with_transformer(transformer);
+    Ok((model, linear_bytes, convolution_bytes))
+}
+
+fn save(folder: &Path, linear: &[u8], convolution: &[u8]) -> Result<(), String> {
+    for (name, bytes) in [("linear.bin", linear), ("convolution.bin", convolution)] {
+        std::fs::write(folder.join(name), bytes).map_err(|error| format!("`{name}` cannot be written: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Reads a transformer stage, which lives as long as the program.
+fn transformer(file: &Path) -> Result<&'static Transformer, String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("`{}` cannot be read: {error}", file.display()))?;
+    let transformer = Transformer::parse(Box::leak(bytes.into_boxed_slice())).ok_or("the transformer does not fit")?;
+    Ok(Box::leak(Box::new(transformer)))
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
@@ -131,8 +165,26 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return Ok(());
     }
     if arguments.shipped {
-        let model = Model::shipped().ok_or("the shipped weights do not fit")?;
-        return evaluate::all(model, &arguments.data, arguments.mistakes);
+        let tables = tables()?;
+        let read = |name: &str, shipped: &[u8]| match &arguments.weights {
+            Some(folder) => std::fs::read(folder.join(name)).map_err(|error| format!("`{name}` cannot be read: {error}")),
+            None => Ok(shipped.to_vec()),
+        };
+        let linear = Linear::parse(&read("linear.bin", include_bytes!("../../guard/weights/linear.bin"))?);
+        let convolution = Convolution::parse(&read("convolution.bin", include_bytes!("../../guard/weights/convolution.bin"))?);
+        let (linear, convolution) = (linear.ok_or("the linear weights do not fit")?, convolution.ok_or("the convolution does not fit")?);
+        let deep = match arguments.transformer.as_deref() {
+            Some(file) => Some(transformer(file)?),
+            None => Transformer::shipped().filter(|_| !arguments.shallow),
+        };
+        if let Some(file) = &arguments.scores {
+            let of = |deep| {
+                Model::new(tables.pieces.clone(), tables.embeddings.clone(), linear.clone(), convolution.clone()).with_transformer(deep)
+            };
+            return scores::write(&of(None), &of(deep), &arguments.data, file);
+        }
+        let model = Model::new(tables.pieces, tables.embeddings, linear, convolution).with_transformer(deep);
+        return evaluate::all(&model, &arguments.data, arguments.mistakes);
     }
     let mut hashes = Vec::new();
     builder.synthetic_user(150);
@@ -143,7 +195,11 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         builder.prose(folder, &mut hashes);
     }
     let tables = tables()?;
+    if let Some(file) = &arguments.dump {
+        return dump::write(&builder.examples, &tables.pieces, &arguments.data, file);
+    }
     let examples = builder.examples;
+    let transformer = arguments.transformer.as_deref().map(transformer).transpose()?;
     let origins = [
         "slabs",
         "neuralchemy",
@@ -161,22 +217,23 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     say(&format!("{} examples", examples.len()));
     if arguments.own_only {
         let kept: Vec<Example> = examples.into_iter().filter(|example| !origins.contains(&example.origin)).collect();
-        let (model, ..) = train(&tables, &kept, arguments.epochs)?;
+        let (model, linear, convolution) = train(&tables, &kept, arguments.epochs, transformer)?;
+        if let Some(folder) = &arguments.out {
+            save(folder, &linear, &convolution)?;
+        }
         return evaluate::all(&model, &arguments.data, arguments.mistakes);
     }
     if arguments.leave_one_out {
         for origin in origins.into_iter().filter(|origin| arguments.origin.as_deref().is_none_or(|wanted| wanted == *origin)) {
             let kept: Vec<Example> = examples.iter().filter(|example| example.origin != origin).cloned().collect();
-            let (model, ..) = train(&tables, &kept, arguments.epochs)?;
+            let (model, ..) = train(&tables, &kept, arguments.epochs, transformer)?;
             evaluate::one(&model, &arguments.data, origin)?;
         }
         return Ok(());
     }
-    let (model, linear, convolution) = train(&tables, &examples, arguments.epochs)?;
+    let (model, linear, convolution) = train(&tables, &examples, arguments.epochs, transformer)?;
     if let Some(folder) = &arguments.out {
-        for (name, bytes) in [("linear.bin", linear), ("convolution.bin", convolution)] {
-            std::fs::write(folder.join(name), bytes).map_err(|error| format!("`{name}` cannot be written: {error}"))?;
-        }
+        save(folder, &linear, &convolution)?;
         let lines: Vec<String> = hashes.iter().map(|(name, hash, count)| format!("{hash}  {name} ({count})\n")).collect();
         std::fs::write(folder.join("data.sha256"), lines.concat()).map_err(|error| format!("the hashes cannot be written: {error}"))?;
     }

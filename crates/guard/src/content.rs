@@ -8,7 +8,7 @@ use regex_automata::meta::Regex;
 use crate::attack::normalise_with_places;
 use crate::confidence::{Bands, Confidence};
 use crate::definition::ContentCategory;
-use crate::model::{Model, windows};
+use crate::model::{Model, Reading, windows};
 
 /// One category's score.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +67,12 @@ fn rows() -> Vec<(ContentCategory, f32, &'static str)> {
 
 /// Bytes of a window.
 const WINDOW_BYTES: usize = 600;
+/// Log odds of the cheap models between which the transformer stage is asked, too.
+const GREY: Range<f32> = -5.0..7.0;
+/// Weight of the cheap models where it is.
+const DEEP_CHEAP: f32 = 0.4;
+/// Weight of the transformer stage.
+const DEEP: f32 = 0.65;
 /// Weight of a rule that matches, log odds.
 const RULE: f32 = 3.0;
 
@@ -88,23 +94,58 @@ pub(crate) fn content_logits(model: &Model, text: &str) -> [f32; 5] {
 
 /// The highest log odds of each category with the bytes of the window.
 fn best_windows(model: Option<&Model>, text: &str) -> [(f32, Range<usize>); 5] {
-    let mut best = CATEGORIES.map(|_| (-8.0_f32, 0..text.len()));
     let (plain, places) = normalise_with_places(text);
     let parts = windows(&plain, WINDOW_BYTES);
     let readings = model.map(|model| model.read_windows(&plain, &parts)).unwrap_or_default();
     let mut readings = readings.iter();
-    for window in parts {
-        let part = plain.get(window.clone()).unwrap_or_default();
-        let reading = readings.next();
-        let place = |at: usize| places.get(at).and_then(|byte| usize::try_from(*byte).ok()).unwrap_or(text.len());
-        for ((target, category), head) in best.iter_mut().zip(CATEGORIES).zip(2_usize..) {
-            let of = |logits: &[f32; 7]| logits.get(head).copied().unwrap_or(0.0).clamp(-8.0, 8.0);
-            let read = reading.map_or(-2.0, |reading| 0.4 * of(&reading.linear) + 0.6 * of(&reading.convolution));
-            let rules =
-                RULES.iter().filter(|(of, _, regex)| *of == category && regex.is_match(part)).map(|(_, weight, _)| weight).sum::<f32>();
-            let logit = read + RULE * rules;
-            if logit > target.0 {
-                *target = (logit, place(window.start)..place(window.end));
+    let scored: Vec<([f32; 5], Range<usize>)> =
+        parts.into_iter().map(|window| (cheap_logits(readings.next(), plain.get(window.clone()).unwrap_or_default()), window)).collect();
+    let mut best = highest(scored.iter().map(|(logits, window)| (*logits, window)));
+    if let (Some(model), true) = (model, best.iter().any(|(logit, _)| GREY.contains(logit))) {
+        // Each category's surest window is read; several have the same one mostly.
+        let mut chosen: Vec<Range<usize>> =
+            best.iter().filter(|(logit, _)| *logit >= GREY.start).map(|(_, window)| window.clone()).collect();
+        chosen.dedup();
+        let deep: Option<Vec<_>> = scored
+            .iter()
+            .filter(|(_, window)| chosen.contains(window))
+            .map(|(cheap, window)| {
+                let deep = model.read_deeply(plain.get(window.clone())?)?;
+                let mut logits = *cheap;
+                for (target, deep) in logits.iter_mut().zip(deep.iter().skip(2)) {
+                    *target = DEEP_CHEAP * *target + DEEP * deep.clamp(-8.0, 8.0);
+                }
+                Some((logits, window))
+            })
+            .collect();
+        if let Some(deep) = deep {
+            best = highest(deep.iter().map(|(logits, window)| (*logits, *window)));
+        }
+    }
+    let place = |at: usize| places.get(at).and_then(|byte| usize::try_from(*byte).ok()).unwrap_or(text.len());
+    best.map(|(logit, window)| (logit, place(window.start)..place(window.end)))
+}
+
+/// The log odds of the cheap models and the rules for a window.
+fn cheap_logits(reading: Option<&Reading>, window: &str) -> [f32; 5] {
+    let mut out = [0.0; 5];
+    for ((target, category), head) in out.iter_mut().zip(CATEGORIES).zip(2_usize..) {
+        let of = |logits: &[f32; 7]| logits.get(head).copied().unwrap_or(0.0).clamp(-8.0, 8.0);
+        let read = reading.map_or(-2.0, |reading| 0.4 * of(&reading.linear) + 0.6 * of(&reading.convolution));
+        let rules =
+            RULES.iter().filter(|(of, _, regex)| *of == category && regex.is_match(window)).map(|(_, weight, _)| weight).sum::<f32>();
+        *target = read + RULE * rules;
+    }
+    out
+}
+
+/// The highest log odds of each category and their windows.
+fn highest<'w>(scored: impl Iterator<Item = ([f32; 5], &'w Range<usize>)>) -> [(f32, Range<usize>); 5] {
+    let mut best = CATEGORIES.map(|_| (-8.0_f32, 0..0));
+    for (logits, window) in scored {
+        for (target, logit) in best.iter_mut().zip(logits) {
+            if logit > target.0 || target.1.is_empty() {
+                *target = (logit, window.clone());
             }
         }
     }

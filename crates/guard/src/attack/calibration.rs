@@ -1,5 +1,7 @@
 //! Numbers that were set on development data; `weights/MODEL_CARD.md` has the operating points.
 
+use std::ops::Range;
+
 use super::Provenance;
 use crate::confidence::Bands;
 
@@ -19,6 +21,23 @@ pub(super) fn rules(provenance: Provenance) -> f32 {
     match provenance {
         Provenance::User => 2.5,
         Provenance::Data => 2.0,
+    }
+}
+
+/// Log odds of the cheap models between which the transformer stage is asked, too.
+pub(super) fn grey(provenance: Provenance) -> Range<f32> {
+    match provenance {
+        Provenance::User => -4.0..6.0,
+        Provenance::Data => -4.0..7.0,
+    }
+}
+
+/// Log odds of all together.
+pub(super) fn deep(provenance: Provenance, cheap: f32, deep: f32) -> f32 {
+    let deep = deep.clamp(-8.0, 8.0);
+    match provenance {
+        Provenance::User => 0.5 * cheap + 0.5 * deep,
+        Provenance::Data => 0.7 * cheap + 0.35 * deep,
     }
 }
 

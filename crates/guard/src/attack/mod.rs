@@ -60,6 +60,11 @@ const SENTENCE_BYTES_MAX: usize = 300;
 /// Shortest sentence of a document that is read by itself, bytes.
 const SENTENCE_BYTES_MIN: usize = 12;
 
+/// Windows of a text that the transformer stage reads, at most: the surest ones.
+const WINDOWS_DEEP: usize = 2;
+/// Sentences of a document that it reads, at most.
+const SENTENCES_DEEP: usize = 4;
+
 /// Log odds of a text in which nothing can be read.
 const LOGIT_MIN: f32 = -12.0;
 
@@ -95,9 +100,35 @@ pub(crate) fn attack_bands(provenance: Provenance) -> [f32; 3] {
     [bands.low, bands.medium, bands.high]
 }
 
+/// A part of a view that the transformer stage may read.
+struct Candidate {
+    /// Log odds without it.
+    logit: f32,
+    view: usize,
+    range: Range<usize>,
+    rules: Vec<&'static str>,
+}
+
+/// The surest parts of a text, surest first.
+#[derive(Default)]
+struct Candidates(Vec<Candidate>);
+
+impl Candidates {
+    fn take(&mut self, candidate: Candidate, most: usize) {
+        let place = self.0.partition_point(|other| other.logit >= candidate.logit);
+        if place < most {
+            self.0.insert(place, candidate);
+            self.0.truncate(most);
+        }
+    }
+}
+
 fn best_window(model: Option<&Model>, text: &str, provenance: Provenance) -> Best {
     let mut best = Best { logit: LOGIT_MIN, ..Best::default() };
-    for view in views::views(text) {
+    let views = views::views(text);
+    let mut turned = Best { logit: LOGIT_MIN, ..Best::default() };
+    let (mut parts_to_read, mut sentences_to_read) = (Candidates::default(), Candidates::default());
+    for (number, view) in views.iter().enumerate() {
         let parts = windows(&view.text, WINDOW_BYTES);
         let may_read = !view.is_turned && best.window_count < READ_MAX;
         let readings = model.filter(|_| may_read).map(|model| model.read_windows(&view.text, &parts)).unwrap_or_default();
@@ -108,25 +139,58 @@ fn best_window(model: Option<&Model>, text: &str, provenance: Provenance) -> Bes
             let reading = readings.next();
             best.window_count += usize::from(!view.is_turned);
             if !view.is_turned || weight >= 0.5 {
-                best.take(fuse(reading, weight, provenance), rules, &view, range);
+                let logit = fuse(reading, weight, provenance);
+                if view.is_turned || reading.is_none() {
+                    turned.take(logit, rules.clone(), view, range.clone());
+                } else {
+                    parts_to_read.take(Candidate { logit, view: number, range: range.clone(), rules: rules.clone() }, WINDOWS_DEEP);
+                }
+                best.take(logit, rules, view, range);
             }
         }
-        if provenance == Provenance::Data && may_read {
-            read_sentences(model, &view, &mut best);
+        if let (Provenance::Data, true, Some(model)) = (provenance, may_read, model) {
+            read_sentences(model, (view, number), &mut best, &mut sentences_to_read);
         }
     }
-    best
+    let is_grey = calibration::grey(provenance).contains(&best.logit);
+    let candidates: Vec<Candidate> = parts_to_read.0.into_iter().chain(sentences_to_read.0).collect();
+    match model {
+        Some(model) if is_grey => read_deeply(model, &views, candidates, provenance, turned, best),
+        _ => best,
+    }
 }
 
 /// Reads the sentences of a document: an instruction between rows of a table is seen by itself. Rules read the windows only.
-fn read_sentences(model: Option<&Model>, view: &views::View, best: &mut Best) {
+fn read_sentences(model: &Model, (view, number): (&views::View, usize), best: &mut Best, candidates: &mut Candidates) {
     for range in sentences(&view.text).into_iter().take(READ_MAX * 4) {
         let is_read = range.len() < view.text.len() && (SENTENCE_BYTES_MIN..=SENTENCE_BYTES_MAX).contains(&range.len());
-        if let (Some(model), Some(sentence), true) = (model, view.text.get(range.clone()), is_read) {
+        if let (Some(sentence), true) = (view.text.get(range.clone()), is_read) {
             best.window_count += 1;
-            best.take(fuse(Some(&model.read(sentence)), 0.0, Provenance::Data), Vec::new(), view, range);
+            let logit = fuse(Some(&model.read(sentence)), 0.0, Provenance::Data);
+            candidates.take(Candidate { logit, view: number, range: range.clone(), rules: Vec::new() }, SENTENCES_DEEP);
+            best.take(logit, Vec::new(), view, range);
         }
     }
+}
+
+/// The transformer stage reads what the other models were surest of and decides with them. What it does not read was less sure before.
+fn read_deeply(
+    model: &Model,
+    views: &[views::View],
+    candidates: Vec<Candidate>,
+    provenance: Provenance,
+    turned: Best,
+    shallow: Best,
+) -> Best {
+    let mut best = Best { window_count: shallow.window_count, ..turned };
+    for Candidate { logit, view, range, rules } in candidates {
+        let Some(view) = views.get(view) else { continue };
+        let deep = view.text.get(range.clone()).and_then(|part| model.read_deeply(part));
+        // Without such a stage the others decide alone.
+        let Some(deep) = deep.and_then(|logits| logits.get(head(provenance) as usize).copied()) else { return shallow };
+        best.take(calibration::deep(provenance, logit, deep), rules, view, range);
+    }
+    best
 }
 
 impl Best {
@@ -137,16 +201,19 @@ impl Best {
     }
 }
 
-/// Joins the model's log odds with the rules' evidence.
-fn fuse(reading: Option<&Reading>, rules: f32, provenance: Provenance) -> f32 {
-    let head = match provenance {
+fn head(provenance: Provenance) -> Head {
+    match provenance {
         Provenance::User => Head::UserAttack,
         Provenance::Data => Head::DataAttack,
-    };
+    }
+}
+
+/// Joins the model's log odds with the rules' evidence.
+fn fuse(reading: Option<&Reading>, rules: f32, provenance: Provenance) -> f32 {
     let Some(reading) = reading else {
         return calibration::RULES_ONLY * rules + calibration::RULES_BIAS;
     };
-    let of = |logits: &[f32; 7]| logits.get(head as usize).copied().unwrap_or(0.0).clamp(-8.0, 8.0);
+    let of = |logits: &[f32; 7]| logits.get(head(provenance) as usize).copied().unwrap_or(0.0).clamp(-8.0, 8.0);
     calibration::LINEAR * of(&reading.linear)
         + calibration::CONVOLUTION * of(&reading.convolution)
         + calibration::rules(provenance) * rules

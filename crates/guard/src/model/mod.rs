@@ -7,6 +7,8 @@ mod convolution;
 mod embedding;
 mod linear;
 mod ngram;
+mod recent;
+mod transformer;
 mod wordpiece;
 
 use std::ops::Range;
@@ -16,6 +18,7 @@ pub use convolution::{Activations, Convolution, FILTERS, HIDDEN, Layer, POOLED, 
 pub use embedding::{DIMENSIONS, Embeddings};
 pub use linear::Linear;
 pub use ngram::{BUCKETS, ngrams};
+pub use transformer::Transformer;
 pub use wordpiece::{Piece, WordPieces};
 
 /// What is scored.
@@ -52,6 +55,7 @@ pub struct Model {
     embeddings: Embeddings,
     linear: Linear,
     convolution: Convolution,
+    transformer: Option<&'static Transformer>,
 }
 
 /// What the model says about a window.
@@ -68,7 +72,7 @@ static MODEL: LazyLock<Option<Model>> = LazyLock::new(|| {
     let embeddings = Embeddings::parse(include_bytes!("../../weights/embeddings.bin"))?;
     let linear = Linear::parse(include_bytes!("../../weights/linear.bin"))?;
     let convolution = Convolution::parse(include_bytes!("../../weights/convolution.bin"))?;
-    Some(Model { pieces, embeddings, linear, convolution })
+    Some(Model { pieces, embeddings, linear, convolution, transformer: Transformer::shipped() })
 });
 
 impl Model {
@@ -79,7 +83,21 @@ impl Model {
 
     /// Puts a model together.
     pub fn new(pieces: WordPieces, embeddings: Embeddings, linear: Linear, convolution: Convolution) -> Self {
-        Self { pieces, embeddings, linear, convolution }
+        Self { pieces, embeddings, linear, convolution, transformer: None }
+    }
+
+    /// The same with another transformer stage, or without one.
+    #[must_use]
+    pub fn with_transformer(self, transformer: Option<&'static Transformer>) -> Self {
+        Self { transformer, ..self }
+    }
+
+    /// The log odds of the transformer stage for a window of normalised text; `None` if there is no such stage. It takes milliseconds: only
+    /// windows of which the other models are not sure are worth it.
+    pub fn read_deeply(&self, window: &str) -> Option<Logits> {
+        let transformer = self.transformer?;
+        let pieces: Vec<usize> = self.pieces.cut(window, transformer::WINDOW_PIECES_MAX).iter().map(|piece| piece.id).collect();
+        recent::of(&pieces, transformer)
     }
 
     /// The word pieces.

@@ -1,0 +1,33 @@
+//! The last answers of the transformer stage: the detectors of a guardrail ask about the same window one after the other.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::{LazyLock, Mutex};
+
+use super::{Logits, Transformer};
+
+/// How many answers are kept.
+const KEPT: usize = 64;
+
+/// An answer with the hash of what was read and which model it is from.
+type Answer = (u64, Logits);
+
+/// The hash has a key of this process, so that nobody can make a text that takes another's answer.
+static RECENT: LazyLock<(RandomState, [Mutex<Option<Answer>>; KEPT])> =
+    LazyLock::new(|| (RandomState::new(), [const { Mutex::new(None) }; KEPT]));
+
+/// The log odds of some pieces.
+pub(super) fn of(pieces: &[usize], transformer: &'static Transformer) -> Option<Logits> {
+    let (hasher, answers) = &*RECENT;
+    let hash = hasher.hash_one((pieces, std::ptr::from_ref(transformer).addr()));
+    let place = answers.get(usize::try_from(hash % 64).unwrap_or(0))?;
+    let known = place.lock().ok().and_then(|answer| *answer).filter(|(of, _)| *of == hash);
+    if let Some((_, logits)) = known {
+        return Some(logits);
+    }
+    let logits = transformer.logits(pieces)?;
+    if let Ok(mut answer) = place.lock() {
+        *answer = Some((hash, logits));
+    }
+    Some(logits)
+}

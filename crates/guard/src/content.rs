@@ -102,10 +102,7 @@ fn best_windows(model: Option<&Model>, text: &str) -> [(f32, Range<usize>); 5] {
         parts.into_iter().map(|window| (cheap_logits(readings.next(), plain.get(window.clone()).unwrap_or_default()), window)).collect();
     let mut best = highest(scored.iter().map(|(logits, window)| (*logits, window)));
     if let (Some(model), true) = (model, best.iter().any(|(logit, _)| GREY.contains(logit))) {
-        // Each category's surest window is read; several have the same one mostly.
-        let mut chosen: Vec<Range<usize>> =
-            best.iter().filter(|(logit, _)| *logit >= GREY.start).map(|(_, window)| window.clone()).collect();
-        chosen.dedup();
+        let chosen = surest(&best);
         let deep: Option<Vec<_>> = scored
             .iter()
             .filter(|(_, window)| chosen.contains(window))
@@ -124,6 +121,19 @@ fn best_windows(model: Option<&Model>, text: &str) -> [(f32, Range<usize>); 5] {
     }
     let place = |at: usize| places.get(at).and_then(|byte| usize::try_from(*byte).ok()).unwrap_or(text.len());
     best.map(|(logit, window)| (logit, place(window.start)..place(window.end)))
+}
+
+/// The windows that are worth a deep reading: the two surest ones, and each that a category would act on.
+fn surest(best: &[(f32, Range<usize>); 5]) -> Vec<Range<usize>> {
+    let mut ranked: Vec<&(f32, Range<usize>)> = best.iter().filter(|(logit, _)| *logit >= GREY.start).collect();
+    ranked.sort_by(|left, right| right.0.total_cmp(&left.0));
+    let mut chosen: Vec<Range<usize>> = Vec::new();
+    for (logit, window) in ranked {
+        if !chosen.contains(window) && (chosen.len() < 2 || *logit >= BANDS.low) {
+            chosen.push(window.clone());
+        }
+    }
+    chosen
 }
 
 /// The log odds of the cheap models and the rules for a window.

@@ -11,6 +11,9 @@ import struct
 import threading
 import zlib
 
+# Longest wait for a test to open the gate: longer than a slow machine needs, shorter than an upstream's time limit.
+GATE_S = 100
+
 
 class FakeUpstream:
     @classmethod
@@ -100,9 +103,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if verb == "redirect":
             return self.reply(302, b"", headers=[("location", rest)])
         if verb == "slow":
-            self.upstream.gate.wait(30)
+            self.upstream.gate.wait(GATE_S)
         if verb == "hang" and not request.get("stream"):
-            return self.upstream.gate.wait(30)
+            return self.upstream.gate.wait(GATE_S)
         streams = request.get("stream") or "stream" in self.path
         text = rest if verb == "say" else script
         getattr(self, self.upstream.kind)(request, verb, rest, text, streams)
@@ -148,7 +151,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.stream([b'data: {"choices":[{"delta":{"content":"\\ud83d"}}]}\n\n', b"data: [DONE]\n\n"])
         if verb == "hang":
             self.stream([event({"content": "first"})])
-            return self.upstream.gate.wait(30)
+            return self.upstream.gate.wait(GATE_S)
         if verb == "tool":
             call = {"index": 0, "id": "c1", "type": "function", "function": {"name": rest, "arguments": ""}}
             more = {"index": 0, "function": {"arguments": '{"a":1}'}}

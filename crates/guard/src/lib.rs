@@ -32,7 +32,7 @@ pub use assess::{
     Action, Assessment, ContentFinding, Coverage, Direction, EntityFinding, FindingAction, GroundingFinding, InputTooLong, Place,
     Qualifier, RegexFinding, Segment, TopicFinding, Usage, WordFinding, WordSource,
 };
-pub use attack::{AttackCategories, AttackScore, Provenance, score_prompt_attack};
+pub use attack::{AttackCategories, AttackScore, Provenance, bears_material, score_message, score_prompt_attack};
 pub use confidence::Confidence;
 pub use content::{CATEGORIES, ContentScore, ContentScores, score_content};
 pub use definition::{

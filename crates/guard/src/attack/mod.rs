@@ -2,9 +2,11 @@
 
 mod calibration;
 mod decode;
+mod material;
 mod rules;
 mod views;
 
+pub use material::bears_material;
 pub(crate) use views::{normalise, normalise_with_places};
 
 use std::ops::Range;
@@ -86,6 +88,24 @@ pub fn score_prompt_attack(text: &str, provenance: Provenance) -> AttackScore {
     let (categories, rules) = (categories(score, &best.rules), best.rules);
     let span = best.span.filter(|_| confidence > Confidence::None);
     AttackScore { score, confidence, categories, span, rules, window_count: best.window_count }
+}
+
+/// How much surer, in log odds, material of others must be of an instruction before a user's message counts as one that brings an injection: the user's
+/// own request stands beside it and is one, too.
+const MATERIAL_ALLOWANCE: f32 = 1.0;
+
+/// The categories of a user's message that may bring material of others along: an instruction in an e-mail, a table, code, markup or records counts
+/// as prompt injection. Where its form shows no material they are those of [`score_prompt_attack`].
+///
+/// For scores only. A guardrail is told by the request what is whose, and does not guess.
+pub fn score_message(text: &str) -> AttackCategories {
+    let mut categories = score_prompt_attack(text, Provenance::User).categories;
+    if bears_material(text) {
+        let probability = score_prompt_attack(text, Provenance::Data).score;
+        let injection = probability / (probability + (1.0 - probability) * MATERIAL_ALLOWANCE.exp());
+        categories.prompt_injection = categories.prompt_injection.max(injection);
+    }
+    categories
 }
 
 /// The score as log odds before bands, with a model that is not the shipped one. For the trainer.

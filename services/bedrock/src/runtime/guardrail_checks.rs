@@ -1,7 +1,8 @@
 //! `InvokeGuardrailChecks`: scores without a guardrail. Nothing is blocked or masked.
 //!
 //! Source: Bedrock API reference, `InvokeGuardrailChecks`. A category's score is the highest over all messages. Prompt attacks are looked for in
-//! messages of the user; what is checked as an attack inside data comes as a message of the user, too.
+//! messages of the user. What is checked for an instruction inside data comes as such a message, too: where its form shows an e-mail, a table, code,
+//! markup or records, it is read as data as well.
 
 use api_bedrock_runtime::{
     GuardrailChecksContentBlock, GuardrailChecksContentFilterCategory, GuardrailChecksContentFilterConfig,
@@ -11,7 +12,7 @@ use api_bedrock_runtime::{
     GuardrailChecksSensitiveInformationConfig, GuardrailChecksSensitiveInformationResult, GuardrailChecksSensitiveInformationResultEntry,
     GuardrailChecksSensitiveInformationUsage, GuardrailChecksUsageResults, InvokeGuardrailChecksInput, InvokeGuardrailChecksOutput,
 };
-use guard::{AttackCategories, ContentCategory, Provenance, score_content, score_prompt_attack};
+use guard::{AttackCategories, ContentCategory, score_content, score_message};
 use plane::{ApiError, Call};
 use sensitive::{Kind, KindSet};
 
@@ -109,7 +110,7 @@ fn content(config: &GuardrailChecksContentFilterConfig, texts: &[Checked]) -> Re
 fn attacks(config: &GuardrailChecksPromptAttackConfig, texts: &[Checked]) -> Result<GuardrailChecksPromptAttackResult, Refusal> {
     let mut best = AttackCategories::default();
     for checked in texts.iter().filter(|checked| checked.is_user) {
-        let found = score_prompt_attack(&checked.text, Provenance::User).categories;
+        let found = score_message(&checked.text);
         best.jailbreak = best.jailbreak.max(found.jailbreak);
         best.prompt_injection = best.prompt_injection.max(found.prompt_injection);
         best.prompt_leakage = best.prompt_leakage.max(found.prompt_leakage);

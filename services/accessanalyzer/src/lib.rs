@@ -48,6 +48,8 @@ impl Service for AccessAnalyzer {
         api_accessanalyzer::SERVICE
     }
 
+    // Else whoever names the service compiles all its handlers once more.
+    #[inline(never)]
     fn handlers(&self) -> &'static [Handler] {
         HANDLERS
     }

@@ -91,6 +91,8 @@ impl Service for Bedrock {
         "bedrock"
     }
 
+    // Else whoever names the service compiles all its handlers once more.
+    #[inline(never)]
     fn handlers(&self) -> &'static [Handler] {
         &[
             handler!("CancelAutomatedReasoningPolicyBuildWorkflow", reasoning::workflow::cancel_automated_reasoning_policy_build_workflow),
@@ -209,6 +211,8 @@ impl Service for BedrockRuntime {
         RUNTIME
     }
 
+    // Else whoever names the service compiles all its handlers once more.
+    #[inline(never)]
     fn handlers(&self) -> &'static [Handler] {
         &[
             handler!("ApplyGuardrail", runtime::apply_guardrail::apply_guardrail),

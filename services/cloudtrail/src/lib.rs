@@ -89,6 +89,8 @@ impl Service for CloudTrail {
         "cloudtrail"
     }
 
+    // Else whoever names the service compiles all its handlers once more.
+    #[inline(never)]
     fn handlers(&self) -> &'static [Handler] {
         &[
             handler!("AddTags", tag::add_tags),

@@ -106,6 +106,8 @@ impl Service for Kms {
         "kms"
     }
 
+    // Else whoever names the service compiles all its handlers once more.
+    #[inline(never)]
     fn handlers(&self) -> &'static [Handler] {
         HANDLERS
     }

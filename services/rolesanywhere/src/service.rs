@@ -69,6 +69,8 @@ impl Service for RolesAnywhere {
         api_rolesanywhere::SERVICE
     }
 
+    // Else whoever names the service compiles all its handlers once more.
+    #[inline(never)]
     fn handlers(&self) -> &'static [Handler] {
         HANDLERS
     }

@@ -43,6 +43,8 @@ impl Service for CloudTrailData {
         "cloudtrail-data"
     }
 
+    // Else whoever names the service compiles all its handlers once more.
+    #[inline(never)]
     fn handlers(&self) -> &'static [Handler] {
         &[handler!("PutAuditEvents", put_audit_events)]
     }

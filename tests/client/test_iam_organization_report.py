@@ -1,5 +1,7 @@
 """Access reports of organizations, and the properties of an account."""
 
+import time
+
 import pytest
 
 from bailiwick_server import Account, allow, deny, new_account_id, raises
@@ -39,8 +41,13 @@ def test_what_an_account_called(management, member, path):  # noqa: F811
 
 def test_a_root_has_all_members_and_not_the_management_account(management, member, path):  # noqa: F811
     second = invite(management, Account.create(management.server, new_account_id()))
-    for account in (member, second):
-        account.client("kms").list_keys()
+    member.client("kms").list_keys()
+    called_s, kms = int(time.time()), second.client("kms")
+    kms.list_keys()
+    # Calls are told apart by the second: the last of these is in a later one.
+    while int(time.time()) == called_s:
+        kms.list_keys()
+    kms.list_keys()
     management.client("s3").list_buckets()
     details, _ = report(management, path)
     assert details["kms"]["TotalAuthenticatedEntities"] == 2

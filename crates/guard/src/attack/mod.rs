@@ -131,14 +131,19 @@ struct Candidate {
 
 /// The surest parts of a text, surest first.
 #[derive(Default)]
-struct Candidates(Vec<Candidate>);
+struct Candidates {
+    chosen: Vec<Candidate>,
+    /// The surest of those that there was no room for.
+    left_out: Option<Candidate>,
+}
 
 impl Candidates {
     fn take(&mut self, candidate: Candidate, most: usize) {
-        let place = self.0.partition_point(|other| other.logit >= candidate.logit);
-        if place < most {
-            self.0.insert(place, candidate);
-            self.0.truncate(most);
+        let place = self.chosen.partition_point(|other| other.logit >= candidate.logit);
+        self.chosen.insert(place, candidate);
+        if self.chosen.len() > most {
+            let last = self.chosen.pop().filter(|last| self.left_out.as_ref().is_none_or(|left| left.logit < last.logit));
+            self.left_out = last.or(self.left_out.take());
         }
     }
 }
@@ -173,11 +178,19 @@ fn best_window(model: Option<&Model>, text: &str, provenance: Provenance) -> Bes
         }
     }
     let is_grey = calibration::grey(provenance).contains(&best.logit);
-    let candidates: Vec<Candidate> = parts_to_read.0.into_iter().chain(sentences_to_read.0).collect();
-    match model {
+    let left_out = [parts_to_read.left_out, sentences_to_read.left_out];
+    let candidates: Vec<Candidate> = parts_to_read.chosen.into_iter().chain(sentences_to_read.chosen).collect();
+    let mut best = match model {
         Some(model) if is_grey => read_deeply(model, &views, candidates, provenance, turned, best),
-        _ => best,
+        _ => return best,
+    };
+    // What nobody read deeply counts as it was read: else suspicious padding would hide an attack behind it.
+    for Candidate { logit, view, range, rules } in left_out.into_iter().flatten() {
+        if let Some(view) = views.get(view).filter(|_| logit >= calibration::bands(provenance).low) {
+            best.take(logit, rules, view, range);
+        }
     }
+    best
 }
 
 /// Reads the sentences of a document: an instruction between rows of a table is seen by itself. Rules read the windows only.
@@ -193,7 +206,7 @@ fn read_sentences(model: &Model, (view, number): (&views::View, usize), best: &m
     }
 }
 
-/// The transformer stage reads what the other models were surest of and decides with them. What it does not read was less sure before.
+/// The transformer stage reads what the other models were surest of and decides with them.
 fn read_deeply(
     model: &Model,
     views: &[views::View],
@@ -257,4 +270,20 @@ fn categories(score: f32, rules: &[&str]) -> AttackCategories {
         _ => score * 0.6,
     };
     AttackCategories { jailbreak: share(jailbreak), prompt_injection: share(injection), prompt_leakage: share(leakage) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_surest_part_without_room_is_kept() {
+        let mut candidates = Candidates::default();
+        for logit in [1.0, 5.0, 2.0, 4.0, 3.0] {
+            candidates.take(Candidate { logit, view: 0, range: 0..1, rules: Vec::new() }, 2);
+        }
+        let chosen: Vec<f32> = candidates.chosen.iter().map(|candidate| candidate.logit).collect();
+        assert_eq!(chosen, [5.0, 4.0]);
+        assert_eq!(candidates.left_out.map(|candidate| candidate.logit), Some(3.0));
+    }
 }

@@ -202,9 +202,11 @@ impl Catalog {
         })
     }
 
-    /// Services whose `X-Amz-Target` begins with `prefix` (the part before the last dot).
+    /// Services whose `X-Amz-Target` begins with `prefix` (the part before the last dot). SDKs that are made from Smithy models send the service's own
+    /// name without the name space that botocore puts before it (`CloudTrail_20131101`).
     pub fn by_target_prefix(&'static self, prefix: &str) -> Option<&'static ServiceHead> {
-        self.heads.iter().find(|head| head.target_prefix == Some(prefix))
+        let is_meant = |known: &str| known.strip_suffix(prefix).is_some_and(|space| space.is_empty() || space.ends_with('.'));
+        self.heads.iter().find(|head| !prefix.is_empty() && head.target_prefix.is_some_and(is_meant))
     }
 
     /// Services that sign with this name in the credential scope; several share one (`bedrock`, `s3`, `sagemaker`).

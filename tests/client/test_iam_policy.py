@@ -123,15 +123,38 @@ def test_a_new_default_version_holds_for_the_next_call(account, iam, assert_deni
 
 
 def test_policies_that_aws_manages(iam):
-    listed = {policy["PolicyName"]: policy for policy in iam.list_policies(Scope="AWS")["Policies"]}
+    pages = iam.get_paginator("list_policies").paginate(Scope="AWS")
+    listed = {policy["PolicyName"]: policy for page in pages for policy in page["Policies"]}
+    assert len(listed) > 1500 and {"ReadOnlyAccess", "SecurityAudit", "AmazonBedrockFullAccess"} < set(listed)
     admin = listed["AdministratorAccess"]["Arn"]
     assert admin == "arn:aws:iam::aws:policy/AdministratorAccess"
+    audit = iam.get_policy(PolicyArn=listed["SecurityAudit"]["Arn"])["Policy"]
+    version = iam.get_policy_version(PolicyArn=audit["Arn"], VersionId=audit["DefaultVersionId"])["PolicyVersion"]
+    assert version["IsDefaultVersion"] and version["VersionId"] == audit["DefaultVersionId"] != "v1"
+    assert [v["VersionId"] for v in iam.list_policy_versions(PolicyArn=audit["Arn"])["Versions"]] == [audit["DefaultVersionId"]]
+    with raises("NoSuchEntity", 404):
+        iam.get_policy_version(PolicyArn=audit["Arn"], VersionId="v1")
     statement = iam.get_policy_version(PolicyArn=admin, VersionId="v1")["PolicyVersion"]["Document"]["Statement"]
     assert statement == [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
     with raises("NoSuchEntity", 404):
         iam.get_policy(PolicyArn="arn:aws:iam::aws:policy/NoSuchPolicy")
     with raises("InvalidInput", 400):
         iam.create_policy_version(PolicyArn=admin, PolicyDocument=READ)
+
+
+def test_a_policy_that_aws_manages_decides(account, iam, assert_denied):
+    auditor = account.user()
+    iam.attach_user_policy(UserName=auditor.user_name, PolicyArn="arn:aws:iam::aws:policy/SecurityAudit")
+    auditor.client("iam").list_users()
+    auditor.client("s3").list_buckets()
+    assert_denied(lambda: auditor.client("iam").create_user(UserName="x"), "iam:CreateUser", by="identity")
+    assert_denied(auditor.client("kms").create_key, "kms:CreateKey", by="identity")
+    used = iam.list_policies(Scope="AWS", OnlyAttached=True)["Policies"]
+    assert [(policy["PolicyName"], policy["AttachmentCount"]) for policy in used] == [("SecurityAudit", 1)]
+    details = iam.get_account_authorization_details(Filter=["AWSManagedPolicy"], MaxItems=1000)
+    assert details["IsTruncated"] and len(details["Policies"]) == 1000
+    [attached] = iam.get_account_authorization_details()["Policies"]
+    assert attached["PolicyName"] == "SecurityAudit" and attached["PolicyVersionList"][0]["Document"]["Statement"]
 
 
 def test_lists_of_policies_are_filtered(iam):

@@ -107,13 +107,10 @@ async fn items(cx: &mut Call, filter: &[EntityType]) -> Result<Vec<Item>, ApiErr
         items.extend(managed_policy::all(tx, account).await?.into_iter().map(|policy| Item::Policy(Box::new(policy))));
     }
     if wants(EntityType::AWSManagedPolicy) {
-        for policy in &aws_managed::POLICIES {
-            let counts = attachment::counts(tx, account, &policy.arn()).await?;
-            // Without a filter only those in use are shown, as AWS does.
-            if !filter.is_empty() || counts.permissions > 0 || counts.boundaries > 0 {
-                items.push(Item::AwsManaged(policy));
-            }
-        }
+        let counts = attachment::all_counts(tx, account).await?;
+        // Without a filter only those in use are shown, as AWS does.
+        let shown = aws_managed::all().iter().filter(|policy| !filter.is_empty() || counts.contains_key(&policy.arn()));
+        items.extend(shown.map(Item::AwsManaged));
     }
     Ok(items)
 }
@@ -216,18 +213,19 @@ async fn policy_detail(cx: &mut Call, policy: &ManagedPolicyRecord) -> Result<Ma
 
 async fn aws_managed_detail(cx: &mut Call, policy: &AwsManagedPolicy) -> Result<ManagedPolicyDetail, ApiError> {
     let counts = attachment::counts(&mut cx.tx, &cx.account, &policy.arn()).await?;
+    let version = managed_policy::aws_managed_version(policy, true);
     Ok(ManagedPolicyDetail {
         policy_name: Some(policy.name.to_owned()),
         policy_id: Some(policy.id.to_owned()),
         arn: Some(policy.arn()),
         path: Some(policy.path.to_owned()),
-        default_version_id: Some("v1".to_owned()),
+        default_version_id: version.version_id.clone(),
         attachment_count: Some(counts.permissions),
         permissions_boundary_usage_count: Some(counts.boundaries),
         is_attachable: Some(true),
-        description: Some(policy.description.to_owned()),
+        description: None,
         create_date: Some(Timestamp(policy.created_ms)),
-        update_date: Some(Timestamp(policy.created_ms)),
-        policy_version_list: Some(vec![managed_policy::aws_managed_version(policy, true)]),
+        update_date: Some(Timestamp(policy.updated_ms)),
+        policy_version_list: Some(vec![version]),
     })
 }

@@ -2,6 +2,8 @@
 //!
 //! The entity's record is the truth for decisions; an index by policy answers how often and to whom a policy is attached.
 
+use std::collections::HashMap;
+
 use api_iam::{
     AttachGroupPolicyInput, AttachGroupPolicyOutput, AttachRolePolicyInput, AttachRolePolicyOutput, AttachUserPolicyInput,
     AttachUserPolicyOutput, AttachedPermissionsBoundary, AttachedPolicy, DeleteRolePermissionsBoundaryInput,
@@ -12,6 +14,7 @@ use api_iam::{
     PermissionsBoundaryAttachmentType, PolicyGroup, PolicyRole, PolicyUser, PutRolePermissionsBoundaryInput,
     PutRolePermissionsBoundaryOutput, PutUserPermissionsBoundaryInput, PutUserPermissionsBoundaryOutput,
 };
+use bytes::Bytes;
 use plane::page::Page;
 use plane::{ApiError, Call, Key, Record, Scope, Transaction};
 use serde::{Deserialize, Serialize};
@@ -66,6 +69,25 @@ pub async fn counts(tx: &mut Transaction, account: &str, policy_arn: &str) -> Re
     let boundaries = rows(tx, account, policy_arn, Usage::Boundary).await?.len();
     let count = |rows: usize| i32::try_from(rows).unwrap_or(i32::MAX);
     Ok(Counts { permissions: count(permissions), boundaries: count(boundaries) })
+}
+
+/// How often each policy that is attached in the account is, by its ARN.
+pub async fn all_counts(tx: &mut Transaction, account: &str) -> Result<HashMap<String, Counts>, ApiError> {
+    let whole = Key::new(account, "");
+    let mut counts: HashMap<String, Counts> = HashMap::new();
+    let mut after: Option<Bytes> = None;
+    loop {
+        let rows = tx.scan::<AttachmentRecord>(&whole, after.as_deref(), plane::transaction::SCAN_LIMIT).await?;
+        let Some((last, _)) = rows.last() else { return Ok(counts) };
+        after = Some(last.clone());
+        for (key, _) in &rows {
+            let mut parts = key.split(|byte| *byte == 0);
+            let (Some(arn), Some(usage)) = (parts.next(), parts.next()) else { continue };
+            let of_policy = counts.entry(String::from_utf8_lossy(arn).into_owned()).or_default();
+            let count = if usage == Usage::Boundary.name().as_bytes() { &mut of_policy.boundaries } else { &mut of_policy.permissions };
+            *count = count.saturating_add(1);
+        }
+    }
 }
 
 /// Unique ids and kinds of the entities that a policy is attached to.

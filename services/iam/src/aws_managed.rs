@@ -1,93 +1,69 @@
-//! The managed policies that every account has (`arn:aws:iam::aws:policy/...`).
+//! The managed policies that every account has (`arn:aws:iam::aws:policy/...`), with the documents that AWS gives them.
 //!
-//! Few and our own: a policy of AWS's name that allowed more or less than AWS's would be worse than none. Names that are not here do not
-//! exist.
+//! A policy of AWS's name that allowed more or less than AWS's would be worse than none, so they are carried as they are (NOTICE names the source),
+//! each in its newest version. They are unpacked when the first one is asked for.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::sync::LazyLock;
+
+use flate2::read::GzDecoder;
+use serde::Deserialize;
+
+/// One policy a line, in order of their names: what is known of it, a tab, and its document.
+const PACKED: &[u8] = include_bytes!("../data/aws_managed_policies.gz");
 
 /// A managed policy that cannot be changed.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub struct AwsManagedPolicy {
     pub name: &'static str,
+    /// AWS's where it is known, else made of the name.
     pub id: &'static str,
     pub path: &'static str,
-    pub description: &'static str,
-    pub document: &'static str,
+    /// Number of the version in force, the only one that is known.
+    pub version: u32,
     /// Milliseconds since 1970.
     pub created_ms: i64,
+    pub updated_ms: i64,
+    #[serde(skip)]
+    document: &'static str,
 }
 
 impl AwsManagedPolicy {
     pub fn arn(&self) -> String {
         crate::identifier::arn("aws", "policy", self.path, self.name)
     }
+
+    pub fn document(&self) -> &'static str {
+        self.document
+    }
+}
+
+struct Library {
+    policies: Vec<AwsManagedPolicy>,
+    /// Places by ARN.
+    places: HashMap<String, usize>,
+}
+
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let mut text = String::new();
+    // The tests unpack and read every one.
+    let _ = GzDecoder::new(PACKED).read_to_string(&mut text);
+    let text: &'static str = text.leak();
+    let policies: Vec<AwsManagedPolicy> = text.lines().filter_map(parse).collect();
+    let places = policies.iter().enumerate().map(|(place, policy)| (policy.arn(), place)).collect();
+    Library { policies, places }
+});
+
+fn parse(line: &'static str) -> Option<AwsManagedPolicy> {
+    let (head, document) = line.split_once('\t')?;
+    Some(AwsManagedPolicy { document, ..serde_json::from_str(head).ok()? })
 }
 
 /// All of them, in order of their names.
-pub const POLICIES: [AwsManagedPolicy; 8] = [
-    AwsManagedPolicy {
-        name: "AdministratorAccess",
-        id: "ANPAIWMBCKSKIEE64ZLYK",
-        path: "/",
-        description: "Everything is allowed.",
-        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
-        created_ms: 1_423_247_986_000,
-    },
-    AwsManagedPolicy {
-        name: "IAMAuditRootUserCredentials",
-        id: "ANPAZKAPJZG4ROOTTASKA",
-        path: "/root-task/",
-        description: "The credentials of the root user can be looked at.",
-        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:GetAccessKeyLastUsed","iam:GetAccountSummary","iam:GetLoginProfile","iam:GetUser","iam:ListAccessKeys","iam:ListMFADevices","iam:ListSigningCertificates"],"Resource":"*"}]}"#,
-        created_ms: 1_731_609_600_000,
-    },
-    AwsManagedPolicy {
-        name: "IAMCreateRootUserPassword",
-        id: "ANPAZKAPJZG4ROOTTASKB",
-        path: "/root-task/",
-        description: "A password of the root user can be made.",
-        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:CreateLoginProfile","iam:GetLoginProfile"],"Resource":"*"}]}"#,
-        created_ms: 1_731_609_600_000,
-    },
-    AwsManagedPolicy {
-        name: "IAMDeleteRootUserCredentials",
-        id: "ANPAZKAPJZG4ROOTTASKC",
-        path: "/root-task/",
-        description: "The credentials of the root user can be looked at and removed.",
-        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:DeactivateMFADevice","iam:DeleteAccessKey","iam:DeleteLoginProfile","iam:DeleteSigningCertificate","iam:GetAccessKeyLastUsed","iam:GetAccountSummary","iam:GetLoginProfile","iam:GetUser","iam:ListAccessKeys","iam:ListMFADevices","iam:ListSigningCertificates","iam:UpdateAccessKey","iam:UpdateSigningCertificate"],"Resource":"*"}]}"#,
-        created_ms: 1_731_609_600_000,
-    },
-    AwsManagedPolicy {
-        name: "IAMReadOnlyAccess",
-        id: "ANPAJKSO7NDY4T57MWDSQ",
-        path: "/",
-        description: "Everything in IAM can be read, nothing changed.",
-        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:GenerateCredentialReport","iam:GenerateServiceLastAccessedDetails","iam:Get*","iam:List*","iam:SimulateCustomPolicy","iam:SimulatePrincipalPolicy"],"Resource":"*"}]}"#,
-        created_ms: 1_423_248_038_000,
-    },
-    AwsManagedPolicy {
-        name: "PowerUserAccess",
-        id: "ANPAJYRXTHIB4FOVS3ZXS",
-        path: "/",
-        description: "Everything is allowed but the management of identities, the organization and the account.",
-        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","NotAction":["iam:*","organizations:*","account:*"],"Resource":"*"},{"Effect":"Allow","Action":["account:GetAccountInformation","account:GetPrimaryEmail","account:ListRegions","iam:CreateServiceLinkedRole","iam:DeleteServiceLinkedRole","iam:ListRoles","organizations:DescribeEffectivePolicy","organizations:DescribeOrganization"],"Resource":"*"}]}"#,
-        created_ms: 1_423_247_987_000,
-    },
-    AwsManagedPolicy {
-        name: "S3UnlockBucketPolicy",
-        id: "ANPAZKAPJZG4ROOTTASKD",
-        path: "/root-task/",
-        description: "A bucket policy that locks everybody out can be removed.",
-        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:DeleteBucketPolicy","s3:GetBucketPolicy","s3:ListAllMyBuckets","s3:PutBucketPolicy"],"Resource":"*"}]}"#,
-        created_ms: 1_731_609_600_000,
-    },
-    AwsManagedPolicy {
-        name: "SQSUnlockQueuePolicy",
-        id: "ANPAZKAPJZG4ROOTTASKE",
-        path: "/root-task/",
-        description: "A queue policy that locks everybody out can be removed.",
-        document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sqs:GetQueueAttributes","sqs:GetQueueUrl","sqs:ListQueues","sqs:SetQueueAttributes"],"Resource":"*"}]}"#,
-        created_ms: 1_731_609_600_000,
-    },
-];
+pub fn all() -> &'static [AwsManagedPolicy] {
+    &LIBRARY.policies
+}
 
 /// Whether the ARN is of a policy for sessions of `AssumeRoot`.
 pub fn is_root_task(arn: &str) -> bool {
@@ -96,7 +72,11 @@ pub fn is_root_task(arn: &str) -> bool {
 
 /// The policy with this ARN.
 pub fn find(arn: &str) -> Option<&'static AwsManagedPolicy> {
-    POLICIES.iter().find(|policy| policy.arn() == arn)
+    // Nobody else's policies are worth the unpacking.
+    if !arn.contains("::aws:policy/") {
+        return None;
+    }
+    LIBRARY.places.get(arn).and_then(|place| LIBRARY.policies.get(*place))
 }
 
 #[cfg(test)]
@@ -105,14 +85,19 @@ mod tests {
     use policy::{Policy, PolicyKind};
 
     #[test]
-    fn each_is_a_valid_policy_and_they_are_in_order() {
-        for policy in &POLICIES {
-            Policy::parse(policy.document, PolicyKind::Identity).unwrap();
-            crate::document::check_managed(policy.document).unwrap();
-            assert_eq!(policy.id.len(), 21);
+    fn each_is_a_policy_and_they_are_in_order() {
+        assert_eq!(all().len(), 1582);
+        for managed in all() {
+            let policy = Policy::parse_stored(managed.document(), PolicyKind::Identity);
+            assert_eq!(policy.problem(), None, "{}", managed.name);
+            assert_eq!(managed.id.len(), 21);
+            assert!(managed.version > 0 && managed.created_ms > 0 && managed.updated_ms >= managed.created_ms, "{}", managed.name);
         }
-        assert!(POLICIES.is_sorted_by_key(|policy| policy.name));
+        assert!(all().is_sorted_by(|one, next| one.name < next.name));
         assert!(find("arn:aws:iam::aws:policy/AdministratorAccess").is_some());
+        assert!(find("arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole").is_some());
+        assert!(find("arn:aws:iam::aws:policy/AWSLambdaBasicExecutionRole").is_none());
         assert!(find("arn:aws:iam::111111111111:policy/AdministratorAccess").is_none());
+        assert!(is_root_task("arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"));
     }
 }

@@ -136,7 +136,7 @@ pub fn save(cx: &mut Call, policy: &ManagedPolicyRecord) -> Result<(), ApiError>
 /// The document in force of a managed policy; `None` when there is no such policy.
 pub async fn default_document(tx: &mut Transaction, arn: &str) -> Result<Option<String>, ApiError> {
     if let Some(policy) = aws_managed::find(arn) {
-        return Ok(Some(policy.document.to_owned()));
+        return Ok(Some(policy.document().to_owned()));
     }
     let found = find(tx, arn).await?;
     Ok(found.and_then(|policy| policy.version(policy.default_version).map(|version| version.document.clone())))
@@ -173,32 +173,31 @@ async fn output(cx: &mut Call, policy: &ManagedPolicyRecord) -> Result<Policy, A
     })
 }
 
-async fn aws_managed_output(cx: &mut Call, policy: &AwsManagedPolicy) -> Result<Policy, ApiError> {
-    let arn = policy.arn();
-    let attachments = attachment::counts(&mut cx.tx, &cx.account, &arn).await?;
-    Ok(Policy {
+/// AWS shows a description, too; it is not part of what is carried here.
+fn aws_managed_output(policy: &AwsManagedPolicy, arn: String, attachments: attachment::Counts) -> Policy {
+    Policy {
         policy_name: Some(policy.name.to_owned()),
         policy_id: Some(policy.id.to_owned()),
         arn: Some(arn),
         path: Some(policy.path.to_owned()),
-        default_version_id: Some(version_id(1)),
+        default_version_id: Some(version_id(policy.version)),
         attachment_count: Some(attachments.permissions),
         permissions_boundary_usage_count: Some(attachments.boundaries),
         is_attachable: Some(true),
-        description: Some(policy.description.to_owned()),
+        description: None,
         create_date: Some(Timestamp(policy.created_ms)),
-        update_date: Some(Timestamp(policy.created_ms)),
+        update_date: Some(Timestamp(policy.updated_ms)),
         tags: None,
-    })
+    }
 }
 
-/// The one version of a policy that AWS manages.
+/// The one known version of a policy that AWS manages.
 pub fn aws_managed_version(policy: &AwsManagedPolicy, with_document: bool) -> PolicyVersion {
     PolicyVersion {
-        document: with_document.then(|| document::encoded(policy.document)),
-        version_id: Some(version_id(1)),
+        document: with_document.then(|| document::encoded(policy.document())),
+        version_id: Some(version_id(policy.version)),
         is_default_version: Some(true),
-        create_date: Some(Timestamp(policy.created_ms)),
+        create_date: Some(Timestamp(policy.updated_ms)),
     }
 }
 
@@ -229,7 +228,9 @@ pub async fn create_policy(cx: &mut Call, input: CreatePolicyInput) -> Result<Cr
 
 pub async fn get_policy(cx: &mut Call, input: GetPolicyInput) -> Result<GetPolicyOutput, ApiError> {
     let policy = if let Some(policy) = aws_managed::find(&input.policy_arn) {
-        aws_managed_output(cx, policy).await?
+        let arn = policy.arn();
+        let attachments = attachment::counts(&mut cx.tx, &cx.account, &arn).await?;
+        aws_managed_output(policy, arn, attachments)
     } else {
         let policy = load_own(cx, &input.policy_arn).await?;
         output(cx, &policy).await?
@@ -247,9 +248,12 @@ pub async fn list_policies(cx: &mut Call, input: ListPoliciesInput) -> Result<Li
     let scope = input.scope.unwrap_or(PolicyScopeType::All);
     let mut policies = Vec::new();
     if scope != PolicyScopeType::Local {
-        for policy in &aws_managed::POLICIES {
-            policies.push(aws_managed_output(cx, policy).await?);
-        }
+        let counts = attachment::all_counts(&mut cx.tx, &cx.account).await?;
+        policies.extend(aws_managed::all().iter().map(|policy| {
+            let arn = policy.arn();
+            let attachments = counts.get(&arn).copied().unwrap_or_default();
+            aws_managed_output(policy, arn, attachments)
+        }));
     }
     if scope != PolicyScopeType::Aws {
         for policy in all(&mut cx.tx, &cx.account).await? {
@@ -327,10 +331,8 @@ pub async fn get_policy_version(cx: &mut Call, input: GetPolicyVersionInput) -> 
     let missing = || no_such_version(&input.policy_arn, &input.version_id);
     let number = version_number(&input.version_id).ok_or_else(missing)?;
     if let Some(policy) = aws_managed::find(&input.policy_arn) {
-        return match number {
-            1 => Ok(GetPolicyVersionOutput { policy_version: Some(aws_managed_version(policy, true)) }),
-            _ => Err(missing()),
-        };
+        let version = (number == policy.version).then(|| aws_managed_version(policy, true)).ok_or_else(missing)?;
+        return Ok(GetPolicyVersionOutput { policy_version: Some(version) });
     }
     let policy = load_own(cx, &input.policy_arn).await?;
     let version = policy.version(number).ok_or_else(missing)?;

@@ -179,7 +179,13 @@ def test_members_have_patterns(send):
         send("iam", headers=FORM, body=b"Action=CreateUser&Version=2010-05-08&UserName=a%2Fb"),
         400,
         "ValidationError",
-        r"Value 'a/b' at 'userName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\w+=,.@-]+",
+        "The specified value for userName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-",
+    )
+    is_error(
+        send("sts", headers=FORM, body=b"Action=GetFederationToken&Version=2011-06-15&Name=a%2Fb"),
+        400,
+        "ValidationError",
+        r"Value 'a/b' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [\w+=,.@-]*",
     )
 
 

@@ -12,7 +12,7 @@ impl DecodeError {
     pub fn to_reply(&self, service: &'static Service) -> ErrorReply {
         match self {
             DecodeError::Validation(violations) => match service.dialect {
-                Dialect::Classic(code) => reply(code, classic_message(violations)),
+                Dialect::Classic(code) => reply(code, in_words(service, violations).unwrap_or_else(|| classic_message(violations))),
                 Dialect::Framework { code, fields } => framework(service, code, fields, violations),
                 Dialect::Ec2 => ec2(violations),
                 Dialect::S3 => s3(violations),
@@ -55,6 +55,31 @@ fn classic_message(violations: &[Violation]) -> String {
     let noun = if violations.len() == 1 { "error" } else { "errors" };
     let details: Vec<String> = violations.iter().map(classic_detail).collect();
     format!("{} validation {noun} detected: {}", violations.len(), details.join("; "))
+}
+
+/// Patterns that IAM checks by itself and names in words.
+///
+/// Source: messages of live AWS that users quote (`The specified value for roleName is invalid. ...`, code `ValidationError`).
+const IN_WORDS: &[(&str, &str)] = &[
+    (r"[\w+=,.@-]+", "It must contain only alphanumeric characters and/or the following: +=,.@_-"),
+    (
+        r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)",
+        "It must begin and end with / and contain only alphanumeric characters and/or / characters.",
+    ),
+];
+
+/// What IAM says where nothing but such patterns is broken: the first one.
+fn in_words(service: &Service, violations: &[Violation]) -> Option<String> {
+    if service.head.id != "iam" {
+        return None;
+    }
+    let words = |violation: &Violation| match &violation.rule {
+        Rule::Pattern(pattern) => IN_WORDS.iter().find(|(known, _)| known == pattern).map(|(_, words)| *words),
+        _ => None,
+    };
+    let all: Vec<&str> = violations.iter().map(words).collect::<Option<_>>()?;
+    let (first, words) = violations.first().zip(all.first())?;
+    Some(format!("The specified value for {} is invalid. {words}", classic_path(&first.path)))
 }
 
 fn classic_detail(violation: &Violation) -> String {

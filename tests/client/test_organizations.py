@@ -302,6 +302,9 @@ def test_policies_are_made_attached_and_detached(orgs, root_id):
 
 
 def test_policy_types_are_switched(management, orgs, root_id):
+    assert orgs.list_roots()["Roots"][0]["PolicyTypes"] == [{"Type": "SERVICE_CONTROL_POLICY", "Status": "ENABLED"}]
+    # The features' own switch does not stand in the way of who switches them on, as Terraform does.
+    orgs.enable_policy_type(RootId=root_id, PolicyType="SERVICE_CONTROL_POLICY")
     with raises("PolicyTypeAlreadyEnabledException"):
         orgs.enable_policy_type(RootId=root_id, PolicyType="SERVICE_CONTROL_POLICY")
     with raises("RootNotFoundException"):

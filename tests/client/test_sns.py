@@ -100,6 +100,12 @@ def test_names_of_topics_have_rules(sns, name):
         sns.create_topic(Name=name)
 
 
+def test_what_says_that_deliveries_are_not_logged_is_taken(sns, topic):
+    for protocol in ("Application", "Firehose", "HTTP", "Lambda", "SQS"):
+        sns.set_topic_attributes(TopicArn=topic, AttributeName=f"{protocol}SuccessFeedbackSampleRate", AttributeValue="0")
+        sns.set_topic_attributes(TopicArn=topic, AttributeName=f"{protocol}FailureFeedbackRoleArn", AttributeValue="")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -109,6 +115,7 @@ def test_names_of_topics_have_rules(sns, name):
         ("TracingConfig", "Active"),
         ("DisplayName", "x" * 101),
         ("HTTPSuccessFeedbackRoleArn", "arn:aws:iam::1:role/r"),
+        ("LambdaSuccessFeedbackSampleRate", "50"),
         ("DeliveryPolicy", '{"http": {"defaultThrottlePolicy": {"maxReceivesPerSecond": 1}}}'),
         ("Policy", "{"),
         ("Policy", '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}]}'),

@@ -19,6 +19,8 @@
 //! * With invited members, `EnableAllFeatures` is refused: nobody would be asked.
 //! * GovCloud accounts and transfers of responsibility to another organization are refused (`UnsupportedAPIEndpointException`); there are none
 //!   to list.
+//! * Service control policies are on once all features are, as the API reference of `CreateOrganization` says. Live AWS is reported to let
+//!   `EnablePolicyType` succeed once all the same (Terraform does so after each creation), so the first one succeeds here and the second does not.
 //! * A closed account stays suspended; it does not end after ninety days.
 
 mod account;

@@ -54,6 +54,9 @@ pub(crate) struct Root {
     pub id: String,
     #[serde(default)]
     pub enabled: BTreeSet<PolicyKind>,
+    /// Service control policies are on because all features are; nobody has switched them on or off since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub enabled_with_features: bool,
     #[serde(default)]
     pub tags: Vec<(String, String)>,
 }
@@ -115,6 +118,13 @@ pub(crate) async fn of_account(tx: &mut Transaction, account: &str) -> Result<Op
 pub(crate) async fn load(cx: &mut Call) -> Result<Organization, ApiError> {
     let account = cx.account.clone();
     of_account(&mut cx.tx, &account).await?.ok_or_else(|| OrganizationError::NotInUse.into())
+}
+
+impl Root {
+    /// What having all features switches on.
+    pub(crate) fn enable_with_features(&mut self) {
+        self.enabled_with_features = self.enabled.insert(PolicyKind::ServiceControl);
+    }
 }
 
 impl Organization {
@@ -236,7 +246,7 @@ pub(crate) fn sample() -> Organization {
         id: "o-0123456789".to_owned(),
         management_account: "111111111111".to_owned(),
         all_features: true,
-        root: Root { id: "r-abcd".to_owned(), enabled: BTreeSet::new(), tags: Vec::new() },
+        root: Root { id: "r-abcd".to_owned(), enabled: BTreeSet::new(), enabled_with_features: false, tags: Vec::new() },
         units: BTreeMap::from([("ou-abcd-1".to_owned(), unit("r-abcd")), ("ou-abcd-2".to_owned(), unit("ou-abcd-1"))]),
         accounts: BTreeMap::from([("111111111111".to_owned(), member("r-abcd")), ("222222222222".to_owned(), member("ou-abcd-2"))]),
         attachments: BTreeMap::new(),

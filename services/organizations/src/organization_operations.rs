@@ -14,7 +14,7 @@ use crate::error::OrganizationError;
 use crate::handshake;
 use crate::identifier;
 use crate::organization::{self, Member, Membership, Organization, Root, membership_key, organization_key};
-use crate::policy_type::{FULL_AWS_ACCESS, PolicyKind};
+use crate::policy_type::FULL_AWS_ACCESS;
 
 pub(crate) fn describe(organization: &Organization) -> OrganizationDescription {
     let management = organization.accounts.get(&organization.management_account);
@@ -41,7 +41,7 @@ pub(crate) async fn create_organization(cx: &mut Call, input: CreateOrganization
         return Err(OrganizationError::AlreadyInOrganization.into());
     }
     let all_features = !matches!(input.feature_set, Some(OrganizationFeatureSet::ConsolidatedBilling));
-    let root = Root { id: identifier::root(cx)?, enabled: BTreeSet::new(), tags: Vec::new() };
+    let root = Root { id: identifier::root(cx)?, enabled: BTreeSet::new(), enabled_with_features: false, tags: Vec::new() };
     let management = Member {
         name: "management".to_owned(),
         email: format!("{account}@bailiwick.invalid"),
@@ -64,8 +64,8 @@ pub(crate) async fn create_organization(cx: &mut Call, input: CreateOrganization
         resource_policy: None,
     };
     if all_features {
-        // As on AWS, service control policies are on from the beginning, and FullAWSAccess is attached everywhere.
-        organization.root.enabled.insert(PolicyKind::ServiceControl);
+        // Service control policies are on from the beginning, and FullAWSAccess is attached everywhere.
+        organization.root.enable_with_features();
         let root = organization.root.id.clone();
         organization.attach(&root, FULL_AWS_ACCESS);
         organization.attach(&account, FULL_AWS_ACCESS);
@@ -114,7 +114,7 @@ pub(crate) async fn enable_all_features(cx: &mut Call, _input: EnableAllFeatures
         .into());
     }
     organization.all_features = true;
-    organization.root.enabled.insert(PolicyKind::ServiceControl);
+    organization.root.enable_with_features();
     let targets: Vec<String> =
         std::iter::once(&organization.root.id).chain(organization.units.keys()).chain(organization.accounts.keys()).cloned().collect();
     for target in targets {

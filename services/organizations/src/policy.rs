@@ -334,10 +334,12 @@ pub(crate) async fn enable_policy_type(cx: &mut Call, input: EnablePolicyTypeInp
         return Err(OrganizationError::RootNotFound.into());
     }
     let kind = PolicyKind::from_api(&input.policy_type)?;
-    if !organization.root.enabled.insert(kind) {
+    let is_new = organization.root.enabled.insert(kind);
+    let is_first = kind == PolicyKind::ServiceControl && std::mem::take(&mut organization.root.enabled_with_features);
+    if !is_new && !is_first {
         return Err(OrganizationError::TypeAlreadyEnabled.into());
     }
-    if kind == PolicyKind::ServiceControl {
+    if kind == PolicyKind::ServiceControl && is_new {
         // Nothing is locked out by the switch: every target begins with FullAWSAccess again.
         let targets: Vec<String> =
             std::iter::once(&organization.root.id).chain(organization.units.keys()).chain(organization.accounts.keys()).cloned().collect();
@@ -358,6 +360,9 @@ pub(crate) async fn disable_policy_type(cx: &mut Call, input: DisablePolicyTypeI
     let kind = PolicyKind::from_api(&input.policy_type)?;
     if !organization.root.enabled.remove(&kind) {
         return Err(OrganizationError::TypeNotEnabled.into());
+    }
+    if kind == PolicyKind::ServiceControl {
+        organization.root.enabled_with_features = false;
     }
     let policies = all(cx, &organization, kind).await?;
     for attached in organization.attachments.values_mut() {

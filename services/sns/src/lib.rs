@@ -17,6 +17,7 @@
 //! * Notifications have `SignatureVersion` 2 (SHA-256), which is also the default here. Version 1 needs SHA-1 and is refused.
 //! * The links in a message (`SubscribeURL`, `UnsubscribeURL`, `SigningCertURL`) lead to the server's `public_url`.
 //! * `KmsMasterKeyId` is refused: what waits in the queue is sealed under the server's keys.
+//! * The status of deliveries is not logged: a role or a sample rate for that is refused, unless it is empty or 0.
 //! * No `UnsubscribeConfirmation` is sent.
 //! * A topic has at most 1,000 subscriptions.
 

@@ -71,6 +71,14 @@ pub(crate) fn check_policy(text: &str, arn: &str) -> Result<(), SnsError> {
     Ok(())
 }
 
+/// What of its deliveries a topic's owner wants logged, and by which role.
+///
+/// Source: SNS API reference, `SetTopicAttributes` (delivery status logging).
+fn is_delivery_log(name: &str) -> bool {
+    let kind = ["Application", "Firehose", "HTTP", "Lambda", "SQS"].iter().find_map(|protocol| name.strip_prefix(protocol));
+    kind.is_some_and(|kind| matches!(kind, "SuccessFeedbackRoleArn" | "SuccessFeedbackSampleRate" | "FailureFeedbackRoleArn"))
+}
+
 /// Sets one attribute.
 pub(crate) fn set(topic: &mut TopicRecord, region: &str, name: &str, value: &str) -> Result<(), ApiError> {
     let refused = |reason: &str| Err(SnsError::Parameter(format!("Attributes Reason: {reason}")).into());
@@ -97,6 +105,9 @@ pub(crate) fn set(topic: &mut TopicRecord, region: &str, name: &str, value: &str
         "TracingConfig" if value == "PassThrough" => {}
         "KmsMasterKeyId" if value.is_empty() => {}
         "FifoTopic" if value == "false" => {}
+        // Terraform says of every protocol that nothing is logged of its deliveries, which is so.
+        _ if is_delivery_log(name) && matches!(value, "" | "0") => {}
+        _ if is_delivery_log(name) => return refused("the status of deliveries is not logged here"),
         "KmsMasterKeyId" | "FifoTopic" | "TracingConfig" => return refused(&format!("{name} with the value {value} is not supported")),
         _ => return Err(SnsError::parameter("AttributeName").into()),
     }

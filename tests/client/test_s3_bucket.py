@@ -131,6 +131,48 @@ def test_the_expected_owner_is_compared(account, other_account, s3, bucket):
         s3.put_object(Bucket=bucket, Key="k", Body=b"x", ExpectedBucketOwner=other_account.id)
 
 
+@pytest.mark.parametrize(
+    ("read", "code"),
+    [
+        ("get_bucket_cors", "NoSuchCORSConfiguration"),
+        ("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration"),
+        ("get_bucket_replication", "ReplicationConfigurationNotFoundError"),
+        ("get_bucket_website", "NoSuchWebsiteConfiguration"),
+    ],
+)
+def test_a_setting_that_no_bucket_has_is_not_found(account, other_account, s3, bucket, read, code):
+    with raises(code, 404):
+        getattr(s3, read)(Bucket=bucket)
+    with raises("AccessDenied", 403):
+        getattr(s3, read)(Bucket=bucket, ExpectedBucketOwner=other_account.id)
+    with raises("NoSuchBucket", 404):
+        getattr(s3, read)(Bucket=new_name())
+    with raises("AccessDenied", 403):
+        getattr(account.user().client("s3"), read)(Bucket=bucket)
+    delete = read.replace("get", "delete").replace("_configuration", "")
+    assert getattr(s3, delete)(Bucket=bucket)["ResponseMetadata"]["HTTPStatusCode"] == 204
+
+
+def test_settings_that_no_bucket_has_are_empty(account, s3, bucket):
+    def answer(read):
+        with raises("NoSuchBucket", 404):
+            getattr(s3, read)(Bucket=new_name())
+        with raises("AccessDenied", 403):
+            getattr(account.user().client("s3"), read)(Bucket=bucket)
+        return {name: value for name, value in getattr(s3, read)(Bucket=bucket).items() if name != "ResponseMetadata"}
+
+    assert answer("get_bucket_accelerate_configuration") == answer("get_bucket_logging") == {}
+    assert answer("get_bucket_notification_configuration") == {}
+    assert answer("get_bucket_request_payment") == {"Payer": "BucketOwner"}
+    for kind in ("analytics", "intelligent_tiering", "inventory", "metrics"):
+        assert answer(f"list_bucket_{kind}_configurations") == {"IsTruncated": False}
+    # What would set one is refused, so the answers stay true.
+    with raises("NotImplemented", 501):
+        s3.put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration={"Payer": "Requester"})
+    with raises("NotImplemented", 501):
+        s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={"LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": "l/"}})
+
+
 def test_settings_that_are_not_kept_are_refused(s3):
     for unsupported in (
         {"ObjectOwnership": "ObjectWriter"},

@@ -258,6 +258,20 @@ shape! {
 operation!("s3", "DeleteBucket", DeleteBucketInput, DeleteBucketOutput);
 
 shape! {
+    struct DeleteBucketCorsInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteBucketCorsOutput {}
+}
+
+operation!("s3", "DeleteBucketCors", DeleteBucketCorsInput, DeleteBucketCorsOutput);
+
+shape! {
     struct DeleteBucketEncryptionInput {
         bucket: String = "Bucket",
         expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
@@ -270,6 +284,20 @@ shape! {
 }
 
 operation!("s3", "DeleteBucketEncryption", DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput);
+
+shape! {
+    struct DeleteBucketLifecycleInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteBucketLifecycleOutput {}
+}
+
+operation!("s3", "DeleteBucketLifecycle", DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput);
 
 shape! {
     struct DeleteBucketOwnershipControlsInput {
@@ -300,6 +328,20 @@ shape! {
 operation!("s3", "DeleteBucketPolicy", DeleteBucketPolicyInput, DeleteBucketPolicyOutput);
 
 shape! {
+    struct DeleteBucketReplicationInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteBucketReplicationOutput {}
+}
+
+operation!("s3", "DeleteBucketReplication", DeleteBucketReplicationInput, DeleteBucketReplicationOutput);
+
+shape! {
     struct DeleteBucketTaggingInput {
         bucket: String = "Bucket",
         expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
@@ -312,6 +354,20 @@ shape! {
 }
 
 operation!("s3", "DeleteBucketTagging", DeleteBucketTaggingInput, DeleteBucketTaggingOutput);
+
+shape! {
+    struct DeleteBucketWebsiteInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteBucketWebsiteOutput {}
+}
+
+operation!("s3", "DeleteBucketWebsite", DeleteBucketWebsiteInput, DeleteBucketWebsiteOutput);
 
 shape! {
     struct DeleteObjectInput {
@@ -395,6 +451,24 @@ shape! {
 operation!("s3", "DeletePublicAccessBlock", DeletePublicAccessBlockInput, DeletePublicAccessBlockOutput);
 
 shape! {
+    struct GetBucketAccelerateConfigurationInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+        request_payer: Option<RequestPayer> = "RequestPayer",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetBucketAccelerateConfigurationOutput {
+        status: Option<BucketAccelerateStatus> = "Status",
+        request_charged: Option<RequestCharged> = "RequestCharged",
+    }
+}
+
+operation!("s3", "GetBucketAccelerateConfiguration", GetBucketAccelerateConfigurationInput, GetBucketAccelerateConfigurationOutput);
+
+shape! {
     struct GetBucketAclInput {
         bucket: String = "Bucket",
         expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
@@ -410,6 +484,22 @@ shape! {
 }
 
 operation!("s3", "GetBucketAcl", GetBucketAclInput, GetBucketAclOutput);
+
+shape! {
+    struct GetBucketCorsInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetBucketCorsOutput {
+        cors_rules: Option<Vec<CORSRule>> = "CORSRules",
+    }
+}
+
+operation!("s3", "GetBucketCors", GetBucketCorsInput, GetBucketCorsOutput);
 
 shape! {
     struct GetBucketEncryptionInput {
@@ -428,6 +518,23 @@ shape! {
 operation!("s3", "GetBucketEncryption", GetBucketEncryptionInput, GetBucketEncryptionOutput);
 
 shape! {
+    struct GetBucketLifecycleConfigurationInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetBucketLifecycleConfigurationOutput {
+        rules: Option<Vec<LifecycleRule>> = "Rules",
+        transition_default_minimum_object_size: Option<TransitionDefaultMinimumObjectSize> = "TransitionDefaultMinimumObjectSize",
+    }
+}
+
+operation!("s3", "GetBucketLifecycleConfiguration", GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput);
+
+shape! {
     struct GetBucketLocationInput {
         bucket: String = "Bucket",
         expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
@@ -442,6 +549,41 @@ shape! {
 }
 
 operation!("s3", "GetBucketLocation", GetBucketLocationInput, GetBucketLocationOutput);
+
+shape! {
+    struct GetBucketLoggingInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetBucketLoggingOutput {
+        logging_enabled: Option<LoggingEnabled> = "LoggingEnabled",
+    }
+}
+
+operation!("s3", "GetBucketLogging", GetBucketLoggingInput, GetBucketLoggingOutput);
+
+shape! {
+    struct GetBucketNotificationConfigurationInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetBucketNotificationConfigurationOutput {
+        topic_configurations: Option<Vec<TopicConfiguration>> = "TopicConfigurations",
+        queue_configurations: Option<Vec<QueueConfiguration>> = "QueueConfigurations",
+        lambda_function_configurations: Option<Vec<LambdaFunctionConfiguration>> = "LambdaFunctionConfigurations",
+        event_bridge_configuration: Option<EventBridgeConfiguration> = "EventBridgeConfiguration",
+    }
+}
+
+operation!("s3", "GetBucketNotificationConfiguration", GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput);
 
 shape! {
     struct GetBucketOwnershipControlsInput {
@@ -492,6 +634,38 @@ shape! {
 operation!("s3", "GetBucketPolicyStatus", GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput);
 
 shape! {
+    struct GetBucketReplicationInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetBucketReplicationOutput {
+        replication_configuration: Option<ReplicationConfiguration> = "ReplicationConfiguration",
+    }
+}
+
+operation!("s3", "GetBucketReplication", GetBucketReplicationInput, GetBucketReplicationOutput);
+
+shape! {
+    struct GetBucketRequestPaymentInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetBucketRequestPaymentOutput {
+        payer: Option<Payer> = "Payer",
+    }
+}
+
+operation!("s3", "GetBucketRequestPayment", GetBucketRequestPaymentInput, GetBucketRequestPaymentOutput);
+
+shape! {
     struct GetBucketTaggingInput {
         bucket: String = "Bucket",
         expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
@@ -523,6 +697,25 @@ shape! {
 }
 
 operation!("s3", "GetBucketVersioning", GetBucketVersioningInput, GetBucketVersioningOutput);
+
+shape! {
+    struct GetBucketWebsiteInput {
+        bucket: String = "Bucket",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetBucketWebsiteOutput {
+        redirect_all_requests_to: Option<RedirectAllRequestsTo> = "RedirectAllRequestsTo",
+        index_document: Option<IndexDocument> = "IndexDocument",
+        error_document: Option<ErrorDocument> = "ErrorDocument",
+        routing_rules: Option<Vec<RoutingRule>> = "RoutingRules",
+    }
+}
+
+operation!("s3", "GetBucketWebsite", GetBucketWebsiteInput, GetBucketWebsiteOutput);
 
 shape! {
     struct GetObjectInput {
@@ -846,6 +1039,91 @@ shape! {
 }
 
 operation!("s3", "HeadObject", HeadObjectInput, HeadObjectOutput);
+
+shape! {
+    struct ListBucketAnalyticsConfigurationsInput {
+        bucket: String = "Bucket",
+        continuation_token: Option<String> = "ContinuationToken",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListBucketAnalyticsConfigurationsOutput {
+        is_truncated: Option<bool> = "IsTruncated",
+        continuation_token: Option<String> = "ContinuationToken",
+        next_continuation_token: Option<String> = "NextContinuationToken",
+        analytics_configuration_list: Option<Vec<AnalyticsConfiguration>> = "AnalyticsConfigurationList",
+    }
+}
+
+operation!("s3", "ListBucketAnalyticsConfigurations", ListBucketAnalyticsConfigurationsInput, ListBucketAnalyticsConfigurationsOutput);
+
+shape! {
+    struct ListBucketIntelligentTieringConfigurationsInput {
+        bucket: String = "Bucket",
+        continuation_token: Option<String> = "ContinuationToken",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListBucketIntelligentTieringConfigurationsOutput {
+        is_truncated: Option<bool> = "IsTruncated",
+        continuation_token: Option<String> = "ContinuationToken",
+        next_continuation_token: Option<String> = "NextContinuationToken",
+        intelligent_tiering_configuration_list: Option<Vec<IntelligentTieringConfiguration>> = "IntelligentTieringConfigurationList",
+    }
+}
+
+operation!(
+    "s3",
+    "ListBucketIntelligentTieringConfigurations",
+    ListBucketIntelligentTieringConfigurationsInput,
+    ListBucketIntelligentTieringConfigurationsOutput
+);
+
+shape! {
+    struct ListBucketInventoryConfigurationsInput {
+        bucket: String = "Bucket",
+        continuation_token: Option<String> = "ContinuationToken",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListBucketInventoryConfigurationsOutput {
+        continuation_token: Option<String> = "ContinuationToken",
+        inventory_configuration_list: Option<Vec<InventoryConfiguration>> = "InventoryConfigurationList",
+        is_truncated: Option<bool> = "IsTruncated",
+        next_continuation_token: Option<String> = "NextContinuationToken",
+    }
+}
+
+operation!("s3", "ListBucketInventoryConfigurations", ListBucketInventoryConfigurationsInput, ListBucketInventoryConfigurationsOutput);
+
+shape! {
+    struct ListBucketMetricsConfigurationsInput {
+        bucket: String = "Bucket",
+        continuation_token: Option<String> = "ContinuationToken",
+        expected_bucket_owner: Option<String> = "ExpectedBucketOwner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListBucketMetricsConfigurationsOutput {
+        is_truncated: Option<bool> = "IsTruncated",
+        continuation_token: Option<String> = "ContinuationToken",
+        next_continuation_token: Option<String> = "NextContinuationToken",
+        metrics_configuration_list: Option<Vec<MetricsConfiguration>> = "MetricsConfigurationList",
+    }
+}
+
+operation!("s3", "ListBucketMetricsConfigurations", ListBucketMetricsConfigurationsInput, ListBucketMetricsConfigurationsOutput);
 
 shape! {
     #[derive(Default)]

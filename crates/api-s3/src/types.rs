@@ -3,6 +3,66 @@
 use wire::{Secret, Timestamp, shape};
 
 shape! {
+    #[derive(Default)]
+    struct AbortIncompleteMultipartUpload {
+        days_after_initiation: Option<i32> = "DaysAfterInitiation",
+    }
+}
+
+shape! {
+    struct AccessControlTranslation {
+        owner: OwnerOverride = "Owner",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AnalyticsAndOperator {
+        prefix: Option<String> = "Prefix",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AnalyticsConfiguration {
+        id: String = "Id",
+        filter: Option<AnalyticsFilter> = "Filter",
+        storage_class_analysis: StorageClassAnalysis = "StorageClassAnalysis",
+    }
+}
+
+shape! {
+    struct AnalyticsExportDestination {
+        s3_bucket_destination: AnalyticsS3BucketDestination = "S3BucketDestination",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AnalyticsFilter {
+        prefix: Option<String> = "Prefix",
+        tag: Option<Tag> = "Tag",
+        and: Option<AnalyticsAndOperator> = "And",
+    }
+}
+
+shape! {
+    struct AnalyticsS3BucketDestination {
+        format: AnalyticsS3ExportFileFormat = "Format",
+        bucket_account_id: Option<String> = "BucketAccountId",
+        bucket: String = "Bucket",
+        prefix: Option<String> = "Prefix",
+    }
+}
+
+shape! {
+    enum AnalyticsS3ExportFileFormat {
+        Csv = "CSV",
+    }
+}
+
+shape! {
     enum AnnotationDirective {
         Copy = "COPY",
         Exclude = "EXCLUDE",
@@ -30,6 +90,13 @@ shape! {
         creation_date: Option<Timestamp> = "CreationDate",
         bucket_region: Option<String> = "BucketRegion",
         bucket_arn: Option<String> = "BucketArn",
+    }
+}
+
+shape! {
+    enum BucketAccelerateStatus {
+        Enabled = "Enabled",
+        Suspended = "Suspended",
     }
 }
 
@@ -94,6 +161,14 @@ shape! {
 }
 
 shape! {
+    enum BucketLogsPermission {
+        FullControl = "FULL_CONTROL",
+        Read = "READ",
+        Write = "WRITE",
+    }
+}
+
+shape! {
     enum BucketNamespace {
         AccountRegional = "account-regional",
         Global = "global",
@@ -110,6 +185,18 @@ shape! {
     enum BucketVersioningStatus {
         Enabled = "Enabled",
         Suspended = "Suspended",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct CORSRule {
+        id: Option<String> = "ID",
+        allowed_headers: Option<Vec<String>> = "AllowedHeaders",
+        allowed_methods: Vec<String> = "AllowedMethods",
+        allowed_origins: Vec<String> = "AllowedOrigins",
+        expose_headers: Option<Vec<String>> = "ExposeHeaders",
+        max_age_seconds: Option<i32> = "MaxAgeSeconds",
     }
 }
 
@@ -187,6 +274,14 @@ shape! {
         checksum_xxhash3: Option<String> = "ChecksumXXHASH3",
         checksum_xxhash128: Option<String> = "ChecksumXXHASH128",
         part_number: Option<i32> = "PartNumber",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct Condition {
+        http_error_code_returned_equals: Option<String> = "HttpErrorCodeReturnedEquals",
+        key_prefix_equals: Option<String> = "KeyPrefixEquals",
     }
 }
 
@@ -275,6 +370,20 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct DeleteMarkerReplication {
+        status: Option<DeleteMarkerReplicationStatus> = "Status",
+    }
+}
+
+shape! {
+    enum DeleteMarkerReplicationStatus {
+        Enabled = "Enabled",
+        Disabled = "Disabled",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct DeletedObject {
         key: Option<String> = "Key",
         version_id: Option<String> = "VersionId",
@@ -284,8 +393,28 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct Destination {
+        bucket: String = "Bucket",
+        account: Option<String> = "Account",
+        storage_class: Option<StorageClass> = "StorageClass",
+        access_control_translation: Option<AccessControlTranslation> = "AccessControlTranslation",
+        encryption_configuration: Option<EncryptionConfiguration> = "EncryptionConfiguration",
+        replication_time: Option<ReplicationTime> = "ReplicationTime",
+        metrics: Option<Metrics> = "Metrics",
+    }
+}
+
+shape! {
     enum EncodingType {
         Url = "url",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct EncryptionConfiguration {
+        replica_kms_key_id: Option<String> = "ReplicaKmsKeyID",
     }
 }
 
@@ -308,9 +437,92 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct ErrorDocument {
+        key: String = "Key",
+    }
+}
+
+shape! {
+    enum Event {
+        S3ReducedRedundancyLostObject = "s3:ReducedRedundancyLostObject",
+        S3ObjectCreated = "s3:ObjectCreated:*",
+        S3ObjectCreatedPut = "s3:ObjectCreated:Put",
+        S3ObjectCreatedPost = "s3:ObjectCreated:Post",
+        S3ObjectCreatedCopy = "s3:ObjectCreated:Copy",
+        S3ObjectCreatedCompleteMultipartUpload = "s3:ObjectCreated:CompleteMultipartUpload",
+        S3ObjectRemoved = "s3:ObjectRemoved:*",
+        S3ObjectRemovedDelete = "s3:ObjectRemoved:Delete",
+        S3ObjectRemovedDeleteMarkerCreated = "s3:ObjectRemoved:DeleteMarkerCreated",
+        S3ObjectRestore = "s3:ObjectRestore:*",
+        S3ObjectRestorePost = "s3:ObjectRestore:Post",
+        S3ObjectRestoreCompleted = "s3:ObjectRestore:Completed",
+        S3Replication = "s3:Replication:*",
+        S3ReplicationOperationFailedReplication = "s3:Replication:OperationFailedReplication",
+        S3ReplicationOperationNotTracked = "s3:Replication:OperationNotTracked",
+        S3ReplicationOperationMissedThreshold = "s3:Replication:OperationMissedThreshold",
+        S3ReplicationOperationReplicatedAfterThreshold = "s3:Replication:OperationReplicatedAfterThreshold",
+        S3ObjectRestoreDelete = "s3:ObjectRestore:Delete",
+        S3LifecycleTransition = "s3:LifecycleTransition",
+        S3IntelligentTiering = "s3:IntelligentTiering",
+        S3ObjectAclPut = "s3:ObjectAcl:Put",
+        S3LifecycleExpiration = "s3:LifecycleExpiration:*",
+        S3LifecycleExpirationDelete = "s3:LifecycleExpiration:Delete",
+        S3LifecycleExpirationDeleteMarkerCreated = "s3:LifecycleExpiration:DeleteMarkerCreated",
+        S3ObjectTagging = "s3:ObjectTagging:*",
+        S3ObjectTaggingPut = "s3:ObjectTagging:Put",
+        S3ObjectTaggingDelete = "s3:ObjectTagging:Delete",
+        S3ObjectAnnotation = "s3:ObjectAnnotation:*",
+        S3ObjectAnnotationPut = "s3:ObjectAnnotation:Put",
+        S3ObjectAnnotationDelete = "s3:ObjectAnnotation:Delete",
+        S3ObjectRetentionPut = "s3:ObjectRetention:Put",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct EventBridgeConfiguration {}
+}
+
+shape! {
+    #[derive(Default)]
     struct EventHoldDuration {
         days: Option<i32> = "Days",
         years: Option<i32> = "Years",
+    }
+}
+
+shape! {
+    struct ExistingObjectReplication {
+        status: ExistingObjectReplicationStatus = "Status",
+    }
+}
+
+shape! {
+    enum ExistingObjectReplicationStatus {
+        Enabled = "Enabled",
+        Disabled = "Disabled",
+    }
+}
+
+shape! {
+    enum ExpirationStatus {
+        Enabled = "Enabled",
+        Disabled = "Disabled",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct FilterRule {
+        name: Option<FilterRuleName> = "Name",
+        value: Option<String> = "Value",
+    }
+}
+
+shape! {
+    enum FilterRuleName {
+        Prefix = "prefix",
+        Suffix = "suffix",
     }
 }
 
@@ -346,9 +558,205 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct IndexDocument {
+        suffix: String = "Suffix",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct Initiator {
         id: Option<String> = "ID",
         display_name: Option<String> = "DisplayName",
+    }
+}
+
+shape! {
+    enum IntelligentTieringAccessTier {
+        ArchiveAccess = "ARCHIVE_ACCESS",
+        DeepArchiveAccess = "DEEP_ARCHIVE_ACCESS",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct IntelligentTieringAndOperator {
+        prefix: Option<String> = "Prefix",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+shape! {
+    struct IntelligentTieringConfiguration {
+        id: String = "Id",
+        filter: Option<IntelligentTieringFilter> = "Filter",
+        status: IntelligentTieringStatus = "Status",
+        tierings: Vec<Tiering> = "Tierings",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct IntelligentTieringFilter {
+        prefix: Option<String> = "Prefix",
+        tag: Option<Tag> = "Tag",
+        and: Option<IntelligentTieringAndOperator> = "And",
+    }
+}
+
+shape! {
+    enum IntelligentTieringStatus {
+        Enabled = "Enabled",
+        Disabled = "Disabled",
+    }
+}
+
+shape! {
+    struct InventoryConfiguration {
+        destination: InventoryDestination = "Destination",
+        is_enabled: bool = "IsEnabled",
+        filter: Option<InventoryFilter> = "Filter",
+        id: String = "Id",
+        included_object_versions: InventoryIncludedObjectVersions = "IncludedObjectVersions",
+        optional_fields: Option<Vec<InventoryOptionalField>> = "OptionalFields",
+        schedule: InventorySchedule = "Schedule",
+    }
+}
+
+shape! {
+    struct InventoryDestination {
+        s3_bucket_destination: InventoryS3BucketDestination = "S3BucketDestination",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct InventoryEncryption {
+        sse_s3: Option<SSES3> = "SSES3",
+        sse_kms: Option<SSEKMS> = "SSEKMS",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct InventoryFilter {
+        prefix: String = "Prefix",
+    }
+}
+
+shape! {
+    enum InventoryFormat {
+        Csv = "CSV",
+        Orc = "ORC",
+        Parquet = "Parquet",
+    }
+}
+
+shape! {
+    enum InventoryFrequency {
+        Daily = "Daily",
+        Weekly = "Weekly",
+    }
+}
+
+shape! {
+    enum InventoryIncludedObjectVersions {
+        All = "All",
+        Current = "Current",
+    }
+}
+
+shape! {
+    enum InventoryOptionalField {
+        Size = "Size",
+        LastModifiedDate = "LastModifiedDate",
+        StorageClass = "StorageClass",
+        ETag = "ETag",
+        IsMultipartUploaded = "IsMultipartUploaded",
+        ReplicationStatus = "ReplicationStatus",
+        EncryptionStatus = "EncryptionStatus",
+        ObjectLockRetainUntilDate = "ObjectLockRetainUntilDate",
+        ObjectLockMode = "ObjectLockMode",
+        ObjectLockLegalHoldStatus = "ObjectLockLegalHoldStatus",
+        ObjectLockEventHoldStatus = "ObjectLockEventHoldStatus",
+        ObjectLockEventHoldDuration = "ObjectLockEventHoldDuration",
+        IntelligentTieringAccessTier = "IntelligentTieringAccessTier",
+        BucketKeyStatus = "BucketKeyStatus",
+        ChecksumAlgorithm = "ChecksumAlgorithm",
+        ObjectAccessControlList = "ObjectAccessControlList",
+        ObjectOwner = "ObjectOwner",
+        LifecycleExpirationDate = "LifecycleExpirationDate",
+        IntelligentTieringReferenceDate = "IntelligentTieringReferenceDate",
+    }
+}
+
+shape! {
+    struct InventoryS3BucketDestination {
+        account_id: Option<String> = "AccountId",
+        bucket: String = "Bucket",
+        format: InventoryFormat = "Format",
+        prefix: Option<String> = "Prefix",
+        encryption: Option<InventoryEncryption> = "Encryption",
+    }
+}
+
+shape! {
+    struct InventorySchedule {
+        frequency: InventoryFrequency = "Frequency",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct LambdaFunctionConfiguration {
+        id: Option<String> = "Id",
+        lambda_function_arn: String = "LambdaFunctionArn",
+        events: Vec<Event> = "Events",
+        filter: Option<NotificationConfigurationFilter> = "Filter",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct LifecycleExpiration {
+        date: Option<Timestamp> = "Date",
+        days: Option<i32> = "Days",
+        expired_object_delete_marker: Option<bool> = "ExpiredObjectDeleteMarker",
+    }
+}
+
+shape! {
+    struct LifecycleRule {
+        expiration: Option<LifecycleExpiration> = "Expiration",
+        id: Option<String> = "ID",
+        prefix: Option<String> = "Prefix",
+        filter: Option<LifecycleRuleFilter> = "Filter",
+        status: ExpirationStatus = "Status",
+        transitions: Option<Vec<Transition>> = "Transitions",
+        noncurrent_version_transitions: Option<Vec<NoncurrentVersionTransition>> = "NoncurrentVersionTransitions",
+        noncurrent_version_expiration: Option<NoncurrentVersionExpiration> = "NoncurrentVersionExpiration",
+        abort_incomplete_multipart_upload: Option<AbortIncompleteMultipartUpload> = "AbortIncompleteMultipartUpload",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct LifecycleRuleAndOperator {
+        prefix: Option<String> = "Prefix",
+        tags: Option<Vec<Tag>> = "Tags",
+        object_size_greater_than: Option<i64> = "ObjectSizeGreaterThan",
+        object_size_less_than: Option<i64> = "ObjectSizeLessThan",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct LifecycleRuleFilter {
+        prefix: Option<String> = "Prefix",
+        tag: Option<Tag> = "Tag",
+        object_size_greater_than: Option<i64> = "ObjectSizeGreaterThan",
+        object_size_less_than: Option<i64> = "ObjectSizeLessThan",
+        and: Option<LifecycleRuleAndOperator> = "And",
     }
 }
 
@@ -364,6 +772,16 @@ shape! {
     enum LocationType {
         AvailabilityZone = "AvailabilityZone",
         LocalZone = "LocalZone",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct LoggingEnabled {
+        target_bucket: String = "TargetBucket",
+        target_grants: Option<Vec<TargetGrant>> = "TargetGrants",
+        target_prefix: String = "TargetPrefix",
+        target_object_key_format: Option<TargetObjectKeyFormat> = "TargetObjectKeyFormat",
     }
 }
 
@@ -389,6 +807,47 @@ shape! {
 }
 
 shape! {
+    struct Metrics {
+        status: MetricsStatus = "Status",
+        event_threshold: Option<ReplicationTimeValue> = "EventThreshold",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct MetricsAndOperator {
+        prefix: Option<String> = "Prefix",
+        tags: Option<Vec<Tag>> = "Tags",
+        access_point_arn: Option<String> = "AccessPointArn",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct MetricsConfiguration {
+        id: String = "Id",
+        filter: Option<MetricsFilter> = "Filter",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct MetricsFilter {
+        prefix: Option<String> = "Prefix",
+        tag: Option<Tag> = "Tag",
+        access_point_arn: Option<String> = "AccessPointArn",
+        and: Option<MetricsAndOperator> = "And",
+    }
+}
+
+shape! {
+    enum MetricsStatus {
+        Enabled = "Enabled",
+        Disabled = "Disabled",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct MultipartUpload {
         upload_id: Option<String> = "UploadId",
@@ -400,6 +859,30 @@ shape! {
         checksum_algorithm: Option<ChecksumAlgorithm> = "ChecksumAlgorithm",
         checksum_type: Option<ChecksumType> = "ChecksumType",
         version_id: Option<String> = "VersionId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct NoncurrentVersionExpiration {
+        noncurrent_days: Option<i32> = "NoncurrentDays",
+        newer_noncurrent_versions: Option<i32> = "NewerNoncurrentVersions",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct NoncurrentVersionTransition {
+        noncurrent_days: Option<i32> = "NoncurrentDays",
+        storage_class: Option<TransitionStorageClass> = "StorageClass",
+        newer_noncurrent_versions: Option<i32> = "NewerNoncurrentVersions",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct NotificationConfigurationFilter {
+        key: Option<S3KeyFilter> = "Key",
     }
 }
 
@@ -601,6 +1084,12 @@ shape! {
 }
 
 shape! {
+    enum OwnerOverride {
+        Destination = "Destination",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct OwnershipControls {
         rules: Vec<OwnershipControlsRule> = "Rules",
@@ -634,6 +1123,27 @@ shape! {
 }
 
 shape! {
+    enum PartitionDateSource {
+        EventTime = "EventTime",
+        DeliveryTime = "DeliveryTime",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct PartitionedPrefix {
+        partition_date_source: Option<PartitionDateSource> = "PartitionDateSource",
+    }
+}
+
+shape! {
+    enum Payer {
+        Requester = "Requester",
+        BucketOwner = "BucketOwner",
+    }
+}
+
+shape! {
     enum Permission {
         FullControl = "FULL_CONTROL",
         Write = "WRITE",
@@ -651,6 +1161,13 @@ shape! {
 }
 
 shape! {
+    enum Protocol {
+        Http = "http",
+        Https = "https",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct PublicAccessBlockConfiguration {
         block_public_acls: Option<bool> = "BlockPublicAcls",
@@ -661,12 +1178,121 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct QueueConfiguration {
+        id: Option<String> = "Id",
+        queue_arn: String = "QueueArn",
+        events: Vec<Event> = "Events",
+        filter: Option<NotificationConfigurationFilter> = "Filter",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct Redirect {
+        host_name: Option<String> = "HostName",
+        http_redirect_code: Option<String> = "HttpRedirectCode",
+        protocol: Option<Protocol> = "Protocol",
+        replace_key_prefix_with: Option<String> = "ReplaceKeyPrefixWith",
+        replace_key_with: Option<String> = "ReplaceKeyWith",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct RedirectAllRequestsTo {
+        host_name: String = "HostName",
+        protocol: Option<Protocol> = "Protocol",
+    }
+}
+
+shape! {
+    struct ReplicaModifications {
+        status: ReplicaModificationsStatus = "Status",
+    }
+}
+
+shape! {
+    enum ReplicaModificationsStatus {
+        Enabled = "Enabled",
+        Disabled = "Disabled",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ReplicationConfiguration {
+        role: String = "Role",
+        rules: Vec<ReplicationRule> = "Rules",
+    }
+}
+
+shape! {
+    struct ReplicationRule {
+        id: Option<String> = "ID",
+        priority: Option<i32> = "Priority",
+        prefix: Option<String> = "Prefix",
+        filter: Option<ReplicationRuleFilter> = "Filter",
+        status: ReplicationRuleStatus = "Status",
+        source_selection_criteria: Option<SourceSelectionCriteria> = "SourceSelectionCriteria",
+        existing_object_replication: Option<ExistingObjectReplication> = "ExistingObjectReplication",
+        destination: Destination = "Destination",
+        delete_marker_replication: Option<DeleteMarkerReplication> = "DeleteMarkerReplication",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ReplicationRuleAndOperator {
+        prefix: Option<String> = "Prefix",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ReplicationRuleFilter {
+        prefix: Option<String> = "Prefix",
+        tag: Option<Tag> = "Tag",
+        and: Option<ReplicationRuleAndOperator> = "And",
+    }
+}
+
+shape! {
+    enum ReplicationRuleStatus {
+        Enabled = "Enabled",
+        Disabled = "Disabled",
+    }
+}
+
+shape! {
     enum ReplicationStatus {
         Complete = "COMPLETE",
         Pending = "PENDING",
         Failed = "FAILED",
         Replica = "REPLICA",
         Completed = "COMPLETED",
+    }
+}
+
+shape! {
+    struct ReplicationTime {
+        status: ReplicationTimeStatus = "Status",
+        time: ReplicationTimeValue = "Time",
+    }
+}
+
+shape! {
+    enum ReplicationTimeStatus {
+        Enabled = "Enabled",
+        Disabled = "Disabled",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ReplicationTimeValue {
+        minutes: Option<i32> = "Minutes",
     }
 }
 
@@ -688,6 +1314,33 @@ shape! {
         is_restore_in_progress: Option<bool> = "IsRestoreInProgress",
         restore_expiry_date: Option<Timestamp> = "RestoreExpiryDate",
     }
+}
+
+shape! {
+    #[derive(Default)]
+    struct RoutingRule {
+        condition: Option<Condition> = "Condition",
+        redirect: Redirect = "Redirect",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct S3KeyFilter {
+        filter_rules: Option<Vec<FilterRule>> = "FilterRules",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct SSEKMS {
+        key_id: Secret<String> = "KeyId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct SSES3 {}
 }
 
 shape! {
@@ -724,6 +1377,32 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct SimplePrefix {}
+}
+
+shape! {
+    #[derive(Default)]
+    struct SourceSelectionCriteria {
+        sse_kms_encrypted_objects: Option<SseKmsEncryptedObjects> = "SseKmsEncryptedObjects",
+        replica_modifications: Option<ReplicaModifications> = "ReplicaModifications",
+    }
+}
+
+shape! {
+    struct SseKmsEncryptedObjects {
+        status: SseKmsEncryptedObjectsStatus = "Status",
+    }
+}
+
+shape! {
+    enum SseKmsEncryptedObjectsStatus {
+        Enabled = "Enabled",
+        Disabled = "Disabled",
+    }
+}
+
+shape! {
     enum StorageClass {
         Standard = "STANDARD",
         ReducedRedundancy = "REDUCED_REDUNDANCY",
@@ -740,6 +1419,26 @@ shape! {
         FsxOntap = "FSX_ONTAP",
         AwsBackupWarm = "AWS_BACKUP_WARM",
         AwsBackupLowCostWarm = "AWS_BACKUP_LOW_COST_WARM",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct StorageClassAnalysis {
+        data_export: Option<StorageClassAnalysisDataExport> = "DataExport",
+    }
+}
+
+shape! {
+    struct StorageClassAnalysisDataExport {
+        output_schema_version: StorageClassAnalysisSchemaVersion = "OutputSchemaVersion",
+        destination: AnalyticsExportDestination = "Destination",
+    }
+}
+
+shape! {
+    enum StorageClassAnalysisSchemaVersion {
+        V1 = "V_1",
     }
 }
 
@@ -762,6 +1461,66 @@ shape! {
     enum TaggingDirective {
         Copy = "COPY",
         Replace = "REPLACE",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TargetGrant {
+        grantee: Option<Grantee> = "Grantee",
+        permission: Option<BucketLogsPermission> = "Permission",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TargetObjectKeyFormat {
+        simple_prefix: Option<SimplePrefix> = "SimplePrefix",
+        partitioned_prefix: Option<PartitionedPrefix> = "PartitionedPrefix",
+    }
+}
+
+shape! {
+    struct Tiering {
+        days: i32 = "Days",
+        access_tier: IntelligentTieringAccessTier = "AccessTier",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct TopicConfiguration {
+        id: Option<String> = "Id",
+        topic_arn: String = "TopicArn",
+        events: Vec<Event> = "Events",
+        filter: Option<NotificationConfigurationFilter> = "Filter",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct Transition {
+        date: Option<Timestamp> = "Date",
+        days: Option<i32> = "Days",
+        storage_class: Option<TransitionStorageClass> = "StorageClass",
+    }
+}
+
+shape! {
+    enum TransitionDefaultMinimumObjectSize {
+        VariesByStorageClass = "varies_by_storage_class",
+        AllStorageClasses128k = "all_storage_classes_128K",
+    }
+}
+
+shape! {
+    enum TransitionStorageClass {
+        Glacier = "GLACIER",
+        StandardIa = "STANDARD_IA",
+        OnezoneIa = "ONEZONE_IA",
+        IntelligentTiering = "INTELLIGENT_TIERING",
+        DeepArchive = "DEEP_ARCHIVE",
+        GlacierIr = "GLACIER_IR",
     }
 }
 

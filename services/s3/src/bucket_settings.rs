@@ -15,7 +15,7 @@ use crate::error::{malformed_xml, not_implemented};
 use crate::record::PublicAccessBlock;
 use crate::tag;
 
-fn missing(code: &'static str, message: &str, bucket: &str) -> ApiError {
+pub(crate) fn missing(code: &'static str, message: &str, bucket: &str) -> ApiError {
     ApiError::new(code, message).with_member("BucketName", Value::Str(bucket.to_owned()))
 }
 

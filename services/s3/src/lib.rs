@@ -42,6 +42,7 @@ mod access;
 mod acl;
 mod body_digest;
 mod bucket;
+mod bucket_absent_settings;
 mod bucket_encryption;
 mod bucket_name;
 mod bucket_policy;
@@ -92,22 +93,34 @@ const HANDLERS: &[Handler] = &[
     handler!("CreateBucket", bucket::create_bucket),
     handler!("CreateMultipartUpload", multipart_upload::create_multipart_upload),
     handler!("DeleteBucket", bucket::delete_bucket),
+    handler!("DeleteBucketCors", bucket_absent_settings::delete_bucket_cors),
     handler!("DeleteBucketEncryption", bucket_encryption::delete_bucket_encryption),
+    handler!("DeleteBucketLifecycle", bucket_absent_settings::delete_bucket_lifecycle),
     handler!("DeleteBucketOwnershipControls", bucket_settings::delete_bucket_ownership_controls),
     handler!("DeleteBucketPolicy", bucket_policy::delete_bucket_policy),
+    handler!("DeleteBucketReplication", bucket_absent_settings::delete_bucket_replication),
     handler!("DeleteBucketTagging", bucket_settings::delete_bucket_tagging),
+    handler!("DeleteBucketWebsite", bucket_absent_settings::delete_bucket_website),
     handler!("DeleteObject", object_delete::delete_object),
     handler!("DeleteObjectTagging", object_tagging::delete_object_tagging),
     handler!("DeleteObjects", object_delete::delete_objects),
     handler!("DeletePublicAccessBlock", bucket_settings::delete_public_access_block),
+    handler!("GetBucketAccelerateConfiguration", bucket_absent_settings::get_bucket_accelerate_configuration),
     handler!("GetBucketAcl", acl::get_bucket_acl),
+    handler!("GetBucketCors", bucket_absent_settings::get_bucket_cors),
     handler!("GetBucketEncryption", bucket_encryption::get_bucket_encryption),
+    handler!("GetBucketLifecycleConfiguration", bucket_absent_settings::get_bucket_lifecycle_configuration),
     handler!("GetBucketLocation", bucket::get_bucket_location),
+    handler!("GetBucketLogging", bucket_absent_settings::get_bucket_logging),
+    handler!("GetBucketNotificationConfiguration", bucket_absent_settings::get_bucket_notification_configuration),
     handler!("GetBucketOwnershipControls", bucket_settings::get_bucket_ownership_controls),
     handler!("GetBucketPolicy", bucket_policy::get_bucket_policy),
     handler!("GetBucketPolicyStatus", bucket_policy::get_bucket_policy_status),
+    handler!("GetBucketReplication", bucket_absent_settings::get_bucket_replication),
+    handler!("GetBucketRequestPayment", bucket_absent_settings::get_bucket_request_payment),
     handler!("GetBucketTagging", bucket_settings::get_bucket_tagging),
     handler!("GetBucketVersioning", bucket_versioning::get_bucket_versioning),
+    handler!("GetBucketWebsite", bucket_absent_settings::get_bucket_website),
     streaming_handler!("GetObject", object_get::get_object),
     handler!("GetObjectAcl", acl::get_object_acl),
     handler!("GetObjectAttributes", object_attributes::get_object_attributes),
@@ -118,6 +131,10 @@ const HANDLERS: &[Handler] = &[
     handler!("GetPublicAccessBlock", bucket_settings::get_public_access_block),
     handler!("HeadBucket", bucket::head_bucket),
     streaming_handler!("HeadObject", object_get::head_object),
+    handler!("ListBucketAnalyticsConfigurations", bucket_absent_settings::list_bucket_analytics_configurations),
+    handler!("ListBucketIntelligentTieringConfigurations", bucket_absent_settings::list_bucket_intelligent_tiering_configurations),
+    handler!("ListBucketInventoryConfigurations", bucket_absent_settings::list_bucket_inventory_configurations),
+    handler!("ListBucketMetricsConfigurations", bucket_absent_settings::list_bucket_metrics_configurations),
     handler!("ListBuckets", bucket::list_buckets),
     handler!("ListMultipartUploads", multipart_upload::list_multipart_uploads),
     handler!("ListObjectVersions", version_list::list_object_versions),

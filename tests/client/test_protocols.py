@@ -72,6 +72,10 @@ def test_unknown_path(send):
     is_error(send("bedrock", "GET", "/no/such/path"), 404, "UnknownOperationException")
     is_error(send("bedrock", "DELETE", "/foundation-models"), 404, "UnknownOperationException")
     is_error(send("nosuchservice", "GET", "/"), 404, "UnknownOperationException")
+    # Clients of query services read XML, also from a service that is not here.
+    answer = send("monitoring", headers=FORM, body=b"Action=DescribeAlarms&Version=2010-08-01")
+    is_error(answer, 400, "InvalidAction", "Could not find operation DescribeAlarms for version 2010-08-01")
+    assert answer.body.lstrip().startswith(b"<"), answer
 
 
 def test_unknown_method_of_s3(send):

@@ -159,6 +159,10 @@ fn query(action: &str, version: Option<&str>, hints: &Hints, host: &HostFacts, f
         |head: &&'static ServiceHead| head.protocols.iter().any(|protocol| matches!(protocol, Protocol::Query | Protocol::Ec2Query));
     let heads = || catalog().heads().iter().filter(is_query);
     let head = match hints.signing_name.as_deref() {
+        // A service that is not here: its clients read errors in XML.
+        Some(name) if catalog().by_signing_name(name).is_empty() => {
+            return Some(Err(unknown_query(None, Protocol::Query, action, version, found.region.clone())));
+        }
         Some(name) => heads().find(|head| head.signing_name == name),
         None => heads()
             .find(|head| host.endpoint_prefix.as_deref() == Some(head.endpoint_prefix))
@@ -171,11 +175,19 @@ fn query(action: &str, version: Option<&str>, hints: &Hints, host: &HostFacts, f
         Some(operation) if version.is_none_or(|version| version == head.api_version) || protocol == Protocol::Ec2Query => {
             Ok(found.to(service, operation, protocol, Labels::default()))
         }
-        _ => {
-            let message = format!("Could not find operation {action} for version {}", version.unwrap_or("NO_VERSION_SPECIFIED"));
-            Err(unknown(Some(service), protocol, "InvalidAction", message, 400, action, found.region))
-        }
+        _ => Err(unknown_query(Some(service), protocol, action, version, found.region)),
     })
+}
+
+fn unknown_query(
+    service: Option<&'static Service>,
+    protocol: Protocol,
+    action: &str,
+    version: Option<&str>,
+    region: Option<String>,
+) -> Unidentified {
+    let message = format!("Could not find operation {action} for version {}", version.unwrap_or("NO_VERSION_SPECIFIED"));
+    unknown(service, protocol, "InvalidAction", message, 400, action, region)
 }
 
 fn rest(parts: &RequestParts<'_>, hints: &Hints, host: &HostFacts, mut found: Found) -> Result<Identified, Unidentified> {

@@ -212,3 +212,16 @@ def test_dashboards_that_are_refused(lake, store, account):
     nobody = account.user().client("cloudtrail")
     assert_denied(lambda: nobody.create_dashboard(Name="mine"), "cloudtrail:CreateDashboard")
     assert_denied(lambda: nobody.start_dashboard_refresh(DashboardId="taken"), "cloudtrail:StartDashboardRefresh")
+
+
+def test_a_refresh_needs_the_stores_of_its_widgets(lake, store, account):
+    """What a dashboard's queries would read is not read for someone who may not query the store."""
+    lake.create_dashboard(Name="guarded", Widgets=[widget(f"SELECT eventID FROM {store_id(store)}")])
+    refreshes = allow("cloudtrail:StartDashboardRefresh")
+    nosy = account.user(policy=document(refreshes)).client("cloudtrail")
+    assert_denied(lambda: nosy.start_dashboard_refresh(DashboardId="guarded"), "cloudtrail:StartQuery")
+    assert "LastRefreshId" not in lake.get_dashboard(DashboardId="guarded")
+    other = account.user(policy=document(refreshes, allow("cloudtrail:StartQuery", resources=store[:-1] + "x"))).client("cloudtrail")
+    assert_denied(lambda: other.start_dashboard_refresh(DashboardId="guarded"), "cloudtrail:StartQuery")
+    reader = account.user(policy=document(refreshes, allow("cloudtrail:StartQuery", resources=store))).client("cloudtrail")
+    assert reader.start_dashboard_refresh(DashboardId="guarded")["RefreshId"]

@@ -1,10 +1,12 @@
 //! What a call about queries must be allowed to: the stores that the query reads.
 
+use std::collections::BTreeSet;
+
 use plane::{ApiError, Call, Target};
 use wire::Value;
 
-use super::event_data_store;
 use super::query::Query;
+use super::{dashboard, event_data_store};
 
 /// The targets of an operation whose input does not name them; `None` for the others.
 pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
@@ -37,10 +39,26 @@ pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec
             targets.push(Target { action, resource_arn: call.arn("channel/*") });
             return Ok(Some(targets));
         }
+        "StartDashboardRefresh" => return dashboard_refresh(call, input).await.map(Some),
         _ => return Ok(None),
     };
     if stores.is_empty() {
         return Ok(Some(any));
     }
     Ok(Some(stores.into_iter().map(|resource_arn| Target { action: action.clone(), resource_arn }).collect()))
+}
+
+/// A refresh that someone asks for runs the widgets' queries in their name: the dashboard alone gives nobody what its stores keep from them.
+async fn dashboard_refresh(call: &mut Call, input: &Value) -> Result<Vec<Target>, ApiError> {
+    let reference = input.member("DashboardId").and_then(Value::as_str).unwrap_or("*").to_owned();
+    let arn = if reference.starts_with("arn:") { reference.clone() } else { call.arn(&format!("dashboard/{reference}")) };
+    let mut targets = vec![Target { action: "cloudtrail:StartDashboardRefresh".to_owned(), resource_arn: arn }];
+    let Some(dashboard) = dashboard::found(call, &reference).await? else { return Ok(targets) };
+    let statements = dashboard.widgets.iter().filter_map(|widget| ::lake::stores_of(&widget.statement).ok());
+    let stores: BTreeSet<String> = statements.flatten().collect();
+    targets.extend(stores.iter().map(|id| Target {
+        action: "cloudtrail:StartQuery".to_owned(),
+        resource_arn: event_data_store::arn(&dashboard.region, &dashboard.account, id),
+    }));
+    Ok(targets)
 }

@@ -18,14 +18,25 @@ pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec
     let any = vec![Target { action: action.clone(), resource_arn: arn(call, "*") }];
     let stores: Vec<String> = match call.operation.name {
         "StartQuery" => {
-            let named = text("QueryStatement").and_then(|statement| ::lake::stores_of(statement).ok()).unwrap_or_default();
+            let statement = match (text("QueryStatement"), text("QueryAlias")) {
+                (Some(statement), _) => Some(statement.to_owned()),
+                // What a widget reads is asked for by its alias as if its statement stood there.
+                (None, Some(alias)) => dashboard::widget(call, alias).await?.map(|widget| widget.statement),
+                (None, None) => None,
+            };
+            let named = statement.and_then(|statement| ::lake::stores_of(&statement).ok()).unwrap_or_default();
             named.iter().map(|id| arn(call, id)).collect()
         }
         "CancelQuery" | "DescribeQuery" | "GetQueryResults" => {
             let key = text("QueryId").map(|id| Query::key(&owner, &call.region, id));
-            match key {
-                Some(key) => call.tx.get::<Query>(&key).await?.map(|query| query.stores).unwrap_or_default(),
-                None => Vec::new(),
+            match (key, text("QueryAlias")) {
+                (Some(key), _) => call.tx.get::<Query>(&key).await?.map(|query| query.stores).unwrap_or_default(),
+                (None, Some(alias)) => {
+                    let widget = dashboard::widget(call, alias).await?;
+                    let named = widget.and_then(|widget| ::lake::stores_of(&widget.statement).ok()).unwrap_or_default();
+                    named.iter().map(|id| arn(call, id)).collect()
+                }
+                (None, None) => Vec::new(),
             }
         }
         "CreateChannel" => {

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from bailiwick_server import allow, assert_denied, document, raises
+from bailiwick_server import allow, assert_denied, deny, document, raises
 from test_cloudtrail_lake import ended, new_store, rows_of, run, store_id
 
 REGION = "us-east-1"
@@ -212,3 +212,28 @@ def test_dashboards_that_are_refused(lake, store, account):
     nobody = account.user().client("cloudtrail")
     assert_denied(lambda: nobody.create_dashboard(Name="mine"), "cloudtrail:CreateDashboard")
     assert_denied(lambda: nobody.start_dashboard_refresh(DashboardId="taken"), "cloudtrail:StartDashboardRefresh")
+
+
+def test_a_refresh_needs_the_stores_of_its_widgets(lake, store, account):
+    """What a dashboard's queries would read is not read for someone who may not query the store."""
+    lake.create_dashboard(Name="guarded", Widgets=[widget(f"SELECT eventID FROM {store_id(store)}")])
+    refreshes = allow("cloudtrail:StartDashboardRefresh")
+    nosy = account.user(policy=document(refreshes)).client("cloudtrail")
+    assert_denied(lambda: nosy.start_dashboard_refresh(DashboardId="guarded"), "cloudtrail:StartQuery")
+    assert "LastRefreshId" not in lake.get_dashboard(DashboardId="guarded")
+    other = account.user(policy=document(refreshes, allow("cloudtrail:StartQuery", resources=store[:-1] + "x"))).client("cloudtrail")
+    assert_denied(lambda: other.start_dashboard_refresh(DashboardId="guarded"), "cloudtrail:StartQuery")
+    reader = account.user(policy=document(refreshes, allow("cloudtrail:StartQuery", resources=store))).client("cloudtrail")
+    assert reader.start_dashboard_refresh(DashboardId="guarded")["RefreshId"]
+
+
+def test_an_alias_asks_for_the_stores_of_its_widget(lake, store, account):
+    """A store that is denied is denied by its widget's alias, too: else its rows could be delivered past the statement that denies it."""
+    alias = lake.create_dashboard(Name="aliased", Widgets=[widget(f"SELECT eventID FROM {store_id(store)}")])["Widgets"][0]["QueryAlias"]
+    queries = allow(["cloudtrail:StartQuery", "cloudtrail:DescribeQuery"])
+    kept_out = account.user(policy=document(queries, deny(["cloudtrail:StartQuery", "cloudtrail:DescribeQuery"], store))).client("cloudtrail")
+    assert_denied(lambda: kept_out.start_query(QueryAlias=alias), "cloudtrail:StartQuery", explicit=True)
+    only = account.user(policy=document(allow(["cloudtrail:StartQuery", "cloudtrail:DescribeQuery"], store))).client("cloudtrail")
+    query_id = only.start_query(QueryAlias=alias)["QueryId"]
+    assert_denied(lambda: kept_out.describe_query(QueryAlias=alias), "cloudtrail:DescribeQuery", explicit=True)
+    assert only.describe_query(QueryAlias=alias)["QueryId"] == query_id

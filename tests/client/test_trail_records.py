@@ -4,6 +4,7 @@ import json
 import pathlib
 import uuid
 
+import botocore.exceptions
 import pytest
 
 from bailiwick_server import Account, allow, assert_denied, document, new_account_id
@@ -130,3 +131,31 @@ def test_going_on_without_the_audit_store_is_recorded(start_server):
 
 def test_a_server_that_refuses_by_default_says_nothing_of_it(account):
     assert account.events(EventName="SetAuditFailure") == []
+
+
+def test_each_attribute_finds_its_events_and_two_are_refused(account, caller):
+    kms = caller.client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    for _ in range(3):
+        kms.describe_key(KeyId=key["KeyId"])
+        account.client("iam").list_users()
+    event = next(event for event in account.events(ResourceName=key["Arn"]) if event["eventName"] == "DescribeKey")
+    identity = event["userIdentity"]
+    for attribute, value, tells in (
+        ("EventId", event["eventID"], lambda found: found["eventID"]),
+        ("EventName", "DescribeKey", lambda found: found["eventName"]),
+        ("ReadOnly", "true", lambda found: str(found["readOnly"]).lower()),
+        ("Username", identity["userName"], lambda found: found["userIdentity"].get("userName")),
+        ("ResourceType", "AWS::KMS::Key", lambda found: "AWS::KMS::Key" if any(r["type"] == "AWS::KMS::Key" for r in found["resources"]) else ""),
+        ("ResourceName", key["KeyId"], lambda found: found["resources"][0]["ARN"].rpartition("/")[2]),
+        ("EventSource", "kms.amazonaws.com", lambda found: found["eventSource"]),
+        ("AccessKeyId", identity["accessKeyId"], lambda found: found["userIdentity"].get("accessKeyId")),
+    ):
+        found = account.events(**{attribute: value})
+        assert event["eventID"] in [one["eventID"] for one in found], attribute
+        assert all(tells(one) == value for one in found), attribute
+    assert len(account.events(EventId=event["eventID"])) == 1 and account.events(EventId=str(uuid.uuid4())) == []
+    two = [{"AttributeKey": "EventName", "AttributeValue": "DescribeKey"}, {"AttributeKey": "ReadOnly", "AttributeValue": "true"}]
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        account.client("cloudtrail").lookup_events(LookupAttributes=two)
+    assert refused.value.response["Error"]["Code"] == "InvalidLookupAttributesException"

@@ -52,7 +52,7 @@ pub use record::SEALED_OVERHEAD_BYTES;
 pub use seal::{KEYRING_FILE, PassphraseCost, SealProvider};
 pub use token::MAX_TOKEN_BYTES;
 
-use derivation::Secret;
+use derivation::{DerivationKey, Secret};
 use domain::DomainKeys;
 use seal::KeyringFile;
 
@@ -220,7 +220,7 @@ impl Keyring {
     pub fn fixed_key(&self, domain: &Domain<'_>) -> Result<zeroize::Zeroizing<[u8; 32]>, KeyringError> {
         let first = self.read().roots.first().map(|(version, _)| *version);
         let (_, key) = self.domain_key(domain, first)?;
-        let derived = key.derive(b"bailiwick fixed key v1")?;
+        let derived = key.derive(&[b"bailiwick fixed key v1"]);
         derived.bytes().try_into().map(zeroize::Zeroizing::new).map_err(|_| KeyringError::NotAuthentic)
     }
 
@@ -236,7 +236,7 @@ impl Keyring {
     }
 
     /// The key of a domain under a root key version; `None` is the newest.
-    fn domain_key(&self, domain: &Domain<'_>, version: Option<u16>) -> Result<(u16, Arc<Secret>), KeyringError> {
+    fn domain_key(&self, domain: &Domain<'_>, version: Option<u16>) -> Result<(u16, Arc<DerivationKey>), KeyringError> {
         let unsealed = self.read();
         let found = match version {
             None => unsealed.roots.last(),

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::derivation::{IV_BYTES, TAG_BYTES};
+use crate::derivation::{DerivationKey, IV_BYTES, Secret, TAG_BYTES};
 use crate::{Domain, Keyring, KeyringError};
 
 const RECORD_VERSION: u8 = 1;
@@ -17,8 +17,8 @@ fn header(root_version: u16) -> [u8; HEADER_BYTES] {
     [RECORD_VERSION, high, low]
 }
 
-fn message_info(n: &[u8; N_BYTES]) -> Vec<u8> {
-    [b"bailiwick message key v1".as_slice(), n].concat()
+fn message_key(domain_key: &DerivationKey, n: &[u8; N_BYTES]) -> Secret {
+    domain_key.derive(&[b"bailiwick message key v1", n])
 }
 
 impl Keyring {
@@ -33,7 +33,7 @@ impl Keyring {
         out.extend_from_slice(&random);
         out.extend_from_slice(plaintext);
         let body = out.get_mut(HEADER_BYTES + random.len()..).unwrap_or_default();
-        let tag = domain_key.derive(&message_info(n))?.seal_in_place(*iv, &[&header, associated_data].concat(), body)?;
+        let tag = message_key(&domain_key, n).seal_in_place(*iv, &[&header, associated_data].concat(), body)?;
         out.extend_from_slice(&tag);
         Ok(out)
     }
@@ -47,7 +47,7 @@ impl Keyring {
             return Err(KeyringError::NotAuthentic);
         };
         let (_, domain_key) = self.domain_key(domain, Some(u16::from_be_bytes([high, low])))?;
-        domain_key.derive(&message_info(n))?.open(*iv, &[header, associated_data].concat(), body)
+        message_key(&domain_key, n).open(*iv, &[header, associated_data].concat(), body)
     }
 }
 

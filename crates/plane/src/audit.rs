@@ -3,6 +3,7 @@
 //! Source: AWS CloudTrail User Guide, "CloudTrail record contents".
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
 use facts::{Location, Service as ServiceFacts, ShapeId, ShapeKind};
 use keyring::{Domain, Keyring};
@@ -43,23 +44,38 @@ pub(crate) struct PendingEvent {
 }
 
 /// Seals entries with a key of the account's.
-pub struct TrailSealer(pub std::sync::Arc<Keyring>);
+#[derive(Clone)]
+pub struct TrailSealer {
+    keyring: Arc<Keyring>,
+    /// Every event asks for it, and it never changes.
+    tag_key: Arc<OnceLock<TagKey>>,
+}
+
+impl TrailSealer {
+    pub fn new(keyring: Arc<Keyring>) -> Self {
+        Self { keyring, tag_key: Arc::default() }
+    }
+}
 
 impl Sealer for TrailSealer {
     fn seal(&self, account: &str, header: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, EntryError> {
-        self.0.seal(&Domain::new("trail", account, ""), header, plaintext).map_err(|error| EntryError::Seal(error.to_string()))
+        self.keyring.seal(&Domain::new("trail", account, ""), header, plaintext).map_err(|error| EntryError::Seal(error.to_string()))
     }
 
     fn open(&self, account: &str, header: &[u8], sealed: &[u8]) -> Result<Vec<u8>, EntryError> {
-        self.0
+        self.keyring
             .open_record(&Domain::new("trail", account, ""), header, sealed)
             .map(|plain| plain.to_vec())
             .map_err(|error| EntryError::Seal(error.to_string()))
     }
 
     fn tag_key(&self) -> Result<TagKey, EntryError> {
-        let key = self.0.fixed_key(&Domain::new("trail-tag", "", "")).map_err(|error| EntryError::Seal(error.to_string()))?;
-        key.first_chunk().copied().ok_or(EntryError::Malformed)
+        if let Some(key) = self.tag_key.get() {
+            return Ok(*key);
+        }
+        let key = self.keyring.fixed_key(&Domain::new("trail-tag", "", "")).map_err(|error| EntryError::Seal(error.to_string()))?;
+        let key = key.first_chunk().copied().ok_or(EntryError::Malformed)?;
+        Ok(*self.tag_key.get_or_init(|| key))
     }
 }
 
@@ -88,8 +104,9 @@ pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Out
         let record = network_activity(call, &record, &endpoint.account, &caller, shared.clone())?;
         pending.push(PendingEvent { entry: Entry { record, decision: None, whole: None }, time_ms: call.now.0, region });
     }
-    for account in accounts {
-        let mut record = record.clone();
+    // As a rule there is one account: its record is not made twice.
+    let copies: Vec<Event> = (1..accounts.len()).map(|_| record.clone()).collect();
+    for (account, mut record) in accounts.into_iter().zip(copies.into_iter().chain([record])) {
         if account != caller {
             record.event_id = call.plane.random_uuid()?;
             record.user_identity = from_outside(record.user_identity);

@@ -105,6 +105,7 @@ pub struct Plane {
     pub(crate) signing_keys: sigv4::KeyCache,
     /// One per region, in the regions' order.
     ledgers: Vec<Arc<Ledger>>,
+    sealer: TrailSealer,
     /// Random bytes for identifiers, drawn many at a time: each call needs two and asking the generator costs more than the bytes.
     identifier_bytes: Mutex<Vec<u8>>,
     services: HashMap<&'static str, Arc<dyn Service>>,
@@ -134,11 +135,12 @@ impl Plane {
             .iter()
             .flat_map(|service| service.handlers().iter().map(|handler| ((service.id(), handler.operation), *handler)))
             .collect();
+        let sealer = TrailSealer::new(Arc::clone(&keyring));
         let ledgers = regions
             .iter()
             .map(|region| {
                 let origin = format!("bailiwick/{}/{}", keyring.id(), region.name);
-                Arc::new(Ledger::new(Arc::clone(&region.store), Arc::new(TrailSealer(Arc::clone(&keyring))), origin))
+                Arc::new(Ledger::new(Arc::clone(&region.store), Arc::new(sealer.clone()), origin))
             })
             .collect();
         let mut by_prefix: HashMap<_, Vec<_>> = HashMap::new();
@@ -162,6 +164,7 @@ impl Plane {
             identities: IdentityCache::default(),
             signing_keys: sigv4::KeyCache::new(SIGNING_KEYS),
             ledgers,
+            sealer,
             services: services.into_iter().map(|service| (service.id(), service)).collect(),
             by_prefix,
             handlers,
@@ -274,7 +277,7 @@ impl Plane {
 
     /// Seals and opens audit entries.
     pub fn sealer(&self) -> TrailSealer {
-        TrailSealer(Arc::clone(&self.keyring))
+        self.sealer.clone()
     }
 
     /// A transaction for work that no call asked for (bootstrap, jobs).

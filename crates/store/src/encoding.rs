@@ -85,6 +85,25 @@ pub(crate) fn decode_log_row(revision: Revision, stored: &[u8]) -> Result<LogRow
     decode_log_row_parts(revision, stored).ok_or_else(|| StoreError::Corrupt(format!("log row `{}` cannot be read", revision.0)))
 }
 
+/// One entry of a stored log row, without decoding the others.
+pub(crate) fn log_row_entry(revision: Revision, stored: &[u8], index: u32) -> Result<Option<Bytes>, StoreError> {
+    let damaged = || StoreError::Corrupt(format!("log row `{}` cannot be read", revision.0));
+    let (mut bytes, index) = (stored, usize::try_from(index).unwrap_or(usize::MAX));
+    let rest = &mut bytes;
+    if take(rest, 1) != Some(&[LOG_ROW_VERSION]) {
+        return Err(damaged());
+    }
+    if take_u32(rest).ok_or_else(damaged)? <= index {
+        return Ok(None);
+    }
+    for _ in 0..index {
+        let length = take_u32(rest).ok_or_else(damaged)?;
+        take(rest, length).ok_or_else(damaged)?;
+    }
+    let length = take_u32(rest).ok_or_else(damaged)?;
+    take(rest, length).map(|entry| Some(Bytes::copy_from_slice(entry))).ok_or_else(damaged)
+}
+
 fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (head, tail) = bytes.split_at_checked(length)?;
     *bytes = tail;
@@ -132,6 +151,10 @@ mod tests {
                 changed: changed.into_iter().map(|(table, key)| (table, Bytes::from(key))).collect(),
             };
             let stored = encode_log_row(&row);
+            for index in 0..6 {
+                let entry = log_row_entry(Revision(7), &stored, index).unwrap();
+                prop_assert_eq!(entry.as_ref(), row.entries.get(usize::try_from(index).unwrap()));
+            }
             prop_assert_eq!(decode_log_row(Revision(7), &stored).unwrap(), row);
             for length in 0..stored.len() {
                 prop_assert!(decode_log_row(Revision(7), &stored[..length]).is_err());
@@ -141,6 +164,7 @@ mod tests {
         #[test]
         fn foreign_bytes_never_panic(bytes: Vec<u8>) {
             let _ = decode_log_row(Revision(1), &bytes);
+            let _ = log_row_entry(Revision(1), &bytes, 3);
             let _ = split_row_key(&bytes);
             let _ = versioned(&bytes);
         }

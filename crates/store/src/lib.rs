@@ -139,6 +139,12 @@ pub trait Store: Send + Sync + 'static {
     async fn commit(&self, batch: Batch) -> Result<Revision, CommitError>;
     /// Log rows with `after < revision`, oldest first, at most `limit`.
     async fn log_after(&self, after: Revision, limit: u32) -> Result<Vec<LogRow>, StoreError>;
+    /// One entry of a log row, without what stands beside it; `None` where there is no such row or entry.
+    async fn log_entry(&self, revision: Revision, index: u32) -> Result<Option<Bytes>, StoreError> {
+        let rows = self.log_after(Revision(revision.0.saturating_sub(1)), 1).await?;
+        let row = rows.into_iter().find(|row| row.revision == revision);
+        Ok(row.and_then(|row| row.entries.get(usize::try_from(index).ok()?).cloned()))
+    }
     /// Log rows with `revision < before`, newest first, at most `limit`. `None`: from the head.
     async fn log_before(&self, before: Option<Revision>, limit: u32) -> Result<Vec<LogRow>, StoreError>;
     /// Takes away the oldest log rows with `revision < before`, at most `limit`, and never the newest row of all; gives how many went. Revisions

@@ -178,6 +178,12 @@ impl Store for MemoryStore {
         Ok(self.clone_state().0.log(Revision(0), before, limit, Direction::Reverse))
     }
 
+    async fn log_entry(&self, revision: Revision, index: u32) -> Result<Option<Bytes>, StoreError> {
+        let state = self.clone_state();
+        let row = state.0.log.get(&log_key(revision));
+        Ok(row.and_then(|row| row.entries.get(usize::try_from(index).ok()?).cloned()))
+    }
+
     async fn prune_log(&self, before: Revision, limit: u32) -> Result<u64, StoreError> {
         let mut state = self.lock();
         let before = before.min(state.revision);

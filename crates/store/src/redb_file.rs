@@ -432,6 +432,12 @@ impl Store for RedbStore {
         self.read_log(0..before.map_or(u64::MAX, |before| before.0), limit, true)
     }
 
+    async fn log_entry(&self, revision: Revision, index: u32) -> Result<Option<Bytes>, StoreError> {
+        let log = self.file.read()?.open_table(LOG).map_err(failed)?;
+        let row = log.get(revision.0).map_err(failed)?;
+        row.map_or(Ok(None), |row| encoding::log_row_entry(revision, row.value(), index))
+    }
+
     async fn prune_log(&self, before: Revision, limit: u32) -> Result<u64, StoreError> {
         let file = Arc::clone(&self.file);
         let end = before.min(*file.head.borrow()).0;

@@ -51,22 +51,36 @@ impl Bundle {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let (&[FORMAT, a, b, c, d], rest) = bytes.split_first_chunk::<5>()? else { return None };
-        let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
-        let (entries, mut rest) = rest.split_at_checked(length)?;
-        let mut places = Vec::new();
-        let mut last = 0_u64;
-        while !rest.is_empty() {
-            let (distance, after) = varint::take(rest)?;
-            let (index, after) = varint::take(after)?;
-            last = last.checked_add(distance)?;
-            places.push(Place { revision: last, index: u32::try_from(index).ok()? });
-            rest = after;
-        }
+        let (entries, places) = parts(bytes)?;
+        let places = places_of(places)?;
         (split_bundle(entries).ok()?.len() == places.len()).then(|| Self { entries: entries.to_vec(), places })
+    }
+
+    /// The places alone: a lookup needs no more.
+    pub(crate) fn places(bytes: &[u8]) -> Option<Vec<Place>> {
+        places_of(parts(bytes)?.1)
     }
 
     pub(crate) fn leaf_hashes(&self) -> Vec<Hash> {
         split_bundle(&self.entries).unwrap_or_default().into_iter().map(leaf_hash).collect()
     }
+}
+
+/// Entries and places.
+fn parts(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&[FORMAT, a, b, c, d], rest) = bytes.split_first_chunk::<5>()? else { return None };
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?)
+}
+
+fn places_of(mut rest: &[u8]) -> Option<Vec<Place>> {
+    let mut places = Vec::new();
+    let mut last = 0_u64;
+    while !rest.is_empty() {
+        let (distance, after) = varint::take(rest)?;
+        let (index, after) = varint::take(after)?;
+        last = last.checked_add(distance)?;
+        places.push(Place { revision: last, index: u32::try_from(index).ok()? });
+        rest = after;
+    }
+    Some(places)
 }

@@ -1,23 +1,27 @@
 //! A log entry: an event with what the decision was, sealed.
 //!
-//! Layout, format version 2:
-//! `2 | account (12 ASCII digits) | time, ms since 1970, big-endian i64 | SHA-256 of the record | tags: count (1), 4 each | sealed JSON`.
+//! Layout, format version 4:
+//! `4 | account (12 ASCII digits) | time, ms since 1970, big-endian i64 | SHA-256 of the record | tags: count (1), 4 each | sealed, compressed JSON`.
 //! Account, time and tags are outside the seal so that what a lookup does not want is skipped unopened; the hash, so that the log's tree can
-//! be made, and checked in a backup, without a key. Everything before the seal is bound to it.
+//! be made, and checked in a backup, without a key. Everything before the seal is bound to it. How JSON is compressed is in `compression`.
 //!
-//! Format version 1 had neither hash nor tags. Format 3 is a [`crate::Statement`], which belongs to no account.
+//! Format version 1 had neither hash nor tags, and version 2 sealed the JSON as it is. Format 3 is a [`crate::Statement`], which belongs to no
+//! account.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use transparency::Hash;
 use transparency::merkle::sha256;
 
+use crate::compression;
 use crate::event::Event;
+use crate::json;
 use crate::statement::{self, Statement};
 use crate::tag::{Tag, TagKey, tags};
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 4;
 const FORMAT_1: u8 = 1;
+const FORMAT_2: u8 = 2;
 const ACCOUNT_LENGTH: usize = 12;
 const HEADER_1_LENGTH: usize = 1 + ACCOUNT_LENGTH + 8;
 const TAGS_PLACE: usize = HEADER_1_LENGTH + 32;
@@ -51,6 +55,8 @@ pub enum EntryError {
     Malformed,
     #[error("the audit entry has format version `{0}`, newer than this program knows")]
     NewerFormat(u8),
+    #[error("the audit entry is compressed with dictionary `{0}`, newer than this program knows")]
+    NewerDictionary(u8),
     #[error("the audit entry cannot be sealed or opened: {0}")]
     Seal(String),
 }
@@ -85,19 +91,8 @@ impl Entry {
         if account.len() != ACCOUNT_LENGTH || !account.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(EntryError::Malformed);
         }
-        let mut plaintext = Vec::with_capacity(2048);
-        plaintext.extend_from_slice(RECORD_PREFIX);
-        plaintext.extend_from_slice(self.record.to_json().map_err(|_| EntryError::Malformed)?.as_bytes());
-        let hash = sha256(plaintext.get(RECORD_PREFIX.len()..).unwrap_or_default());
-        if let Some(decision) = &self.decision {
-            plaintext.extend_from_slice(b",\"decision\":");
-            serde_json::to_writer(&mut plaintext, decision).map_err(|_| EntryError::Malformed)?;
-        }
-        if let Some(whole) = &self.whole {
-            plaintext.extend_from_slice(b",\"whole\":");
-            serde_json::to_writer(&mut plaintext, whole).map_err(|_| EntryError::Malformed)?;
-        }
-        plaintext.push(b'}');
+        let (json, hash) = self.json().map_err(|_| EntryError::Malformed)?;
+        let plaintext = compression::pack(&json);
         let mut bytes = Vec::with_capacity(plaintext.len() + 256);
         bytes.push(FORMAT);
         bytes.extend_from_slice(account.as_bytes());
@@ -114,6 +109,24 @@ impl Entry {
         Ok(bytes.into())
     }
 
+    /// The entry's JSON, and the hash of the record in it.
+    fn json(&self) -> Result<(Vec<u8>, Hash), serde_json::Error> {
+        let mut json = Vec::with_capacity(2048);
+        json.extend_from_slice(RECORD_PREFIX);
+        self.record.write_json(&mut json)?;
+        let hash = sha256(json.get(RECORD_PREFIX.len()..).unwrap_or_default());
+        if let Some(decision) = &self.decision {
+            json.extend_from_slice(b",\"decision\":");
+            json::write(&mut json, decision)?;
+        }
+        if let Some(whole) = &self.whole {
+            json.extend_from_slice(b",\"whole\":");
+            json::write(&mut json, whole)?;
+        }
+        json.push(b'}');
+        Ok((json, hash))
+    }
+
     pub fn header(bytes: &[u8]) -> Result<EntryHeader, EntryError> {
         if bytes.first() == Some(&statement::FORMAT) {
             return Ok(EntryHeader { account: String::new(), time_ms: Statement::parse(bytes)?.time_ms });
@@ -124,17 +137,17 @@ impl Entry {
         Ok(EntryHeader { account: account.to_owned(), time_ms: i64::from_be_bytes(time.ok_or(EntryError::Malformed)?) })
     }
 
-    /// SHA-256 of the record's JSON, where the header has it (format 2).
+    /// SHA-256 of the record's JSON, where the header has it (from format 2 on).
     pub fn record_hash(bytes: &[u8]) -> Option<Hash> {
-        if bytes.first() != Some(&FORMAT) {
+        if !has_full_header(bytes) {
             return None;
         }
         bytes.get(HEADER_1_LENGTH..TAGS_PLACE)?.try_into().ok()
     }
 
-    /// The tags of the header (format 2).
+    /// The tags of the header (from format 2 on).
     pub fn header_tags(bytes: &[u8]) -> Option<Vec<Tag>> {
-        let (head, _) = split(bytes).ok().filter(|_| bytes.first() == Some(&FORMAT))?;
+        let (head, _) = split(bytes).ok().filter(|_| has_full_header(bytes))?;
         Some(head.get(TAGS_PLACE + 1..)?.as_chunks::<4>().0.iter().map(|tag| Tag::from_be_bytes(*tag)).collect())
     }
 
@@ -159,7 +172,8 @@ impl Entry {
             return Err(EntryError::Malformed);
         }
         let (head, sealed) = split(bytes)?;
-        sealer.open(&header.account, head, sealed)
+        let plaintext = sealer.open(&header.account, head, sealed)?;
+        if bytes.first() == Some(&FORMAT) { compression::unpack(plaintext) } else { Ok(plaintext) }
     }
 }
 
@@ -170,10 +184,15 @@ pub fn first_json(text: &[u8]) -> Option<(&[u8], &[u8])> {
     text.split_at_checked(values.byte_offset())
 }
 
+/// The header has a hash and tags.
+fn has_full_header(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(&(FORMAT | FORMAT_2)))
+}
+
 /// Header and sealed part.
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), EntryError> {
     match bytes.first() {
-        Some(&FORMAT) => {
+        Some(&(FORMAT | FORMAT_2)) => {
             let count = bytes.get(TAGS_PLACE).ok_or(EntryError::Malformed)?;
             bytes.split_at_checked(TAGS_PLACE + 1 + 4 * usize::from(*count)).ok_or(EntryError::Malformed)
         }

@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::json;
+
 /// Version of the record format that we write.
 pub const EVENT_VERSION: &str = "1.11";
 
@@ -220,41 +222,54 @@ struct NetworkRecord<'a> {
 impl Event {
     /// The record as it is delivered and hashed.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        let mut json = Vec::with_capacity(2048);
+        self.write_json(&mut json)?;
+        String::from_utf8(json).map_err(serde::ser::Error::custom)
+    }
+
+    /// The same, behind what is there.
+    pub(crate) fn write_json(&self, json: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         if self.event_category == NETWORK_ACTIVITY {
-            return serde_json::to_string(&NetworkRecord {
+            return json::write(
+                json,
+                &NetworkRecord {
+                    event_version: &self.event_version,
+                    user_identity: &self.user_identity,
+                    event_time: &self.event_time,
+                    event_source: &self.event_source,
+                    event_name: &self.event_name,
+                    aws_region: &self.aws_region,
+                    source_ip_address: &self.source_ip_address,
+                    error_code: self.error_code.as_deref(),
+                    error_message: self.error_message.as_deref(),
+                    request_id: &self.request_id,
+                    event_id: &self.event_id,
+                    event_type: &self.event_type,
+                    recipient_account_id: &self.recipient_account_id,
+                    shared_event_id: self.shared_event_id.as_deref(),
+                    vpc_endpoint_id: self.vpc_endpoint_id.as_deref(),
+                    vpc_endpoint_account_id: self.vpc_endpoint_account_id.as_deref(),
+                    event_category: &self.event_category,
+                },
+            );
+        }
+        if self.event_category != "Insight" {
+            return json::write(json, self);
+        }
+        json::write(
+            json,
+            &InsightRecord {
                 event_version: &self.event_version,
-                user_identity: &self.user_identity,
                 event_time: &self.event_time,
-                event_source: &self.event_source,
-                event_name: &self.event_name,
                 aws_region: &self.aws_region,
-                source_ip_address: &self.source_ip_address,
-                error_code: self.error_code.as_deref(),
-                error_message: self.error_message.as_deref(),
-                request_id: &self.request_id,
                 event_id: &self.event_id,
                 event_type: &self.event_type,
                 recipient_account_id: &self.recipient_account_id,
                 shared_event_id: self.shared_event_id.as_deref(),
-                vpc_endpoint_id: self.vpc_endpoint_id.as_deref(),
-                vpc_endpoint_account_id: self.vpc_endpoint_account_id.as_deref(),
+                insight_details: self.insight_details.as_ref(),
                 event_category: &self.event_category,
-            });
-        }
-        if self.event_category != "Insight" {
-            return serde_json::to_string(self);
-        }
-        serde_json::to_string(&InsightRecord {
-            event_version: &self.event_version,
-            event_time: &self.event_time,
-            aws_region: &self.aws_region,
-            event_id: &self.event_id,
-            event_type: &self.event_type,
-            recipient_account_id: &self.recipient_account_id,
-            shared_event_id: self.shared_event_id.as_deref(),
-            insight_details: self.insight_details.as_ref(),
-            event_category: &self.event_category,
-        })
+            },
+        )
     }
 
     /// The name that `LookupEvents` calls `Username`.

@@ -1,12 +1,10 @@
 //! Lookups through the ledger's index.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
-use store::{LogRow, Revision, Snapshot};
+use store::{Revision, Snapshot};
 use transparency::tile::WIDTH;
 
-use crate::bundle::{Bundle, Place};
+use crate::bundle::Place;
 use crate::entry::Entry;
 use crate::ledger::{Ledger, LedgerError, POSTING, Run, State, posting_key};
 use crate::lookup::{Filter, header_matches, matches};
@@ -25,29 +23,41 @@ pub struct FoundEvents {
 struct Reader<'a> {
     ledger: &'a Ledger,
     snapshot: Box<dyn Snapshot>,
-    bundle: Option<(u64, Bundle)>,
-    rows: HashMap<u64, Option<LogRow>>,
+    /// Number of a bundle, and its places.
+    bundle: Option<(u64, Vec<Place>)>,
+    /// Row of the last entry, and all its entries once a second one was asked for.
+    row: Option<(u64, Option<Vec<Bytes>>)>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(ledger: &'a Ledger, snapshot: Box<dyn Snapshot>) -> Self {
+        Self { ledger, snapshot, bundle: None, row: None }
+    }
+
     async fn place(&mut self, leaf: u64) -> Result<Place, LedgerError> {
         let number = leaf / WIDTH;
         if self.bundle.as_ref().is_none_or(|(kept, _)| *kept != number) {
-            self.bundle = Some((number, self.ledger.bundle(self.snapshot.as_ref(), number).await?));
+            self.bundle = Some((number, self.ledger.places(self.snapshot.as_ref(), number).await?));
         }
         let at = usize::try_from(leaf % WIDTH).map_err(|_| LedgerError::Outside)?;
-        self.bundle.as_ref().and_then(|(_, bundle)| bundle.places.get(at).copied()).ok_or(LedgerError::Outside)
+        self.bundle.as_ref().and_then(|(_, places)| places.get(at).copied()).ok_or(LedgerError::Outside)
     }
 
-    /// `None`: the log is pruned up to here.
+    /// `None`: the log is pruned up to here. Events that are far apart are read alone, neighbours with their row: rows that older programs
+    /// wrote have thousands.
     async fn entry(&mut self, place: Place) -> Result<Option<Bytes>, LedgerError> {
-        if !self.rows.contains_key(&place.revision) {
-            self.rows.clear();
-            let rows = self.ledger.store.log_after(Revision(place.revision.saturating_sub(1)), 1).await?;
-            self.rows.insert(place.revision, rows.into_iter().find(|row| row.revision.0 == place.revision));
+        let store = &self.ledger.store;
+        if self.row.as_ref().is_none_or(|(revision, _)| *revision != place.revision) {
+            self.row = Some((place.revision, None));
+            return Ok(store.log_entry(Revision(place.revision), place.index).await?);
         }
-        let row = self.rows.get(&place.revision).and_then(Option::as_ref);
-        Ok(row.and_then(|row| row.entries.get(usize::try_from(place.index).ok()?).cloned()))
+        if let Some((_, entries @ None)) = &mut self.row {
+            let rows = store.log_after(Revision(place.revision.saturating_sub(1)), 1).await?;
+            let row = rows.into_iter().find(|row| row.revision.0 == place.revision);
+            *entries = Some(row.map(|row| row.entries).unwrap_or_default());
+        }
+        let entries = self.row.as_ref().and_then(|(_, entries)| entries.as_ref());
+        Ok(entries.and_then(|entries| entries.get(usize::try_from(place.index).ok()?).cloned()))
     }
 }
 
@@ -98,7 +108,7 @@ impl Ledger {
             // Under the lock, so that the runs that the state names are there.
             (View::of(&state, wanted, before), self.store.snapshot().await?)
         };
-        let mut reader = Reader { ledger: self, snapshot, bundle: None, rows: HashMap::new() };
+        let mut reader = Reader::new(self, snapshot);
         let mut search = Search { filter, limit, found: FoundEvents::default() };
         for (number, place) in &view.tail {
             if !search.take(&mut reader, *number, *place).await? {
@@ -109,7 +119,7 @@ impl Ledger {
             if !view.run_may_match(*run, filter) {
                 continue;
             }
-            let block = posting::block_of(run.level, wanted);
+            let block = run.cut.block_of(run.level, wanted);
             let Some(row) = reader.snapshot.get(POSTING, &posting_key(*run, block)).await? else { continue };
             for leaf in posting::find(&row.value, wanted, run.start).into_iter().rev() {
                 if leaf >= before.min(view.written) || !view.may_match(leaf, filter) {

@@ -18,7 +18,7 @@ use transparency::tile::{self, TileGap, TileSubtrees, WIDTH};
 use crate::bundle::{Bundle, Place};
 use crate::entry::{Entry, EntryError, Sealer};
 use crate::leaf::Leaf;
-use crate::posting::{self, Lists};
+use crate::posting::{self, Cut, Lists};
 use crate::statement::Statement;
 use crate::tag::{Tag, tags};
 
@@ -82,6 +82,14 @@ pub(crate) struct Run {
     pub level: u8,
     /// First leaf.
     pub start: u64,
+    #[serde(default)]
+    pub cut: Cut,
+}
+
+impl Run {
+    fn new(level: u8, start: u64) -> Self {
+        Self { level, start, cut: Cut::Fine }
+    }
 }
 
 /// What is written down: a whole number of bundles.
@@ -299,17 +307,22 @@ impl Ledger {
         let level = first.level + 1;
         let snapshot = self.store.snapshot().await?;
         let mut writes = Vec::new();
-        for block in 0..posting::block_count(first.level) {
+        let joined = Run::new(level, first.start);
+        // Blocks that hold the same tags, as far as the coarsest cut among the runs tells them apart.
+        let coarsest = runs.iter().map(|run| run.cut.bits(run.level)).min().unwrap_or_default();
+        for common in 0..1_u32 << coarsest {
             let mut blocks = Vec::with_capacity(runs.len());
             for run in &runs {
-                // A block without a list is not written.
-                let row = snapshot.get(POSTING, &posting_key(*run, block)).await?;
-                blocks.extend(row.map(|row| (run.start, row.value.to_vec())));
-                writes.push(Write::Delete { table: POSTING, key: posting_key(*run, block).into() });
+                let finer = run.cut.bits(run.level) - coarsest;
+                for block in common << finer..(common + 1) << finer {
+                    // A block without a list is not written.
+                    let row = snapshot.get(POSTING, &posting_key(*run, block)).await?;
+                    blocks.extend(row.map(|row| (run.start, row.value.to_vec())));
+                    writes.push(Write::Delete { table: POSTING, key: posting_key(*run, block).into() });
+                }
             }
-            for (number, lists) in posting::merge(&blocks, level) {
-                let key = posting_key(Run { level, start: first.start }, number);
-                writes.push(Write::Put { table: POSTING, key: key.into(), value: posting::encode(&lists, first.start).into() });
+            for (number, block) in posting::merge(&blocks, level, joined.start) {
+                writes.push(Write::Put { table: POSTING, key: posting_key(joined, number).into(), value: block.into() });
             }
         }
         let mut state = self.state.lock().await;
@@ -318,7 +331,7 @@ impl Ledger {
         if written.runs.get(at..at + runs.len()) != Some(runs.as_slice()) {
             return Ok(true);
         }
-        written.runs.splice(at..at + runs.len(), [Run { level, start: first.start }]);
+        written.runs.splice(at..at + runs.len(), [joined]);
         writes.push(state_row(&written)?);
         let expect = vec![Expect::Version { table: STATE, key: Bytes::from_static(STATE_KEY), version: state.version }];
         match self.store.commit(Batch { expect, writes, log: Vec::new() }).await {
@@ -398,7 +411,7 @@ impl Ledger {
         written.runs.retain(|run| !is_over(run));
         let mut writes: Vec<Write> = over
             .iter()
-            .flat_map(|run| (0..posting::block_count(run.level)).map(|block| posting_key(*run, block)))
+            .flat_map(|run| (0..run.cut.block_count(run.level)).map(|block| posting_key(*run, block)))
             .map(|key| Write::Delete { table: POSTING, key: key.into() })
             .collect();
         writes.push(state_row(&written)?);
@@ -417,6 +430,13 @@ impl Ledger {
 
     fn kept_tiles(&self) -> std::sync::MutexGuard<'_, Tiles> {
         self.tiles.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Where the leaves of a full bundle are in the log.
+    pub(crate) async fn places(&self, snapshot: &dyn Snapshot, number: u64) -> Result<Vec<Place>, LedgerError> {
+        let missing = || LedgerError::Damaged(format!("the bundle `{number}` is missing"));
+        let row = snapshot.get(BUNDLE, &number.to_be_bytes()).await?.ok_or_else(missing)?;
+        Bundle::places(&row.value).ok_or_else(missing)
     }
 
     /// A full bundle.
@@ -496,7 +516,7 @@ fn batch(state: &State, bundles: usize) -> Result<Batches, LedgerError> {
         for (leaf, place) in leaves.iter().zip(written.size..) {
             leaf.tags.iter().for_each(|tag| lists.entry(*tag).or_default().push(place));
         }
-        let run = Run { level: 0, start: written.size };
+        let run = Run::new(0, written.size);
         writes.push(put(POSTING, posting_key(run, 0), posting::encode(&lists, run.start)));
         written.runs.push(run);
         written.size += WIDTH;

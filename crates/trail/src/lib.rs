@@ -10,7 +10,9 @@
 //! 5. Retention ([`Ledger::prune`]) takes bodies of events away and never a hash: proofs of every size hold afterwards.
 
 mod bundle;
+mod compression;
 mod indexed_lookup;
+mod json;
 mod ledger;
 mod posting;
 mod signed_log;

@@ -8,6 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::tag::Tag;
 use crate::varint;
 
@@ -16,24 +18,39 @@ pub(crate) const FAN: usize = 16;
 /// Highest level: a million leaves.
 pub(crate) const TOP_LEVEL: u8 = 3;
 
-/// First bits of a tag that say in which block of a run it is.
-fn bits(level: u8) -> u32 {
-    match level {
-        0 => 0,
-        1 => 3,
-        2 => 7,
-        _ => 10,
+/// How runs are cut into blocks. Those that were written in an older way stay as they are until they are joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Cut {
+    /// Blocks of 40 KB: each run that a lookup looks through cost it a quarter of a millisecond.
+    #[default]
+    Coarse,
+    /// Blocks of about a page of the store.
+    Fine,
+}
+
+impl Cut {
+    /// First bits of a tag that say in which block of a run it is.
+    pub(crate) fn bits(self, level: u8) -> u32 {
+        match (self, level) {
+            (_, 0) => 0,
+            (Self::Coarse, 1) => 3,
+            (Self::Coarse, 2) => 7,
+            (Self::Coarse, _) => 10,
+            (Self::Fine, 1) => 5,
+            (Self::Fine, 2) => 9,
+            (Self::Fine, _) => 13,
+        }
     }
-}
 
-/// Blocks of a run of this level.
-pub(crate) fn block_count(level: u8) -> u32 {
-    1 << bits(level)
-}
+    /// The block that a tag is in.
+    pub(crate) fn block_of(self, level: u8, tag: Tag) -> u32 {
+        tag.checked_shr(Tag::BITS - self.bits(level)).unwrap_or(0)
+    }
 
-/// The block that a tag is in.
-pub(crate) fn block_of(level: u8, tag: Tag) -> u32 {
-    tag.checked_shr(Tag::BITS - bits(level)).unwrap_or(0)
+    /// Blocks of a run of this level.
+    pub(crate) fn block_count(self, level: u8) -> u32 {
+        1 << self.bits(level)
+    }
 }
 
 /// Leaves of a run of this level.
@@ -91,15 +108,50 @@ pub(crate) fn find(block: &[u8], tag: Tag, start: u64) -> Vec<u64> {
         .map_or_else(Vec::new, |(_, list)| leaves(list, start))
 }
 
-/// Joins the blocks of consecutive runs (with the runs' beginnings) into the blocks of a run of the next level that hold the same tags.
-pub(crate) fn merge(blocks: &[(u64, Vec<u8>)], level: u8) -> BTreeMap<u32, Lists> {
-    let mut merged: BTreeMap<u32, Lists> = BTreeMap::new();
-    for (start, block) in blocks {
-        for (tag, list) in entries(block) {
-            merged.entry(block_of(level, tag)).or_default().entry(tag).or_default().extend(leaves(list, *start));
+/// Joins the blocks of consecutive runs (with the runs' beginnings) into the finely cut blocks of the run of the next level that begins at
+/// `start` and holds the same tags, in their order.
+///
+/// Most tags are of one event, so that each list is handled as the bytes it is: only its first distance changes.
+pub(crate) fn merge(blocks: &[(u64, Vec<u8>)], level: u8, start: u64) -> Vec<(u32, Vec<u8>)> {
+    let mut all: Vec<(Tag, u64, &[u8])> = Vec::new();
+    for (run, block) in blocks {
+        all.extend(entries(block).map(|(tag, list)| (tag, *run, list)));
+    }
+    // Stable: the lists of one tag stay in the order of their runs.
+    all.sort_by_key(|(tag, ..)| *tag);
+    let (mut merged, mut list) = (Vec::<(u32, Vec<u8>)>::new(), Vec::new());
+    for same in all.chunk_by(|(left, ..), (right, ..)| left == right) {
+        let Some((tag, ..)) = same.first() else { continue };
+        list.clear();
+        let mut last = start;
+        for (_, run, piece) in same {
+            last = append(&mut list, last, piece, *run);
+        }
+        let number = Cut::Fine.block_of(level, *tag);
+        if merged.last().is_none_or(|(open, _)| *open != number) {
+            merged.push((number, Vec::new()));
+        }
+        if let Some((_, block)) = merged.last_mut() {
+            block.extend_from_slice(&tag.to_be_bytes());
+            varint::push(block, list.len() as u64);
+            block.extend_from_slice(&list);
         }
     }
     merged
+}
+
+/// Puts a list that counts from its run's beginning behind another one that ends in `last`; gives its own last leaf.
+fn append(list: &mut Vec<u8>, last: u64, piece: &[u8], run: u64) -> u64 {
+    let Some((distance, rest)) = varint::take(piece) else { return last };
+    let first = run.saturating_add(distance);
+    varint::push(list, first.saturating_sub(last));
+    list.extend_from_slice(rest);
+    let (mut end, mut left) = (first, rest);
+    while let Some((distance, rest)) = varint::take(left) {
+        end = end.saturating_add(distance);
+        left = rest;
+    }
+    end
 }
 
 #[cfg(test)]
@@ -107,6 +159,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Runs become one in a single commit: the new blocks and the deletion of the old ones.
+    #[test]
+    fn joined_runs_fit_into_a_commit() {
+        for level in 1..=TOP_LEVEL {
+            let deleted = u32::try_from(FAN).unwrap() * Cut::Fine.block_count(level - 1).max(Cut::Coarse.block_count(level - 1));
+            assert!(usize::try_from(Cut::Fine.block_count(level) + deleted).unwrap() < store::MAX_BATCH_ITEMS, "{level}");
+        }
+    }
 
     proptest! {
         #[test]
@@ -123,17 +184,19 @@ mod tests {
                 }
             }
             let blocks: Vec<(u64, Vec<u8>)> = runs.iter().map(|(start, lists)| (*start, encode(lists, *start))).collect();
-            let merged = merge(&blocks, 1);
+            let merged: BTreeMap<u32, Vec<u8>> = merge(&blocks, 1, 0).into_iter().collect();
             for (tag, leaves) in &expected {
-                let block = encode(merged.get(&block_of(1, *tag)).unwrap(), 0);
-                prop_assert_eq!(find(&block, *tag, 0), leaves.iter().copied().collect::<Vec<_>>());
+                let block = merged.get(&Cut::Fine.block_of(1, *tag)).unwrap();
+                prop_assert_eq!(find(block, *tag, 0), leaves.iter().copied().collect::<Vec<_>>());
             }
+            let tags: usize = merged.values().map(|block| entries(block).count()).sum();
+            prop_assert_eq!(tags, expected.len());
         }
 
         #[test]
         fn a_damaged_block_is_no_panic(block in proptest::collection::vec(any::<u8>(), 0..200), tag in any::<u32>()) {
             let _ = find(&block, tag, 0);
-            let _ = merge(&[(0, block)], 2);
+            let _ = merge(&[(0, block)], 2, 0);
         }
     }
 }

@@ -3,11 +3,12 @@
 //! Two ways, by setting: before the reply (the caller waits for the sync that many share), or by interval (the caller goes on; the
 //! event is durable within [`INTERVAL`]). The queue is bounded: when the store cannot keep up, callers wait, and when it fails they are told.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use store::{Batch, Revision, Store, StoreError};
+use store::{Batch, CommitError, Revision, Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 
 /// An event handed over is durable after this time at the latest.
@@ -18,8 +19,13 @@ const QUEUE_LENGTH: usize = 65_536;
 const RETRY: Duration = Duration::from_millis(200);
 /// Log rows looked through at a time, after a commit of which nobody knows whether it was written.
 const ROWS: u32 = 256;
-/// Events in one commit.
+/// Events that are written at once.
 const BATCH_LENGTH: usize = 4_096;
+/// Bytes of a log row. A lookup whose events are far apart reads a row for each; and redb keeps a row in a power of two of bytes: this is just
+/// under one.
+const ROW_BYTES: usize = 16 * 1024 - 64;
+/// What the store writes beside an entry.
+const ENTRY_OVERHEAD_BYTES: usize = 4;
 
 /// The event could not be made durable. The call must be refused: no record, no effect.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -208,31 +214,56 @@ async fn commit(store: &dyn Store, entries: &mut Vec<Bytes>, doubt: &mut Option<
     }
     while !entries.is_empty() {
         let count = entries.len().min(BATCH_LENGTH);
-        let log: Vec<Bytes> = entries.iter().take(count).cloned().collect();
         let before = *store.head().borrow();
-        store.commit(Batch { log, ..Batch::default() }).await.map_err(|error| {
+        let rows = rows(entries.drain(..count));
+        // Handed over together, in order: they share a sync.
+        let commits = rows.iter().map(|row| store.commit(Batch { log: row.clone(), ..Batch::default() }));
+        let results = futures_util::future::join_all(commits).await;
+        let failed: Vec<(Vec<Bytes>, CommitError)> =
+            rows.into_iter().zip(results).filter_map(|(row, result)| Some((row, result.err()?))).collect();
+        let error = failed.first().map(|(_, error)| RecorderError(error.to_string()));
+        let waiting: Vec<Bytes> = failed.into_iter().flat_map(|(row, _)| row).collect();
+        entries.splice(..0, waiting);
+        if let Some(error) = error {
             doubt.get_or_insert(before);
             tracing::error!(%error, waiting = entries.len(), "audit events cannot be written");
-            RecorderError(error.to_string())
-        })?;
-        entries.drain(..count);
+            return Err(error);
+        }
     }
     *doubt = None;
     Ok(())
 }
 
-/// Drops the events that the log has after a revision. They are sealed, so no two are alike; and they were written in order, if at all.
-async fn drop_written(store: &dyn Store, entries: &mut Vec<Bytes>, mut after: Revision) -> Result<(), StoreError> {
-    while !entries.is_empty() {
-        let rows = store.log_after(after, ROWS).await?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after = last.revision;
-        for row in &rows {
-            if row.entries.first().is_some_and(|first| entries.first() == Some(first)) {
-                let same = row.entries.iter().zip(entries.iter()).take_while(|(written, waiting)| written == waiting).count();
-                entries.drain(..same);
+/// Events in order, as many in a row as its bytes allow.
+fn rows(entries: impl Iterator<Item = Bytes>) -> Vec<Vec<Bytes>> {
+    let (mut rows, mut length) = (Vec::<Vec<Bytes>>::new(), 0);
+    for entry in entries {
+        let more = entry.len() + ENTRY_OVERHEAD_BYTES;
+        match rows.last_mut() {
+            Some(row) if length + more <= ROW_BYTES => {
+                length += more;
+                row.push(entry);
+            }
+            _ => {
+                length = more;
+                rows.push(vec![entry]);
             }
         }
     }
+    rows
+}
+
+/// Drops the events that the log has after a revision. They are sealed, so no two are alike.
+async fn drop_written(store: &dyn Store, entries: &mut Vec<Bytes>, mut after: Revision) -> Result<(), StoreError> {
+    let mut waiting: HashSet<Bytes> = entries.iter().cloned().collect();
+    while !waiting.is_empty() {
+        let rows = store.log_after(after, ROWS).await?;
+        let Some(last) = rows.last() else { break };
+        after = last.revision;
+        for entry in rows.iter().flat_map(|row| &row.entries) {
+            waiting.remove(entry);
+        }
+    }
+    entries.retain(|entry| waiting.contains(entry));
     Ok(())
 }

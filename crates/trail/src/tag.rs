@@ -21,19 +21,40 @@ pub(crate) const INSIGHT: &str = "Insight";
 
 /// The tag of one attribute's value in one account.
 pub fn tag(key: &TagKey, account: &str, attribute: &str, value: &str) -> Tag {
-    let mut hasher = SipHasher24::new_with_key(key);
-    for part in [account, attribute, value] {
-        hasher.write(part.as_bytes());
-        hasher.write(&[0xFF]);
+    AccountTags::new(key, account).tag(attribute, value)
+}
+
+/// Makes the tags of one account.
+struct AccountTags {
+    /// Has taken the account in.
+    begun: SipHasher24,
+}
+
+impl AccountTags {
+    fn new(key: &TagKey, account: &str) -> Self {
+        let mut begun = SipHasher24::new_with_key(key);
+        part(&mut begun, account);
+        Self { begun }
     }
-    let [_, _, _, _, a, b, c, d] = hasher.finish().to_be_bytes();
-    u32::from_be_bytes([a, b, c, d])
+
+    fn tag(&self, attribute: &str, value: &str) -> Tag {
+        let mut hasher = self.begun;
+        part(&mut hasher, attribute);
+        part(&mut hasher, value);
+        let [_, _, _, _, a, b, c, d] = hasher.finish().to_be_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+}
+
+fn part(hasher: &mut SipHasher24, part: &str) {
+    hasher.write(part.as_bytes());
+    hasher.write(&[0xFF]);
 }
 
 /// All tags of an event, each once.
 pub(crate) fn tags(key: &TagKey, event: &Event, denied: bool) -> Vec<Tag> {
-    let account = event.recipient_account_id.as_str();
-    let of = |attribute: &str, value: &str| tag(key, account, attribute, value);
+    let account = AccountTags::new(key, &event.recipient_account_id);
+    let of = |attribute: &str, value: &str| account.tag(attribute, value);
     let mut tags = Vec::with_capacity(12);
     // An event of the insights is apart from the calls: no lookup finds both.
     tags.push(of(if event.event_category == INSIGHT { INSIGHT } else { ACCOUNT }, ""));

@@ -31,6 +31,9 @@ pub(crate) struct LogGroupDelivery {
     group: Option<LogGroup>,
     /// Everything in the log up to here is delivered, or not the trail's.
     cursor: u64,
+    /// A later row of the log of which the first entries are, too, and how many.
+    #[serde(default)]
+    within: Option<(u64, usize)>,
     /// The newest time of an event up to there.
     #[serde(default)]
     newest_ms: Option<i64>,
@@ -60,8 +63,10 @@ impl LogGroupDelivery {
 /// Events for one call.
 #[derive(Default)]
 struct Batch {
-    /// Last log row looked at.
+    /// Last log row that was looked at whole.
     to: u64,
+    /// A row that a batch ended in, and how many of its entries were looked at.
+    within: Option<(u64, usize)>,
     /// Newest time of anything up to there.
     newest_ms: Option<i64>,
     events: Vec<InputLogEvent>,
@@ -76,6 +81,29 @@ impl Batch {
             || (self.events.len() < BATCH_EVENTS
                 && self.bytes.saturating_add(length) <= BATCH_BYTES
                 && self.first_ms.is_none_or(|first| time_ms.abs_diff(first) <= SPAN_MS.unsigned_abs() / 2))
+    }
+
+    /// How many entries of a row were looked at already: a row may hold more than one call takes.
+    fn done_in(&self, revision: u64) -> usize {
+        self.within.filter(|(within, _)| *within == revision).map_or(0, |(_, done)| done)
+    }
+
+    /// Takes an entry of the log with its event, if it has one for the group. `false`: the batch is full and ends before it.
+    fn offer(&mut self, place: (u64, usize), newest_ms: i64, event: Option<(i64, String)>) -> bool {
+        if let Some((time_ms, message)) = event {
+            if !self.takes(time_ms, message.len().saturating_add(EVENT_OVERHEAD)) {
+                self.within = Some(place);
+                return false;
+            }
+            self.add(time_ms, message);
+        }
+        self.newest_ms = Some(newest_ms);
+        true
+    }
+
+    fn end_row(&mut self, revision: u64) {
+        self.to = revision;
+        self.within = None;
     }
 
     fn add(&mut self, time_ms: i64, message: String) {
@@ -124,16 +152,18 @@ impl Course<'_> {
         if batch.events.is_empty() {
             if batch.to.saturating_sub(state.cursor) >= IDLE_ROWS {
                 state.cursor = batch.to;
+                state.within = batch.within;
                 state.newest_ms = batch.newest_ms;
                 tx.put(&key, &state)?;
                 settle(tx).await?;
             }
             return Ok(false);
         }
-        let (to, newest_ms) = (batch.to, batch.newest_ms);
+        let (to, within, newest_ms) = (batch.to, batch.within, batch.newest_ms);
         let delivered = match self.put_batch(group, batch).await {
             Ok(()) => {
                 state.cursor = to;
+                state.within = within;
                 state.newest_ms = newest_ms;
                 state.delivered_ms = Some(self.now_ms());
                 state.error = None;
@@ -183,7 +213,7 @@ impl Course<'_> {
     async fn collect_batch(&self, group: &LogGroup, state: &LogGroupDelivery, end: u64) -> Result<Batch, ApiError> {
         let store = Arc::clone(&self.plane.regions.at(self.position)?.store);
         let sealer = self.plane.sealer();
-        let mut batch = Batch { to: state.cursor, newest_ms: state.newest_ms, ..Batch::default() };
+        let mut batch = Batch { to: state.cursor, within: state.within, newest_ms: state.newest_ms, ..Batch::default() };
         let in_time = |time_ms: i64| time_ms >= group.since_ms && self.trail.logged_at(time_ms);
         while batch.to < end {
             let rows = store.log_after(Revision(batch.to), ROWS).await?;
@@ -194,30 +224,19 @@ impl Course<'_> {
                 if row.revision.0 > end {
                     return Ok(batch);
                 }
-                let mut found = Vec::new();
-                let mut newest_ms = batch.newest_ms;
-                for bytes in &row.entries {
+                for (index, bytes) in row.entries.iter().enumerate().skip(batch.done_in(row.revision.0)) {
                     let header = Entry::header(bytes).map_err(|error| ApiError::internal(&error))?;
-                    let newest = newest_ms.map_or(header.time_ms, |newest| newest.max(header.time_ms));
-                    newest_ms = Some(newest);
-                    if header.account != self.account || !(in_time(header.time_ms) || in_time(newest)) {
-                        continue;
+                    let newest = batch.newest_ms.map_or(header.time_ms, |newest| newest.max(header.time_ms));
+                    let mut event = None;
+                    if header.account == self.account && (in_time(header.time_ms) || in_time(newest)) {
+                        let open = Entry::open_whole(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
+                        event = self.is_for_trail(&open.entry.record).then_some((header.time_ms, open.record_json));
                     }
-                    let open = Entry::open_whole(bytes, &sealer).map_err(|error| ApiError::internal(&error))?;
-                    if self.is_for_trail(&open.entry.record) {
-                        found.push((header.time_ms, open.record_json));
+                    if !batch.offer((row.revision.0, index), newest, event) {
+                        return Ok(batch);
                     }
                 }
-                // A row is delivered whole, so that the place in the log says what is.
-                let length = found.iter().map(|(_, json)| json.len() + EVENT_OVERHEAD).sum();
-                if found.iter().any(|(time_ms, _)| !batch.takes(*time_ms, length)) {
-                    return Ok(batch);
-                }
-                for (time_ms, json) in found {
-                    batch.add(time_ms, json);
-                }
-                batch.to = row.revision.0;
-                batch.newest_ms = newest_ms;
+                batch.end_row(row.revision.0);
             }
         }
         Ok(batch)
@@ -250,5 +269,32 @@ mod tests {
             batch.events.push(InputLogEvent { timestamp: 1, message: String::new() });
         }
         assert!(!batch.takes(1_000, 1));
+    }
+
+    /// A row that is larger than a call takes comes in several, each event once.
+    #[test]
+    fn a_batch_may_end_within_a_row() {
+        let (mut from, mut delivered, mut batches) = (Batch::default(), Vec::new(), 0);
+        while from.to < 2 {
+            let mut batch = Batch { to: from.to, within: from.within, ..Batch::default() };
+            'rows: for revision in batch.to + 1..=2 {
+                for index in batch.done_in(revision)..3_000 {
+                    // Every third entry is another account's.
+                    let event = (index % 3 > 0).then(|| (7, format!("{revision}/{index}/{}", "x".repeat(1_000))));
+                    if !batch.offer((revision, index), 7, event) {
+                        break 'rows;
+                    }
+                }
+                batch.end_row(revision);
+            }
+            assert!(batch.bytes <= BATCH_BYTES && !batch.events.is_empty());
+            delivered.extend(batch.events.iter().map(|event| event.message.trim_end_matches('x').to_owned()));
+            batches += 1;
+            from = batch;
+        }
+        let expected =
+            (1..=2).flat_map(|revision| (0..3_000).filter(|index| index % 3 > 0).map(move |index| format!("{revision}/{index}/")));
+        assert_eq!(delivered, expected.collect::<Vec<_>>());
+        assert_eq!(batches, 5);
     }
 }

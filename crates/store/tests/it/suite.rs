@@ -165,6 +165,9 @@ pub(crate) async fn logs_in_the_same_commit(store: AnyStore) {
     assert_eq!((rows[1].entries.clone(), rows[1].changed.len()), (vec![bytes("denied")], 0));
     assert_eq!(rows[2].entries.len(), 0);
     assert_eq!(store.log_after(Revision(1), 1).await.unwrap(), rows[1..2]);
+    let entry = async |revision, index| store.log_entry(Revision(revision), index).await.unwrap();
+    assert_eq!((entry(1, 0).await, entry(1, 1).await, entry(2, 0).await), (Some(bytes("one")), Some(bytes("")), Some(bytes("denied"))));
+    assert_eq!((entry(1, 2).await, entry(3, 0).await, entry(0, 0).await, entry(9, 0).await), (None, None, None, None));
     assert_eq!(store.log_after(Revision(3), 9).await.unwrap(), []);
     assert_eq!(store.log_after(Revision(u64::MAX), 9).await.unwrap(), []);
     let newest: Vec<u64> = store.log_before(None, 2).await.unwrap().iter().map(|row| row.revision.0).collect();

@@ -226,3 +226,41 @@ async fn entries_of_version_1_become_leaves_too() {
     assert_eq!(checkpoint(&ledger).await.root, leaf.hash());
     assert_eq!(ids(&ledger, &filter(Some(("EventName", "DisableKey"))), 10).await, ["event-7"]);
 }
+
+/// A store as an older program left it: entries of format 2, 300 in a row, and an index in coarse blocks.
+#[tokio::test]
+async fn a_store_with_an_older_index_goes_on() {
+    let sample = zstd::bulk::decompress(include_bytes!("../data/ledger-v1.redb.zst"), 8 << 20).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sample.redb");
+    std::fs::write(&path, sample).unwrap();
+    let store = Arc::new(MemoryStore::restore(&path).unwrap());
+    let index = ledger(&store);
+    let before = checkpoint(&index).await;
+    assert_eq!(before.size, 4500);
+    assert_eq!(before.root, root(leaves(&store).await));
+    let found = async || {
+        for filter in
+            [filter(Some(("EventId", "event-7"))), filter(Some(("ResourceName", "4099"))), filter(Some(("EventName", "DisableKey")))]
+        {
+            let walked = lookup(store.as_ref(), &Pad, &filter, None, usize::MAX).await.unwrap();
+            let expected: Vec<String> = walked.entries.into_iter().map(|entry| entry.record.event_id).collect();
+            assert!(!expected.is_empty());
+            assert_eq!(ids(&index, &filter, 50).await, expected, "{filter:?}");
+        }
+    };
+    found().await;
+    // Runs of both cuts become one.
+    let rows: Vec<Vec<(Entry, i64)>> = (0..62)
+        .map(|row| (0..1000).map(|number| (entry(ACCOUNT, "GetKeyPolicy", 10_000 + row * 1000 + number, None), 50_000)).collect())
+        .collect();
+    for row in &rows {
+        commit(store.as_ref(), row).await;
+    }
+    index.advance().await.unwrap();
+    while index.compact().await.unwrap() {}
+    found().await;
+    assert_eq!(ids(&index, &filter(Some(("EventId", "event-71999"))), 50).await, ["event-71999"]);
+    let proof = index.consistency(before.size, checkpoint(&index).await.size).await.unwrap();
+    verify_consistency(&proof, before.size, &before.root, checkpoint(&index).await.size, &checkpoint(&index).await.root).unwrap();
+}

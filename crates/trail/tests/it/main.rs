@@ -82,12 +82,19 @@ fn filter(attribute: Option<(&str, &str)>) -> Filter {
 fn an_entry_reads_back_and_keeps_its_form() {
     let entry = entry(ACCOUNT, "CreateKey", 1, None);
     let bytes = entry.to_bytes(&Pad, 1_795_382_935_000).unwrap();
-    assert_eq!(bytes[..13], *b"\x02111111111111");
+    assert_eq!(bytes[..13], *b"\x04111111111111");
     assert_eq!(bytes[13..21], 1_795_382_935_000_i64.to_be_bytes());
     let header = Entry::header(&bytes).unwrap();
     assert_eq!((header.account.as_str(), header.time_ms), (ACCOUNT, 1_795_382_935_000));
     let read = Entry::open(&bytes, &Pad).unwrap();
     assert_eq!(serde_json::to_value(&read.record).unwrap(), serde_json::to_value(&entry.record).unwrap());
+}
+
+#[test]
+fn an_entry_is_shorter_than_its_record() {
+    let entry = entry(ACCOUNT, "CreateKey", 1, None);
+    let (bytes, json) = (entry.to_bytes(&Pad, 5).unwrap(), entry.record.to_json().unwrap());
+    assert!(bytes.len() < json.len() / 2, "{} of {}", bytes.len(), json.len());
 }
 
 /// Format version 1, as it stands in stores: it must stay readable.
@@ -105,7 +112,7 @@ fn a_changed_header_and_foreign_bytes_are_refused() {
     let mut bytes = entry(ACCOUNT, "CreateKey", 1, None).to_bytes(&Pad, 5).unwrap().to_vec();
     bytes[20] ^= 1;
     assert!(matches!(Entry::open(&bytes, &Pad), Err(EntryError::Seal(_))));
-    assert!(matches!(Entry::header(&[4; 40]), Err(EntryError::NewerFormat(4))));
+    assert!(matches!(Entry::header(&[5; 40]), Err(EntryError::NewerFormat(5))));
     assert!(matches!(Entry::header(&[1, b'1']), Err(EntryError::Malformed)));
     assert!(matches!(Entry::header(&[]), Err(EntryError::Malformed)));
 }
@@ -268,4 +275,79 @@ async fn what_a_failed_commit_wrote_all_the_same_is_not_written_twice() {
     let rows = store.log_after(Revision(0), 10).await.unwrap();
     let logged: Vec<bytes::Bytes> = rows.into_iter().flat_map(|row| row.entries).collect();
     assert_eq!(logged, [bytes(1), bytes(2), bytes(3)]);
+}
+
+/// A store that fails one commit of those that it is handed together.
+struct FailingOnce {
+    inner: Failing,
+    commits: std::sync::atomic::AtomicU32,
+}
+
+#[async_trait]
+impl Store for FailingOnce {
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.inner.snapshot().await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
+        self.inner.fails.store(self.commits.fetch_add(1, Ordering::SeqCst) == 1, Ordering::SeqCst);
+        self.inner.commit(batch).await
+    }
+
+    async fn log_after(&self, after: Revision, limit: u32) -> Result<Vec<LogRow>, StoreError> {
+        self.inner.log_after(after, limit).await
+    }
+
+    async fn log_before(&self, before: Option<Revision>, limit: u32) -> Result<Vec<LogRow>, StoreError> {
+        self.inner.log_before(before, limit).await
+    }
+
+    async fn prune_log(&self, before: Revision, limit: u32) -> Result<u64, StoreError> {
+        self.inner.prune_log(before, limit).await
+    }
+
+    fn head(&self) -> watch::Receiver<Revision> {
+        self.inner.head()
+    }
+
+    async fn backup(&self, to: &Path) -> Result<Revision, StoreError> {
+        self.inner.backup(to).await
+    }
+}
+
+/// Rows are handed over together; one may fail while the next ones are written, and may be written all the same.
+#[tokio::test]
+async fn a_batch_of_which_one_row_failed_is_there_once() {
+    for writes_all_the_same in [false, true] {
+        let inner = Failing { inner: MemoryStore::new(), fails: AtomicBool::new(false), writes_all_the_same };
+        let store = Arc::new(FailingOnce { inner, commits: std::sync::atomic::AtomicU32::new(0) });
+        let recorder = Recorder::start(Arc::clone(&store) as Arc<dyn Store>);
+        for number in 0..400 {
+            recorder.record(bytes(number)).await.unwrap();
+        }
+        recorder.flush().await.unwrap_err();
+        recorder.flush().await.unwrap();
+        let rows = store.log_after(Revision(0), 1000).await.unwrap();
+        assert!(rows.len() > 3, "{} rows", rows.len());
+        assert!(rows.iter().all(|row| row.entries.iter().map(bytes::Bytes::len).sum::<usize>() < 16 * 1024));
+        let mut logged: Vec<bytes::Bytes> = rows.into_iter().flat_map(|row| row.entries).collect();
+        let mut expected: Vec<bytes::Bytes> = (0..400).map(bytes).collect();
+        logged.sort_unstable();
+        expected.sort_unstable();
+        assert!(logged == expected, "{} events", logged.len());
+    }
+}
+
+/// Format version 2, before entries were compressed.
+#[test]
+fn a_stored_entry_of_version_2_stays_readable() {
+    let sample = include_bytes!("../data/entry-v2.bin");
+    let open = Entry::open_whole(sample, &Pad).unwrap();
+    assert_eq!((open.entry.record.event_name.as_str(), open.entry.record.event_id.as_str()), ("DisableKey", "event-7"));
+    assert!(open.entry.is_denied());
+    assert_eq!(Entry::record_hash(sample).unwrap(), transparency::merkle::sha256(open.record_json.as_bytes()));
+    assert_eq!(
+        Entry::header_tags(sample),
+        Entry::header_tags(&entry(ACCOUNT, "DisableKey", 7, Some("AccessDenied")).to_bytes(&Pad, 1).unwrap())
+    );
 }

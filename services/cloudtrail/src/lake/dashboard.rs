@@ -115,14 +115,16 @@ pub(crate) async fn of_account(tx: &mut Transaction, account: &str, region: &str
 
 /// The caller's dashboard, by name or ARN.
 pub(crate) async fn find(cx: &mut Call, reference: &str) -> Result<Dashboard, ApiError> {
-    let missing = || LakeError::DashboardMissing(reference.to_owned());
+    found(cx, reference).await?.ok_or_else(|| LakeError::DashboardMissing(reference.to_owned()).into())
+}
+
+/// The same, where a missing one is no error.
+pub(crate) async fn found(cx: &mut Call, reference: &str) -> Result<Option<Dashboard>, ApiError> {
     let own = format!("arn:{}:cloudtrail:{}:{}:dashboard/", plane::PARTITION, cx.region, cx.account);
-    let name = match reference.strip_prefix("arn:") {
-        Some(_) => reference.strip_prefix(&own).ok_or_else(missing)?,
-        None => reference,
-    };
+    let name = if reference.starts_with("arn:") { reference.strip_prefix(&own) } else { Some(reference) };
+    let Some(name) = name else { return Ok(None) };
     let key = Dashboard::key(&cx.account, &cx.region, name);
-    cx.tx.get::<Dashboard>(&key).await?.ok_or_else(|| missing().into())
+    cx.tx.get::<Dashboard>(&key).await
 }
 
 /// The widget of an alias, in any dashboard of the caller.

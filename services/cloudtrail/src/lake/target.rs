@@ -1,10 +1,12 @@
 //! What a call about queries must be allowed to: the stores that the query reads.
 
+use std::collections::BTreeSet;
+
 use plane::{ApiError, Call, Target};
 use wire::Value;
 
-use super::event_data_store;
 use super::query::Query;
+use super::{dashboard, event_data_store};
 
 /// The targets of an operation whose input does not name them; `None` for the others.
 pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec<Target>>, ApiError> {
@@ -16,14 +18,25 @@ pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec
     let any = vec![Target { action: action.clone(), resource_arn: arn(call, "*") }];
     let stores: Vec<String> = match call.operation.name {
         "StartQuery" => {
-            let named = text("QueryStatement").and_then(|statement| ::lake::stores_of(statement).ok()).unwrap_or_default();
+            let statement = match (text("QueryStatement"), text("QueryAlias")) {
+                (Some(statement), _) => Some(statement.to_owned()),
+                // What a widget reads is asked for by its alias as if its statement stood there.
+                (None, Some(alias)) => dashboard::widget(call, alias).await?.map(|widget| widget.statement),
+                (None, None) => None,
+            };
+            let named = statement.and_then(|statement| ::lake::stores_of(&statement).ok()).unwrap_or_default();
             named.iter().map(|id| arn(call, id)).collect()
         }
         "CancelQuery" | "DescribeQuery" | "GetQueryResults" => {
             let key = text("QueryId").map(|id| Query::key(&owner, &call.region, id));
-            match key {
-                Some(key) => call.tx.get::<Query>(&key).await?.map(|query| query.stores).unwrap_or_default(),
-                None => Vec::new(),
+            match (key, text("QueryAlias")) {
+                (Some(key), _) => call.tx.get::<Query>(&key).await?.map(|query| query.stores).unwrap_or_default(),
+                (None, Some(alias)) => {
+                    let widget = dashboard::widget(call, alias).await?;
+                    let named = widget.and_then(|widget| ::lake::stores_of(&widget.statement).ok()).unwrap_or_default();
+                    named.iter().map(|id| arn(call, id)).collect()
+                }
+                (None, None) => Vec::new(),
             }
         }
         "CreateChannel" => {
@@ -37,10 +50,26 @@ pub(crate) async fn targets(call: &mut Call, input: &Value) -> Result<Option<Vec
             targets.push(Target { action, resource_arn: call.arn("channel/*") });
             return Ok(Some(targets));
         }
+        "StartDashboardRefresh" => return dashboard_refresh(call, input).await.map(Some),
         _ => return Ok(None),
     };
     if stores.is_empty() {
         return Ok(Some(any));
     }
     Ok(Some(stores.into_iter().map(|resource_arn| Target { action: action.clone(), resource_arn }).collect()))
+}
+
+/// A refresh that someone asks for runs the widgets' queries in their name: the dashboard alone gives nobody what its stores keep from them.
+async fn dashboard_refresh(call: &mut Call, input: &Value) -> Result<Vec<Target>, ApiError> {
+    let reference = input.member("DashboardId").and_then(Value::as_str).unwrap_or("*").to_owned();
+    let arn = if reference.starts_with("arn:") { reference.clone() } else { call.arn(&format!("dashboard/{reference}")) };
+    let mut targets = vec![Target { action: "cloudtrail:StartDashboardRefresh".to_owned(), resource_arn: arn }];
+    let Some(dashboard) = dashboard::found(call, &reference).await? else { return Ok(targets) };
+    let statements = dashboard.widgets.iter().filter_map(|widget| ::lake::stores_of(&widget.statement).ok());
+    let stores: BTreeSet<String> = statements.flatten().collect();
+    targets.extend(stores.iter().map(|id| Target {
+        action: "cloudtrail:StartQuery".to_owned(),
+        resource_arn: event_data_store::arn(&dashboard.region, &dashboard.account, id),
+    }));
+    Ok(targets)
 }

@@ -57,7 +57,7 @@ pub(super) fn allowance(window_count: usize) -> f32 {
 }
 
 /// What code in data must have more than other data, in log odds.
-pub(super) const CODE_ALLOWANCE: f32 = 1.2;
+pub(super) const CODE_ALLOWANCE: f32 = 1.0;
 
 /// The log odds of the bands.
 pub(super) fn bands(provenance: Provenance) -> Bands {

@@ -155,22 +155,23 @@ mod tests {
     fn numbers(count: usize, seed: u64) -> impl Iterator<Item = i16> {
         (0..count as u64).map(move |at| {
             let mixed = (at + seed * 7_919 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-            (mixed % 255) as i16 - 127
+            i16::try_from(mixed % 255).unwrap() - 127
         })
     }
 
     /// The largest difference from the product of floats, in shares of the largest output.
     fn worst(products: &Products, count: usize, inputs: usize, outputs: usize) -> f32 {
         let written = Written {
-            scales: (0..outputs).map(|at| 0.001 + at as f32 * 0.000_01).collect(),
-            bytes: numbers(inputs * outputs, 1).map(|number| number as i8).collect(),
+            scales: numbers(outputs, 4).map(|number| 0.002 + f32::from(number) * 0.000_01).collect(),
+            bytes: numbers(inputs * outputs, 1).map(|number| i8::try_from(number).unwrap()).collect(),
             bias: numbers(outputs, 2).map(|number| f32::from(number) / 100.0).collect(),
         };
         // Rows of another middle and width each: a zero of another row would show.
-        let rows: Vec<f32> = numbers(count * inputs, 3)
-            .enumerate()
-            .map(|(at, number)| f32::from(number) / 50.0 * (at / inputs + 1) as f32 - (at / inputs) as f32)
-            .collect();
+        let (mut rows, mut middle) = (Vec::new(), 0.0);
+        for row in numbers(count * inputs, 3).collect::<Vec<_>>().chunks(inputs) {
+            rows.extend(row.iter().map(|number| f32::from(*number) / 50.0 * (middle + 1.0) - middle));
+            middle += 1.0;
+        }
         let (mut rounded, mut out) = (Rounded::default(), vec![9.0; 3]);
         Dense::new(products, &written, inputs).unwrap().apply(products, &rows, &mut rounded, &mut out).unwrap();
         let (mut difference, mut most) = (0.0_f32, 0.0_f32);

@@ -2,7 +2,7 @@
 
 use super::{
     ATTENTION, END, GROUP, HEADS, INNER, LAYERS, Logits, MAGIC, Norm, PART, POSITIONS, ROWS, Rest, START, Transformer, VOCABULARY, WIDTH,
-    Written,
+    Written, width,
 };
 
 struct Matrix(Written);
@@ -35,8 +35,8 @@ impl Matrix {
 }
 
 fn norm(norm: &Norm, row: &mut [f32]) {
-    let mean = row.iter().sum::<f32>() / WIDTH as f32;
-    let spread = row.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / WIDTH as f32;
+    let mean = row.iter().sum::<f32>() / width(WIDTH);
+    let spread = row.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / width(WIDTH);
     for ((value, scale), bias) in row.iter_mut().zip(&norm.scale).zip(&norm.bias) {
         *value = (*value - mean) / (spread + 1e-12).sqrt() * scale + bias;
     }
@@ -79,7 +79,7 @@ fn mixed(query: &[f32], keys: &Table, values: &Table) -> Vec<f32> {
     for head in 0..ATTENTION {
         let part = head * PART..(head + 1) * PART;
         let agree = |key: &Vec<f32>| key[part.clone()].iter().zip(&query[part.clone()]).map(|(key, query)| key * query).sum::<f32>();
-        let shares: Vec<f32> = keys.iter().map(|key| (agree(key) / (PART as f32).sqrt()).exp()).collect();
+        let shares: Vec<f32> = keys.iter().map(|key| (agree(key) / width(PART).sqrt()).exp()).collect();
         let total: f32 = shares.iter().sum();
         out.extend(part.map(|place| values.iter().zip(&shares).map(|(value, share)| value[place] * share).sum::<f32>() / total));
     }
@@ -110,7 +110,7 @@ impl Reference {
         }
         let mut pooled = last.apply(&rows).swap_remove(0);
         let mean = rows.iter().fold(vec![0.0; WIDTH], |mean, row| sum(&mean, row));
-        pooled.extend(mean.iter().map(|value| value / rows.len() as f32));
+        pooled.extend(mean.iter().map(|value| value / width(rows.len())));
         let of = |head: usize| pooled.iter().zip(self.shipped.heads.chunks_exact(HEADS)).map(|(value, row)| value * row[head]).sum::<f32>();
         std::array::from_fn(|head| of(head) + self.shipped.bias[head])
     }

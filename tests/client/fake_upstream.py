@@ -69,12 +69,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers["content-length"])) or b"{}")
-        self.upstream.requests.append({"path": self.path, "headers": dict(self.headers), "body": request})
+        seen = {"path": self.path, "headers": dict(self.headers), "body": request, "is_broken": self.upstream.is_broken}
+        self.upstream.requests.append(seen)
         offered = self.headers.get("x-api-key") or (self.headers.get("authorization") or "").removeprefix("Bearer ")
         if self.upstream.key and offered != self.upstream.key:
             return self.reply(401, {"error": {"message": "who are you"}})
         if "lora_adapter" in self.path:
-            return self.reply(200, {})
+            return self.reply(500 if self.upstream.is_broken else 200, {})
         if self.path.endswith("/embeddings"):
             data = [{"embedding": [float(len(text)), 1.0]} for text in request["input"]]
             return self.reply(200, {"data": data, "usage": {"prompt_tokens": 7, "total_tokens": 7}})

@@ -42,7 +42,7 @@ def user(text):
 def loaded(fake):
     """Names and paths of the adapters that the upstream has."""
     adapters = {}
-    for request in fake.requests:
+    for request in [request for request in fake.requests if not request["is_broken"]]:
         body = request["body"]
         if request["path"].endswith("/load_lora_adapter"):
             adapters[body["lora_name"]] = body["lora_path"]
@@ -119,6 +119,8 @@ def test_a_custom_model_is_deployed_asked_exchanged_and_taken_away(account, fake
     assert (shown["status"], shown["modelArn"], shown["description"]) == ("Active", first, "x") and "updateDetails" not in shown
 
     bedrock.update_custom_model_deployment(customModelDeploymentIdentifier=arn, modelArn=second)
+    assert len(loaded(fake)) == 2, "the first is unloaded after the commit"
+    account.server.flush()
     [(renamed, path)] = loaded(fake).items()
     assert path == "/mnt/adapters/b" and renamed != name
     runtime.converse(modelId=arn, messages=user("say x"))
@@ -128,7 +130,13 @@ def test_a_custom_model_is_deployed_asked_exchanged_and_taken_away(account, fake
     assert len(bedrock.list_custom_model_deployments(modelArnEquals=second)["modelDeploymentSummaries"]) == 1
     assert bedrock.list_custom_model_deployments(modelArnEquals=first)["modelDeploymentSummaries"] == []
     bedrock.delete_custom_model(modelIdentifier="a")
+    fake.is_broken = True
     bedrock.delete_custom_model_deployment(customModelDeploymentIdentifier="d")
+    assert list(loaded(fake)) == [renamed]
+    account.server.flush()
+    assert list(loaded(fake)) == [renamed], "the upstream did not answer, so it is asked again"
+    fake.is_broken = False
+    account.server.flush()
     assert loaded(fake) == {}
     with raises("ResourceNotFoundException", 404):
         runtime.converse(modelId=arn, messages=user("say x"))

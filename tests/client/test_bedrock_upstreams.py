@@ -397,5 +397,7 @@ def test_an_adapter_is_imported_when_everything_fits(declared, fakes):
     with raises("ValidationException", 400, "No upstream serves"):
         start("second")
     bedrock.delete_imported_model(modelIdentifier="model-job")
+    account.server.flush()
+    assert [request["body"] for request in fake.requests if "unload_lora" in request["path"]] == [{"lora_name": loaded["lora_name"]}]
     with raises("ResourceNotFoundException", 404):
         account.client("bedrock-runtime").converse(modelId=arn, messages=user("say x"))

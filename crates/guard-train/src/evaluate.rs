@@ -143,6 +143,19 @@ pub(crate) fn harm() -> Vec<(String, String)> {
     lines(HARM).iter().filter_map(pair).collect()
 }
 
+/// What share of the texts of a file each strength acts on.
+pub(crate) fn texts(model: &Model, file: &Path) -> Result<(), String> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let texts: Vec<String> = load(folder, &name)?.into_iter().map(|row| row.text).collect();
+    for provenance in [Provenance::User, Provenance::Data] {
+        let own = scores(model, &texts, provenance);
+        let acted = guard::model::attack_bands(provenance).map(|cut| format!("{:.3}", above(&own, cut)));
+        say(&format!("| {name}, {provenance:?} | {} | acted on at HIGH, MEDIUM, LOW: {} |", own.len(), acted.join(" | ")));
+    }
+    Ok(())
+}
+
 /// Everything.
 pub(crate) fn all(model: &Model, folder: &Path, mistakes: bool) -> Result<(), String> {
     let direct = direct(folder)?;
@@ -151,12 +164,13 @@ pub(crate) fn all(model: &Model, folder: &Path, mistakes: bool) -> Result<(), St
     let cuts = [0.05, 0.01, 0.002].map(|share| threshold(&pooled, share));
     say(&format!("## Direct attacks; cuts at 5 %, 1 %, 0.2 % of {} benign texts: {cuts:.2?}", pooled.len()));
     say("| set | n | AUROC | recall at 5 % | at 1 % | at 0.2 % |");
+    let caught: Vec<(&str, Vec<f32>)> =
+        direct.attacks.iter().map(|(name, texts)| (*name, scores(model, texts, Provenance::User))).collect();
     let mut attacks = Vec::new();
-    for (name, texts) in &direct.attacks {
-        let own = scores(model, texts, Provenance::User);
-        let recall = cuts.map(|cut| format!("{:.3}", above(&own, cut)));
-        say(&format!("| {name} | {} | {:.3} | {} |", own.len(), auroc(&own, &pooled), recall.join(" | ")));
-        attacks.extend(own);
+    for (name, own) in &caught {
+        let recall = cuts.map(|cut| format!("{:.3}", above(own, cut)));
+        say(&format!("| {name} | {} | {:.3} | {} |", own.len(), auroc(own, &pooled), recall.join(" | ")));
+        attacks.extend_from_slice(own);
     }
     say(&format!(
         "| all | {} | {:.3} | {:.3} | {:.3} | {:.3} |",
@@ -173,9 +187,8 @@ pub(crate) fn all(model: &Model, folder: &Path, mistakes: bool) -> Result<(), St
     // As it ships: strength HIGH acts from the first band on, MEDIUM from the second, LOW from the third.
     say("| at the shipped bands | recall or passed at HIGH | MEDIUM | LOW |");
     let bands = guard::model::attack_bands(Provenance::User);
-    for (name, texts) in &direct.attacks {
-        let own = scores(model, texts, Provenance::User);
-        say(&format!("| attacks: {name} | {} |", bands.map(|cut| format!("{:.3}", above(&own, cut))).join(" | ")));
+    for (name, own) in &caught {
+        say(&format!("| attacks: {name} | {} |", bands.map(|cut| format!("{:.3}", above(own, cut))).join(" | ")));
     }
     for (name, own) in &benign {
         say(&format!("| passed: {name} | {} |", bands.map(|cut| format!("{:.3}", 1.0 - above(own, cut))).join(" | ")));

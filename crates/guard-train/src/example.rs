@@ -71,6 +71,7 @@ pub(crate) fn grammar() -> Grammar {
         include_str!("../grammar/attack_third.txt"),
         include_str!("../grammar/data_third.txt"),
         include_str!("../grammar/content_third.txt"),
+        include_str!("../grammar/data_fourth.txt"),
     ])
 }
 
@@ -192,10 +193,10 @@ impl Builder {
     pub(crate) fn synthetic_data(&mut self, scale: usize) {
         let (hidden, innocent) = (known(&[(DATA, 1.0)]), known(&[(DATA, 0.0)]));
         for (section, count, origin) in [
-            ("inject_marked", 22, "own marked"),
+            ("inject_marked", 26, "own marked"),
             ("inject_plain", 12, "own plain"),
-            ("inject_task", 28, "own task"),
-            ("code_injection", 5, "own code"),
+            ("inject_task", 44, "own task"),
+            ("code_injection", 10, "own code"),
         ] {
             for place in 0..count * scale {
                 let injection = self.say(section);
@@ -218,7 +219,11 @@ impl Builder {
                 }
             }
         }
-        for (section, count) in [("letter_line", 10), ("line_third", 40)] {
+        for _ in 0..22 * scale {
+            let said = self.say("code_fourth");
+            self.push_windows(&said, clean(&[(DATA, 0.0)]), 1.0, "own code answer", 2);
+        }
+        for (section, count) in [("letter_line", 10), ("line_third", 40), ("line_fourth", 8)] {
             for _ in 0..count * scale {
                 let line = self.say(section);
                 self.push(&line, clean(&[(DATA, 0.0)]), 1.0, "own line");

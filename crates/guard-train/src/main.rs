@@ -70,6 +70,9 @@ struct Arguments {
     /// Measure grounding only.
     #[arg(long)]
     grounding: bool,
+    /// Measure how many texts of a file (JSON lines with a member `text`) each strength acts on, as a user's and as data.
+    #[arg(long)]
+    texts: Option<PathBuf>,
     /// Print a sentence of a section of the grammar.
     #[arg(long)]
     say: Option<String>,
@@ -184,6 +187,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
             return scores::write(&of(None), &of(deep), &arguments.data, file);
         }
         let model = Model::new(tables.pieces, tables.embeddings, linear, convolution).with_transformer(deep);
+        if let Some(file) = &arguments.texts {
+            return evaluate::texts(&model, file);
+        }
         return evaluate::all(&model, &arguments.data, arguments.mistakes);
     }
     let mut hashes = Vec::new();

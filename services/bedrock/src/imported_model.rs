@@ -3,7 +3,7 @@
 //! Source: Bedrock API reference, `CreateModelImportJob`. The job checks that the
 //! role may read the adapter, that the adapter is encrypted with the customer's key when one is named, and that its base model is served by
 //! an upstream that loads adapters; then the upstream loads it. What no upstream can serve is refused, nothing is recorded for it. All this is
-//! done when the call answers.
+//! done when the call answers; a deleted model is unloaded after the commit.
 
 use api_bedrock::{
     CreateModelImportJobInput, CreateModelImportJobOutput, DeleteImportedModelInput, DeleteImportedModelOutput, GetImportedModelInput,
@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use store::Table;
 use wire::Timestamp;
 
-use crate::customization::adapter::{self, Adapter};
+use crate::customization::adapter::Adapter;
+use crate::customization::unloading;
 use crate::inference_profile::{ID_ALPHABET, ID_LENGTH};
 use crate::model::resource_arn;
 use crate::refusal::{Refusal, of_page};
@@ -245,12 +246,8 @@ pub(crate) async fn list_imported_models(cx: &mut Call, input: ListImportedModel
 
 pub(crate) async fn delete_imported_model(cx: &mut Call, input: DeleteImportedModelInput) -> Result<DeleteImportedModelOutput, ApiError> {
     let mut model = find(cx, &input.model_identifier).await?;
-    let state = runtime::state(cx)?;
-    if cx.recall::<()>("unloaded").is_none() {
-        adapter::unload(cx, &state, &model.upstream, &model.adapter).await;
-        cx.remember("unloaded", ());
-    }
     model.is_deleted = true;
+    unloading::note(cx, model.upstream.clone(), model.adapter.clone())?;
     cx.tx.put(&ImportedModel::key(&cx.account, &cx.region, &model.id), &model)?;
     Ok(DeleteImportedModelOutput {})
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use plane::{ApiError, Plane};
 
+use crate::customization::unloading;
 use crate::runtime::{State, async_invoke};
 use crate::usage::ledger::{self, UsageLine};
 use crate::{RUNTIME, batch, invocation_log};
@@ -14,12 +15,13 @@ fn state(plane: &Plane) -> Result<Arc<State>, ApiError> {
     plane.extension::<State>(RUNTIME).ok_or_else(|| ApiError::internal(&"the Bedrock runtime is not there"))
 }
 
-/// Delivers the invocation log of a region and does the asynchronous invocations and batch jobs that are due.
+/// Delivers the invocation log of a region and does the asynchronous invocations, batch jobs and unloadings that are due.
 pub async fn deliver(plane: &Arc<Plane>, position: usize) -> Result<(), ApiError> {
     let state = state(plane)?;
     let delivered = invocation_log::delivery::deliver(plane, &state, position).await;
     batch::run::run_due(plane, position).await?;
     async_invoke::run_due(plane, position).await?;
+    unloading::run_due(plane, &state, position).await?;
     delivered
 }
 

@@ -24,21 +24,30 @@ pub(super) fn rules(provenance: Provenance) -> f32 {
     }
 }
 
-/// Log odds of the cheap models between which the transformer stage is asked, too.
+/// Log odds of the cheap models between which the transformer stage is asked, too. Below them no text of the development sets came to be acted on; in
+/// data it cannot, whatever the transformer says.
 pub(super) fn grey(provenance: Provenance) -> Range<f32> {
     match provenance {
-        Provenance::User => -4.0..6.0,
-        Provenance::Data => -4.0..7.0,
+        Provenance::User => -2.5..6.0,
+        Provenance::Data => -1.8..7.0,
     }
 }
 
+/// The transformer stage's log odds count up to here.
+const DEEP_MOST: f32 = 8.0;
+
 /// Log odds of all together.
 pub(super) fn deep(provenance: Provenance, cheap: f32, deep: f32) -> f32 {
-    let deep = deep.clamp(-8.0, 8.0);
+    let deep = deep.clamp(-DEEP_MOST, DEEP_MOST);
     match provenance {
         Provenance::User => 0.5 * cheap + 0.5 * deep,
         Provenance::Data => 0.7 * cheap + 0.35 * deep,
     }
+}
+
+/// The most that they can come to, whatever the transformer stage says.
+pub(super) fn deep_most(provenance: Provenance, cheap: f32) -> f32 {
+    deep(provenance, cheap, DEEP_MOST)
 }
 
 /// What the best of many windows must have more than a single one, in log odds.
@@ -46,6 +55,9 @@ pub(super) fn deep(provenance: Provenance, cheap: f32, deep: f32) -> f32 {
 pub(super) fn allowance(window_count: usize) -> f32 {
     0.15 * (window_count.max(1) as f32).ln()
 }
+
+/// What code in data must have more than other data, in log odds.
+pub(super) const CODE_ALLOWANCE: f32 = 1.0;
 
 /// The log odds of the bands.
 pub(super) fn bands(provenance: Provenance) -> Bands {

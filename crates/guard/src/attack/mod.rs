@@ -82,7 +82,7 @@ struct Best {
 /// Scores a text as a prompt attack. Time is linear in the text.
 pub fn score_prompt_attack(text: &str, provenance: Provenance) -> AttackScore {
     let best = best_window(Model::shipped(), text, provenance);
-    let logit = best.logit - calibration::allowance(best.window_count);
+    let logit = best.logit - allowance(&best, text, provenance);
     let score = 1.0 / (1.0 + (-logit).exp());
     let confidence = calibration::bands(provenance).of(logit);
     let (categories, rules) = (categories(score, &best.rules), best.rules);
@@ -111,7 +111,13 @@ pub fn score_message(text: &str) -> AttackCategories {
 /// The score as log odds before bands, with a model that is not the shipped one. For the trainer.
 pub(crate) fn attack_logit(model: &Model, text: &str, provenance: Provenance) -> f32 {
     let best = best_window(Some(model), text, provenance);
-    best.logit - calibration::allowance(best.window_count)
+    best.logit - allowance(&best, text, provenance)
+}
+
+/// What the best part must have more than the bands say: the best of many must be surer, and code with the advice around it sounds like orders.
+fn allowance(best: &Best, text: &str, provenance: Provenance) -> f32 {
+    let of_code = if provenance == Provenance::Data && material::is_code(text) { calibration::CODE_ALLOWANCE } else { 0.0 };
+    calibration::allowance(best.window_count) + of_code
 }
 
 /// The log odds at which the bands begin, lowest first.
@@ -210,13 +216,19 @@ fn read_sentences(model: &Model, (view, number): (&views::View, usize), best: &m
 fn read_deeply(
     model: &Model,
     views: &[views::View],
-    candidates: Vec<Candidate>,
+    mut candidates: Vec<Candidate>,
     provenance: Provenance,
     turned: Best,
     shallow: Best,
 ) -> Best {
     let mut best = Best { window_count: shallow.window_count, ..turned };
+    candidates.sort_by(|left, right| right.logit.total_cmp(&left.logit));
+    let decided = calibration::bands(provenance).high + calibration::allowance(best.window_count);
     for Candidate { logit, view, range, rules } in candidates {
+        // Nothing is above the highest band, and what cannot become the surest part decides nothing.
+        if best.logit >= decided || calibration::deep_most(provenance, logit) <= best.logit {
+            break;
+        }
         let Some(view) = views.get(view) else { continue };
         let deep = view.text.get(range.clone()).and_then(|part| model.read_deeply(part));
         // Without such a stage the others decide alone.

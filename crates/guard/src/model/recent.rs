@@ -1,4 +1,5 @@
-//! The last answers of the transformer stage: the detectors of a guardrail ask about the same window one after the other.
+//! The last answers of the transformer stage: the detectors of a guardrail ask about the same window one after the other, and an answer that is judged
+//! at its places has most windows in common with what was judged before.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -6,8 +7,8 @@ use std::sync::{LazyLock, Mutex};
 
 use super::{Logits, Transformer};
 
-/// How many answers are kept.
-const KEPT: usize = 64;
+/// How many answers are kept, about 50 bytes each.
+const KEPT: usize = 512;
 
 /// An answer with the hash of what was read and which model it is from.
 type Answer = (u64, Logits);
@@ -20,7 +21,7 @@ static RECENT: LazyLock<(RandomState, [Mutex<Option<Answer>>; KEPT])> =
 pub(super) fn of(pieces: &[usize], transformer: &'static Transformer) -> Option<Logits> {
     let (hasher, answers) = &*RECENT;
     let hash = hasher.hash_one((pieces, std::ptr::from_ref(transformer).addr()));
-    let place = answers.get(usize::try_from(hash % 64).unwrap_or(0))?;
+    let place = answers.get(usize::try_from(hash % KEPT as u64).unwrap_or(0))?;
     let known = place.lock().ok().and_then(|answer| *answer).filter(|(of, _)| *of == hash);
     if let Some((_, logits)) = known {
         return Some(logits);

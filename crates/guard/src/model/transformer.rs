@@ -2,12 +2,22 @@
 //!
 //! The file form (`weights/transformer.bin`) is written by `crates/guard-train/scripts/train_transformer.py`: for each piece of the vocabulary
 //! its row, the rows as four-bit numbers with a scale for each 48 of them, places, then matrices as signed bytes with a scale for each output.
-//! They become floats when the model is first used: the products are then exact enough that training and serving cannot differ.
+//! They stay bytes: what is multiplied with them is rounded to whole numbers, row by row ([`product`]). Training multiplies floats; the tests hold how far
+//! the log odds may be from those of floats (some hundredths).
+//!
+//! A reading runs in the pool of threads that multiplies: else it would wait for another thread at each of its products.
 
+mod product;
+#[cfg(test)]
+mod reference;
+
+use std::cell::Cell;
 use std::sync::LazyLock;
 
-use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
+use rten_gemm::{GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;
+
+use product::{Dense, Products, Rounded, Written};
 
 use super::linear::f32_at;
 use super::{HEADS, Logits};
@@ -40,20 +50,14 @@ const END: usize = 102;
 
 const MAGIC: &[u8; 8] = b"BWTRF001";
 
-/// A product with a bias.
-struct Dense {
-    weights: PackedBMatrix<f32>,
-    bias: Vec<f32>,
-}
-
 struct Norm {
     scale: Vec<f32>,
     bias: Vec<f32>,
 }
 
 struct Layer {
-    query: Dense,
-    key_value: Dense,
+    /// Queries, keys and values beside each other.
+    asked: Dense,
     rest: After,
 }
 
@@ -105,16 +109,21 @@ impl<'b> Rest<'b> {
         (0..count).map(|at| f32_at(own, at * 4)).collect()
     }
 
-    /// Bytes by output and input become columns by output, and the bias follows.
-    fn columns(&mut self, inputs: usize, outputs: usize) -> Option<(Vec<f32>, Vec<f32>)> {
+    fn written(&mut self, inputs: usize, outputs: usize) -> Option<Written> {
         let scales = self.floats(outputs)?;
-        let body = self.bytes(inputs * outputs)?;
-        let values = body
-            .chunks_exact(inputs)
-            .zip(&scales)
-            .flat_map(|(row, scale)| row.iter().map(move |byte| f32::from(byte.cast_signed()) * scale))
-            .collect();
-        Some((values, self.floats(outputs)?))
+        let bytes = self.bytes(inputs * outputs)?.iter().map(|byte| byte.cast_signed()).collect();
+        Some(Written { scales, bytes, bias: self.floats(outputs)? })
+    }
+
+    fn dense(&mut self, products: &Products, inputs: usize, outputs: usize) -> Option<Dense> {
+        Dense::new(products, &self.written(inputs, outputs)?, inputs)
+    }
+
+    /// A matrix of floats by output and input, and the bias.
+    fn matrix(&mut self) -> Option<(Vec<f32>, Vec<f32>)> {
+        let Written { scales, bytes, bias } = self.written(WIDTH, WIDTH)?;
+        let rows = bytes.chunks_exact(WIDTH).zip(scales);
+        Some((rows.flat_map(|(row, scale)| row.iter().map(move |byte| f32::from(*byte) * scale)).collect(), bias))
     }
 
     fn norm(&mut self) -> Option<Norm> {
@@ -130,24 +139,6 @@ fn half(bytes: [u8; 2]) -> f32 {
         return 0.0;
     }
     f32::from_bits((sign << 16) | ((exponent + 112) << 23) | (fraction << 13))
-}
-
-impl Dense {
-    /// From weights by output and input.
-    fn new(products: &GemmExecutor, by_output: &[f32], bias: Vec<f32>, inputs: usize) -> Option<Self> {
-        let view = NdTensorView::try_from_data([bias.len(), inputs], by_output).ok()?;
-        Some(Self { weights: products.prepack_b(view.transposed()), bias })
-    }
-
-    /// Rows of `inputs` numbers become rows of `bias.len()` numbers.
-    fn apply(&self, products: &GemmExecutor, rows: &[f32], inputs: usize) -> Option<Vec<f32>> {
-        let count = rows.len() / inputs;
-        let mut out = vec![0.0; count * self.bias.len()];
-        let view = NdTensorView::try_from_data([count, inputs], rows).ok()?;
-        let options = GemmOptions { bias: Some(BiasVector::Row(&self.bias)), ..GemmOptions::default() };
-        products.gemm(&mut out, GemmInputA::Unpacked(view), GemmInputB::Packed(&self.weights), options).ok()?;
-        Some(out)
-    }
 }
 
 impl Norm {
@@ -207,71 +198,82 @@ fn add(rows: &mut [f32], more: &[f32]) {
     }
 }
 
+/// Room for what a reading computes, kept for the next one.
+#[derive(Default)]
+struct Room {
+    rounded: Rounded,
+    asked: Vec<f32>,
+    mixed: Vec<f32>,
+    inner: Vec<f32>,
+    out: Vec<f32>,
+    shares: Vec<f32>,
+    part: Vec<f32>,
+}
+
+thread_local! {
+    /// A reading takes it away, so that one which begins while another waits has its own.
+    static ROOM: Cell<Room> = Cell::default();
+}
+
 impl After {
-    fn parse(rest: &mut Rest<'_>, products: &GemmExecutor) -> Option<Self> {
-        let (mixed, mixed_bias) = rest.columns(WIDTH, WIDTH)?;
-        let (inner, inner_bias) = rest.columns(WIDTH, INNER)?;
-        let (outer, outer_bias) = rest.columns(INNER, WIDTH)?;
+    fn parse(rest: &mut Rest<'_>, products: &Products) -> Option<Self> {
         Some(Self {
-            mixed: Dense::new(products, &mixed, mixed_bias, WIDTH)?,
-            inner: Dense::new(products, &inner, inner_bias, WIDTH)?,
-            outer: Dense::new(products, &outer, outer_bias, INNER)?,
+            mixed: rest.dense(products, WIDTH, WIDTH)?,
+            inner: rest.dense(products, WIDTH, INNER)?,
+            outer: rest.dense(products, INNER, WIDTH)?,
             norms: [rest.norm()?, rest.norm()?],
         })
     }
 
     /// Changes the rows by what the attention mixed for them.
-    fn apply(&self, products: &GemmExecutor, rows: &mut [f32], mixed: &[f32]) -> Option<()> {
+    fn apply(&self, products: &Products, rows: &mut [f32], room: &mut Room) -> Option<()> {
+        let Room { rounded, mixed, inner, out, .. } = room;
         let [first, second] = &self.norms;
-        add(rows, &self.mixed.apply(products, mixed, WIDTH)?);
+        self.mixed.apply(products, mixed, rounded, out)?;
+        add(rows, out);
         first.apply(rows);
-        let mut inner = self.inner.apply(products, rows, WIDTH)?;
-        activate(&mut inner);
-        add(rows, &self.outer.apply(products, &inner, INNER)?);
+        self.inner.apply(products, rows, rounded, inner)?;
+        activate(inner);
+        self.outer.apply(products, inner, rounded, out)?;
+        add(rows, out);
         second.apply(rows);
         Some(())
     }
 }
 
 impl Layer {
-    fn parse(rest: &mut Rest<'_>, products: &GemmExecutor) -> Option<Self> {
-        let (query, query_bias) = rest.columns(WIDTH, WIDTH)?;
-        let (mut key_value, mut key_value_bias) = rest.columns(WIDTH, WIDTH)?;
-        let (value, value_bias) = rest.columns(WIDTH, WIDTH)?;
-        key_value.extend(value);
-        key_value_bias.extend(value_bias);
-        Some(Self {
-            query: Dense::new(products, &query, query_bias, WIDTH)?,
-            key_value: Dense::new(products, &key_value, key_value_bias, WIDTH)?,
-            rest: After::parse(rest, products)?,
-        })
+    fn parse(rest: &mut Rest<'_>, products: &Products) -> Option<Self> {
+        let mut asked = Written::default();
+        for _ in 0..3 {
+            asked.extend(rest.written(WIDTH, WIDTH)?);
+        }
+        Some(Self { asked: Dense::new(products, &asked, WIDTH)?, rest: After::parse(rest, products)? })
     }
 
-    fn apply(&self, products: &GemmExecutor, rows: &mut [f32]) -> Option<()> {
-        let queries = self.query.apply(products, rows, WIDTH)?;
-        let key_values = self.key_value.apply(products, rows, WIDTH)?;
-        let mixed = attend(products, &queries, &key_values)?;
-        self.rest.apply(products, rows, &mixed)
+    fn apply(&self, products: &Products, rows: &mut [f32], room: &mut Room) -> Option<()> {
+        self.asked.apply(products, rows, &mut room.rounded, &mut room.asked)?;
+        attend(products, room)?;
+        self.rest.apply(products, rows, room)
     }
 }
 
 impl Last {
-    fn parse(rest: &mut Rest<'_>, products: &GemmExecutor) -> Option<Self> {
-        let (query, query_bias) = rest.columns(WIDTH, WIDTH)?;
+    fn parse(rest: &mut Rest<'_>, products: &Products) -> Option<Self> {
+        let query = rest.dense(products, WIDTH, WIDTH)?;
         // A bias of the keys would add the same to all shares.
-        let (key, _) = rest.columns(WIDTH, WIDTH)?;
-        let (value, value_bias) = rest.columns(WIDTH, WIDTH)?;
-        let query = Dense::new(products, &query, query_bias, WIDTH)?;
+        let (key, _) = rest.matrix()?;
+        let (value, value_bias) = rest.matrix()?;
         Some(Self { query, key, value, value_bias, rest: After::parse(rest, products)? })
     }
 
     /// The first row after the layer.
-    fn apply(&self, products: &GemmExecutor, rows: &[f32]) -> Option<Vec<f32>> {
+    fn apply(&self, products: &Products, rows: &[f32], room: &mut Room) -> Option<Vec<f32>> {
         let mut first = rows.get(..WIDTH)?.to_vec();
-        let query = self.query.apply(products, &first, WIDTH)?;
+        let Room { rounded, asked, mixed, .. } = room;
+        self.query.apply(products, &first, rounded, asked)?;
         let rows = rows.as_chunks::<WIDTH>().0;
-        let mut mixed = self.value_bias.clone();
-        let heads = query.chunks_exact(PART).zip(mixed.chunks_exact_mut(PART));
+        mixed.clone_from(&self.value_bias);
+        let heads = asked.chunks_exact(PART).zip(mixed.chunks_exact_mut(PART));
         let matrices = self.key.as_chunks::<WIDTH>().0.chunks_exact(PART).zip(self.value.as_chunks::<WIDTH>().0.chunks_exact(PART));
         for ((query, mixed), (key, value)) in heads.zip(matrices) {
             let mut asking = [0.0_f32; WIDTH];
@@ -288,7 +290,7 @@ impl Last {
                 *target += product(&sum, row);
             }
         }
-        self.rest.apply(products, &mut first, &mixed)?;
+        self.rest.apply(products, &mut first, room)?;
         Some(first)
     }
 }
@@ -311,41 +313,51 @@ fn product(left: &[f32; WIDTH], right: &[f32; WIDTH]) -> f32 {
 
 /// What is higher gets a larger share; together they are one.
 fn into_shares(row: &mut [f32]) {
-    let most = row.iter().copied().fold(f32::MIN, f32::max);
-    for value in row.iter_mut() {
-        *value = exponential(*value - most);
+    let mut tops = [f32::MIN; 8];
+    let (parts, rest) = row.as_chunks_mut::<8>();
+    for part in parts.iter() {
+        for (top, value) in tops.iter_mut().zip(part) {
+            *top = if value > top { *value } else { *top };
+        }
     }
-    let total: f32 = row.iter().sum();
-    for value in row.iter_mut() {
-        *value /= total;
+    let most = tops.iter().chain(rest.iter()).copied().fold(f32::MIN, f32::max);
+    let mut sums = [0.0_f32; 8];
+    for part in parts.iter_mut().map(<[f32; 8]>::as_mut_slice).chain([rest]) {
+        for (sum, value) in sums.iter_mut().zip(part) {
+            *value = exponential(*value - most);
+            *sum += *value;
+        }
+    }
+    let share = sums.iter().sum::<f32>().recip();
+    for value in row {
+        *value *= share;
     }
 }
 
 /// Each head of the attention mixes the values by how much query and key agree.
-fn attend(products: &GemmExecutor, queries: &[f32], key_values: &[f32]) -> Option<Vec<f32>> {
-    let (asking, asked) = (queries.len() / WIDTH, key_values.len() / WIDTH / 2);
-    let mut mixed = vec![0.0; queries.len()];
-    let mut shares = vec![0.0; asking * asked];
-    let mut part = vec![0.0; asking * PART];
+fn attend(products: &Products, room: &mut Room) -> Option<()> {
+    let Room { asked, mixed, shares, part, .. } = room;
+    let count = asked.len() / WIDTH / 3;
+    mixed.resize(count * WIDTH, 0.0);
+    shares.resize(count * count, 0.0);
+    part.resize(count * PART, 0.0);
     for head in 0..ATTENTION {
-        let strided = |data, from: usize, count: usize, step: usize| {
-            NdTensorView::from_slice_with_strides([count, PART], <[f32]>::get(data, from..)?, [step, 1]).ok()
+        let strided = |of: usize| {
+            NdTensorView::from_slice_with_strides([count, PART], <[f32]>::get(asked, of * WIDTH + head * PART..)?, [3 * WIDTH, 1]).ok()
         };
-        let query = strided(queries, head * PART, asking, WIDTH)?;
-        let key = strided(key_values, head * PART, asked, 2 * WIDTH)?;
-        let value = strided(key_values, WIDTH + head * PART, asked, 2 * WIDTH)?;
+        let (query, key, value) = (strided(0)?, strided(1)?, strided(2)?);
         let options = GemmOptions { alpha: SHARPNESS, ..GemmOptions::default() };
-        products.gemm(&mut shares, GemmInputA::Unpacked(query), GemmInputB::Unpacked(key.transposed()), options).ok()?;
-        for row in shares.chunks_exact_mut(asked) {
+        products.floats.gemm(shares, GemmInputA::Unpacked(query), GemmInputB::Unpacked(key.transposed()), options).ok()?;
+        for row in shares.chunks_exact_mut(count) {
             into_shares(row);
         }
-        let view = NdTensorView::try_from_data([asking, asked], shares.as_slice()).ok()?;
-        products.gemm(&mut part, GemmInputA::Unpacked(view), GemmInputB::Unpacked(value), GemmOptions::default()).ok()?;
+        let view = NdTensorView::try_from_data([count, count], shares.as_slice()).ok()?;
+        products.floats.gemm(part, GemmInputA::Unpacked(view), GemmInputB::Unpacked(value), GemmOptions::default()).ok()?;
         for (target, source) in mixed.chunks_exact_mut(WIDTH).zip(part.chunks_exact(PART)) {
             target.get_mut(head * PART..(head + 1) * PART)?.copy_from_slice(source);
         }
     }
-    Some(mixed)
+    Some(())
 }
 
 static SHIPPED: LazyLock<Option<Transformer>> = LazyLock::new(|| Transformer::parse(include_bytes!("../../weights/transformer.bin")));
@@ -359,7 +371,7 @@ impl Transformer {
     /// Reads the file form; `None` if it is not one of this build.
     pub fn parse(bytes: &'static [u8]) -> Option<Self> {
         let mut rest = Rest(bytes.strip_prefix(MAGIC)?);
-        let products = GemmExecutor::new();
+        let products = Products::new();
         let row_of: Vec<u16> = rest.bytes(VOCABULARY * 2)?.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
         let scales = rest.bytes(ROWS * (WIDTH / GROUP) * 2)?.as_chunks::<2>().0.iter().map(|pair| half(*pair)).collect();
         let numbers = rest.bytes(ROWS * WIDTH / 2)?;
@@ -391,8 +403,15 @@ impl Transformer {
 
     /// The log odds of some pieces; what is beyond the longest window is left out.
     pub fn logits(&self, pieces: &[usize]) -> Option<Logits> {
-        // Finding out what the processor can do takes no time, and the library's type cannot be shared between threads.
-        let products = &GemmExecutor::new();
+        rayon::scope(|_| {
+            let mut room = ROOM.take();
+            let logits = self.read(&Products::new(), pieces, &mut room);
+            ROOM.set(room);
+            logits
+        })
+    }
+
+    fn read(&self, products: &Products, pieces: &[usize], room: &mut Room) -> Option<Logits> {
         let pieces = pieces.get(..pieces.len().min(WINDOW_PIECES_MAX))?;
         let count = pieces.len() + 2;
         let mut rows = self.positions.get(..count * WIDTH)?.to_vec();
@@ -402,9 +421,9 @@ impl Transformer {
         }
         self.norm.apply(&mut rows);
         for layer in &self.layers {
-            layer.apply(products, &mut rows)?;
+            layer.apply(products, &mut rows, room)?;
         }
-        let mut pooled = self.last.apply(products, &rows)?;
+        let mut pooled = self.last.apply(products, &rows, room)?;
         let mut mean = [0.0_f32; WIDTH];
         for row in rows.chunks_exact(WIDTH) {
             add(&mut mean, row);
@@ -425,11 +444,56 @@ impl Transformer {
 mod tests {
     use super::*;
 
+    /// How far log odds may be from those of floats, and where the processor wants smaller numbers.
+    const FINE: f32 = 0.25;
+    const COARSE: f32 = 0.5;
+
     #[test]
     fn the_exponential_function_is_near_enough() {
         for step in -700..700_i16 {
             let value = f32::from(step) / 10.0;
             assert!((exponential(value) / value.exp() - 1.0).abs() < 1e-4, "{value}");
+        }
+    }
+
+    #[test]
+    fn shares_are_one_together() {
+        let mut row: Vec<f32> = (0..21_u8).map(|at| f32::from(at % 7)).collect();
+        into_shares(&mut row);
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        assert!((row[20] / row[19] - std::f32::consts::E).abs() < 1e-3);
+        let mut alone = [-3.0];
+        into_shares(&mut alone);
+        assert!((alone[0] - 1.0).abs() < 1e-5);
+    }
+
+    /// Pieces of windows; what they say does not matter.
+    fn windows() -> impl Iterator<Item = Vec<usize>> {
+        [1, 5, 14, 40, 90].into_iter().map(|count| (0..count).map(|at| 1_996 + at * at * 131 % 9_000).collect())
+    }
+
+    #[test]
+    fn log_odds_are_near_those_of_floats() {
+        let floats = reference::Reference::shipped().unwrap();
+        let shipped = Transformer::shipped().unwrap();
+        for pieces in windows() {
+            let exact = floats.logits(&pieces);
+            let coarse = shipped.read(&Products::coarse(), &pieces, &mut Room::default()).unwrap();
+            for (logits, most) in [(shipped.logits(&pieces).unwrap(), FINE), (coarse, COARSE)] {
+                let worst = exact.iter().zip(logits).map(|(exact, logit)| (exact - logit).abs()).fold(0.0, f32::max);
+                assert!(worst < most, "{} pieces: {worst}", pieces.len());
+            }
+        }
+    }
+
+    #[test]
+    fn room_that_was_used_changes_nothing() {
+        let shipped = Transformer::shipped().unwrap();
+        let mut room = Room::default();
+        for pieces in windows().chain([vec![2_040, 3_000]]) {
+            let used = shipped.read(&Products::new(), &pieces, &mut room).unwrap();
+            let new = shipped.read(&Products::new(), &pieces, &mut Room::default()).unwrap();
+            assert_eq!(used.map(f32::to_bits), new.map(f32::to_bits));
         }
     }
 

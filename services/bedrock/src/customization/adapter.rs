@@ -62,13 +62,3 @@ impl Adapter {
         self.server.adapter(cx.plane.as_ref(), name, Some(&self.path)).await.map_err(|failure| failure.error)
     }
 }
-
-/// Makes an upstream forget an adapter. One that was started anew has forgotten it already.
-pub(crate) async fn unload(cx: &Call, state: &State, upstream: &str, name: &str) {
-    let server = state.gateway.servers().iter().find(|server| server.settings.name == upstream);
-    if let Some(server) = server
-        && let Err(failure) = server.adapter(cx.plane.as_ref(), name, None).await
-    {
-        tracing::warn!(error = %failure.error, "an adapter could not be unloaded");
-    }
-}

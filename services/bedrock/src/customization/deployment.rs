@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use store::Table;
 use wire::Timestamp;
 
-use super::adapter::{self, Adapter};
+use super::adapter::Adapter;
 use super::model::{self, BROUGHT, CustomModel};
+use super::unloading;
 use crate::inference_profile::{ID_ALPHABET, ID_LENGTH};
 use crate::model::resource_arn;
 use crate::refusal::{Refusal, of_page};
@@ -26,6 +27,8 @@ use crate::tag;
 const PAGE_LENGTH: usize = 100;
 const KIND: &str = "custom-model-deployment";
 const DEPLOYMENTS_MAX: usize = 100;
+/// What tells the loads of a model for one deployment apart.
+const LOAD_ID_LENGTH: usize = 8;
 
 /// A deployment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,19 +87,12 @@ async fn load(cx: &mut Call, state: &State, model: &CustomModel, deployment_id: 
         return Ok(loaded);
     }
     let found = Adapter::of(state, model.base_model.clone(), &model.s3_uri)?;
-    let name = format!("{}-{deployment_id}-{}", cx.account, model.id);
+    // Never a name that was loaded before: the unloading of that one may be still to come.
+    let name = format!("{}-{deployment_id}-{}-{}", cx.account, model.id, cx.random_id(ID_ALPHABET, LOAD_ID_LENGTH)?);
     found.load(cx, &name).await?;
     let loaded = (found.server.settings.name.clone(), name);
     cx.remember("loaded", loaded.clone());
     Ok(loaded)
-}
-
-/// Makes an upstream forget what a deployment had, once.
-async fn unload(cx: &mut Call, state: &State, upstream: &str, name: &str) {
-    if cx.recall::<()>("unloaded").is_none() {
-        adapter::unload(cx, state, upstream, name).await;
-        cx.remember("unloaded", ());
-    }
 }
 
 pub(crate) async fn create_custom_model_deployment(
@@ -202,7 +198,7 @@ pub(crate) async fn update_custom_model_deployment(
     let model = model::find(cx, &input.model_arn).await?;
     if model.id != deployment.model_id {
         let (upstream, adapter) = load(cx, &state, &model, &deployment.id).await?;
-        unload(cx, &state, &deployment.upstream, &deployment.adapter).await;
+        unloading::note(cx, deployment.upstream, deployment.adapter)?;
         (deployment.model_id, deployment.upstream, deployment.adapter) = (model.id, upstream, adapter);
     }
     deployment.is_updated = true;
@@ -215,9 +211,8 @@ pub(crate) async fn delete_custom_model_deployment(
     cx: &mut Call,
     input: DeleteCustomModelDeploymentInput,
 ) -> Result<DeleteCustomModelDeploymentOutput, ApiError> {
-    let state = runtime::state(cx)?;
     let deployment = find(cx, &input.custom_model_deployment_identifier).await?;
-    unload(cx, &state, &deployment.upstream, &deployment.adapter).await;
     cx.tx.delete::<Deployment>(&Deployment::key(&cx.account, &cx.region, &deployment.id));
+    unloading::note(cx, deployment.upstream, deployment.adapter)?;
     Ok(DeleteCustomModelDeploymentOutput {})
 }

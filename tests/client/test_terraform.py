@@ -13,6 +13,7 @@ import subprocess
 import pytest
 
 from bailiwick_server import assert_denied, deny, document, raises
+from certificate_authority import Authority, new_key, pem_of, pem_of_key
 from signed_http import Credentials
 
 MODULES = pathlib.Path(__file__).parent / "data" / "terraform"
@@ -41,6 +42,9 @@ class Terraform:
     def __init__(self, module, folder, server):
         self.folder = folder / module
         shutil.copytree(MODULES / module, self.folder)
+        certificate, key = Authority().issue("site.example", new_key("rsa"))
+        (self.folder / "certificate.pem").write_text(pem_of(certificate))
+        (self.folder / "key.pem").write_text(pem_of_key(key))
         settings = self.folder / "settings.tfrc"
         settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{PLUGINS}"\n  }}\n}}\n')
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
@@ -58,7 +62,9 @@ class Terraform:
         self.run("init")
 
     def run(self, command, *arguments, status=0):
-        line = ["terraform", command, "-input=false", "-no-color", *arguments]
+        line = ["terraform", command, "-no-color", *arguments]
+        if command != "output":
+            line.insert(2, "-input=false")
         ran = subprocess.run(
             line, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
         )
@@ -72,6 +78,9 @@ class Terraform:
         # 0: the plan is empty; 2: it is not.
         self.run("plan", "-detailed-exitcode")
 
+    def output(self, name):
+        return json.loads(self.run("output", "-json", name))
+
     def destroy(self):
         self.run("destroy", "-auto-approve")
 
@@ -82,6 +91,7 @@ def test_an_organization_with_its_identities(start_server, tmp_path):
     terraform.apply()
     terraform.assert_nothing_to_do()
 
+    assert terraform.output("auditor_may_look") is True
     orgs, iam = server.session().client("organizations"), server.session().client("iam")
     member = next(account for account in orgs.list_accounts()["Accounts"] if account["Name"] == "models")
     role = f"arn:aws:iam::{member['Id']}:role/OrganizationAccountAccessRole"

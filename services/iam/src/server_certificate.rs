@@ -139,8 +139,9 @@ pub(crate) async fn upload_server_certificate(
         name,
         path: input.path.unwrap_or_else(|| "/".to_owned()),
         id: identifier::unique_id(cx.plane.randomness.as_ref(), ID_PREFIX)?,
-        body: input.certificate_body,
-        chain: input.certificate_chain,
+        // AWS gives it back without the blanks around it: Terraform compares it with a trimmed text.
+        body: input.certificate_body.trim().to_owned(),
+        chain: input.certificate_chain.map(|chain| chain.trim().to_owned()),
         private_key: input.private_key.into_inner(),
         uploaded_ms: cx.now.0,
         expires_ms: certificate.not_after_ms,

@@ -54,9 +54,10 @@ impl Rounded {
             let scale = ((most - least) / levels).max(SCALE_MIN);
             let inverse = scale.recip();
             let zero = (-least * inverse).round();
-            let shift = zero + ROUNDING;
             self.numbers.extend(row.iter().map(|value| {
-                let [low, ..] = (value * inverse + shift).to_le_bytes();
+                // The zero is rounded, so the ends may lie half a number outside, and would come out at the other end.
+                let number = (value * inverse + zero).clamp(0.0, levels);
+                let [low, ..] = (number + ROUNDING).to_le_bytes();
                 low
             }));
             self.rows.push((scale, zero));
@@ -194,6 +195,19 @@ mod tests {
             assert!(fine < 0.02, "{count} {inputs} {outputs}: {fine}");
             let coarse = worst(&Products::coarse(), count, inputs, outputs);
             assert!(coarse < 0.03, "{count} {inputs} {outputs}: {coarse}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_a_row_stay_at_their_ends() {
+        for step in 0..4_000_u16 {
+            let least = -f32::from(step) / 4_000.0;
+            for levels in [127.0, 255.0] {
+                let mut rounded = Rounded::default();
+                rounded.take(&[least, 0.0, 1.0], 3, levels);
+                let [low, zero, high] = rounded.numbers[..] else { panic!("three numbers") };
+                assert!(low <= zero && f32::from(high) >= levels - 1.0 && low <= 1, "{least} of {levels}: {low} {zero} {high}");
+            }
         }
     }
 

@@ -18,8 +18,8 @@ data "aws_caller_identity" "me" {}
 
 resource "aws_organizations_organization" "org" {
   feature_set                   = "ALL"
-  enabled_policy_types          = ["SERVICE_CONTROL_POLICY", "RESOURCE_CONTROL_POLICY", "TAG_POLICY"]
-  aws_service_access_principals = ["cloudtrail.amazonaws.com"]
+  enabled_policy_types          = ["SERVICE_CONTROL_POLICY", "RESOURCE_CONTROL_POLICY", "TAG_POLICY", "AISERVICES_OPT_OUT_POLICY"]
+  aws_service_access_principals = ["cloudtrail.amazonaws.com", "iam.amazonaws.com"]
 }
 
 resource "aws_organizations_organizational_unit" "ai" {
@@ -161,3 +161,83 @@ resource "aws_iam_account_password_policy" "pp" {
 
 resource "aws_iam_account_alias" "a" { account_alias = "acme-models" }
 resource "aws_iam_service_linked_role" "slr" { aws_service_name = "autoscaling.amazonaws.com" }
+
+resource "aws_organizations_policy" "opt_out" {
+  name       = "opt-out"
+  type       = "AISERVICES_OPT_OUT_POLICY"
+  content    = jsonencode({ services = { default = { opt_out_policy = { "@@assign" = "optOut" } } } })
+  depends_on = [aws_organizations_organization.org]
+}
+
+resource "aws_organizations_policy_attachment" "opt_out" {
+  policy_id = aws_organizations_policy.opt_out.id
+  target_id = aws_organizations_organization.org.roots[0].id
+}
+
+resource "aws_organizations_policy" "perimeter" {
+  name       = "perimeter"
+  type       = "RESOURCE_CONTROL_POLICY"
+  content    = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Deny", Principal = "*", Action = "s3:*", Resource = "*", Condition = { Bool = { "aws:SecureTransport" = "false" } } }] })
+  depends_on = [aws_organizations_organization.org]
+}
+
+resource "aws_organizations_resource_policy" "delegation" {
+  content = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Principal = { AWS = "arn:aws:iam::${aws_organizations_account.m.id}:root" }, Action = "organizations:DescribeOrganization", Resource = "*" }] })
+}
+
+resource "aws_iam_organizations_features" "root" {
+  enabled_features = ["RootCredentialsManagement"]
+  depends_on       = [aws_organizations_organization.org]
+}
+
+resource "aws_iam_virtual_mfa_device" "ana" {
+  virtual_mfa_device_name = "ana"
+}
+
+resource "aws_iam_user_login_profile" "ana" {
+  user                    = aws_iam_user.ana.name
+  password_reset_required = true
+  password_length         = 24
+  depends_on              = [aws_iam_account_password_policy.pp]
+}
+
+resource "aws_iam_service_specific_credential" "ana" {
+  user_name    = aws_iam_user.ana.name
+  service_name = "codecommit.amazonaws.com"
+}
+
+resource "aws_iam_server_certificate" "site" {
+  name             = "site"
+  certificate_body = file("certificate.pem")
+  private_key      = file("key.pem")
+}
+
+resource "aws_iam_signing_certificate" "ana" {
+  user_name        = aws_iam_user.ana.name
+  certificate_body = file("certificate.pem")
+}
+
+data "aws_iam_policy" "audit" {
+  name = "SecurityAudit"
+}
+
+resource "aws_iam_role" "auditor" {
+  name               = "auditor"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Principal = { AWS = "*" }, Action = "sts:AssumeRole", Condition = { StringEquals = { "aws:PrincipalOrgID" = aws_organizations_organization.org.id } } }] })
+}
+
+resource "aws_iam_role_policy_attachments_exclusive" "auditor" {
+  role_name   = aws_iam_role.auditor.name
+  policy_arns = [data.aws_iam_policy.audit.arn]
+}
+
+data "aws_iam_principal_policy_simulation" "auditor" {
+  action_names      = ["s3:GetBucketPolicy"]
+  policy_source_arn = aws_iam_role.auditor.arn
+  resource_arns     = ["arn:aws:s3:::any"]
+  depends_on        = [aws_iam_role_policy_attachments_exclusive.auditor]
+}
+
+output "auditor_may_look" {
+  value = data.aws_iam_principal_policy_simulation.auditor.all_allowed
+}

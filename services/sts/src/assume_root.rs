@@ -101,7 +101,9 @@ pub(crate) async fn assume_root(cx: &mut Call, input: AssumeRootInput) -> Result
         access_key_id: None,
         session: None,
     };
-    let policies = SessionPolicies { policy: None, policy_arns: vec![task] };
+    // AWS's task policies only deny: what one leaves is what the root user may do, so something has to allow it.
+    let everything = format!("arn:{}:iam::aws:policy/AdministratorAccess", plane::PARTITION);
+    let policies = SessionPolicies { policy: None, policy_arns: vec![task, everything] };
     let duration_s = input.duration_seconds.unwrap_or(DURATION_S).min(DURATION_S);
     let mut session = session::begin(cx, "AssumeRoot", duration_s, policies, SessionTags::default());
     let source_identity = cx.principal.session.as_ref().and_then(|session| session.source_identity.clone());

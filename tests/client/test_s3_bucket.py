@@ -169,6 +169,14 @@ def test_settings_that_no_bucket_has_are_empty(account, s3, bucket):
     # What would set one is refused, so the answers stay true.
     with raises("NotImplemented", 501):
         s3.put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration={"Payer": "Requester"})
+    for put, name, value in (
+        ("put_bucket_accelerate_configuration", "AccelerateConfiguration", {"Status": "Enabled"}),
+        ("put_bucket_cors", "CORSConfiguration", {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]}),
+        ("put_bucket_notification_configuration", "NotificationConfiguration", {"EventBridgeConfiguration": {}}),
+        ("put_bucket_website", "WebsiteConfiguration", {"IndexDocument": {"Suffix": "index.html"}}),
+    ):
+        with raises("NotImplemented", 501):
+            getattr(s3, put)(Bucket=bucket, **{name: value})
     with raises("NotImplemented", 501):
         s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={"LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": "l/"}})
 

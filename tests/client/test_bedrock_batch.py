@@ -259,8 +259,11 @@ def test_a_job_is_stopped_limited_and_goes_on_after_a_kill(fake, start_server, t
     waiting = [batch.start("slow.jsonl", modelId="m", jobName=f"w{number}") for number in range(18)]
     with raises("ServiceQuotaExceededException", 400, "20"):
         batch.start("slow.jsonl", modelId="m")
-    for job in waiting[2:]:
-        batch.until(job, "Scheduled".__eq__)
+    states = lambda: [batch.bedrock.get_model_invocation_job(jobIdentifier=job)["status"] for job in waiting]
+    deadline = time.monotonic() + 30
+    while (shown := sorted(states())) != ["InProgress"] * 2 + ["Scheduled"] * 16:
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.05)
     for job in waiting:
         batch.bedrock.stop_model_invocation_job(jobIdentifier=job)
     for job in waiting:

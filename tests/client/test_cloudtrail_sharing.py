@@ -42,7 +42,7 @@ def test_a_policy_is_put_read_and_deleted(lake, account):
     ]:
         with raises("ResourcePolicyNotFoundException"):
             lake.get_resource_policy(ResourceArn=arn)
-        text = policy(arn, action, {"AWS": account.id})
+        text = policy(arn, action, {"AWS": f"arn:aws:iam::{account.id}:root"})
         assert lake.put_resource_policy(ResourceArn=arn, ResourcePolicy=text)["ResourcePolicy"] == text
         assert lake.get_resource_policy(ResourceArn=arn)["ResourcePolicy"] == text
         lake.delete_resource_policy(ResourceArn=arn)

@@ -38,6 +38,7 @@ pub mod organization;
 pub mod origin;
 pub mod page;
 pub mod pipeline;
+pub mod policy_principal;
 pub mod principal;
 pub mod public_url;
 pub mod record;

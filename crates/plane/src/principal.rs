@@ -145,6 +145,14 @@ pub trait Directory: Send + Sync + 'static {
     async fn principal(&self, _tx: &mut Transaction, _arn: &str) -> Result<Option<Principal>, ApiError> {
         Ok(None)
     }
+    /// The unique id that a policy holds in place of the ARN of a user, role or role session; `None`: there is none of exactly this ARN.
+    async fn unique_id(&self, _tx: &mut Transaction, _arn: &str) -> Result<Option<String>, ApiError> {
+        Ok(None)
+    }
+    /// The ARN behind such an id, while its owner exists.
+    async fn arn_of_unique_id(&self, _tx: &mut Transaction, _id: &str) -> Result<Option<String>, ApiError> {
+        Ok(None)
+    }
     /// Tables whose change makes cached answers of this directory stale.
     fn tables(&self) -> &'static [store::Table];
     /// Notes that a principal made a signed call (`GetAccessKeyLastUsed`, last use of a role). Kept in memory and written lazily; must not

@@ -19,6 +19,8 @@ mod resource;
 pub enum Malformation {
     /// MalformedPolicyDocument and its like.
     Malformed,
+    /// A principal can name nobody, or a service that does not exist.
+    InvalidPrincipal,
     /// The document is longer than its kind allows (IAM: LimitExceeded).
     TooLong,
 }

@@ -16,7 +16,7 @@ use crate::entity::{self, Entity, EntityKind, GroupRecord, RoleRecord, UserRecor
 use crate::managed_policy::{self, ManagedPolicyRecord};
 use crate::{
     access_key, document, group, inline_policy, instance_profile, login_profile, mfa_device, oidc_provider, page, role, saml_provider,
-    server_certificate, signing_certificate, tags, trust,
+    server_certificate, signing_certificate, tags,
 };
 
 pub(crate) async fn get_account_summary(cx: &mut Call, _input: GetAccountSummaryInput) -> Result<GetAccountSummaryOutput, ApiError> {
@@ -175,7 +175,7 @@ async fn role_detail(cx: &mut Call, record: &RoleRecord) -> Result<RoleDetail, A
     for profile in instance_profile::of_role(cx, record).await? {
         profiles.push(instance_profile::summary(cx, &profile).await?);
     }
-    let trust = trust::shown(&mut cx.tx, &record.trust).await?;
+    let trust = plane::policy_principal::shown(cx, &record.trust).await?;
     Ok(RoleDetail {
         path: Some(record.head.path.clone()),
         role_name: Some(record.head.name.clone()),

@@ -19,7 +19,7 @@ use crate::key_use::{self, LastUse, Uses};
 use crate::managed_policy::{self, ManagedPolicyRecord};
 use crate::password::{self, PasswordPolicyRecord};
 use crate::service_specific_credential::{self, CredentialRecord};
-use crate::{identifier, service_linked_role, tags};
+use crate::{identifier, service_linked_role, tags, trust};
 
 /// What stands for the account's password policy where policies are told.
 const PASSWORD_POLICY: &str = "account password policy";
@@ -121,6 +121,14 @@ impl plane::Directory for Directory {
 
     async fn principal(&self, tx: &mut Transaction, arn: &str) -> Result<Option<Principal>, ApiError> {
         by_arn(tx, arn).await
+    }
+
+    async fn unique_id(&self, tx: &mut Transaction, arn: &str) -> Result<Option<String>, ApiError> {
+        trust::unique_id(tx, arn).await
+    }
+
+    async fn arn_of_unique_id(&self, tx: &mut Transaction, id: &str) -> Result<Option<String>, ApiError> {
+        trust::arn_of_unique_id(tx, id).await
     }
 
     fn tables(&self) -> &'static [Table] {

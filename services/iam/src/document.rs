@@ -13,7 +13,7 @@ pub(crate) const TRUST_CHARACTERS: usize = 2_048;
 /// Checks an identity-based policy. Its length is for the caller to check: it depends on what it is attached to.
 pub(crate) fn check_identity(text: &str) -> Result<(), ApiError> {
     Policy::parse(text, PolicyKind::Identity).map(drop).map_err(|error| match error.malformation {
-        Malformation::Malformed => IamError::MalformedPolicyDocument(error.message).into(),
+        Malformation::Malformed | Malformation::InvalidPrincipal => IamError::MalformedPolicyDocument(error.message).into(),
         Malformation::TooLong => IamError::LimitExceeded(error.message).into(),
     })
 }
@@ -30,7 +30,7 @@ pub(crate) fn check_managed(text: &str) -> Result<(), ApiError> {
 /// Checks a trust policy as it was given.
 pub(crate) fn check_trust(text: &str) -> Result<(), ApiError> {
     Policy::parse(text, PolicyKind::Trust).map(drop).map_err(|error| match error.malformation {
-        Malformation::Malformed => IamError::MalformedPolicyDocument(error.message).into(),
+        Malformation::Malformed | Malformation::InvalidPrincipal => IamError::MalformedPolicyDocument(error.message).into(),
         Malformation::TooLong => quota_exceeded("ACLSizePerRole", TRUST_CHARACTERS),
     })
 }

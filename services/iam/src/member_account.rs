@@ -39,7 +39,7 @@ pub async fn create(cx: &mut Call, account_id: &str, role_name: &str, management
         policies: Policies::default(),
         tags: Vec::new(),
         boundary: None,
-        trust: trust::stored(&mut cx.tx, &document.to_string()).await?,
+        trust: trust::stored(cx, &document.to_string()).await?,
         description: None,
         max_session_duration_s: DEFAULT_SESSION_DURATION_S,
         instance_profiles: Vec::new(),

@@ -20,7 +20,7 @@ pub const DEFAULT_SESSION_DURATION_S: i32 = 3_600;
 
 /// A role as lists show it: without boundary, tags and last use.
 pub async fn summary(cx: &mut Call, role: &RoleRecord) -> Result<Role, ApiError> {
-    let trust = trust::shown(&mut cx.tx, &role.trust).await?;
+    let trust = plane::policy_principal::shown(cx, &role.trust).await?;
     Ok(Role {
         path: role.head.path.clone(),
         role_name: role.head.name.clone(),
@@ -64,7 +64,7 @@ pub async fn create_role(cx: &mut Call, input: CreateRoleInput) -> Result<Create
         policies: Policies::default(),
         tags,
         boundary: None,
-        trust: trust::stored(&mut cx.tx, &input.assume_role_policy_document).await?,
+        trust: trust::stored(cx, &input.assume_role_policy_document).await?,
         description: input.description,
         max_session_duration_s: input.max_session_duration.unwrap_or(DEFAULT_SESSION_DURATION_S),
         instance_profiles: Vec::new(),
@@ -123,7 +123,7 @@ pub async fn update_assume_role_policy(
 ) -> Result<UpdateAssumeRolePolicyOutput, ApiError> {
     let mut role = entity::load::<RoleRecord>(&mut cx.tx, &cx.account, &input.role_name).await?;
     service_linked_role::check_modifiable(&role)?;
-    role.trust = trust::stored(&mut cx.tx, &input.policy_document).await?;
+    role.trust = trust::stored(cx, &input.policy_document).await?;
     entity::save(&mut cx.tx, &cx.account, &role)?;
     Ok(UpdateAssumeRolePolicyOutput {})
 }

@@ -42,7 +42,7 @@ pub(crate) struct KmsKey {
     pub deletion_ms: Option<i64>,
     pub manager: KeyManager,
     pub spec: KeySpec,
-    /// The key policy as it was given.
+    /// The key policy in its stored form (`plane::policy_principal`).
     pub policy: String,
     pub tags: Vec<(String, String)>,
     /// Names of the aliases that point here, in order: decisions ask for them (`kms:ResourceAliases`).
@@ -186,7 +186,7 @@ pub(crate) async fn create_key(cx: &mut Call, input: CreateKeyInput) -> Result<C
     let is_default = input.policy.is_none();
     let policy = input.policy.unwrap_or_else(|| key_policy::default_policy(&cx.account));
     let bypass = is_default || input.bypass_policy_lockout_safety_check.unwrap_or(false);
-    key_policy::parse(&policy)?;
+    let policy = key_policy::stored(cx, &policy).await?;
     let new = NewKey { description: input.description.unwrap_or_default(), manager: KeyManager::Customer, spec, policy, tags };
     let key = create(cx, new)?;
     let arn = key.arn(&cx.region);

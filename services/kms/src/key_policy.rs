@@ -1,7 +1,7 @@
 //! Key policies.
 
 use api_kms::{GetKeyPolicyInput, GetKeyPolicyOutput, ListKeyPoliciesInput, ListKeyPoliciesOutput, PutKeyPolicyInput, PutKeyPolicyOutput};
-use plane::{ApiError, Call};
+use plane::{ApiError, Call, policy_principal};
 use policy::{Attached, Malformation, MapContext, Policy, PolicyKind, PolicySource, ResourcePolicy};
 use serde_json::json;
 use std::sync::Arc;
@@ -12,6 +12,8 @@ use crate::{condition_key, resolve, scan};
 
 /// The one name of a key policy.
 const NAME: &str = "default";
+/// KMS's text for principals that do not exist.
+const INVALID_PRINCIPALS: &str = "Policy contains a statement with one or more invalid principals.";
 /// Items of a page when the caller does not say.
 const LIST_DEFAULT: i32 = 100;
 
@@ -36,7 +38,14 @@ pub(crate) fn parse(text: &str) -> Result<Policy, KmsError> {
     Policy::parse(text, PolicyKind::KeyPolicy).map_err(|error| match error.malformation {
         Malformation::TooLong => KmsError::Limit(error.message),
         Malformation::Malformed => KmsError::MalformedPolicy(error.message),
+        Malformation::InvalidPrincipal => KmsError::MalformedPolicy(INVALID_PRINCIPALS.to_owned()),
     })
+}
+
+/// Reads a policy that somebody wants to write, and makes its stored form.
+pub(crate) async fn stored(cx: &mut Call, text: &str) -> Result<String, ApiError> {
+    parse(text)?;
+    policy_principal::stored(cx, text, |_| KmsError::MalformedPolicy(INVALID_PRINCIPALS.to_owned()).into()).await
 }
 
 /// A key policy as decisions take it.
@@ -60,11 +69,11 @@ pub(crate) async fn check_lockout(cx: &mut Call, key: &KmsKey, text: &str) -> Re
 pub(crate) async fn put_key_policy(cx: &mut Call, input: PutKeyPolicyInput) -> Result<PutKeyPolicyOutput, ApiError> {
     let mut key = resolve::key_to_change(cx, &input.key_id).await?;
     check_name(input.policy_name.as_deref())?;
-    parse(&input.policy)?;
+    let policy = stored(cx, &input.policy).await?;
     if !input.bypass_policy_lockout_safety_check.unwrap_or(false) {
-        check_lockout(cx, &key, &input.policy).await?;
+        check_lockout(cx, &key, &policy).await?;
     }
-    key.policy = input.policy;
+    key.policy = policy;
     key.put(&mut cx.tx, &cx.region)?;
     Ok(PutKeyPolicyOutput {})
 }
@@ -72,7 +81,8 @@ pub(crate) async fn put_key_policy(cx: &mut Call, input: PutKeyPolicyInput) -> R
 pub(crate) async fn get_key_policy(cx: &mut Call, input: GetKeyPolicyInput) -> Result<GetKeyPolicyOutput, ApiError> {
     let key = resolve::key(cx, &input.key_id).await?;
     check_name(input.policy_name.as_deref())?;
-    Ok(GetKeyPolicyOutput { policy: Some(key.policy), policy_name: Some(NAME.to_owned()) })
+    let policy = policy_principal::shown(cx, &key.policy).await?;
+    Ok(GetKeyPolicyOutput { policy: Some(policy), policy_name: Some(NAME.to_owned()) })
 }
 
 pub(crate) async fn list_key_policies(cx: &mut Call, input: ListKeyPoliciesInput) -> Result<ListKeyPoliciesOutput, ApiError> {

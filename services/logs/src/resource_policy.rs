@@ -7,7 +7,7 @@ use api_logs::{
     PutResourcePolicyInput, PutResourcePolicyOutput, ResourcePolicy as Shown,
 };
 use plane::authorize::compiled;
-use plane::{ApiError, Call, Key, Record, Scope, Transaction};
+use plane::{ApiError, Call, Key, Record, Scope, Transaction, policy_principal};
 use policy::{Attached, Policy, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -118,6 +118,7 @@ async fn target(cx: &mut Call, name: Option<String>, arn: Option<String>) -> Res
 pub(crate) async fn put_resource_policy(cx: &mut Call, input: PutResourcePolicyInput) -> Result<PutResourcePolicyOutput, ApiError> {
     let text = input.policy_document.ok_or_else(|| LogsError::parameter("policyDocument must be specified."))?;
     check(&text)?;
+    let stored = policy_principal::stored(cx, &text, |_| LogsError::parameter("Invalid principal in policy").into()).await?;
     let (key, name, resource_arn) = target(cx, input.policy_name, input.resource_arn).await?;
     if resource_arn.is_none() && text.len() > ACCOUNT_BYTES {
         return Err(LogsError::Parameter(format!("The policy of an account has at most {ACCOUNT_BYTES} characters.")).into());
@@ -132,9 +133,9 @@ pub(crate) async fn put_resource_policy(cx: &mut Call, input: PutResourcePolicyI
             return Err(LogsError::Limit.into());
         }
     }
-    let policy = LogsPolicy { name, resource_arn, text, updated_ms: cx.now.0, revision: cx.random_uuid()? };
+    let policy = LogsPolicy { name, resource_arn, text: stored, updated_ms: cx.now.0, revision: cx.random_uuid()? };
     cx.tx.put(&key, &policy)?;
-    Ok(PutResourcePolicyOutput { revision_id: Some(policy.revision.clone()), resource_policy: Some(shown(policy)) })
+    Ok(PutResourcePolicyOutput { revision_id: Some(policy.revision.clone()), resource_policy: Some(shown(LogsPolicy { text, ..policy })) })
 }
 
 pub(crate) async fn describe_resource_policies(
@@ -151,7 +152,12 @@ pub(crate) async fn describe_resource_policies(
     let filter = format!("{scope}\n{:?}", input.resource_arn);
     let page = (false, input.next_token.as_deref(), listing::limit(input.limit, PAGE));
     let (items, next_token) = listing::cut(cx, policies, |policy| policy.name.clone(), &filter, page)?;
-    Ok(DescribeResourcePoliciesOutput { resource_policies: Some(items.into_iter().map(shown).collect()), next_token })
+    let mut resource_policies = Vec::with_capacity(items.len());
+    for policy in items {
+        let text = policy_principal::shown(cx, &policy.text).await?;
+        resource_policies.push(shown(LogsPolicy { text, ..policy }));
+    }
+    Ok(DescribeResourcePoliciesOutput { resource_policies: Some(resource_policies), next_token })
 }
 
 pub(crate) async fn delete_resource_policy(

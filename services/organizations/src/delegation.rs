@@ -10,7 +10,7 @@ use api_organizations::{
     PutResourcePolicyOutput, RegisterDelegatedAdministratorInput, RegisterDelegatedAdministratorOutput, ResourcePolicy,
     ResourcePolicySummary,
 };
-use plane::{ApiError, Call};
+use plane::{ApiError, Call, policy_principal};
 use wire::{Secret, Timestamp};
 
 use crate::error::OrganizationError;
@@ -183,15 +183,16 @@ pub(crate) async fn list_delegated_services_for_account(
     Ok(ListDelegatedServicesForAccountOutput { delegated_services: Some(shown.collect()), next_token: page.next })
 }
 
-fn describe(organization: &Organization) -> Option<ResourcePolicy> {
-    let policy = organization.resource_policy.as_ref()?;
-    Some(ResourcePolicy {
+async fn describe(cx: &mut Call, organization: &Organization) -> Result<Option<ResourcePolicy>, ApiError> {
+    let Some(policy) = &organization.resource_policy else { return Ok(None) };
+    let content = policy_principal::shown(cx, &policy.content).await?;
+    Ok(Some(ResourcePolicy {
         resource_policy_summary: Some(ResourcePolicySummary {
             id: Some(policy.id.clone()),
             arn: Some(organization.arn_of("resourcepolicy", &policy.id)),
         }),
-        content: Some(policy.content.clone()),
-    })
+        content: Some(content),
+    }))
 }
 
 pub(crate) async fn put_resource_policy(cx: &mut Call, input: PutResourcePolicyInput) -> Result<PutResourcePolicyOutput, ApiError> {
@@ -206,6 +207,7 @@ pub(crate) async fn put_resource_policy(cx: &mut Call, input: PutResourcePolicyI
     if Policy::parse(&input.content, PolicyKind::Resource(ResourceKind::Standard)).is_err() {
         return Err(OrganizationError::MalformedPolicy.into());
     }
+    let content = policy_principal::stored(cx, &input.content, |_| OrganizationError::MalformedPolicy.into()).await?;
     let existing = organization.resource_policy.take();
     if existing.is_some() && input.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
         return Err(OrganizationError::Input(
@@ -218,9 +220,9 @@ pub(crate) async fn put_resource_policy(cx: &mut Call, input: PutResourcePolicyI
         Some(existing) => (existing.id, existing.tags),
         None => (identifier::resource_policy(cx)?, tag::checked(input.tags)?),
     };
-    organization.resource_policy = Some(DelegationPolicy { id, content: input.content, tags });
+    organization.resource_policy = Some(DelegationPolicy { id, content, tags });
     organization.put(&mut cx.tx)?;
-    Ok(PutResourcePolicyOutput { resource_policy: describe(&organization) })
+    Ok(PutResourcePolicyOutput { resource_policy: describe(cx, &organization).await? })
 }
 
 pub(crate) async fn describe_resource_policy(
@@ -228,7 +230,7 @@ pub(crate) async fn describe_resource_policy(
     _input: DescribeResourcePolicyInput,
 ) -> Result<DescribeResourcePolicyOutput, ApiError> {
     let organization = organization::load(cx).await?;
-    let policy = describe(&organization).ok_or(OrganizationError::ResourcePolicyNotFound)?;
+    let policy = describe(cx, &organization).await?.ok_or(OrganizationError::ResourcePolicyNotFound)?;
     Ok(DescribeResourcePolicyOutput { resource_policy: Some(policy) })
 }
 

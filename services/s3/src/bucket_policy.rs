@@ -4,7 +4,7 @@ use api_s3::{
     DeleteBucketPolicyInput, DeleteBucketPolicyOutput, GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketPolicyStatusInput,
     GetBucketPolicyStatusOutput, PolicyStatus, PutBucketPolicyInput, PutBucketPolicyOutput,
 };
-use plane::{ApiError, Call};
+use plane::{ApiError, Call, policy_principal};
 use policy::Policy;
 use wire::Value;
 
@@ -20,6 +20,7 @@ pub(crate) async fn put_bucket_policy(cx: &mut Call, input: PutBucketPolicyInput
     crate::body_digest::check(cx).await?;
     let mut bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let policy = check(&input.policy, &bucket)?;
+    let stored = policy_principal::stored(cx, &input.policy, |_| malformed("Invalid principal in policy")).await?;
     if policy.is_public() && bucket.public_access_block.is_some_and(|block| block.block_public_policy) {
         return Err(access_denied_because(format!(
             "User: {} is not authorized to perform: s3:PutBucketPolicy on resource: \"{}\" because public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",
@@ -27,7 +28,7 @@ pub(crate) async fn put_bucket_policy(cx: &mut Call, input: PutBucketPolicyInput
             bucket.arn()
         )));
     }
-    bucket.policy = Some(input.policy);
+    bucket.policy = Some(stored);
     cx.tx.put(&bucket.key(), &bucket)?;
     Ok(PutBucketPolicyOutput {})
 }
@@ -79,7 +80,8 @@ fn missing(name: &str) -> ApiError {
 
 pub(crate) async fn get_bucket_policy(cx: &mut Call, input: GetBucketPolicyInput) -> Result<GetBucketPolicyOutput, ApiError> {
     let bucket = load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    let policy = bucket.policy.ok_or_else(|| missing(&input.bucket))?;
+    let stored = bucket.policy.ok_or_else(|| missing(&input.bucket))?;
+    let policy = policy_principal::shown(cx, &stored).await?;
     Ok(GetBucketPolicyOutput { policy: Some(policy) })
 }
 

@@ -104,7 +104,10 @@ pub(crate) async fn create_topic(cx: &mut Call, input: CreateTopicInput) -> Resu
     }
     let (account, region) = (cx.account.clone(), cx.region.clone());
     let arn = topic_arn(&region, &account, &input.name);
-    let given = input.attributes.unwrap_or_default();
+    let mut given = input.attributes.unwrap_or_default();
+    if let Some(policy) = given.get_mut("Policy") {
+        *policy = topic_attribute::stored_policy(cx, policy).await?;
+    }
     let tags = tag::from_input(input.tags)?;
     if let Some(known) = find(&mut cx.tx, &account, &region, &input.name).await? {
         same_again(known, &given, &tags, &region)?;

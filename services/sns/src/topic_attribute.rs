@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use api_sns::{GetTopicAttributesInput, GetTopicAttributesOutput, SetTopicAttributesInput, SetTopicAttributesOutput};
 use plane::authorize::compiled;
-use plane::{ApiError, Call};
-use policy::{Attached, Policy, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
+use plane::{ApiError, Call, policy_principal};
+use policy::{Attached, Malformation, Policy, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
 use serde_json::json;
 
 use crate::delivery_policy::DeliveryPolicy;
@@ -17,6 +17,7 @@ use crate::topic::{self, TOPIC_TYPE, TopicRecord};
 
 const KIND: PolicyKind = PolicyKind::Resource(ResourceKind::Standard);
 const POLICY_BYTES: usize = 30 * 1024;
+const PRINCIPAL_NOT_FOUND: &str = "Policy Error: PrincipalNotFound";
 const DISPLAY_NAME_LENGTH: usize = 100;
 /// The one version of signatures that is made.
 pub(crate) const SIGNATURE_VERSION: &str = "2";
@@ -57,7 +58,10 @@ pub(crate) fn check_policy(text: &str, arn: &str) -> Result<(), SnsError> {
     if text.len() > POLICY_BYTES {
         return Err(SnsError::parameter("Policy Error: the policy is too long"));
     }
-    let policy = Policy::parse(text, KIND).map_err(|error| SnsError::Parameter(format!("Policy Error: {}", error.message)))?;
+    let policy = Policy::parse(text, KIND).map_err(|error| match error.malformation {
+        Malformation::InvalidPrincipal => SnsError::parameter(PRINCIPAL_NOT_FOUND),
+        _ => SnsError::Parameter(format!("Policy Error: {}", error.message)),
+    })?;
     for statement in policy.statements() {
         let (_, mut actions) = statement.actions();
         if !actions.all(|action| action == "*" || action.to_ascii_lowercase().starts_with("sns:")) {
@@ -69,6 +73,11 @@ pub(crate) fn check_policy(text: &str, arn: &str) -> Result<(), SnsError> {
         }
     }
     Ok(())
+}
+
+/// The stored form of a policy that [`check_policy`] is still to see.
+pub(crate) async fn stored_policy(cx: &mut Call, text: &str) -> Result<String, ApiError> {
+    policy_principal::stored(cx, text, |_| SnsError::parameter(PRINCIPAL_NOT_FOUND).into()).await
 }
 
 /// What of its deliveries a topic's owner wants logged, and by which role.
@@ -117,7 +126,11 @@ pub(crate) fn set(topic: &mut TopicRecord, region: &str, name: &str, value: &str
 pub(crate) async fn set_topic_attributes(cx: &mut Call, input: SetTopicAttributesInput) -> Result<SetTopicAttributesOutput, ApiError> {
     let mut topic = topic::load(cx, &input.topic_arn).await?;
     let region = cx.region.clone();
-    set(&mut topic, &region, &input.attribute_name, input.attribute_value.as_deref().unwrap_or_default())?;
+    let mut value = input.attribute_value.unwrap_or_default();
+    if input.attribute_name == "Policy" {
+        value = stored_policy(cx, &value).await?;
+    }
+    set(&mut topic, &region, &input.attribute_name, &value)?;
     topic.put(&mut cx.tx, &region)?;
     cx.touch(TOPIC_TYPE, &input.topic_arn, &topic.account);
     Ok(SetTopicAttributesOutput {})
@@ -129,11 +142,12 @@ pub(crate) async fn get_topic_attributes(cx: &mut Call, input: GetTopicAttribute
     let subscriptions = subscription::of_topic(&mut cx.tx, &region, &topic).await?;
     let confirmed = subscriptions.iter().filter(|subscription| subscription.confirmed).count();
     let effective = topic.delivery_policy.clone().unwrap_or_default();
+    let policy = policy_principal::shown(cx, &topic.policy_text(&region)).await?;
     let mut attributes = BTreeMap::new();
     for (name, value) in [
         ("TopicArn", input.topic_arn),
         ("Owner", topic.account.clone()),
-        ("Policy", topic.policy_text(&region)),
+        ("Policy", policy),
         ("DisplayName", topic.display_name.clone()),
         ("SignatureVersion", SIGNATURE_VERSION.to_owned()),
         ("TracingConfig", "PassThrough".to_owned()),

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::{MalformedPolicy, action_problem, condition_has_shape, unspecific_text, values};
+use super::{Malformation, MalformedPolicy, action_problem, condition_has_shape, unspecific_text, values};
 use crate::compile::{is_statement_element, principal_entries};
 use crate::json::{Json, Node};
 use crate::policy::{PolicyKind, ResourceKind};
 use crate::principal::PrincipalEntry;
+use crate::service_principal::is_service_principal;
 
 /// The text for what is no JSON.
 pub(super) fn text_of_bad_json(kind: PolicyKind) -> &'static str {
@@ -101,34 +102,47 @@ fn check_principal(statement: &Node, kind: PolicyKind) -> Result<(), MalformedPo
     if negated && statement.get("Effect").and_then(Node::as_str) != Some("Deny") {
         return Err(MalformedPolicy::new("Allow with NotPrincipal is not allowed."));
     }
-    let entries = principal_entries(element).map_err(|problem| MalformedPolicy::new(INVALID_PRINCIPAL).with_detail(problem))?;
+    let entries = principal_entries(element).map_err(|problem| invalid_principal().with_detail(problem))?;
     if entries.is_empty() {
-        return Err(MalformedPolicy::new(INVALID_PRINCIPAL));
+        return Err(invalid_principal());
     }
     match entries.iter().find_map(principal_problem) {
         None => Ok(()),
         Some((name, written)) if kind == PolicyKind::Trust => {
-            Err(MalformedPolicy::new(format!("{INVALID_PRINCIPAL}: \"{name}\":\"{written}\"")))
+            let message = format!("{INVALID_PRINCIPAL}: \"{}\":\"{written}\"", name.to_uppercase());
+            Err(MalformedPolicy { message, ..invalid_principal() })
         }
-        Some((name, written)) => Err(MalformedPolicy::new(INVALID_PRINCIPAL).with_detail(format!("`{name}`: `{written}`"))),
+        Some((name, written)) => Err(invalid_principal().with_detail(format!("`{name}`: `{written}`"))),
     }
 }
 
 const INVALID_PRINCIPAL: &str = "Invalid principal in policy";
+
+fn invalid_principal() -> MalformedPolicy {
+    MalformedPolicy { malformation: Malformation::InvalidPrincipal, ..MalformedPolicy::new(INVALID_PRINCIPAL) }
+}
 
 /// The kind and text of an entry that can name nobody.
 fn principal_problem(entry: &PrincipalEntry) -> Option<(&'static str, &str)> {
     let wild = |text: &str| text.contains(['*', '?']);
     match entry {
         PrincipalEntry::Arn(arn) if wild(arn) || crate::arn::account_of(arn).is_none() => Some(("AWS", arn)),
-        PrincipalEntry::UniqueId(id) if id.len() < 16 || !id.chars().all(|character| character.is_ascii_alphanumeric()) => {
-            Some(("AWS", id))
-        }
-        PrincipalEntry::Service(name) if wild(name) || !name.contains('.') => Some(("Service", name)),
+        PrincipalEntry::UniqueId(id) if !is_unique_id(id) => Some(("AWS", id)),
+        PrincipalEntry::Service(name) if !is_service_principal(name) => Some(("Service", name)),
         PrincipalEntry::Federated(name) if wild(name) || name.is_empty() => Some(("Federated", name)),
         PrincipalEntry::CanonicalUser(id) if wild(id) || id.is_empty() => Some(("CanonicalUser", id)),
         _ => None,
     }
+}
+
+/// `AIDA…`, `AROA…`, and with the name of a session behind it: the stored form of a role session.
+fn is_unique_id(text: &str) -> bool {
+    let (id, session_name) = text.split_once(':').unwrap_or((text, "session"));
+    let in_session_name = |character: char| character.is_ascii_alphanumeric() || "_+=,.@-".contains(character);
+    id.len() >= 16
+        && id.chars().all(|character| character.is_ascii_alphanumeric())
+        && !session_name.is_empty()
+        && session_name.chars().all(in_session_name)
 }
 
 fn check_actions(statement: &Node, kind: PolicyKind) -> Result<(), MalformedPolicy> {

@@ -183,6 +183,14 @@ fn trust_policies() {
             "Invalid principal in policy: \"AWS\":\"nobody\"",
         ),
         (
+            r#""Effect":"Allow","Principal":{"Service":["ec2.amazonaws.com","nope.amazonaws.com"]},"Action":"sts:AssumeRole""#.to_owned(),
+            "Invalid principal in policy: \"SERVICE\":\"nope.amazonaws.com\"",
+        ),
+        (
+            r#""Effect":"Allow","Principal":{"Federated":"*"},"Action":"sts:AssumeRoleWithSAML""#.to_owned(),
+            "Invalid principal in policy: \"FEDERATED\":\"*\"",
+        ),
+        (
             r#""Effect":"Deny","NotPrincipal":{"AWS":"111111111111"},"Action":"sts:AssumeRole""#.to_owned(),
             "Has prohibited field NotPrincipal",
         ),
@@ -212,6 +220,10 @@ fn bucket_and_key_policies() {
             document(
                 r#""Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:user/*"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::b""#,
             ),
+            "Invalid principal in policy",
+        ),
+        (
+            document(r#""Effect":"Allow","Principal":{"Service":"s3"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::b""#),
             "Invalid principal in policy",
         ),
         (document(r#""Effect":"Allow","Principal":"*","Action":"x","Resource":"arn:aws:s3:::b""#), "Policy has invalid action"),

@@ -8,7 +8,7 @@ use api_bedrock::{
     PutResourcePolicyOutput,
 };
 use plane::authorize::compiled;
-use plane::{ApiError, Call, Key, Record, Scope, Transaction};
+use plane::{ApiError, Call, Key, Record, Scope, Transaction, policy_principal};
 use policy::{Attached, Policy, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
 use serde::{Deserialize, Serialize};
 use store::Table;
@@ -54,7 +54,10 @@ pub(crate) async fn put_resource_policy(cx: &mut Call, input: PutResourcePolicyI
     Policy::parse(&input.resource_policy, PolicyKind::Resource(ResourceKind::Standard)).map_err(|error| malformed(&error))?;
     check_statements(&input.resource_policy, &input.resource_arn)?;
     let (region, account) = (cx.region.clone(), cx.account.clone());
-    cx.tx.put(&key(&account, &region, &draft.id), &GuardrailPolicy { text: input.resource_policy })?;
+    let refusal =
+        |principal: &str| Refusal::invalid(format!("The resource policy is malformed: the principal `{principal}` is not valid")).into();
+    let text = policy_principal::stored(cx, &input.resource_policy, refusal).await?;
+    cx.tx.put(&key(&account, &region, &draft.id), &GuardrailPolicy { text })?;
     Ok(PutResourcePolicyOutput { resource_arn: Some(input.resource_arn) })
 }
 
@@ -95,7 +98,8 @@ pub(crate) async fn get_resource_policy(cx: &mut Call, input: GetResourcePolicyI
     let (region, account) = (cx.region.clone(), cx.account.clone());
     let missing = || Refusal::ResourcePolicy(input.resource_arn.clone());
     let stored = cx.tx.get::<GuardrailPolicy>(&key(&account, &region, &draft.id)).await?.ok_or_else(missing)?;
-    Ok(GetResourcePolicyOutput { resource_policy: Some(stored.text) })
+    let text = policy_principal::shown(cx, &stored.text).await?;
+    Ok(GetResourcePolicyOutput { resource_policy: Some(text) })
 }
 
 pub(crate) async fn delete_resource_policy(

@@ -8,7 +8,7 @@ use api_cloudtrail::{
     PutResourcePolicyOutput,
 };
 use plane::authorize::compiled;
-use plane::{ApiError, Call, Key, Record, Scope, Transaction};
+use plane::{ApiError, Call, Key, Record, Scope, Transaction, policy_principal};
 use policy::{Attached, Policy, PolicyKind, PolicySource, ResourceKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -91,10 +91,10 @@ pub(crate) async fn put_resource_policy(cx: &mut Call, input: PutResourcePolicyI
     Policy::parse(text, KIND).map_err(|error| LakeError::ResourcePolicy(format!("The resource policy is not valid: {error}")))?;
     let document: Json =
         serde_json::from_str(text).map_err(|_| LakeError::ResourcePolicy("The resource policy is not JSON.".to_owned()))?;
-    for principal in checked(&document, &input.resource_arn, actions)? {
-        check_principal(cx, &principal).await?;
-    }
-    cx.tx.put(&key, &LakePolicy { text: input.resource_policy.clone() })?;
+    checked(&document, &input.resource_arn, actions)?;
+    let refusal = |principal: &str| LakeError::ResourcePolicy(format!("The principal {principal} is not valid.")).into();
+    let stored = policy_principal::stored(cx, text, refusal).await?;
+    cx.tx.put(&key, &LakePolicy { text: stored })?;
     Ok(PutResourcePolicyOutput {
         resource_arn: Some(input.resource_arn),
         resource_policy: Some(input.resource_policy),
@@ -108,7 +108,7 @@ pub(crate) async fn get_resource_policy(cx: &mut Call, input: GetResourcePolicyI
     let stored = cx.tx.get::<LakePolicy>(&key).await?.ok_or_else(missing)?;
     Ok(GetResourcePolicyOutput {
         resource_arn: Some(input.resource_arn),
-        resource_policy: Some(stored.text),
+        resource_policy: Some(policy_principal::shown(cx, &stored.text).await?),
         delegated_admin_resource_policy: None,
     })
 }
@@ -170,21 +170,6 @@ fn principals(element: Option<&Json>) -> Vec<(String, String)> {
             .filter_map(|(kind, name)| Some((kind.clone(), name.as_str()?.to_owned())))
             .collect(),
         _ => Vec::new(),
-    }
-}
-
-/// A user or a role that a policy names must be there. Accounts are not looked up: who may tell which exist?
-async fn check_principal(cx: &mut Call, principal: &str) -> Result<(), ApiError> {
-    let named = principal.strip_prefix(&format!("arn:{}:iam::", plane::PARTITION)).and_then(|rest| rest.split_once(':'));
-    let is_entity = named.is_some_and(|(_, name)| name.starts_with("user/") || name.starts_with("role/"));
-    if !is_entity {
-        return Ok(());
-    }
-    let plane = std::sync::Arc::clone(&cx.plane);
-    let mut tx = cx.tx.renew();
-    match plane.directory().principal(&mut tx, principal).await? {
-        Some(_) => Ok(()),
-        None => Err(LakeError::ResourcePolicy(format!("The principal {principal} is not valid.")).into()),
     }
 }
 

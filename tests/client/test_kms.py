@@ -573,6 +573,47 @@ def test_constraints_of_grants(account, kms, key, assert_denied, constraint, all
         assert_denied(lambda: client.encrypt(KeyId=key["KeyId"], Plaintext=b"x", EncryptionContext=context), "kms:Encrypt")
 
 
+def test_a_grant_ends_with_its_grantee(account, kms, key, assert_denied):
+    iam = account.client("iam")
+    first = account.user("ana")
+    arn, user_id = (iam.get_user(UserName="ana")["User"][name] for name in ("Arn", "UserId"))
+    role = account.role(name="app")
+    role_id = iam.get_role(RoleName="app")["Role"]["RoleId"]
+    kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=arn, RetiringPrincipal=role, Operations=["Encrypt"], Name="n")
+    encrypt = lambda session: session.client("kms").encrypt(KeyId=key["KeyId"], Plaintext=b"x")
+    encrypt(first)
+    iam.update_user(UserName="ana", NewUserName="eva")
+    encrypt(first)
+    (entry,) = kms.list_grants(KeyId=key["KeyId"])["Grants"]
+    assert (entry["GranteePrincipal"], entry["RetiringPrincipal"]) == (f"arn:aws:iam::{account.id}:user/eva", role)
+
+    (access_key,) = iam.list_access_keys(UserName="eva")["AccessKeyMetadata"]
+    iam.delete_access_key(UserName="eva", AccessKeyId=access_key["AccessKeyId"])
+    iam.delete_user(UserName="eva")
+    iam.delete_role(RoleName="app")
+    second, role = account.user("ana"), account.role(name="app")
+    assert_denied(lambda: encrypt(second), "kms:Encrypt")
+    (entry,) = kms.list_grants(KeyId=key["KeyId"])["Grants"]
+    assert (entry["GranteePrincipal"], entry["RetiringPrincipal"]) == (user_id, role_id)
+    assert kms.list_grants(KeyId=key["KeyId"], GranteePrincipal=arn)["Grants"] == []
+    session = account.assume(role).client("kms")
+    assert_denied(lambda: session.retire_grant(KeyId=key["Arn"], GrantId=entry["GrantId"]), "kms:RetireGrant")
+
+    # Not the same grant again, though the request is the same.
+    kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=arn, RetiringPrincipal=role, Operations=["Encrypt"], Name="n")
+    assert len(kms.list_grants(KeyId=key["KeyId"])["Grants"]) == 2
+    encrypt(second)
+
+
+@pytest.mark.parametrize("name", ["user/nobody", "role/nobody"])
+def test_a_grantee_must_exist(account, kms, key, name):
+    arn = f"arn:aws:iam::{account.id}:{name}"
+    for parameters in ({"GranteePrincipal": arn}, {"GranteePrincipal": root_arn(account), "RetiringPrincipal": arn}):
+        with raises("InvalidArnException", 400, f"^ARN does not refer to a valid principal: {arn}$"):
+            kms.create_grant(KeyId=key["KeyId"], Operations=["Decrypt"], **parameters)
+    assert kms.list_grants(KeyId=key["KeyId"])["Grants"] == []
+
+
 def test_an_explicit_deny_beats_a_grant(account, kms, key, assert_denied):
     user = account.user(policy=deny("kms:Encrypt"))
     kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=user.user_arn(), Operations=["Encrypt"])

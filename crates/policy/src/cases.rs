@@ -504,6 +504,7 @@ fn kms_grant(value: &Value) -> Result<KmsGrant, String> {
         encryption_context_equals: map(["encryptioncontextequals", "contextequals", "equals"]),
         source_arn: one(&["sourcearn"]),
         retiring_principal: one(&["retiringprincipal", "retiringserviceprincipal"]),
+        ..KmsGrant::default()
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: KMS Developer Guide, "Grants in AWS KMS"; KMS API Reference, "GrantConstraints".
 
-use crate::principal::{GrantClass, PrincipalEntry, PrincipalKind, arn_class};
+use crate::principal::{GrantClass, PrincipalEntry, PrincipalKind, arn_class, unique_id_class};
 use crate::request::{Key, Request, equal_ignoring_case};
 
 /// A grant of a KMS key, with the constraints that limit it.
@@ -12,6 +12,8 @@ pub struct KmsGrant {
     pub id: String,
     /// ARN of the grantee, or name of a service principal.
     pub grantee: String,
+    /// Unique id of a grantee that is a user, a role or a session of one. It counts, not the ARN: the next of that name gets nothing.
+    pub grantee_id: Option<String>,
     /// Operations such as `Decrypt`.
     pub operations: Vec<String>,
     /// Pairs that the request's encryption context must include.
@@ -22,6 +24,8 @@ pub struct KmsGrant {
     pub source_arn: Option<String>,
     /// ARN of who may retire the grant.
     pub retiring_principal: Option<String>,
+    /// The same of the retiring principal.
+    pub retiring_principal_id: Option<String>,
 }
 
 /// Operations that the encryption context constraints do not bind: those that have no encryption context.
@@ -34,11 +38,11 @@ impl KmsGrant {
         let (service, operation) = request.check.service_and_name();
         if let Some(retiring) = &self.retiring_principal
             && (service, operation) == ("kms", "retiregrant")
-            && let Some(class) = named_class(retiring, request)
+            && let Some(class) = named_class(retiring, self.retiring_principal_id.as_deref(), request)
         {
             return Some(class);
         }
-        let class = named_class(&self.grantee, request)?;
+        let class = named_class(&self.grantee, self.grantee_id.as_deref(), request)?;
         let listed = self.operations.iter().any(|listed| {
             let listed = listed.strip_prefix("kms:").unwrap_or(listed);
             listed.eq_ignore_ascii_case(operation)
@@ -66,7 +70,7 @@ impl KmsGrant {
 }
 
 /// How a grantee or retiring principal names the caller: a service, an account, or an ARN.
-fn named_class(named: &str, request: &Request<'_>) -> Option<GrantClass> {
+fn named_class(named: &str, id: Option<&str>, request: &Request<'_>) -> Option<GrantClass> {
     let principal = request.principal;
     match (&principal.kind, PrincipalEntry::aws(named)) {
         (PrincipalKind::Service { name }, _) => (name == named).then_some(GrantClass::Direct),
@@ -77,7 +81,9 @@ fn named_class(named: &str, request: &Request<'_>) -> Option<GrantClass> {
             };
             (principal.account.as_deref() == Some(&*account)).then_some(class)
         }
-        _ => arn_class(named, principal),
+        // The id of a federated user says nothing of the user behind it.
+        (PrincipalKind::FederatedUser { .. }, _) => arn_class(named, principal),
+        _ => id.map_or_else(|| arn_class(named, principal), |id| unique_id_class(id, principal)),
     }
 }
 

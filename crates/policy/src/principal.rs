@@ -209,7 +209,7 @@ pub(crate) fn arn_class(arn: &str, principal: &Principal) -> Option<GrantClass> 
     }
 }
 
-fn unique_id_class(id: &str, principal: &Principal) -> Option<GrantClass> {
+pub(crate) fn unique_id_class(id: &str, principal: &Principal) -> Option<GrantClass> {
     let user_id = principal.user_id.as_deref()?;
     if user_id == id {
         return Some(GrantClass::Direct);

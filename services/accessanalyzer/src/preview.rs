@@ -116,6 +116,7 @@ fn grant(grant: KmsGrantConfiguration) -> KmsGrant {
         encryption_context_subset: pairs(constraints.encryption_context_subset),
         source_arn: None,
         retiring_principal: grant.retiring_principal,
+        ..KmsGrant::default()
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum KmsError {
     RegionWrong(String),
     #[error("Invalid arn {0}")]
     ArnInvalid(String),
+    #[error("ARN does not refer to a valid principal: {0}")]
+    PrincipalMissing(String),
     #[error("Alias {0} is not found.")]
     AliasMissing(String),
     #[error("An alias with the name {0} already exists")]
@@ -74,7 +76,7 @@ impl KmsError {
             Self::KeyMissing(_) | Self::KeyIdInvalid(_) | Self::RegionWrong(_) | Self::AliasMissing(_) | Self::PolicyMissing => {
                 "NotFoundException"
             }
-            Self::ArnInvalid(_) => "InvalidArnException",
+            Self::ArnInvalid(_) | Self::PrincipalMissing(_) => "InvalidArnException",
             Self::AliasExists(_) => "AlreadyExistsException",
             Self::AliasName(_) => "InvalidAliasNameException",
             Self::AliasReserved => "NotAuthorizedException",

@@ -2,6 +2,8 @@
 //!
 //! Source: KMS Developer Guide, "Grants in AWS KMS".
 
+use std::sync::Arc;
+
 use api_kms::{
     CreateGrantInput, CreateGrantOutput, GrantConstraints, RetireGrantInput, RetireGrantOutput, RevokeGrantInput, RevokeGrantOutput,
 };
@@ -55,6 +57,12 @@ pub(crate) struct Grant {
     pub terms: GrantTerms,
     /// ARN of the account (its root) that made the grant.
     pub issuing_account: String,
+    /// Unique id of a grantee that is a user, role or role session; grants of older versions have none.
+    #[serde(default)]
+    pub grantee_id: Option<String>,
+    /// The same of the retiring principal.
+    #[serde(default)]
+    pub retiring_id: Option<String>,
 }
 
 /// What a caller says of a grant: two requests with a name and equal terms are one grant.
@@ -231,12 +239,17 @@ pub(crate) async fn create_grant(cx: &mut Call, input: CreateGrantInput) -> Resu
     let region = cx.region.clone();
     let mut key = resolve::key_to_change(cx, &input.key_id).await?;
     let terms = GrantTerms::requested(&input, key.spec)?;
+    let grantee_id = unique_id(cx, &terms.grantee).await?;
+    let retiring_id = match &terms.retiring {
+        Some(retiring) => unique_id(cx, retiring).await?,
+        None => None,
+    };
     let grants = of_key(&mut cx.tx, &region, &key).await?;
     check_parent(cx, &key, &grants, &terms, input.clone()).await?;
     if input.dry_run == Some(true) {
         return Err(KmsError::DryRun.into());
     }
-    let same = terms.name.as_ref().and_then(|_| grants.iter().find(|grant| grant.terms == terms));
+    let same = terms.name.as_ref().and_then(|_| grants.iter().find(|grant| grant.terms == terms && grant.grantee_id == grantee_id));
     if let Some(grant) = same {
         note_response(cx, &key, grant);
         return Ok(CreateGrantOutput { grant_token: Some(grant_token::issue(cx, grant)?), grant_id: Some(grant.id.clone()) });
@@ -247,8 +260,16 @@ pub(crate) async fn create_grant(cx: &mut Call, input: CreateGrantInput) -> Resu
     let mut id = [0_u8; 32];
     cx.random(&mut id)?;
     let issuing_account = format!("arn:{}:iam::{}:root", plane::PARTITION, cx.account);
-    let grant =
-        Grant { id: hex::encode(id), account: key.account.clone(), key_id: key.id.clone(), created_ms: cx.now.0, terms, issuing_account };
+    let grant = Grant {
+        id: hex::encode(id),
+        account: key.account.clone(),
+        key_id: key.id.clone(),
+        created_ms: cx.now.0,
+        terms,
+        issuing_account,
+        grantee_id,
+        retiring_id,
+    };
     grant.put(&mut cx.tx, &region)?;
     key.grant_count = key.grant_count.saturating_add(1);
     key.put(&mut cx.tx, &region)?;
@@ -265,7 +286,10 @@ fn note_response(cx: &mut Call, key: &KmsKey, grant: &Grant) {
 async fn check_parent(cx: &mut Call, key: &KmsKey, grants: &[Grant], terms: &GrantTerms, input: CreateGrantInput) -> Result<(), ApiError> {
     let parents: Vec<&Grant> = grants
         .iter()
-        .filter(|grant| grant.terms.operations.iter().any(|operation| operation == "CreateGrant") && is_named(cx, &grant.terms.grantee))
+        .filter(|grant| {
+            grant.terms.operations.iter().any(|operation| operation == "CreateGrant")
+                && is_named(cx, &grant.terms.grantee, grant.grantee_id.as_deref())
+        })
         .collect();
     if parents.is_empty() {
         // No grant can have decided.
@@ -285,16 +309,30 @@ async fn check_parent(cx: &mut Call, key: &KmsKey, grants: &[Grant], terms: &Gra
     Err(KmsError::AccessDenied(format!("User: {} is not authorized to perform: kms:CreateGrant on resource: {arn} because the new grant gives more than the grant that it is made under", cx.principal.arn)).into())
 }
 
-/// Whether a principal ARN of a grant means the caller: itself, its role, or its whole account.
-fn is_named(cx: &Call, arn: &str) -> bool {
+/// The id of a user, role or role session, which must exist; accounts and federated users have none.
+async fn unique_id(cx: &mut Call, arn: &str) -> Result<Option<String>, ApiError> {
+    if arn.ends_with(":root") || arn.contains(":federated-user/") {
+        return Ok(None);
+    }
+    let directory = Arc::clone(cx.plane.directory());
+    match directory.unique_id(&mut cx.tx, arn).await? {
+        Some(id) => Ok(Some(id)),
+        None => Err(KmsError::PrincipalMissing(arn.to_owned()).into()),
+    }
+}
+
+/// Whether a principal of a grant means the caller: itself, its role, or its whole account. Where there is an id, it counts.
+fn is_named(cx: &Call, arn: &str, id: Option<&str>) -> bool {
     let principal = &cx.principal;
-    if principal.arn == arn || arn == format!("arn:{}:iam::{}:root", plane::PARTITION, principal.account) {
+    if arn == format!("arn:{}:iam::{}:root", plane::PARTITION, principal.account) {
         return true;
     }
+    let is = |has_arn: &str, has_id: &str| id.map_or(has_arn == arn, |id| has_id == id);
+    let is_caller = is(&principal.arn, &principal.principal_id);
     match &principal.kind {
-        PrincipalKind::AssumedRole { role_arn, .. } => role_arn == arn,
-        PrincipalKind::FederatedUser { user_arn, .. } => user_arn == arn,
-        _ => false,
+        PrincipalKind::AssumedRole { role_arn, role_id, .. } => is_caller || is(role_arn, role_id),
+        PrincipalKind::FederatedUser { user_arn, user_id, .. } => is_caller || is(user_arn, user_id),
+        _ => is_caller,
     }
 }
 
@@ -360,8 +398,9 @@ pub(crate) async fn retire_grant(cx: &mut Call, input: RetireGrantInput) -> Resu
 /// The retiring principal, a grantee whose grant says so, and the root of the key's account.
 fn may_retire(cx: &Call, grant: &Grant) -> bool {
     let terms = &grant.terms;
-    let retiring = terms.retiring.as_ref().is_some_and(|arn| is_named(cx, arn));
-    let grantee = terms.operations.iter().any(|operation| operation == "RetireGrant") && is_named(cx, &terms.grantee);
+    let retiring = terms.retiring.as_ref().is_some_and(|arn| is_named(cx, arn, grant.retiring_id.as_deref()));
+    let grantee =
+        terms.operations.iter().any(|operation| operation == "RetireGrant") && is_named(cx, &terms.grantee, grant.grantee_id.as_deref());
     let owner = cx.principal.kind == PrincipalKind::Root && cx.account == grant.account;
     retiring || grantee || owner
 }

@@ -1,5 +1,7 @@
 //! Lists of grants.
 
+use std::sync::Arc;
+
 use api_kms::{GrantConstraints, GrantListEntry, ListGrantsInput, ListGrantsOutput, ListRetirableGrantsInput, ListRetirableGrantsOutput};
 use plane::{ApiError, Call};
 use wire::Timestamp;
@@ -23,6 +25,7 @@ pub(crate) async fn list_grants(cx: &mut Call, input: ListGrantsInput) -> Result
             return Err(KmsError::GrantId.into());
         }
     }
+    show_principals(cx, &mut grants).await?;
     if let Some(grantee) = &input.grantee_principal {
         grants.retain(|grant| grant.terms.grantee == *grantee);
     }
@@ -52,10 +55,25 @@ pub(crate) async fn list_retirable_grants(cx: &mut Call, input: ListRetirableGra
     } else if principal.split(':').count() < 6 {
         return Err(KmsError::ArnInvalid(principal).into());
     }
+    show_principals(cx, &mut grants).await?;
     let place = |grant: &Grant| [grant.account.as_str(), &grant.key_id, &grant.id].join("/");
     let page = cx.page(grants, place, &principal, input.marker.as_deref(), limit(input.limit)).map_err(of_page)?;
     let entries = page.items.into_iter().map(|grant| entry(&region, grant)).collect();
     Ok(ListRetirableGrantsOutput { grants: Some(entries), truncated: Some(page.next.is_some()), next_marker: page.next })
+}
+
+/// Principals as they are now: under another name, or, when they are gone, by their ids.
+async fn show_principals(cx: &mut Call, grants: &mut [Grant]) -> Result<(), ApiError> {
+    let directory = Arc::clone(cx.plane.directory());
+    for grant in grants {
+        if let Some(id) = &grant.grantee_id {
+            grant.terms.grantee = directory.arn_of_unique_id(&mut cx.tx, id).await?.unwrap_or_else(|| id.clone());
+        }
+        if let Some(id) = &grant.retiring_id {
+            grant.terms.retiring = Some(directory.arn_of_unique_id(&mut cx.tx, id).await?.unwrap_or_else(|| id.clone()));
+        }
+    }
+    Ok(())
 }
 
 fn limit(asked: Option<i32>) -> usize {

@@ -60,10 +60,12 @@ fn in_policy_terms(grant: &Grant) -> KmsGrant {
     KmsGrant {
         id: grant.id.clone(),
         grantee: terms.grantee.clone(),
+        grantee_id: grant.grantee_id.clone(),
         operations: terms.operations.clone(),
         encryption_context_subset: terms.context_subset.as_ref().map(pairs),
         encryption_context_equals: terms.context_equals.as_ref().map(pairs),
         source_arn: None,
         retiring_principal: terms.retiring.clone(),
+        retiring_principal_id: grant.retiring_id.clone(),
     }
 }

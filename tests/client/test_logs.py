@@ -551,11 +551,78 @@ def test_what_was_put_is_there_after_a_kill_and_nowhere_in_the_clear(start_serve
     assert logs.get_log_events(logGroupName=name, logStreamName="s", nextToken=token)["nextForwardToken"] == token
 
 
+# What nobody can have here, with the list's name in the answer.
+ABSENT = [
+    ("describe_metric_filters", {}, "metricFilters"),
+    ("describe_metric_filters", {"logGroupName": "g", "metricName": "m", "metricNamespace": "n"}, "metricFilters"),
+    ("describe_subscription_filters", {"logGroupName": "g"}, "subscriptionFilters"),
+    ("describe_destinations", {}, "destinations"),
+    ("describe_export_tasks", {"statusCode": "RUNNING"}, "exportTasks"),
+    ("describe_query_definitions", {}, "queryDefinitions"),
+    ("describe_queries", {"logGroupName": "g"}, "queries"),
+    ("describe_account_policies", {"policyType": "DATA_PROTECTION_POLICY"}, "accountPolicies"),
+    ("describe_deliveries", {}, "deliveries"),
+    ("describe_delivery_sources", {}, "deliverySources"),
+    ("describe_delivery_destinations", {}, "deliveryDestinations"),
+    ("describe_index_policies", {"logGroupIdentifiers": ["g"]}, "indexPolicies"),
+    ("list_log_anomaly_detectors", {}, "anomalyDetectors"),
+]
+
+
+@pytest.mark.parametrize(("operation", "parameters", "member"), ABSENT)
+def test_what_nobody_has_is_an_empty_list(account, logs, assert_denied, operation, parameters, member):
+    logs.create_log_group(logGroupName="g")
+    answer = getattr(logs, operation)(**parameters)
+    assert answer[member] == [] and "nextToken" not in answer
+    with raises("InvalidParameterException", 400, "The specified nextToken is invalid."):
+        getattr(logs, operation)(**parameters, nextToken="never-issued")
+    assert_denied(lambda: getattr(account.user().client("logs"), operation)(**parameters), by="identity")
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters"),
+    [
+        ("describe_metric_filters", {"logGroupName": "none"}),
+        ("describe_subscription_filters", {"logGroupName": "none"}),
+        ("describe_queries", {"logGroupName": "none"}),
+        ("describe_index_policies", {"logGroupIdentifiers": ["none"]}),
+        ("get_data_protection_policy", {"logGroupIdentifier": "none"}),
+        ("delete_metric_filter", {"logGroupName": "none", "filterName": "f"}),
+        ("delete_metric_filter", {"logGroupName": "g", "filterName": "f"}),
+        ("delete_subscription_filter", {"logGroupName": "g", "filterName": "f"}),
+        ("delete_destination", {"destinationName": "d"}),
+        ("delete_query_definition", {"queryDefinitionId": "0f0f0f0f-0000-4000-8000-000000000000"}),
+    ],
+)
+def test_settings_of_nothing_are_not_found(logs, operation, parameters):
+    logs.create_log_group(logGroupName="g")
+    with raises("ResourceNotFoundException", 400, "^The specified [a-z ]+ does not exist.$"):
+        getattr(logs, operation)(**parameters)
+
+
+def test_a_group_without_a_data_protection_policy_is_answered_with_its_name(logs):
+    logs.create_log_group(logGroupName="g")
+    answer = logs.get_data_protection_policy(logGroupIdentifier="g")
+    assert answer["logGroupIdentifier"] == "g" and "policyDocument" not in answer
+    with raises("InvalidParameterException", 400):
+        logs.describe_metric_filters(metricName="m")
+
+
 @pytest.mark.parametrize(
     ("operation", "parameters"),
     [
         ("start_query", {"logGroupName": "g", "startTime": 1, "endTime": 2, "queryString": "fields @message"}),
-        ("describe_metric_filters", {"logGroupName": "g"}),
+        (
+            "put_metric_filter",
+            {"logGroupName": "g", "filterName": "f", "filterPattern": "", "metricTransformations": [{"metricName": "m", "metricNamespace": "n", "metricValue": "1"}]},
+        ),
+        ("put_destination", {"destinationName": "d", "targetArn": "arn:aws:kinesis:us-east-1:111111111111:stream/s", "roleArn": "arn:aws:iam::111111111111:role/r"}),
+        ("create_export_task", {"logGroupName": "g", "fromTime": 1, "to": 2, "destination": "bucket"}),
+        ("put_query_definition", {"name": "q", "queryString": "fields @message"}),
+        ("put_account_policy", {"policyName": "p", "policyDocument": "{}", "policyType": "DATA_PROTECTION_POLICY"}),
+        ("put_data_protection_policy", {"logGroupIdentifier": "g", "policyDocument": "{}"}),
+        ("put_index_policy", {"logGroupIdentifier": "g", "policyDocument": "{}"}),
+        ("create_log_anomaly_detector", {"logGroupArnList": ["arn:aws:logs:us-east-1:111111111111:log-group:g"]}),
         ("put_subscription_filter", {"logGroupName": "g", "filterName": "f", "filterPattern": "", "destinationArn": "arn:aws:lambda:us-east-1:111111111111:function:f"}),
     ],
 )

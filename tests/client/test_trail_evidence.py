@@ -11,8 +11,8 @@ import urllib.request
 
 import pytest
 
-from bailiwick_server import Account, Server
-from test_cloudtrail_trails import log_bucket, next_second, objects, validate
+from bailiwick_server import Account, Server, deny
+from test_cloudtrail_trails import bucket_policy, log_bucket, next_second, objects, validate
 
 REGION = "us-east-1"
 DIGESTS = 4
@@ -342,6 +342,141 @@ def test_the_running_server_verifies_itself(scene):
     assert text.startswith("0 findings") and "no witness" in text
     code, text = run(scene.server, "trail", "verify", "--trail-arn", "nonsense", "--bucket", "b", "--data-dir", scene.server.data_dir, *scene.credentials())
     assert code != 0
+
+
+class LateScene:
+    """A trail of which two log files came too late for the digests of their times: the bucket took digests and no logs meanwhile."""
+
+    def __init__(self, binary, folder):
+        self.folder = folder
+        self.server = Server.start(binary, folder / "server", "--region", REGION)
+        self.account = Account.home(self.server)
+        self.bucket = log_bucket(self.account)
+        self.start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
+        self.trails, self.s3 = self.account.client("cloudtrail"), self.account.client("s3")
+        self.arn = self.trails.create_trail(Name="late", S3BucketName=self.bucket, EnableLogFileValidation=True)["TrailARN"]
+        self.trails.start_logging(Name="late")
+        for round in range(2):
+            self.deliver(f"on-time-{round}")
+            self.refuse_logs(True)
+            self.deliver(f"late-{round}")
+            # This digest ends behind the time in the file's name, and is written without it.
+            next_second()
+            self.server.flush()
+            assert self.trails.get_trail_status(Name="late")["LatestDeliveryError"] == "AccessDenied"
+            if round == 1:
+                # What waits and what it missed survive a kill.
+                self.server.kill()
+                self.server.launch("--region", REGION)
+                self.account = Account.home(self.server)
+                self.trails, self.s3 = self.account.client("cloudtrail"), self.account.client("s3")
+            self.refuse_logs(False)
+            self.server.flush()
+        self.trails.stop_logging(Name="late")
+        next_second()
+        self.server.flush()
+
+    def deliver(self, user):
+        self.account.client("iam").create_user(UserName=user)
+        next_second()
+        self.server.flush()
+
+    def refuse_logs(self, refused):
+        policy = json.loads(bucket_policy(self.bucket, self.account.id))
+        if refused:
+            resource = f"arn:aws:s3:::{self.bucket}/AWSLogs/{self.account.id}/CloudTrail/*"
+            policy["Statement"].append(deny("s3:PutObject", resource, Principal={"Service": "cloudtrail.amazonaws.com"}))
+        self.s3.put_bucket_policy(Bucket=self.bucket, Policy=json.dumps(policy))
+
+    def verify(self, *more):
+        arguments = ["trail", "verify", "--trail-arn", self.arn, "--bucket", self.bucket, "--data-dir", self.server.data_dir, "-o", "json"]
+        code, text = run(self.server, *arguments, "--credentials", self.server.credentials_file, *more)
+        assert code in (0, 3), text
+        return json.loads(text)["findings"]
+
+
+@pytest.fixture(scope="module")
+def late(binary, tmp_path_factory):
+    scene = LateScene(binary, tmp_path_factory.mktemp("late"))
+    yield scene
+    scene.server.stop()
+    scene.server.check_log()
+
+
+def test_late_files_have_backfill_digests(late):
+    digests = objects(late.account, late.bucket, "CloudTrail-Digest/")
+    backfills = [digest for key, digest in digests.items() if key.endswith("_backfill.json.gz")]
+    ordinary = [digest for key, digest in digests.items() if not key.endswith("_backfill.json.gz")]
+    assert len(backfills) == 2 and [len(digest["logFiles"]) for digest in backfills] == [1, 1]
+    users = lambda digest: {
+        record["requestParameters"]["userName"]
+        for file in digest["logFiles"]
+        for record in objects(late.account, late.bucket)[file["s3Object"]]["Records"]
+        if record["eventName"] == "CreateUser"
+    }
+    assert [users(digest) for digest in backfills] == [{"late-0"}, {"late-1"}]
+    assert set().union(*map(users, ordinary)) == {"on-time-0", "on-time-1"}
+    # Each is of the time of a digest that left its file out, and continues the backfill before it.
+    times = {(digest["digestStartTime"], digest["digestEndTime"]) for digest in ordinary}
+    assert all((digest["digestStartTime"], digest["digestEndTime"]) in times for digest in backfills)
+    assert [digest["previousDigestS3Object"] for digest in backfills] == [None, backfills[0]["digestS3Object"]]
+    for earlier, digest in zip(ordinary, ordinary[1:]):
+        assert digest["previousDigestS3Object"] == earlier["digestS3Object"]
+    listed = [file["s3Object"] for digest in digests.values() for file in digest["logFiles"]]
+    assert sorted(listed) == sorted(objects(late.account, late.bucket)) and len(set(listed)) == len(listed)
+    metadata = late.s3.head_object(Bucket=late.bucket, Key=backfills[0]["digestS3Object"])["Metadata"]
+    assert set(metadata) == {"signature", "signature-algorithm", "backfill-generation-timestamp"}
+    assert metadata["backfill-generation-timestamp"] >= backfills[0]["digestEndTime"]
+
+
+def test_the_aws_cli_validates_backfill_digests(late):
+    code, text = validate(late.server, late.account, late.arn, late.start)
+    assert code == 0 and "INVALID" not in text, text
+    assert text.count("(backfill) Digest file") == 2 and "2/2 backfill digest files valid" in text, text
+    logs = len(objects(late.account, late.bucket))
+    assert f"{logs}/{logs} log files valid" in text, text
+    assert late.verify() == []
+
+
+@pytest.mark.parametrize("how", ["digest deleted", "digest edited", "digest replaced", "log deleted", "both deleted"])
+@pytest.mark.parametrize("place", [0, 1], ids=["first", "last"])
+def test_tampering_with_backfills_is_found(late, tmp_path, place, how):
+    keys = [item["Key"] for item in late.s3.list_objects_v2(Bucket=late.bucket)["Contents"]]
+    metadata = {}
+    for key in keys:
+        found = late.s3.get_object(Bucket=late.bucket, Key=key)
+        (tmp_path / "bucket" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bucket" / key).write_bytes(found["Body"].read())
+        metadata[key] = found["Metadata"]
+    (tmp_path / "metadata").write_text(json.dumps(metadata))
+    backfills = sorted(key for key in keys if key.endswith("_backfill.json.gz"))
+    digest = tmp_path / "bucket" / backfills[place]
+    content = gzip.decompress(digest.read_bytes())
+    log = json.loads(content)["logFiles"][0]["s3Object"]
+    named = lambda key: f"{late.bucket}/{key}"
+    wanted = []
+    if how == "digest edited":
+        digest.write_bytes(gzip.compress(content.replace(b'"SHA-256"', b'"SHA-255"', 1)))
+        wanted = [("file-changed", named(backfills[place])), ("digest-signature", named(backfills[place]))]
+    if how == "digest replaced":
+        shutil.copy(tmp_path / "bucket" / backfills[1 - place], digest)
+        wanted = [("file-changed", named(backfills[place]))]
+    if how in ("digest deleted", "both deleted"):
+        digest.unlink()
+        wanted += [("digest-file-missing", named(backfills[place]))]
+    if how == "log deleted":
+        wanted = [("log-file-missing", named(log))]
+    if how == "both deleted":
+        wanted += [("unnamed-log-file-missing", None)]
+    if how in ("log deleted", "both deleted"):
+        (tmp_path / "bucket" / log).unlink()
+    keys = [key | {"Value": base64.b64encode(key["Value"]).decode()} for key in late.trails.list_public_keys()["PublicKeyList"]]
+    (tmp_path / "keys.json").write_text(json.dumps({"PublicKeyList": keys}, default=str))
+    found = late.verify("--files", tmp_path / "bucket", "--metadata", tmp_path / "metadata", "--public-keys", tmp_path / "keys.json")
+    told = {(finding["finding"], finding.get("file")) for finding in found}
+    assert set(wanted) <= told, found
+    if "deleted" in how:
+        assert len(found) == len(wanted), found
 
 
 def post(url, body):

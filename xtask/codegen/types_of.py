@@ -250,10 +250,10 @@ class Types:
         uses = []
         if "BTreeMap<" in text:
             uses.append("use std::collections::BTreeMap;\n")
-        if re.search(r"\bBytes\b", text):
-            uses.append("use bytes::Bytes;")
-        # Names in string literals are no types: `AWS::SecretsManager::Secret`.
+        # Names in string literals are no types (`AWS::SecretsManager::Secret`), and neither are values of enums (`Bytes = "Bytes"`).
         code = re.sub(r'"[^"]*"', "", text)
+        if re.search(r"[:<] ?Bytes\b", code):
+            uses.append("use bytes::Bytes;")
         wire = [name for name in ("Secret", "Timestamp") if re.search(rf"\b{name}\b", code)]
         macro_names = [name for name in ("operation", "shape") if name in macros]
         names = wire + macro_names

@@ -53,6 +53,19 @@ shape! {
 operation!("logs", "CreateLogStream", CreateLogStreamInput, CreateLogStreamOutput);
 
 shape! {
+    struct DeleteDestinationInput {
+        destination_name: String = "destinationName",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteDestinationOutput {}
+}
+
+operation!("logs", "DeleteDestination", DeleteDestinationInput, DeleteDestinationOutput);
+
+shape! {
     struct DeleteLogGroupInput {
         log_group_name: String = "logGroupName",
     }
@@ -78,6 +91,35 @@ shape! {
 }
 
 operation!("logs", "DeleteLogStream", DeleteLogStreamInput, DeleteLogStreamOutput);
+
+shape! {
+    struct DeleteMetricFilterInput {
+        log_group_name: String = "logGroupName",
+        filter_name: String = "filterName",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteMetricFilterOutput {}
+}
+
+operation!("logs", "DeleteMetricFilter", DeleteMetricFilterInput, DeleteMetricFilterOutput);
+
+shape! {
+    struct DeleteQueryDefinitionInput {
+        query_definition_id: String = "queryDefinitionId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteQueryDefinitionOutput {
+        success: Option<bool> = "success",
+    }
+}
+
+operation!("logs", "DeleteQueryDefinition", DeleteQueryDefinitionInput, DeleteQueryDefinitionOutput);
 
 shape! {
     #[derive(Default)]
@@ -107,6 +149,152 @@ shape! {
 }
 
 operation!("logs", "DeleteRetentionPolicy", DeleteRetentionPolicyInput, DeleteRetentionPolicyOutput);
+
+shape! {
+    struct DeleteSubscriptionFilterInput {
+        log_group_name: String = "logGroupName",
+        filter_name: String = "filterName",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeleteSubscriptionFilterOutput {}
+}
+
+operation!("logs", "DeleteSubscriptionFilter", DeleteSubscriptionFilterInput, DeleteSubscriptionFilterOutput);
+
+shape! {
+    struct DescribeAccountPoliciesInput {
+        policy_type: PolicyType = "policyType",
+        policy_name: Option<String> = "policyName",
+        account_identifiers: Option<Vec<String>> = "accountIdentifiers",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeAccountPoliciesOutput {
+        account_policies: Option<Vec<AccountPolicy>> = "accountPolicies",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "DescribeAccountPolicies", DescribeAccountPoliciesInput, DescribeAccountPoliciesOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DescribeDeliveriesInput {
+        next_token: Option<String> = "nextToken",
+        limit: Option<i32> = "limit",
+        delivery_source_names: Option<Vec<String>> = "deliverySourceNames",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeDeliveriesOutput {
+        deliveries: Option<Vec<Delivery>> = "deliveries",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "DescribeDeliveries", DescribeDeliveriesInput, DescribeDeliveriesOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DescribeDeliveryDestinationsInput {
+        next_token: Option<String> = "nextToken",
+        limit: Option<i32> = "limit",
+        names: Option<Vec<String>> = "names",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeDeliveryDestinationsOutput {
+        delivery_destinations: Option<Vec<DeliveryDestination>> = "deliveryDestinations",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "DescribeDeliveryDestinations", DescribeDeliveryDestinationsInput, DescribeDeliveryDestinationsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DescribeDeliverySourcesInput {
+        next_token: Option<String> = "nextToken",
+        limit: Option<i32> = "limit",
+        resource_arns: Option<Vec<String>> = "resourceArns",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeDeliverySourcesOutput {
+        delivery_sources: Option<Vec<DeliverySource>> = "deliverySources",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "DescribeDeliverySources", DescribeDeliverySourcesInput, DescribeDeliverySourcesOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DescribeDestinationsInput {
+        destination_name_prefix: Option<String> = "DestinationNamePrefix",
+        next_token: Option<String> = "nextToken",
+        limit: Option<i32> = "limit",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeDestinationsOutput {
+        destinations: Option<Vec<Destination>> = "destinations",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "DescribeDestinations", DescribeDestinationsInput, DescribeDestinationsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DescribeExportTasksInput {
+        task_id: Option<String> = "taskId",
+        status_code: Option<ExportTaskStatusCode> = "statusCode",
+        next_token: Option<String> = "nextToken",
+        limit: Option<i32> = "limit",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeExportTasksOutput {
+        export_tasks: Option<Vec<ExportTask>> = "exportTasks",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "DescribeExportTasks", DescribeExportTasksInput, DescribeExportTasksOutput);
+
+shape! {
+    struct DescribeIndexPoliciesInput {
+        log_group_identifiers: Vec<String> = "logGroupIdentifiers",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeIndexPoliciesOutput {
+        index_policies: Option<Vec<IndexPolicy>> = "indexPolicies",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "DescribeIndexPolicies", DescribeIndexPoliciesInput, DescribeIndexPoliciesOutput);
 
 shape! {
     #[derive(Default)]
@@ -157,6 +345,69 @@ operation!("logs", "DescribeLogStreams", DescribeLogStreamsInput, DescribeLogStr
 
 shape! {
     #[derive(Default)]
+    struct DescribeMetricFiltersInput {
+        log_group_name: Option<String> = "logGroupName",
+        filter_name_prefix: Option<String> = "filterNamePrefix",
+        next_token: Option<String> = "nextToken",
+        limit: Option<i32> = "limit",
+        metric_name: Option<String> = "metricName",
+        metric_namespace: Option<String> = "metricNamespace",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeMetricFiltersOutput {
+        metric_filters: Option<Vec<MetricFilter>> = "metricFilters",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "DescribeMetricFilters", DescribeMetricFiltersInput, DescribeMetricFiltersOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DescribeQueriesInput {
+        log_group_name: Option<String> = "logGroupName",
+        status: Option<QueryStatus> = "status",
+        max_results: Option<i32> = "maxResults",
+        next_token: Option<String> = "nextToken",
+        query_language: Option<QueryLanguage> = "queryLanguage",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeQueriesOutput {
+        queries: Option<Vec<QueryInfo>> = "queries",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "DescribeQueries", DescribeQueriesInput, DescribeQueriesOutput);
+
+shape! {
+    #[derive(Default)]
+    struct DescribeQueryDefinitionsInput {
+        query_language: Option<QueryLanguage> = "queryLanguage",
+        query_definition_name_prefix: Option<String> = "queryDefinitionNamePrefix",
+        max_results: Option<i32> = "maxResults",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeQueryDefinitionsOutput {
+        query_definitions: Option<Vec<QueryDefinition>> = "queryDefinitions",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "DescribeQueryDefinitions", DescribeQueryDefinitionsInput, DescribeQueryDefinitionsOutput);
+
+shape! {
+    #[derive(Default)]
     struct DescribeResourcePoliciesInput {
         next_token: Option<String> = "nextToken",
         limit: Option<i32> = "limit",
@@ -174,6 +425,25 @@ shape! {
 }
 
 operation!("logs", "DescribeResourcePolicies", DescribeResourcePoliciesInput, DescribeResourcePoliciesOutput);
+
+shape! {
+    struct DescribeSubscriptionFiltersInput {
+        log_group_name: String = "logGroupName",
+        filter_name_prefix: Option<String> = "filterNamePrefix",
+        next_token: Option<String> = "nextToken",
+        limit: Option<i32> = "limit",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DescribeSubscriptionFiltersOutput {
+        subscription_filters: Option<Vec<SubscriptionFilter>> = "subscriptionFilters",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "DescribeSubscriptionFilters", DescribeSubscriptionFiltersInput, DescribeSubscriptionFiltersOutput);
 
 shape! {
     #[derive(Default)]
@@ -220,6 +490,23 @@ shape! {
 operation!("logs", "FilterLogEvents", FilterLogEventsInput, FilterLogEventsOutput);
 
 shape! {
+    struct GetDataProtectionPolicyInput {
+        log_group_identifier: String = "logGroupIdentifier",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct GetDataProtectionPolicyOutput {
+        log_group_identifier: Option<String> = "logGroupIdentifier",
+        policy_document: Option<String> = "policyDocument",
+        last_updated_time: Option<i64> = "lastUpdatedTime",
+    }
+}
+
+operation!("logs", "GetDataProtectionPolicy", GetDataProtectionPolicyInput, GetDataProtectionPolicyOutput);
+
+shape! {
     struct GetLogEventsInput {
         log_group_name: Option<String> = "logGroupName",
         log_group_identifier: Option<String> = "logGroupIdentifier",
@@ -243,6 +530,25 @@ shape! {
 }
 
 operation!("logs", "GetLogEvents", GetLogEventsInput, GetLogEventsOutput);
+
+shape! {
+    #[derive(Default)]
+    struct ListLogAnomalyDetectorsInput {
+        filter_log_group_arn: Option<String> = "filterLogGroupArn",
+        limit: Option<i32> = "limit",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ListLogAnomalyDetectorsOutput {
+        anomaly_detectors: Option<Vec<AnomalyDetector>> = "anomalyDetectors",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation!("logs", "ListLogAnomalyDetectors", ListLogAnomalyDetectorsInput, ListLogAnomalyDetectorsOutput);
 
 shape! {
     #[derive(Default)]

@@ -5,6 +5,46 @@ use std::collections::BTreeMap;
 use wire::shape;
 
 shape! {
+    #[derive(Default)]
+    struct AccountPolicy {
+        policy_name: Option<String> = "policyName",
+        policy_document: Option<String> = "policyDocument",
+        last_updated_time: Option<i64> = "lastUpdatedTime",
+        policy_type: Option<PolicyType> = "policyType",
+        scope: Option<Scope> = "scope",
+        selection_criteria: Option<String> = "selectionCriteria",
+        account_id: Option<String> = "accountId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct AnomalyDetector {
+        anomaly_detector_arn: Option<String> = "anomalyDetectorArn",
+        detector_name: Option<String> = "detectorName",
+        log_group_arn_list: Option<Vec<String>> = "logGroupArnList",
+        evaluation_frequency: Option<EvaluationFrequency> = "evaluationFrequency",
+        filter_pattern: Option<String> = "filterPattern",
+        anomaly_detector_status: Option<AnomalyDetectorStatus> = "anomalyDetectorStatus",
+        kms_key_id: Option<String> = "kmsKeyId",
+        creation_time_stamp: Option<i64> = "creationTimeStamp",
+        last_modified_time_stamp: Option<i64> = "lastModifiedTimeStamp",
+        anomaly_visibility_time: Option<i64> = "anomalyVisibilityTime",
+    }
+}
+
+shape! {
+    enum AnomalyDetectorStatus {
+        Initializing = "INITIALIZING",
+        Training = "TRAINING",
+        Analyzing = "ANALYZING",
+        Failed = "FAILED",
+        Deleted = "DELETED",
+        Paused = "PAUSED",
+    }
+}
+
+shape! {
     enum DataProtectionStatus {
         Activated = "ACTIVATED",
         Deleted = "DELETED",
@@ -18,6 +58,97 @@ shape! {
     struct DataSourceFilter {
         name: String = "name",
         type_: Option<String> = "type",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct Delivery {
+        id: Option<String> = "id",
+        arn: Option<String> = "arn",
+        delivery_source_name: Option<String> = "deliverySourceName",
+        delivery_destination_arn: Option<String> = "deliveryDestinationArn",
+        delivery_destination_type: Option<DeliveryDestinationType> = "deliveryDestinationType",
+        record_fields: Option<Vec<String>> = "recordFields",
+        field_delimiter: Option<String> = "fieldDelimiter",
+        s3_delivery_configuration: Option<S3DeliveryConfiguration> = "s3DeliveryConfiguration",
+        tags: Option<BTreeMap<String, String>> = "tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeliveryDestination {
+        name: Option<String> = "name",
+        arn: Option<String> = "arn",
+        delivery_destination_type: Option<DeliveryDestinationType> = "deliveryDestinationType",
+        output_format: Option<OutputFormat> = "outputFormat",
+        delivery_destination_configuration: Option<DeliveryDestinationConfiguration> = "deliveryDestinationConfiguration",
+        role_arn: Option<String> = "roleArn",
+        tags: Option<BTreeMap<String, String>> = "tags",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeliveryDestinationConfiguration {
+        destination_resource_arn: String = "destinationResourceArn",
+    }
+}
+
+shape! {
+    enum DeliveryDestinationType {
+        S3 = "S3",
+        Cwl = "CWL",
+        Fh = "FH",
+        Xray = "XRAY",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct DeliverySource {
+        name: Option<String> = "name",
+        arn: Option<String> = "arn",
+        resource_arns: Option<Vec<String>> = "resourceArns",
+        service: Option<String> = "service",
+        log_type: Option<String> = "logType",
+        tags: Option<BTreeMap<String, String>> = "tags",
+        delivery_source_configuration: Option<BTreeMap<String, String>> = "deliverySourceConfiguration",
+        status: Option<DeliverySourceStatus> = "status",
+        status_reason: Option<DeliverySourceStatusReason> = "statusReason",
+    }
+}
+
+shape! {
+    enum DeliverySourceStatus {
+        Active = "ACTIVE",
+        Inactive = "INACTIVE",
+    }
+}
+
+shape! {
+    enum DeliverySourceStatusReason {
+        ResourceDeleted = "RESOURCE_DELETED",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct Destination {
+        destination_name: Option<String> = "destinationName",
+        target_arn: Option<String> = "targetArn",
+        role_arn: Option<String> = "roleArn",
+        access_policy: Option<String> = "accessPolicy",
+        arn: Option<String> = "arn",
+        creation_time: Option<i64> = "creationTime",
+    }
+}
+
+shape! {
+    enum Distribution {
+        Random = "Random",
+        ByLogStream = "ByLogStream",
     }
 }
 
@@ -42,6 +173,59 @@ shape! {
 }
 
 shape! {
+    enum EvaluationFrequency {
+        OneMin = "ONE_MIN",
+        FiveMin = "FIVE_MIN",
+        TenMin = "TEN_MIN",
+        FifteenMin = "FIFTEEN_MIN",
+        ThirtyMin = "THIRTY_MIN",
+        OneHour = "ONE_HOUR",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ExportTask {
+        task_id: Option<String> = "taskId",
+        task_name: Option<String> = "taskName",
+        log_group_name: Option<String> = "logGroupName",
+        from: Option<i64> = "from",
+        to: Option<i64> = "to",
+        destination: Option<String> = "destination",
+        destination_prefix: Option<String> = "destinationPrefix",
+        status: Option<ExportTaskStatus> = "status",
+        execution_info: Option<ExportTaskExecutionInfo> = "executionInfo",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ExportTaskExecutionInfo {
+        creation_time: Option<i64> = "creationTime",
+        completion_time: Option<i64> = "completionTime",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct ExportTaskStatus {
+        code: Option<ExportTaskStatusCode> = "code",
+        message: Option<String> = "message",
+    }
+}
+
+shape! {
+    enum ExportTaskStatusCode {
+        Cancelled = "CANCELLED",
+        Completed = "COMPLETED",
+        Failed = "FAILED",
+        Pending = "PENDING",
+        PendingCancel = "PENDING_CANCEL",
+        Running = "RUNNING",
+    }
+}
+
+shape! {
     #[derive(Default)]
     struct FilteredLogEvent {
         log_stream_name: Option<String> = "logStreamName",
@@ -49,6 +233,24 @@ shape! {
         message: Option<String> = "message",
         ingestion_time: Option<i64> = "ingestionTime",
         event_id: Option<String> = "eventId",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct IndexPolicy {
+        log_group_identifier: Option<String> = "logGroupIdentifier",
+        last_update_time: Option<i64> = "lastUpdateTime",
+        policy_document: Option<String> = "policyDocument",
+        policy_name: Option<String> = "policyName",
+        source: Option<IndexSource> = "source",
+    }
+}
+
+shape! {
+    enum IndexSource {
+        Account = "ACCOUNT",
+        LogGroup = "LOG_GROUP",
     }
 }
 
@@ -120,6 +322,20 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct MetricFilter {
+        filter_name: Option<String> = "filterName",
+        filter_pattern: Option<String> = "filterPattern",
+        metric_transformations: Option<Vec<MetricTransformation>> = "metricTransformations",
+        creation_time: Option<i64> = "creationTime",
+        log_group_name: Option<String> = "logGroupName",
+        apply_on_transformed_logs: Option<bool> = "applyOnTransformedLogs",
+        field_selection_criteria: Option<String> = "fieldSelectionCriteria",
+        emit_system_field_dimensions: Option<Vec<String>> = "emitSystemFieldDimensions",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct MetricFilterMatchRecord {
         event_number: Option<i64> = "eventNumber",
         event_message: Option<String> = "eventMessage",
@@ -128,9 +344,31 @@ shape! {
 }
 
 shape! {
+    #[derive(Default)]
+    struct MetricTransformation {
+        metric_name: String = "metricName",
+        metric_namespace: String = "metricNamespace",
+        metric_value: String = "metricValue",
+        default_value: Option<f64> = "defaultValue",
+        dimensions: Option<BTreeMap<String, String>> = "dimensions",
+        unit: Option<StandardUnit> = "unit",
+    }
+}
+
+shape! {
     enum OrderBy {
         LogStreamName = "LogStreamName",
         LastEventTime = "LastEventTime",
+    }
+}
+
+shape! {
+    enum OutputFormat {
+        Json = "json",
+        Plain = "plain",
+        W3c = "w3c",
+        Raw = "raw",
+        Parquet = "parquet",
     }
 }
 
@@ -147,6 +385,74 @@ shape! {
     enum PolicyScope {
         Account = "ACCOUNT",
         Resource = "RESOURCE",
+    }
+}
+
+shape! {
+    enum PolicyType {
+        DataProtectionPolicy = "DATA_PROTECTION_POLICY",
+        SubscriptionFilterPolicy = "SUBSCRIPTION_FILTER_POLICY",
+        FieldIndexPolicy = "FIELD_INDEX_POLICY",
+        TransformerPolicy = "TRANSFORMER_POLICY",
+        MetricExtractionPolicy = "METRIC_EXTRACTION_POLICY",
+        RetentionPolicy = "RETENTION_POLICY",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct QueryDefinition {
+        query_language: Option<QueryLanguage> = "queryLanguage",
+        query_definition_id: Option<String> = "queryDefinitionId",
+        name: Option<String> = "name",
+        query_string: Option<String> = "queryString",
+        last_modified: Option<i64> = "lastModified",
+        log_group_names: Option<Vec<String>> = "logGroupNames",
+        parameters: Option<Vec<QueryParameter>> = "parameters",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct QueryInfo {
+        query_language: Option<QueryLanguage> = "queryLanguage",
+        query_id: Option<String> = "queryId",
+        query_string: Option<String> = "queryString",
+        status: Option<QueryStatus> = "status",
+        create_time: Option<i64> = "createTime",
+        log_group_name: Option<String> = "logGroupName",
+        query_duration: Option<i64> = "queryDuration",
+        bytes_scanned: Option<f64> = "bytesScanned",
+        user_identity: Option<String> = "userIdentity",
+    }
+}
+
+shape! {
+    enum QueryLanguage {
+        Cwli = "CWLI",
+        Sql = "SQL",
+        Ppl = "PPL",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct QueryParameter {
+        name: String = "name",
+        default_value: Option<String> = "defaultValue",
+        description: Option<String> = "description",
+    }
+}
+
+shape! {
+    enum QueryStatus {
+        Scheduled = "Scheduled",
+        Running = "Running",
+        Complete = "Complete",
+        Failed = "Failed",
+        Cancelled = "Cancelled",
+        Timeout = "Timeout",
+        Unknown = "Unknown",
     }
 }
 
@@ -179,9 +485,71 @@ shape! {
 
 shape! {
     #[derive(Default)]
+    struct S3DeliveryConfiguration {
+        suffix_path: Option<String> = "suffixPath",
+        enable_hive_compatible_path: Option<bool> = "enableHiveCompatiblePath",
+    }
+}
+
+shape! {
+    enum Scope {
+        All = "ALL",
+    }
+}
+
+shape! {
+    #[derive(Default)]
     struct SearchedLogStream {
         log_stream_name: Option<String> = "logStreamName",
         searched_completely: Option<bool> = "searchedCompletely",
+    }
+}
+
+shape! {
+    enum StandardUnit {
+        Seconds = "Seconds",
+        Microseconds = "Microseconds",
+        Milliseconds = "Milliseconds",
+        Bytes = "Bytes",
+        Kilobytes = "Kilobytes",
+        Megabytes = "Megabytes",
+        Gigabytes = "Gigabytes",
+        Terabytes = "Terabytes",
+        Bits = "Bits",
+        Kilobits = "Kilobits",
+        Megabits = "Megabits",
+        Gigabits = "Gigabits",
+        Terabits = "Terabits",
+        Percent = "Percent",
+        Count = "Count",
+        BytesSecond = "Bytes/Second",
+        KilobytesSecond = "Kilobytes/Second",
+        MegabytesSecond = "Megabytes/Second",
+        GigabytesSecond = "Gigabytes/Second",
+        TerabytesSecond = "Terabytes/Second",
+        BitsSecond = "Bits/Second",
+        KilobitsSecond = "Kilobits/Second",
+        MegabitsSecond = "Megabits/Second",
+        GigabitsSecond = "Gigabits/Second",
+        TerabitsSecond = "Terabits/Second",
+        CountSecond = "Count/Second",
+        None = "None",
+    }
+}
+
+shape! {
+    #[derive(Default)]
+    struct SubscriptionFilter {
+        filter_name: Option<String> = "filterName",
+        log_group_name: Option<String> = "logGroupName",
+        filter_pattern: Option<String> = "filterPattern",
+        destination_arn: Option<String> = "destinationArn",
+        role_arn: Option<String> = "roleArn",
+        distribution: Option<Distribution> = "distribution",
+        apply_on_transformed_logs: Option<bool> = "applyOnTransformedLogs",
+        creation_time: Option<i64> = "creationTime",
+        field_selection_criteria: Option<String> = "fieldSelectionCriteria",
+        emit_system_fields: Option<Vec<String>> = "emitSystemFields",
     }
 }
 

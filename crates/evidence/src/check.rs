@@ -275,9 +275,9 @@ fn check_missing(
                 None => Finding::UnnamedLogFileMissing { time, leaf, sha256 },
             },
             StatementKind::DigestFile => {
-                let guess = digest_name(evidence, trail, statement.time_ms);
+                let mut guesses = ["", "_backfill"].into_iter().filter_map(|kind| digest_name(evidence, trail, statement.time_ms, kind));
                 let named = names.get(&statement.name).cloned();
-                match named.or_else(|| guess.filter(|name| transparency::merkle::sha256(name.as_bytes()) == statement.name)) {
+                match named.or_else(|| guesses.find(|name| transparency::merkle::sha256(name.as_bytes()) == statement.name)) {
                     Some(file) => Finding::DigestFileMissing { file, time, leaf },
                     None => Finding::UnnamedDigestFileMissing { time, leaf, sha256 },
                 }
@@ -287,14 +287,14 @@ fn check_missing(
     }
 }
 
-/// The name of the digest that ends at this time: it follows from the trail.
-fn digest_name(evidence: &Evidence, trail: &TrailName, end_ms: i64) -> Option<String> {
+/// The name of the digest that ends at this time: it follows from the trail. `kind` is `_backfill` for the one of late files.
+fn digest_name(evidence: &Evidence, trail: &TrailName, end_ms: i64, kind: &str) -> Option<String> {
     let time = jiff::Timestamp::from_millisecond(end_ms).ok()?;
     let (folder, second) = (time.strftime("%Y/%m/%d"), time.strftime("%Y%m%dT%H%M%SZ"));
     let (bucket, prefix, region) = (&evidence.bucket, &evidence.prefix, &evidence.region);
     let TrailName { account, home_region, name } = trail;
     Some(format!(
-        "{bucket}/{prefix}AWSLogs/{account}/CloudTrail-Digest/{region}/{folder}/{account}_CloudTrail-Digest_{region}_{name}_{home_region}_{second}.json.gz"
+        "{bucket}/{prefix}AWSLogs/{account}/CloudTrail-Digest/{region}/{folder}/{account}_CloudTrail-Digest_{region}_{name}_{home_region}_{second}{kind}.json.gz"
     ))
 }
 

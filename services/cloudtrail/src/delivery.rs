@@ -21,7 +21,7 @@ use store::{Revision, Table};
 use transparency::merkle::sha256;
 use wire::{FromValue as _, Struct, Value};
 
-use crate::digest::DigestChain;
+use crate::digest::{DigestChain, DigestPeriod};
 use crate::log_group_delivery::LogGroupDelivery;
 use crate::notification::Notices;
 use crate::path;
@@ -76,6 +76,12 @@ pub(crate) struct InFlight {
     /// Last log row that belongs to it.
     pub to: u64,
     pub key: String,
+    /// The time in its name, milliseconds since 1970.
+    #[serde(default)]
+    pub named_ms: i64,
+    /// The digest of that time, if it was written without the file meanwhile.
+    #[serde(default)]
+    pub left_out_of: Option<DigestPeriod>,
 }
 
 impl Record for Delivery {
@@ -288,9 +294,12 @@ impl Course<'_> {
         let in_flight = if let Some(in_flight) = delivery.in_flight.clone() {
             in_flight
         } else {
+            let named_ms = self.now_ms();
             let in_flight = InFlight {
                 to: content.to,
-                key: path::log_file(self.plane, self.trail, (self.account, self.region), self.insights, self.now_ms())?,
+                key: path::log_file(self.plane, self.trail, (self.account, self.region), self.insights, named_ms)?,
+                named_ms,
+                left_out_of: None,
             };
             delivery.in_flight = Some(in_flight.clone());
             if !self.close(tx, &delivery).await? {
@@ -301,10 +310,10 @@ impl Course<'_> {
         let plain = content.json();
         let result = self.put(&in_flight.key, gzip(&plain)?, BTreeMap::new()).await;
         let (tx, mut delivery) = self.open().await?;
-        if delivery.in_flight.as_ref().is_none_or(|current| current.key != in_flight.key) {
+        let Some(current) = delivery.in_flight.take_if(|current| current.key == in_flight.key) else {
             // Another node has finished it.
             return Ok(true);
-        }
+        };
         let mut statements = Vec::new();
         let delivered = match result {
             Ok(()) => {
@@ -313,16 +322,16 @@ impl Course<'_> {
                 delivery.succeeded(self.now_ms());
                 delivery.cursor = in_flight.to;
                 delivery.newest_ms = content.newest_seen_ms;
-                delivery.in_flight = None;
                 if self.trail.topic_arn.is_some() {
                     delivery.notices.keys.push(in_flight.key.clone());
                 }
                 if self.trail.log_file_validation && !self.insights {
-                    delivery.digests.add(content.delivered(self.trail, in_flight.key, &plain));
+                    delivery.digests.add(content.delivered(self.trail, in_flight.key, &plain), current.left_out_of);
                 }
                 true
             }
             Err(error) => {
+                delivery.in_flight = Some(current);
                 delivery.failed(self.now_ms(), &error);
                 false
             }

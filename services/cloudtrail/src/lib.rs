@@ -11,8 +11,8 @@
 //! 1. Nothing here writes events.
 //! 2. An event that a trail selects is delivered at least once: the log is read from where the last delivered file ended, and a file that
 //!    cannot be put stays due.
-//! 3. A log file is in exactly one digest, and every digest names the one before it, across restarts and steps of the clock. So there are no
-//!    backfill digests: AWS writes them for files that came too late for the digest of their hour, and here such a file waits for the next one.
+//! 3. A log file is in exactly one digest, and every digest names the one before it, across restarts and steps of the clock. A file that its
+//!    bucket took too late for the digest of the time in its name is in a backfill digest; those name each other.
 //!
 //! ## Not as AWS does
 //! * Files are delivered about once a minute instead of five, and at once when the control API asks.

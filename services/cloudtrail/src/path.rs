@@ -42,11 +42,20 @@ pub(crate) fn log_file(
 }
 
 /// The key of the digest that ends at this time.
-pub(crate) fn digest(trail: &Trail, (account, region): (&str, &str), end_ms: i64) -> Result<String, ApiError> {
+pub(crate) fn digest(trail: &Trail, place: (&str, &str), end_ms: i64) -> Result<String, ApiError> {
+    Ok(format!("{}.json.gz", digest_stem(trail, place, end_ms)?))
+}
+
+/// The key of the digest of files that came too late for the digest that ends at this time.
+pub(crate) fn backfill_digest(trail: &Trail, place: (&str, &str), end_ms: i64) -> Result<String, ApiError> {
+    Ok(format!("{}_backfill.json.gz", digest_stem(trail, place, end_ms)?))
+}
+
+fn digest_stem(trail: &Trail, (account, region): (&str, &str), end_ms: i64) -> Result<String, ApiError> {
     let Parts { folder, second, .. } = parts(end_ms)?;
     let (name, home) = (&trail.name, &trail.home_region);
     Ok(format!(
-        "{}{account}/CloudTrail-Digest/{region}/{folder}/{account}_CloudTrail-Digest_{region}_{name}_{home}_{second}.json.gz",
+        "{}{account}/CloudTrail-Digest/{region}/{folder}/{account}_CloudTrail-Digest_{region}_{name}_{home}_{second}",
         trail.logs_prefix()
     ))
 }

@@ -11,6 +11,8 @@ pub(crate) enum LogsError {
     StreamMissing,
     #[error("The specified resource does not exist.")]
     ResourceMissing,
+    #[error("The specified {0} does not exist.")]
+    SettingMissing(&'static str),
     #[error("The specified log group already exists")]
     GroupExists,
     #[error("The specified log stream already exists")]
@@ -41,7 +43,9 @@ impl From<LogsError> for ApiError {
     fn from(error: LogsError) -> Self {
         use LogsError as E;
         let code = match &error {
-            E::GroupMissing | E::StreamMissing | E::ResourceMissing | E::PolicyMissing(_) => "ResourceNotFoundException",
+            E::GroupMissing | E::StreamMissing | E::ResourceMissing | E::SettingMissing(_) | E::PolicyMissing(_) => {
+                "ResourceNotFoundException"
+            }
             E::GroupExists | E::StreamExists => "ResourceAlreadyExistsException",
             E::Parameter(_) | E::Key(_) => "InvalidParameterException",
             E::Limit => "LimitExceededException",

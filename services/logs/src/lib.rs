@@ -20,6 +20,7 @@
 //! * `PutLogEvents` answers a given entity as rejected: there is nothing here that would show it.
 //! * `storedBytes` is the size of messages and their overhead, not compressed, and up to date.
 
+mod absent_settings;
 mod chunk;
 mod cursor;
 mod encryption;

@@ -203,7 +203,7 @@ pub(crate) async fn put_log_group_deletion_protection(
 }
 
 /// Refuses to look into other accounts.
-fn own_account_only(cx: &Call, accounts: Option<&[String]>, linked: Option<bool>) -> Result<(), ApiError> {
+pub(crate) fn own_account_only(cx: &Call, accounts: Option<&[String]>, linked: Option<bool>) -> Result<(), ApiError> {
     if linked == Some(true) {
         return Err(unsupported("includeLinkedAccounts"));
     }

@@ -180,6 +180,35 @@ def test_accounts_are_usable_at_once_and_closed_for_good(management, orgs):
         orgs.create_gov_cloud_account(Email=email, AccountName="gov")
 
 
+def test_what_became_of_accounts_is_told_by_events_of_the_service(management, orgs):
+    email = f"{uuid.uuid4().hex}@example.com"
+    made = orgs.create_account(Email=email, AccountName="canary-name")["CreateAccountStatus"]
+    failed = orgs.create_account(Email=email, AccountName="canary-name")["CreateAccountStatus"]
+    member = orgs.describe_create_account_status(CreateAccountRequestId=made["Id"])["CreateAccountStatus"]["AccountId"]
+    orgs.close_account(AccountId=member)
+    with raises("AccountAlreadyClosedException"):
+        orgs.close_account(AccountId=member)
+
+    created = {event["serviceEventDetails"]["createAccountStatus"]["id"]: event for event in management.events(EventName="CreateAccountResult")}
+    assert set(created) == {made["Id"], failed["Id"]}
+    event = created[made["Id"]]
+    assert (event["eventType"], event["eventSource"], event["readOnly"]) == ("AwsServiceEvent", "organizations.amazonaws.com", False)
+    assert event["requestParameters"] is None and event["responseElements"] is None and event["recipientAccountId"] == management.id
+    assert event["userIdentity"]["accountId"] == management.id and event["userIdentity"]["invokedBy"] == "organizations.amazonaws.com"
+    assert event["sourceIPAddress"] == event["userAgent"] == "organizations.amazonaws.com"
+    status = event["serviceEventDetails"]["createAccountStatus"]
+    assert (status["state"], status["accountId"], status["accountName"]) == ("SUCCEEDED", member, "****")
+    assert re.fullmatch(r"[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d [AP]M", status["completedTimestamp"])
+    status = created[failed["Id"]]["serviceEventDetails"]["createAccountStatus"]
+    assert (status["state"], status["failureReason"]) == ("FAILED", "EMAIL_ALREADY_EXISTS") and "accountId" not in status
+
+    # The refused call is told in its own event only.
+    [event] = management.events(EventName="CloseAccountResult")
+    status = event["serviceEventDetails"]["closeAccountStatus"]
+    assert (status["accountId"], status["state"]) == (member, "SUCCEEDED")
+    assert "canary-name" not in json.dumps(management.events())
+
+
 def test_pages(orgs):
     members = {new_member(orgs, name=f"m{number}") for number in range(3)}
     found, token = [], None

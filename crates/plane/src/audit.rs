@@ -119,6 +119,12 @@ pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Out
             region,
         });
     }
+    if matches!(outcome, Outcome::Done(_)) {
+        for event in &call.audit.service_events {
+            let (region, entry) = call.plane.service_entry(event.clone())?;
+            pending.push(PendingEvent { entry, time_ms: event.now_ms, region });
+        }
+    }
     Ok(pending)
 }
 

@@ -54,6 +54,9 @@ pub struct AuditNotes {
     pub identity: Option<trail::UserIdentity>,
     /// Other accounts that get a copy of the event (owner of the resource).
     pub other_accounts: Vec<String>,
+    /// What the service does by itself because of the call (`CreateAccountResult`): each is an event of its own in the same commit, and none if
+    /// the call fails.
+    pub service_events: Vec<crate::audit::ServiceEvent>,
     /// Notes that are still being made while the handler runs.
     pub late: Option<LateNotes>,
 }

@@ -44,6 +44,11 @@ pub fn iso8601_s(time_ms: i64) -> String {
     jiff::Timestamp::from_second(time_ms.div_euclid(1000)).map(|time| time.to_string()).unwrap_or_default()
 }
 
+/// A time as the details of service events have it, in UTC: `Sep 16, 2020 9:20:50 PM`.
+pub fn detail_time(time_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(time_ms).map(|time| time.strftime("%b %-d, %Y %-I:%M:%S %p").to_string()).unwrap_or_default()
+}
+
 /// Milliseconds since 1970 of a time as [`iso8601_s`] writes it.
 pub fn parse_iso8601(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)

@@ -8,9 +8,11 @@ use api_organizations::{
     ListCreateAccountStatusOutput, MoveAccountInput, MoveAccountOutput, RemoveAccountFromOrganizationInput,
     RemoveAccountFromOrganizationOutput,
 };
+use plane::audit::ServiceEvent;
 use plane::transaction::SCAN_LIMIT;
 use plane::{ApiError, Call, Key, Record, Scope};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 use store::Table;
 use wire::{Secret, Timestamp};
 
@@ -23,6 +25,8 @@ use crate::{identifier, paged, tag};
 const ACCOUNTS_LIMIT: usize = 10_000;
 /// Role through which the management account works in an account that it made.
 const ACCESS_ROLE: &str = "OrganizationAccountAccessRole";
+/// Who acts when a request of this service ends.
+const SERVICE_PRINCIPAL: &str = "organizations.amazonaws.com";
 /// Tries to find an account id that is not taken.
 const ID_ATTEMPTS: usize = 16;
 
@@ -57,6 +61,25 @@ impl CreateAccountRequest {
             gov_cloud_account_id: None,
             failure_reason: self.account.is_none().then_some(CreateAccountFailureReason::EmailAlreadyExists),
         }
+    }
+}
+
+impl CreateAccountRequest {
+    /// What the event of its end says; names are hidden in it, as in AWS's.
+    fn event_details(&self) -> Json {
+        let time = plane::clock::detail_time(self.requested_ms);
+        let mut details = json!({ "id": self.id, "accountName": "****", "requestedTimestamp": time, "completedTimestamp": time });
+        match &self.account {
+            Some(account) => {
+                details["state"] = json!("SUCCEEDED");
+                details["accountId"] = json!(account);
+            }
+            None => {
+                details["state"] = json!("FAILED");
+                details["failureReason"] = json!("EMAIL_ALREADY_EXISTS");
+            }
+        }
+        details
     }
 }
 
@@ -108,6 +131,7 @@ pub(crate) async fn create_account(cx: &mut Call, input: CreateAccountInput) -> 
     let request = CreateAccountRequest { id: identifier::create_account_request(cx)?, account_name: name, requested_ms: cx.now.0, account };
     cx.tx.put(&requests(&organization).last(&request.id), &request)?;
     organization.put(&mut cx.tx)?;
+    tell_result(cx, "CreateAccountResult", json!({ "createAccountStatus": request.event_details() }));
     Ok(CreateAccountOutput { create_account_status: Some(request.describe()) })
 }
 
@@ -237,7 +261,27 @@ pub(crate) async fn close_account(cx: &mut Call, input: CloseAccountInput) -> Re
     }
     member.suspended = true;
     organization.put(&mut cx.tx)?;
+    let now = plane::clock::detail_time(cx.now.0);
+    let status = json!({ "accountId": input.account_id, "state": "SUCCEEDED", "requestedTimestamp": now, "completedTimestamp": now });
+    tell_result(cx, "CloseAccountResult", json!({ "closeAccountStatus": status }));
     Ok(CloseAccountOutput {})
+}
+
+/// The event that tells what became of work which AWS does in the background, and which is done here when the call answers.
+///
+/// Source: Organizations User Guide, "Logging AWS Organizations API calls with AWS CloudTrail".
+fn tell_result(cx: &mut Call, name: &'static str, details: Json) {
+    cx.audit.service_events.push(ServiceEvent {
+        source: SERVICE_PRINCIPAL,
+        actor: SERVICE_PRINCIPAL,
+        name,
+        account: cx.account.clone(),
+        region: cx.region.clone(),
+        now_ms: cx.now.0,
+        additional: None,
+        details: Some(details),
+        resources: Vec::new(),
+    });
 }
 
 fn part(cx: &mut Call, mut organization: Organization, account: &str) -> Result<(), ApiError> {

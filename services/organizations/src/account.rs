@@ -68,18 +68,16 @@ impl CreateAccountRequest {
     /// What the event of its end says; names are hidden in it, as in AWS's.
     fn event_details(&self) -> Json {
         let time = plane::clock::detail_time(self.requested_ms);
-        let mut details = json!({ "id": self.id, "accountName": "****", "requestedTimestamp": time, "completedTimestamp": time });
         match &self.account {
-            Some(account) => {
-                details["state"] = json!("SUCCEEDED");
-                details["accountId"] = json!(account);
-            }
-            None => {
-                details["state"] = json!("FAILED");
-                details["failureReason"] = json!("EMAIL_ALREADY_EXISTS");
-            }
+            Some(account) => json!({
+                "id": self.id, "state": "SUCCEEDED", "accountName": "****", "accountId": account,
+                "requestedTimestamp": time, "completedTimestamp": time,
+            }),
+            None => json!({
+                "id": self.id, "state": "FAILED", "accountName": "****", "failureReason": "EMAIL_ALREADY_EXISTS",
+                "requestedTimestamp": time, "completedTimestamp": time,
+            }),
         }
-        details
     }
 }
 

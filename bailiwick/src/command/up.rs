@@ -151,6 +151,7 @@ impl Serving {
     pub async fn finish(mut self) {
         let _ = self.stop.send(true);
         let _ = tokio::time::timeout(GRACE, async { while self.listeners.join_next().await.is_some() {} }).await;
+        self.server.finish_background(GRACE).await;
         if let Some(plane) = self.server.plane() {
             if let Err(error) = crate::server::jobs::flush_key_use(plane).await {
                 tracing::warn!(%error, "the last use of access keys could not be written");
@@ -191,8 +192,8 @@ async fn open(config: &Config, mode: Mode) -> Result<Opened, Failure> {
     } else {
         None
     };
-    let Assembly { plane, root_keys } = assemble::assemble(config, mode, keyring).await?;
-    Ok((Arc::new(Server::open(plane, mode.ephemeral)), root_keys, tls))
+    let Assembly { plane, root_keys, background } = assemble::assemble(config, mode, keyring).await?;
+    Ok((Arc::new(Server::open(plane, background, mode.ephemeral)), root_keys, tls))
 }
 
 fn sealed(config: Config, mode: Mode) -> Server {
@@ -205,7 +206,8 @@ fn sealed(config: Config, mode: Mode) -> Server {
                 let opened = tokio::task::spawn_blocking(move || assemble::open_keyring(&config, mode, Some(passphrase))).await;
                 opened.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?
             };
-            assemble::assemble(&config, mode, keyring).await.map(|assembly| assembly.plane).map_err(|error| error.to_string())
+            let Assembly { plane, background, .. } = assemble::assemble(&config, mode, keyring).await.map_err(|error| error.to_string())?;
+            Ok((plane, background))
         })
     }))
 }

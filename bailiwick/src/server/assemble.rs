@@ -35,6 +35,8 @@ pub enum StartError {
 
 /// The parts that live as long as the process.
 pub struct Assembly {
+    /// Work that goes on beside the calls.
+    pub background: super::jobs::Background,
     pub plane: Arc<Plane>,
     /// Root keys of the home account, when this start made them.
     pub root_keys: Option<AccountKeys>,
@@ -192,14 +194,14 @@ pub async fn assemble(config: &Config, mode: Mode, keyring: Keyring) -> Result<A
     }
     let witnesses = super::ledgers::Witnesses::new(config.witnesses.clone(), &config.allow_internal);
     sns::start(&plane);
-    super::jobs::start(
+    let background = super::jobs::start(
         &plane,
         std::time::Duration::from_secs(config.background_interval_s),
         witnesses,
         export,
         config.audit_retention_days,
     );
-    Ok(Assembly { plane, root_keys })
+    Ok(Assembly { background, plane, root_keys })
 }
 
 /// A server that goes on without its audit store, or does not keep events for ever, says so in the trail, each time that it starts.

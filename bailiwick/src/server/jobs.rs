@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use plane::{ApiError, Plane};
 use store::jobs::{Jobs, Lease};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::ledgers::Witnesses;
 use super::log_export::LogExport;
@@ -21,20 +23,53 @@ const DELIVERY_LEASE_MS: u64 = 10_000;
 const MAINTENANCE: &str = "maintenance";
 const DELIVERY: &str = "trail-delivery";
 
-/// Works until the plane is gone.
+/// Tasks that work until the server stops.
+pub struct Background {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Lets each task end what it is at, for so long: what is cut off within the runtime's own end fails for no reason of its own, and keeps its lease.
+    pub async fn finish(self, grace: Duration) {
+        let _ = self.stop.send(true);
+        let end = tokio::time::Instant::now() + grace;
+        for mut task in self.tasks {
+            if tokio::time::timeout_at(end, &mut task).await.is_err() {
+                task.abort();
+                let _ = task.await;
+            }
+        }
+    }
+}
+
+/// Works until the plane is gone or [`Background::finish`] ends it.
 /// `keep_days`: how long events stay in the log, if not for ever.
-pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses, export: Option<Arc<LogExport>>, keep_days: Option<i64>) {
-    super::ledgers::start(plane);
+pub fn start(
+    plane: &Arc<Plane>,
+    period: Duration,
+    witnesses: Witnesses,
+    export: Option<Arc<LogExport>>,
+    keep_days: Option<i64>,
+) -> Background {
+    let (stop, mut stopping) = watch::channel(false);
+    let mut tasks = super::ledgers::start(plane, &stopping);
     let plane = Arc::downgrade(plane);
-    tokio::spawn(async move {
+    tasks.push(tokio::spawn(async move {
         let mut rounds = tokio::time::interval(period);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first tick comes at once; a start is busy enough.
         rounds.tick().await;
         loop {
-            rounds.tick().await;
+            tokio::select! {
+                _ = stopping.changed() => return,
+                _ = rounds.tick() => {}
+            }
             let Some(plane) = plane.upgrade() else { return };
             for position in 0..plane.regions.iter().count() {
+                if *stopping.borrow() {
+                    return;
+                }
                 if let Err(error) = round(&plane, position, export.as_deref(), keep_days).await {
                     tracing::warn!(%error, position, "background work will be tried again");
                 }
@@ -43,7 +78,8 @@ pub fn start(plane: &Arc<Plane>, period: Duration, witnesses: Witnesses, export:
                 }
             }
         }
-    });
+    }));
+    Background { stop, tasks }
 }
 
 async fn round(plane: &Arc<Plane>, position: usize, export: Option<&LogExport>, keep_days: Option<i64>) -> Result<(), ApiError> {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use outbound::{AddressRule, AllowEntry, Client, Limits};
 use plane::Plane;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use transparency::note::{NoteSignature, parse_signatures};
 use transparency::witness::AddCheckpoint;
 use transparency::{Checkpoint, SignedNote, VerifierKey};
@@ -19,20 +21,30 @@ const ANSWER_LIMIT_BYTES: u64 = 64 * 1024;
 /// Questions to one witness in one round: the second one knows its size.
 const QUESTIONS: usize = 3;
 
-/// Follows every region's log until the plane is gone.
-pub fn start(plane: &Arc<Plane>) {
+/// Follows every region's log until the plane is gone or the server stops.
+pub fn start(plane: &Arc<Plane>, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    let mut tasks = Vec::new();
     for (position, region) in plane.regions.iter().enumerate() {
-        let (weak, mut head) = (Arc::downgrade(plane), region.store.head());
-        tokio::spawn(async move {
-            while head.changed().await.is_ok() {
-                tokio::time::sleep(PAUSE).await;
+        let (weak, mut head, mut stopping) = (Arc::downgrade(plane), region.store.head(), stopping.clone());
+        tasks.push(tokio::spawn(async move {
+            loop {
+                let news = async {
+                    let changed = head.changed().await.is_ok();
+                    tokio::time::sleep(PAUSE).await;
+                    changed
+                };
+                tokio::select! {
+                    _ = stopping.changed() => return,
+                    changed = news => if !changed { return },
+                }
                 let Some(plane) = weak.upgrade() else { return };
                 if let Err(error) = keep_up(&plane, position).await {
                     tracing::warn!(%error, "the ledger is behind its log; it will be tried again");
                 }
             }
-        });
+        }));
     }
+    tasks
 }
 
 async fn keep_up(plane: &Plane, position: usize) -> Result<(), String> {

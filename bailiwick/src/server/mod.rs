@@ -11,18 +11,20 @@ pub mod tls;
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::{Method, Request, Response, StatusCode};
 use plane::body::{self, Body};
 use plane::{Origin, Plane};
 use serde_json::json;
 
+use self::jobs::Background;
+
 /// Largest body of an unseal request.
 const UNSEAL_LIMIT: u64 = 4096;
 
 /// Tries to open the keyring with a passphrase and to start the plane.
-pub type Unseal = Box<dyn Fn(zeroize::Zeroizing<String>) -> futures::BoxFuture<Result<Arc<Plane>, String>> + Send + Sync>;
+pub type Unseal = Box<dyn Fn(zeroize::Zeroizing<String>) -> futures::BoxFuture<Result<(Arc<Plane>, Background), String>> + Send + Sync>;
 
 /// Futures behind a pointer.
 pub mod futures {
@@ -34,6 +36,8 @@ pub mod futures {
 pub struct Server {
     /// Empty while sealed.
     plane: OnceLock<Arc<Plane>>,
+    /// Empty while sealed, and after the end.
+    background: Mutex<Option<Background>>,
     unseal: Option<Unseal>,
     unsealing: tokio::sync::Mutex<()>,
     ephemeral: bool,
@@ -41,17 +45,27 @@ pub struct Server {
 
 impl Server {
     /// A server that is ready.
-    pub fn open(plane: Arc<Plane>, ephemeral: bool) -> Self {
-        Self { plane: OnceLock::from(plane), unseal: None, unsealing: tokio::sync::Mutex::default(), ephemeral }
+    pub fn open(plane: Arc<Plane>, background: Background, ephemeral: bool) -> Self {
+        let background = Mutex::new(Some(background));
+        Self { plane: OnceLock::from(plane), background, unseal: None, unsealing: tokio::sync::Mutex::default(), ephemeral }
     }
 
     /// A server that answers health and unseal only, until the right passphrase comes.
     pub fn sealed(unseal: Unseal) -> Self {
-        Self { plane: OnceLock::new(), unseal: Some(unseal), unsealing: tokio::sync::Mutex::default(), ephemeral: false }
+        let background = Mutex::default();
+        Self { plane: OnceLock::new(), background, unseal: Some(unseal), unsealing: tokio::sync::Mutex::default(), ephemeral: false }
     }
 
     pub fn plane(&self) -> Option<&Arc<Plane>> {
         self.plane.get()
+    }
+
+    /// Ends the background work.
+    pub async fn finish_background(&self, grace: std::time::Duration) {
+        let background = self.background.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(background) = background {
+            background.finish(grace).await;
+        }
     }
 
     /// Answers one request.
@@ -162,8 +176,9 @@ impl Server {
             return answer(StatusCode::BAD_REQUEST, "the passphrase is not UTF-8");
         };
         match unseal(zeroize::Zeroizing::new(passphrase)).await {
-            Ok(plane) => {
+            Ok((plane, background)) => {
                 let _ = self.plane.set(plane);
+                *self.background.lock().unwrap_or_else(PoisonError::into_inner) = Some(background);
                 answer(StatusCode::OK, "the server is unsealed")
             }
             Err(message) => answer(StatusCode::FORBIDDEN, &message),

@@ -58,6 +58,7 @@ pub mod role;
 pub mod saml_provider;
 mod server_certificate;
 mod service;
+mod sign_in;
 mod service_linked_role;
 mod service_specific_credential;
 mod signing_certificate;

@@ -89,7 +89,7 @@ impl LoginCommand {
         login_cache::check_profile_name(&self.profile)?;
         let (place, account) = self.place()?;
         let mut typed = Typed { password: prompt("Password", Echo::Off)?, mfa_code: String::new(), new_password: None };
-        typed.mfa_code = prompt("MFA code (empty without a device)", Echo::On)?.trim().to_owned();
+        prompt("MFA code (empty without a device)", Echo::On)?.trim().clone_into(&mut typed.mfa_code);
         let (verifier, state) = (random_text()?, random_text()?);
         let code = self.sign_in(&place, &account, &mut typed, &verifier, &state).await?;
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|error| Failure::general(error.to_string()))?;
@@ -107,7 +107,14 @@ impl LoginCommand {
     }
 
     /// Sends the form, again with a new password when one is due; gives the code.
-    async fn sign_in(&self, place: &Place, account: &str, typed: &mut Typed, verifier: &str, state: &str) -> Result<Zeroizing<String>, Failure> {
+    async fn sign_in(
+        &self,
+        place: &Place,
+        account: &str,
+        typed: &mut Typed,
+        verifier: &str,
+        state: &str,
+    ) -> Result<Zeroizing<String>, Failure> {
         let mut answer = self.submit(place, account, typed, verifier, state).await?;
         if answer.status == StatusCode::FORBIDDEN.as_u16() && page(&answer).contains("name=\"new_password\"") {
             tell(&message(&answer));
@@ -116,7 +123,7 @@ impl LoginCommand {
                 return Err(Failure::general("the two new passwords differ"));
             }
             if !typed.mfa_code.is_empty() {
-                typed.mfa_code = prompt("Next MFA code", Echo::On)?.trim().to_owned();
+                prompt("Next MFA code", Echo::On)?.trim().clone_into(&mut typed.mfa_code);
             }
             typed.new_password = Some(new);
             answer = self.submit(place, account, typed, verifier, state).await?;
@@ -172,9 +179,9 @@ fn code_of(answer: &Answer, state: &str) -> Result<Zeroizing<String>, Failure> {
         return Err(Failure::general("the answer is not to this sign-in"));
     }
     value("code").map(Zeroizing::new).ok_or_else(|| {
-        Failure::general("the user may not sign in for local development")
-            .with_code(5)
-            .with_hint("it needs the actions signin:AuthorizeOAuth2Access and signin:CreateOAuth2Token: policy SignInLocalDevelopmentAccess")
+        Failure::general("the user may not sign in for local development").with_code(5).with_hint(
+            "it needs the actions signin:AuthorizeOAuth2Access and signin:CreateOAuth2Token: policy SignInLocalDevelopmentAccess",
+        )
     })
 }
 
@@ -247,7 +254,10 @@ fn page(answer: &Answer) -> std::borrow::Cow<'_, str> {
 /// What the page says went wrong, without anything that a terminal would obey.
 fn message(answer: &Answer) -> String {
     let page = page(answer);
-    let text = page.split_once("role=\"alert\">").and_then(|(_, rest)| rest.split_once("</p>")).map_or("the sign-in was refused", |(text, _)| text);
+    let text = page
+        .split_once("role=\"alert\">")
+        .and_then(|(_, rest)| rest.split_once("</p>"))
+        .map_or("the sign-in was refused", |(text, _)| text);
     let text = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")]
         .into_iter()
         .fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character));

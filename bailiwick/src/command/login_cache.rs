@@ -54,8 +54,10 @@ fn document(login: &Login, now: jiff::Timestamp) -> Result<(String, Json), Failu
     let id_token = login.tokens.get("idToken").and_then(Json::as_str).ok_or_else(unreadable)?;
     let session = subject(id_token).ok_or_else(unreadable)?;
     let account = session.split(':').nth(4).filter(|account| !account.is_empty()).ok_or_else(unreadable)?.to_owned();
-    let lasts_s = login.tokens.get("expiresIn").and_then(Json::as_i64).filter(|lasts_s| (1..=3600).contains(lasts_s)).ok_or_else(unreadable)?;
-    let expires = jiff::Timestamp::from_second(now.as_second().saturating_add(lasts_s)).map_err(|error| Failure::general(error.to_string()))?;
+    let lasts_s =
+        login.tokens.get("expiresIn").and_then(Json::as_i64).filter(|lasts_s| (1..=3600).contains(lasts_s)).ok_or_else(unreadable)?;
+    let expires =
+        jiff::Timestamp::from_second(now.as_second().saturating_add(lasts_s)).map_err(|error| Failure::general(error.to_string()))?;
     let mut access = login.tokens.get("accessToken").and_then(Json::as_object).cloned().ok_or_else(unreadable)?;
     access.insert("accountId".to_owned(), json!(account));
     access.insert("expiresAt".to_owned(), json!(expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()));
@@ -106,7 +108,8 @@ fn write_profile(profile: &str, session: &str, login: &Login) -> Result<(), Fail
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error.into()),
     };
-    let mut settings = vec![("login_session", session.to_owned()), ("region", login.region.clone()), ("endpoint_url", login.endpoint.clone())];
+    let mut settings =
+        vec![("login_session", session.to_owned()), ("region", login.region.clone()), ("endpoint_url", login.endpoint.clone())];
     if let Some(authority) = &login.authority {
         settings.push(("ca_bundle", authority.display().to_string()));
     }

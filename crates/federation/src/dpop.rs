@@ -104,13 +104,7 @@ impl Dpop {
         if signature.len() != 2 * COORDINATE || !PublicKey::p256(&x, &y).verifies_fixed(signed.as_bytes(), &signature) {
             return Err(DpopError::Signature);
         }
-        Ok(Self {
-            thumbprint: thumbprint(&x, &y),
-            method: claims.htm,
-            url: claims.htu,
-            issued_s: claims.iat,
-            identifier: claims.jti,
-        })
+        Ok(Self { thumbprint: thumbprint(&x, &y), method: claims.htm, url: claims.htu, issued_s: claims.iat, identifier: claims.jti })
     }
 }
 

@@ -133,7 +133,7 @@ pub struct PrincipalAccess {
 /// An attempt to sign in with a password.
 #[derive(Clone, Copy)]
 pub struct SignInAttempt<'a> {
-    /// Twelve digits, or the account's alias.
+    /// Twelve digits.
     pub account: &'a str,
     pub user_name: &'a str,
     pub password: &'a str,
@@ -147,11 +147,17 @@ pub struct SignInAttempt<'a> {
 #[derive(Clone, Debug)]
 pub enum SignIn {
     UnknownAccount,
-    UnknownUser { account: String },
+    UnknownUser {
+        account: String,
+    },
     /// The password is wrong or there is none, or the MFA code is missing, wrong or used.
-    Refused { principal: Arc<Principal> },
+    Refused {
+        principal: Arc<Principal>,
+    },
     /// All is right, and the password has ended so that only an administrator can set another.
-    Expired { principal: Arc<Principal> },
+    Expired {
+        principal: Arc<Principal>,
+    },
     Proved(SignedIn),
 }
 
@@ -193,6 +199,10 @@ pub trait Directory: Send + Sync + 'static {
     /// Notes that a principal made a signed call (`GetAccessKeyLastUsed`, last use of a role). Kept in memory and written lazily; must not
     /// block.
     fn used(&self, principal: &Principal, service: &'static str, region: &str, now_ms: i64);
+    /// The id of the account that has this id or this alias.
+    async fn account(&self, _tx: &mut Transaction, _name: &str) -> Result<Option<String>, ApiError> {
+        Ok(None)
+    }
     /// Checks a user's password and second factor. What was proved is written with the transaction: the code is used up, and the password was
     /// last used now.
     async fn sign_in(&self, _tx: &mut Transaction, _attempt: SignInAttempt<'_>) -> Result<SignIn, ApiError> {

@@ -157,6 +157,10 @@ impl plane::Directory for Directory {
         }
     }
 
+    async fn account(&self, tx: &mut Transaction, name: &str) -> Result<Option<String>, ApiError> {
+        account::of_alias(tx, name).await
+    }
+
     async fn sign_in(&self, tx: &mut Transaction, attempt: SignInAttempt<'_>) -> Result<SignIn, ApiError> {
         sign_in::sign_in(tx, attempt).await
     }

@@ -20,7 +20,7 @@ const NO_PASSWORD: &str = "AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAA
 
 /// Checks an attempt. Root users have no password here, so nobody signs in as one.
 pub(crate) async fn sign_in(tx: &mut Transaction, attempt: SignInAttempt<'_>) -> Result<SignIn, ApiError> {
-    let account = account::of_alias(tx, attempt.account).await?;
+    let account = account::find(tx, attempt.account).await?.map(|account| account.id);
     let found = match &account {
         Some(account) => entity::find::<UserRecord>(tx, account, attempt.user_name).await?,
         None => None,

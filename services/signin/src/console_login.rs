@@ -28,7 +28,8 @@ const UNKNOWN_USER: &str = "No username found in supplied account";
 const INCORRECT: &str = "Your authentication information is incorrect. Please try again.";
 const TOO_MANY: &str = "Too many attempts. Please try again later.";
 const EXPIRED: &str = "Your password has expired. An administrator must set a new one.";
-const MUST_CHANGE: &str = "You must choose a new password. Enter your old password again, a new MFA code if you have a device, and the new password.";
+const MUST_CHANGE: &str =
+    "You must choose a new password. Enter your old password again, a new MFA code if you have a device, and the new password.";
 
 /// How the page goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +74,17 @@ pub(crate) async fn console_login(cx: &mut Call, input: ConsoleLoginInput) -> Re
     let _turn = gate.enter().await.ok_or_else(rate_exceeded)?;
     note(cx, authorization, "Failure", None);
     let (account, user_name) = (field(input.account.as_deref()), field(input.user_name.as_deref()));
+    let directory = Arc::clone(cx.plane.directory());
+    let known = directory.account(&mut cx.tx, account).await?;
+    if let Some(known) = &known {
+        // Whatever comes of it, it is told to the account.
+        cx.account.clone_from(known);
+    }
+    let account = known.as_deref().unwrap_or(account);
     let throttle = Throttle::of(cx, account, user_name)?;
     if throttle.is_full(cx).await? {
         cx.audit.error_message = Some(FAILED.to_owned());
-        cx.audit.identity = Some(nobody(None));
+        cx.audit.identity = Some(nobody(known.clone()));
         return Ok(again(Outcome::Throttled, TOO_MANY));
     }
     match attempt(cx, &input, account, user_name).await? {
@@ -89,7 +97,12 @@ pub(crate) async fn console_login(cx: &mut Call, input: ConsoleLoginInput) -> Re
 }
 
 /// Checks the attempt. A refusal is noted for the event, and the words for whoever tried are given.
-async fn attempt(cx: &mut Call, input: &ConsoleLoginInput, account: &str, user_name: &str) -> Result<Result<SignedIn, &'static str>, ApiError> {
+async fn attempt(
+    cx: &mut Call,
+    input: &ConsoleLoginInput,
+    account: &str,
+    user_name: &str,
+) -> Result<Result<SignedIn, &'static str>, ApiError> {
     let password = input.password.as_deref().map(String::as_str).filter(|password| password.len() <= FIELD_BYTES_MAX).unwrap_or_default();
     let code = Some(field(input.mfa_code.as_deref().map(String::as_str))).filter(|code| !code.is_empty());
     let (plane, region) = (Arc::clone(&cx.plane), cx.region.clone());

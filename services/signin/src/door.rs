@@ -201,11 +201,8 @@ mod tests {
 
     #[test]
     fn forms_of_other_sites_are_refused() {
-        for own in [
-            &[][..],
-            &[("sec-fetch-site", "same-origin")],
-            &[("origin", "https://signin.example:1"), ("host", "signin.example:1")],
-        ] {
+        for own in [&[][..], &[("sec-fetch-site", "same-origin")], &[("origin", "https://signin.example:1"), ("host", "signin.example:1")]]
+        {
             assert!(is_from_own_page(&headers(own)), "{own:?}");
         }
         for foreign in [

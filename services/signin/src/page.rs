@@ -36,7 +36,9 @@ fn headers(sends_to: &str) -> Vec<(&'static str, String)> {
 }
 
 fn document(content: &str) -> String {
-    format!("<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{TITLE}</title></head>\n<body>\n<h1>{TITLE}</h1>\n{content}</body>\n</html>\n")
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{TITLE}</title></head>\n<body>\n<h1>{TITLE}</h1>\n{content}</body>\n</html>\n"
+    )
 }
 
 /// Where the form leads: here, and on to the program. A policy cannot name an address of IPv6.

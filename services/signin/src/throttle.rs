@@ -58,7 +58,7 @@ fn source_of(address: IpAddr) -> String {
 }
 
 impl Throttle {
-    /// `account` is as it was typed: an id and an alias of one account are counted apart.
+    /// `account` is an id, or what was typed where one belongs.
     pub(crate) fn of(cx: &Call, account: &str, user_name: &str) -> Result<Self, ApiError> {
         let key = cx.plane.keyring.fixed_key(&Domain::new("signin-throttle", "", "")).map_err(|error| ApiError::internal(&error))?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_slice());

@@ -31,6 +31,8 @@ UNREACHED = {
     "s3control:ListAccessPointsForDirectoryBuckets": "the same",
     "s3control:PutAccessPointScope": "the same",
     "lambda:InvokeWithResponseStream": "boto3 has no streaming client for it",
+    "signin:AuthorizeOAuth2Access": "boto3 does not have it: who signed in on the page asks for a code (see test_signin.py)",
+    "signin:ConsoleLogin": "boto3 does not have it: the form of the page (see test_signin.py)",
     "rolesanywhere:CreateSession": "boto3 does not have it: a certificate signs it (see test_rolesanywhere.py)",
 }
 

@@ -11,6 +11,8 @@ mod env;
 pub mod explain;
 mod guardrail;
 mod incident;
+mod login;
+mod login_cache;
 mod model;
 pub mod output;
 mod policy;
@@ -57,6 +59,8 @@ enum Command {
     Env(env::Env),
     /// Print credentials for other programs, or serve a role's.
     Credentials(credentials::Credentials),
+    /// Sign in with a user's password, for programs that use an AWS SDK.
+    Login(Box<login::LoginCommand>),
     /// Explain a decision: of a recorded request, of the last denial, or of a call that was not made.
     Explain(explain::Explain),
     /// Read the audit trail: list, follow, export, query, verify.
@@ -280,6 +284,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(command) => command.run().await,
         Command::Env(command) => command.run(),
         Command::Credentials(command) => command.run().await,
+        Command::Login(command) => command.run().await,
         Command::Explain(command) => command.run().await,
         Command::Trail(command) => command.run().await,
         Command::Incident(command) => command.run().await,

@@ -231,6 +231,7 @@ fn services(config: &Config, host: Arc<dyn Host>, directory: Arc<iam::Directory>
         Arc::new(kms::Kms),
         Arc::new(logs::Logs),
         Arc::new(s3::S3),
+        Arc::new(signin::SignInService::default()),
         Arc::new(sns::Sns::new(crate::upstream::reachable(config))),
         Arc::new(bedrock::Bedrock),
         Arc::new(bedrock::BedrockRuntime::new(crate::upstream::models(config), crate::local_model::load(&config.models_dir))),

@@ -129,13 +129,14 @@ pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Out
 }
 
 fn record(call: &Call, event_id: String, recipient: String, parameters: Json, outcome: &Outcome<'_>, whole: &mut Whole) -> Event {
-    let (error_code, error_message, response_elements) = match outcome {
+    let (error_code, mut error_message, response_elements) = match outcome {
         Outcome::Failed(error) => (Some(error.code.to_string()), Some(cut(&error.message)), Json::Null),
         Outcome::Done(_) if call.operation.read_only => (None, None, Json::Null),
         Outcome::Done(output) => {
             (None, None, call.audit.response_elements.clone().unwrap_or_else(|| elements(call.service, call.operation.output, output)))
         }
     };
+    error_message = error_message.or_else(|| call.audit.error_message.clone());
     // Who stands between the principal and this call: the service that forwards it, or the service that calls for itself.
     let direct = call.via.last().map(String::as_str).or(call.caller.as_ref().map(|caller| caller.service.as_ref()));
     let request = &call.request;
@@ -164,7 +165,7 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
         event_id,
         read_only: call.operation.read_only,
         resources: call.audit.resources.clone(),
-        event_type: "AwsApiCall".to_owned(),
+        event_type: call.plane.service(call.service.head.id).map_or("AwsApiCall", |service| service.event_type(call)).to_owned(),
         api_version: None,
         management_event: !call.operation.data_event,
         recipient_account_id: recipient,

@@ -52,6 +52,8 @@ pub struct AuditNotes {
     pub response_elements: Option<serde_json::Value>,
     /// Replaces who called, where the credentials do not tell (a web identity that asks for a session).
     pub identity: Option<trail::UserIdentity>,
+    /// What went wrong in a call that was answered all the same (a sign-in with a wrong password gets its form again).
+    pub error_message: Option<String>,
     /// Other accounts that get a copy of the event (owner of the resource).
     pub other_accounts: Vec<String>,
     /// What the service does by itself because of the call (`CreateAccountResult`): each is an event of its own in the same commit, and none if
@@ -249,6 +251,15 @@ impl Call {
         let plane = Arc::clone(&self.plane);
         // A handler calls a handler: the future must be boxed to have a size.
         let output = Box::pin(plane.forward(self, I::SERVICE, I::OPERATION, input.into_value())).await?;
+        crate::service::typed(output)
+    }
+
+    /// Goes on as a principal that this call has proved (who signed in with a password asks for a code): a call of its own, decided and recorded
+    /// as if it came by the same request, in this call's transaction. Nothing of the request proved the principal but this call's handler, so it
+    /// must have.
+    pub async fn proceed_as<I: ApiInput>(&mut self, principal: Arc<Principal>, input: I) -> Result<I::Output, ApiError> {
+        let plane = Arc::clone(&self.plane);
+        let output = Box::pin(plane.proceed_as(self, principal, I::SERVICE, I::OPERATION, input.into_value())).await?;
         crate::service::typed(output)
     }
 }

@@ -17,10 +17,15 @@ use wire::{ErrorReply, Value};
 use crate::body::{self, Body, BodyError};
 use crate::error::ApiError;
 
+/// Model calls may have large bodies.
+pub(crate) const MODEL_BODY_BYTES_MAX: u64 = 25 * 1024 * 1024;
+
 /// A request at a door.
 pub struct DoorRequest<'a> {
     pub method: &'a str,
     pub path: &'a str,
+    /// Raw, percent-encoded.
+    pub query: &'a str,
     pub headers: &'a HeaderMap,
     pub body: &'a [u8],
 }
@@ -48,6 +53,14 @@ pub struct DoorAnswer {
 pub trait Door: Send + Sync + 'static {
     /// Whether requests to this path are in the protocol. `is_keyed`: the request bears a key, or is signed for the door's service.
     fn takes(&self, path: &str, is_keyed: bool) -> bool;
+    /// Largest body of a request.
+    fn body_bytes_max(&self) -> u64 {
+        MODEL_BODY_BYTES_MAX
+    }
+    /// A page that asks for what a call needs: a form that a browser fills in. It names no operation and reads no state, so it leaves no event.
+    fn page(&self, _request: &DoorRequest<'_>) -> Option<DoorAnswer> {
+        None
+    }
     /// What a request means; `None`: the protocol has no such operation.
     fn read(&self, request: &DoorRequest<'_>) -> Option<Meant>;
     /// An error, in the protocol's form. `status` is ours for it.
@@ -107,6 +120,11 @@ impl DoorSide {
         let stream = Events { frames: streamed, decoder: Decoder::new(), writer: events, state: Reading::Frames };
         let answer = DoorAnswer { status: 200, content_type, headers: Vec::new(), body: Bytes::new() };
         Some(dress(answer, request_id, self.door.as_ref(), Some(stream.boxed())))
+    }
+
+    /// A page of the door.
+    pub(crate) fn page(&self, page: DoorAnswer, request_id: &str) -> Response<Body> {
+        dress(page, request_id, self.door.as_ref(), None)
     }
 
     pub(crate) fn error(&self, error: &ErrorReply, request_id: &str) -> Response<Body> {

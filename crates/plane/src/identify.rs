@@ -191,6 +191,13 @@ fn unknown_query(
 }
 
 fn rest(parts: &RequestParts<'_>, hints: &Hints, host: &HostFacts, mut found: Found) -> Result<Identified, Unidentified> {
+    if hints.signing_name.is_none()
+        && host.bucket.is_none()
+        && is_no_bucket(parts.path)
+        && let Some(identified) = by_path(parts, &found)
+    {
+        return Ok(identified);
+    }
     // Our own paths need no scope to be known: no bucket's name begins with an underscore.
     let own = parts.path.starts_with("/_bailiwick/").then_some("bailiwick");
     let name = hints
@@ -244,6 +251,12 @@ fn rest(parts: &RequestParts<'_>, hints: &Hints, host: &HostFacts, mut found: Fo
         return Err(unknown(service, Protocol::RestXml, "MethodNotAllowed", message, 405, parts.method, found.region));
     }
     Err(unknown(service, Protocol::RestJson, "UnknownOperationException", String::new(), 404, parts.method, found.region))
+}
+
+/// The path begins with what no bucket can be called (`/v1/token`): names of buckets have three characters at least.
+fn is_no_bucket(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    matches!(first.len(), 1 | 2)
 }
 
 /// An unsigned request without a telling host: the REST service that has such a path. It goes no further than the error that asks for a

@@ -58,7 +58,7 @@ pub use error::ApiError;
 pub use organization::{OrganizationView, Organizations};
 pub use origin::Origin;
 pub use pipeline::{Plane, PlaneSettings};
-pub use principal::{Credential, Directory, Principal, PrincipalAccess, PrincipalKind};
+pub use principal::{Credential, Directory, Principal, PrincipalAccess, PrincipalKind, SignIn, SignInAttempt, SignedIn};
 pub use public_url::PublicUrl;
 pub use record::{Key, Record, Scope};
 pub use region::{RegionState, Regions};

@@ -21,7 +21,7 @@ use crate::body::{self, Body, BodyError};
 use crate::cache::IdentityCache;
 use crate::call::Call;
 use crate::clock::Clock;
-use crate::door::{Door, DoorRequest, DoorSide, Meant};
+use crate::door::{Door, DoorRequest, DoorSide, MODEL_BODY_BYTES_MAX, Meant};
 use crate::error::ApiError;
 pub(crate) use crate::head::Head;
 use crate::head::Received;
@@ -44,9 +44,8 @@ const ATTEMPTS: u32 = 64;
 const BACKOFF_ATTEMPTS: u32 = 12;
 /// Each part of a request body must arrive within this time.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest body of a control-plane call; model calls may be larger.
+/// Largest body of a control-plane call.
 const BODY_LIMIT: u64 = 4 * 1024 * 1024;
-const MODEL_BODY_LIMIT: u64 = 25 * 1024 * 1024;
 /// Largest URI that is looked at.
 const URI_LIMIT: usize = 16 * 1024;
 
@@ -409,6 +408,11 @@ impl Plane {
             // Other services have paths of the same form (`/v1/report/list`); the signature says which is meant.
             return None;
         }
+        let is_region = |name: &str| self.regions.position(name).is_some();
+        if head.host.as_deref().is_some_and(|host| identify::host_facts(host, is_region).bucket.is_some()) {
+            // An object may have any key.
+            return None;
+        }
         let is_keyed = bearer::token(&head.headers).or_else(|| bearer::api_key(&head.headers)).is_some() || signed_for.is_some();
         self.doors.iter().find(|door| door.takes(&head.path, is_keyed)).cloned()
     }
@@ -432,11 +436,14 @@ impl Plane {
             headers.insert(http::header::AUTHORIZATION, value);
         }
         let collected = match incoming.take() {
-            Some(body) => body::collect(body, MODEL_BODY_LIMIT, BODY_TIMEOUT).await,
+            Some(body) => body::collect(body, door.body_bytes_max(), BODY_TIMEOUT).await,
             None => Ok(Bytes::new()),
         };
         let content = collected.map_err(|error| Refusal::before(body_error(&error)))?;
-        let request = DoorRequest { method: &head.method, path: &head.path, headers: &head.headers, body: &content };
+        let request = DoorRequest { method: &head.method, path: &head.path, query: &head.query, headers: &head.headers, body: &content };
+        if let Some(page) = door.page(&request) {
+            return Ok(DoorSide { door, writer: None }.page(page, request_id));
+        }
         let unknown = || {
             let message = format!("there is no {} {}", head.method, head.path);
             Refusal::before(ApiError::new("UnknownOperationException", message).with_status(404))
@@ -483,7 +490,7 @@ impl Plane {
             self.transaction(position),
         );
         call.door = Some(DoorSide { door, writer: Some(writer) });
-        if call.principal.is_anonymous() {
+        if call.principal.is_anonymous() && !call.operation.unsigned {
             let error = crate::authorize::anonymous(&call);
             return Ok(self.finish_failed(call, Json::Null, error, position).await);
         }
@@ -667,8 +674,17 @@ impl Plane {
         Ok(())
     }
 
+    /// The error as the call's service tells it.
+    fn in_own_words(&self, call: &Call, error: ApiError) -> ApiError {
+        match self.service(call.service.head.id) {
+            Some(service) => service.error(error),
+            None => error,
+        }
+    }
+
     /// Records a refusal and encodes it. The handler's writes are gone; events of calls that it made for the caller stay.
     async fn finish_failed(&self, mut call: Call, parameters: Json, error: ApiError, region: usize) -> Response<Body> {
+        let error = self.in_own_words(&call, error);
         if error.code.starts_with("AccessDenied") || error.code == "UnauthorizedOperation" {
             self.counters.denied.fetch_add(1, Ordering::Relaxed);
         } else {
@@ -740,32 +756,55 @@ impl Plane {
         operation: &str,
         input: Value,
     ) -> Result<Value, ApiError> {
+        let mut call = self.child(parent, service, operation, Arc::clone(&parent.principal))?;
+        call.via.clone_from(&parent.via);
+        call.caller.clone_from(&parent.caller);
+        call.via.push(parent.service.head.event_source.to_owned());
+        self.run_within(parent, call, input).await
+    }
+
+    /// The call of somebody who proved who it is with the parent, and goes on by itself. See [`Call::proceed_as`].
+    pub(crate) async fn proceed_as(
+        self: &Arc<Self>,
+        parent: &mut Call,
+        principal: Arc<Principal>,
+        service: &str,
+        operation: &str,
+        input: Value,
+    ) -> Result<Value, ApiError> {
+        let call = self.child(parent, service, operation, principal)?;
+        self.run_within(parent, call, input).await
+    }
+
+    /// A call within another, in its transaction.
+    fn child(self: &Arc<Self>, parent: &mut Call, service: &str, operation: &str, principal: Arc<Principal>) -> Result<Call, ApiError> {
         let unknown = || ApiError::internal(&format!("the forwarded operation `{service}:{operation}` is not known"));
         let service = catalog().service(service).ok_or_else(unknown)?;
         let operation = service.operation(operation).ok_or_else(unknown)?;
-        let position = self.regions.position(&parent.region).ok_or_else(unknown)?;
         let fresh = parent.tx.renew();
         let tx = std::mem::replace(&mut parent.tx, fresh);
         let protocol = service.head.protocols.first().copied().unwrap_or(Protocol::Json11);
-        let mut call = Call::new(
+        Ok(Call::new(
             Arc::clone(self),
             service,
             operation,
             protocol,
             parent.request_id.clone(),
-            Arc::clone(&parent.principal),
+            principal,
             parent.region.clone(),
             parent.now,
             Arc::clone(&parent.request),
             tx,
-        );
-        call.via.clone_from(&parent.via);
-        call.caller.clone_from(&parent.caller);
-        call.via.push(parent.service.head.event_source.to_owned());
+        ))
+    }
+
+    /// Authorizes, handles and records a call within another.
+    async fn run_within(self: &Arc<Self>, parent: &mut Call, mut call: Call, input: Value) -> Result<Value, ApiError> {
+        let position = self.regions.position(&parent.region).ok_or_else(|| ApiError::internal(&"a call is in no region"))?;
         let parameters = self.parameters(&call, &input);
         let result = match crate::authorize::authorize(&mut call, &input).await {
             Ok(()) => self.handle(&mut call, &input).await.map(|reply| reply.value),
-            Err(error) => Err(error),
+            Err(error) => Err(self.in_own_words(&call, error)),
         };
         let outcome = match &result {
             Ok(value) => Outcome::Done(value),
@@ -827,7 +866,7 @@ async fn read_body(
     if let Some(form) = form {
         return Ok(Some(form));
     }
-    let limit = if identified.service.head.id == "bedrock-runtime" { MODEL_BODY_LIMIT } else { BODY_LIMIT };
+    let limit = if identified.service.head.id == "bedrock-runtime" { MODEL_BODY_BYTES_MAX } else { BODY_LIMIT };
     let Some(body) = body.take() else { return Ok(Some(Bytes::new())) };
     body::collect(body, limit, BODY_TIMEOUT).await.map(Some)
 }

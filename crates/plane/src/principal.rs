@@ -130,6 +130,47 @@ pub struct PrincipalAccess {
     pub service_linked: bool,
 }
 
+/// An attempt to sign in with a password.
+#[derive(Clone, Copy)]
+pub struct SignInAttempt<'a> {
+    /// Twelve digits.
+    pub account: &'a str,
+    pub user_name: &'a str,
+    pub password: &'a str,
+    /// The code of an MFA device, if one was given.
+    pub mfa_code: Option<&'a str>,
+    pub now_ms: i64,
+    pub region: &'a str,
+}
+
+/// What an attempt to sign in came to. All refusals cost the same time: only the owner of the account may learn which it was.
+#[derive(Clone, Debug)]
+pub enum SignIn {
+    UnknownAccount,
+    UnknownUser {
+        account: String,
+    },
+    /// The password is wrong or there is none, or the MFA code is missing, wrong or used.
+    Refused {
+        principal: Arc<Principal>,
+    },
+    /// All is right, and the password has ended so that only an administrator can set another.
+    Expired {
+        principal: Arc<Principal>,
+    },
+    Proved(SignedIn),
+}
+
+/// Who signed in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub principal: Arc<Principal>,
+    /// Serial number of the MFA device whose code was given.
+    pub mfa_device: Option<String>,
+    /// The password must be changed before anything else.
+    pub must_change_password: bool,
+}
+
 /// Where principals are kept: implemented by the IAM service, asked only by the plane.
 #[async_trait]
 pub trait Directory: Send + Sync + 'static {
@@ -158,4 +199,17 @@ pub trait Directory: Send + Sync + 'static {
     /// Notes that a principal made a signed call (`GetAccessKeyLastUsed`, last use of a role). Kept in memory and written lazily; must not
     /// block.
     fn used(&self, principal: &Principal, service: &'static str, region: &str, now_ms: i64);
+    /// The id of the account that has this id or this alias.
+    async fn account(&self, _tx: &mut Transaction, _name: &str) -> Result<Option<String>, ApiError> {
+        Ok(None)
+    }
+    /// Checks a user's password and second factor. What was proved is written with the transaction: the code is used up, and the password was
+    /// last used now.
+    async fn sign_in(&self, _tx: &mut Transaction, _attempt: SignInAttempt<'_>) -> Result<SignIn, ApiError> {
+        Ok(SignIn::UnknownAccount)
+    }
+    /// When the password of a user was set last, milliseconds since 1970; `None`: the user is gone or has none.
+    async fn password_set_ms(&self, _tx: &mut Transaction, _principal: &Principal) -> Result<Option<i64>, ApiError> {
+        Ok(None)
+    }
 }

@@ -179,6 +179,16 @@ pub trait Service: Send + Sync + 'static {
         None
     }
 
+    /// `eventType` of the call's event.
+    fn event_type(&self, _call: &Call) -> &'static str {
+        "AwsApiCall"
+    }
+
+    /// The error with what this service's errors always have (a member that says which of many causes it is).
+    fn error(&self, error: ApiError) -> ApiError {
+        error
+    }
+
     /// Protocols of other APIs whose requests mean operations of this service.
     fn doors(&self) -> Vec<std::sync::Arc<dyn crate::door::Door>> {
         Vec::new()

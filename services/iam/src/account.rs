@@ -181,6 +181,14 @@ fn alias_key(alias: &str) -> Key {
     Key::shared().last(alias)
 }
 
+/// The id of the account that has this id or this alias.
+pub(crate) async fn of_alias(tx: &mut Transaction, name: &str) -> Result<Option<String>, ApiError> {
+    if let Some(account) = find(tx, name).await? {
+        return Ok(Some(account.id));
+    }
+    Ok(tx.get::<AliasRecord>(&alias_key(name)).await?.map(|alias| alias.account))
+}
+
 /// An account has one alias: a new one replaces the old one.
 pub async fn create_account_alias(cx: &mut Call, input: CreateAccountAliasInput) -> Result<CreateAccountAliasOutput, ApiError> {
     let alias = input.account_alias;

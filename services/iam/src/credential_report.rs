@@ -91,11 +91,11 @@ fn line(who: &Who<'_>, password: [String; 4], mfa: bool, keys: &[KeyState], cert
     fields.join(",")
 }
 
-/// The four columns of a password: whether there is one, its last use (nothing signs in with one), its last change, and its end.
-fn passwords(profile: Option<&LoginProfileRecord>, policy: Option<&PasswordPolicyRecord>) -> [String; 4] {
+/// The four columns of a password: whether there is one, its last use, its last change, and its end.
+fn passwords(profile: Option<&LoginProfileRecord>, used_ms: Option<i64>, policy: Option<&PasswordPolicyRecord>) -> [String; 4] {
     let Some(profile) = profile else { return ["false", "N/A", "N/A", "N/A"].map(str::to_owned) };
     let end = password::expires_ms(policy, profile.changed_ms).map_or_else(|| "N/A".to_owned(), time);
-    ["true".to_owned(), "no_information".to_owned(), time(profile.changed_ms), end]
+    ["true".to_owned(), used_ms.map_or_else(|| "no_information".to_owned(), time), time(profile.changed_ms), end]
 }
 
 async fn keys(cx: &mut Call, ids: &[String]) -> Result<Vec<KeyState>, ApiError> {
@@ -128,9 +128,10 @@ pub(crate) async fn generate_credential_report(
         let profile = login_profile::find(&mut cx.tx, &owner, id).await?;
         let certificates = signing_certificate::all_of(&mut cx.tx, &owner, id).await?;
         let certificates: Vec<(bool, i64)> = certificates.iter().map(|known| (known.active, known.uploaded_ms)).collect();
+        let used_ms = last_use(cx, id).await?.map(|last| last.at_ms);
         let arn = user.arn(&cx.account);
         let who = Who { name: &user.head.name, arn: &arn, created_ms: user.head.created_ms };
-        lines.push(line(&who, passwords(profile.as_ref(), policy.as_ref()), has_device(id), &keys, &certificates));
+        lines.push(line(&who, passwords(profile.as_ref(), used_ms, policy.as_ref()), has_device(id), &keys, &certificates));
     }
     let report = ReportRecord { generated_ms: cx.now.0, content: lines.join("\n") };
     cx.tx.put(&key(&cx.account), &report)?;
@@ -159,7 +160,7 @@ mod tests {
         let used = LastUse { at_ms: 0, service: "s3".to_owned(), region: "eu-central-1".to_owned() };
         let keys = [KeyState { active: true, created_ms: 1_000, last_use: Some(used) }];
         let who = Who { name: "ana", arn: "arn:aws:iam::111111111111:user/ana", created_ms: 0 };
-        let line = line(&who, passwords(None, None), true, &keys, &[(true, 2_000)]);
+        let line = line(&who, passwords(None, None, None), true, &keys, &[(true, 2_000)]);
         assert_eq!(line.split(',').count(), HEADER.split(',').count());
         assert_eq!(
             line,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use plane::authorize::compiled;
 use plane::transaction::Abort;
-use plane::{ApiError, Credential, Plane, Principal, PrincipalAccess, PrincipalKind, Record, Transaction};
+use plane::{ApiError, Credential, Plane, Principal, PrincipalAccess, PrincipalKind, Record, SignIn, SignInAttempt, Transaction};
 use policy::{Attached, PolicyKind, PolicySource};
 use serde_json::json;
 use store::Table;
@@ -19,7 +19,7 @@ use crate::key_use::{self, LastUse, Uses};
 use crate::managed_policy::{self, ManagedPolicyRecord};
 use crate::password::{self, PasswordPolicyRecord};
 use crate::service_specific_credential::{self, CredentialRecord};
-use crate::{identifier, service_linked_role, tags, trust};
+use crate::{identifier, service_linked_role, sign_in, tags, trust};
 
 /// What stands for the account's password policy where policies are told.
 const PASSWORD_POLICY: &str = "account password policy";
@@ -156,6 +156,18 @@ impl plane::Directory for Directory {
             self.uses.note(subject, LastUse { at_ms: now_ms, service: service.to_owned(), region: region.to_owned() });
         }
     }
+
+    async fn account(&self, tx: &mut Transaction, name: &str) -> Result<Option<String>, ApiError> {
+        account::of_alias(tx, name).await
+    }
+
+    async fn sign_in(&self, tx: &mut Transaction, attempt: SignInAttempt<'_>) -> Result<SignIn, ApiError> {
+        sign_in::sign_in(tx, attempt).await
+    }
+
+    async fn password_set_ms(&self, tx: &mut Transaction, principal: &Principal) -> Result<Option<i64>, ApiError> {
+        sign_in::password_set_ms(tx, principal).await
+    }
 }
 
 /// The principal that a long-term key belongs to; `None` when it is gone.
@@ -170,7 +182,7 @@ async fn owner(tx: &mut Transaction, record: &AccessKeyRecord) -> Result<Option<
 }
 
 /// The user of a unique id; `None` when it is gone.
-async fn user(tx: &mut Transaction, account: &str, user_id: &str) -> Result<Option<Principal>, ApiError> {
+pub(crate) async fn user(tx: &mut Transaction, account: &str, user_id: &str) -> Result<Option<Principal>, ApiError> {
     let Some(at) = entity::by_id(tx, user_id).await?.filter(|at| at.kind == EntityKind::User && at.account == *account) else {
         return Ok(None);
     };

@@ -21,7 +21,7 @@
 //!   tracks.
 //! * Service-linked roles have no permissions policy: services act for themselves through the plane.
 //! * MFA devices are virtual ones. The root user has access keys and devices; a login profile of its own is leave to set a
-//!   password, which there is nothing here to sign in with.
+//!   password, which nobody can set here, so no root user signs in.
 //! * There are no delegation requests and no role templates: what names one is not found.
 //! * The issuer of an account's tokens is this server, under its setting `public_url`; its keys change every ninety days.
 
@@ -60,6 +60,7 @@ mod server_certificate;
 mod service;
 mod service_linked_role;
 mod service_specific_credential;
+mod sign_in;
 mod signing_certificate;
 mod simulation;
 mod ssh_public_key;

@@ -1,6 +1,6 @@
 //! Passwords: what the account demands of them, and how they are kept.
 //!
-//! A password is kept as an Argon2id hash. Nothing here signs in with one; it is checked when its owner changes it.
+//! A password is kept as an Argon2id hash. It is checked when its owner signs in (`sign_in`) or changes it.
 //!
 //! Source: IAM User Guide, "Set an account password policy for IAM users".
 

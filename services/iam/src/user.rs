@@ -12,6 +12,7 @@ use crate::account::{self, Counted};
 use crate::attachment::{boundary_output, set_boundary};
 use crate::entity::{self, Entity, EntityKind, Head, Policies, UserRecord};
 use crate::error::{delete_conflict, entity_already_exists};
+use crate::key_use::last_use;
 use crate::{identifier, login_profile, mfa_device, page, service_specific_credential, signing_certificate, ssh_public_key, tags};
 
 /// A user as `GetUser` shows it.
@@ -90,7 +91,13 @@ pub(crate) async fn get_user(cx: &mut Call, input: GetUserInput) -> Result<UserR
         (None, _) => return Err(must_name_user()),
     };
     let user = entity::load::<UserRecord>(&mut cx.tx, &cx.account, &name).await?;
-    Ok(UserReply::User(output(&cx.account, &user)))
+    let password_last_used = password_last_used(cx, &user).await?;
+    Ok(UserReply::User(User { password_last_used, ..output(&cx.account, &user) }))
+}
+
+/// When the user last signed in with its password.
+async fn password_last_used(cx: &mut Call, user: &UserRecord) -> Result<Option<Timestamp>, ApiError> {
+    Ok(last_use(cx, &user.head.id).await?.map(|last| Timestamp(last.at_ms)))
 }
 
 pub(crate) async fn list_users(cx: &mut Call, input: ListUsersInput) -> Result<ListUsersOutput, ApiError> {
@@ -99,7 +106,11 @@ pub(crate) async fn list_users(cx: &mut Call, input: ListUsersInput) -> Result<L
     users.retain(|user| user.head.path.starts_with(&prefix));
     let place = |user: &UserRecord| user.head.name.to_lowercase();
     let page = page::cut(cx, users, place, &prefix, input.marker.as_deref(), input.max_items)?;
-    let users = page.items.iter().map(|user| summary(&cx.account, user)).collect();
+    let mut users = Vec::with_capacity(page.items.len());
+    for user in &page.items {
+        let password_last_used = password_last_used(cx, user).await?;
+        users.push(User { password_last_used, ..summary(&cx.account, user) });
+    }
     Ok(ListUsersOutput { users, is_truncated: Some(page.next.is_some()), marker: page.next })
 }
 

@@ -16,7 +16,8 @@ use crate::arbitrary::{messages, protocols, services};
 use crate::round_trip::{AMBIGUOUS, is_rest, labels, report, sorted, with_status};
 
 /// Operations that the SDK models leave out, so that botocore has no opinion on them: a certificate signs the call, no SDK makes it.
-const UNKNOWN_TO_BOTOCORE: [&str; 1] = ["CreateSession"];
+const UNKNOWN_TO_BOTOCORE: [(&str, &str); 3] =
+    [("rolesanywhere", "CreateSession"), ("signin", "AuthorizeOAuth2Access"), ("signin", "ConsoleLogin")];
 /// Values per operation.
 const ROUNDS: u64 = 2;
 
@@ -204,7 +205,7 @@ fn botocore_agrees() {
     // Our own control service is not Amazon's.
     for service in services().filter(|service| service.head.id != "bailiwick") {
         for protocol in protocols(service) {
-            let is_known = |name: &str| service.head.id != "rolesanywhere" || !UNKNOWN_TO_BOTOCORE.contains(&name);
+            let is_known = |name: &str| !UNKNOWN_TO_BOTOCORE.contains(&(service.head.id, name));
             let operations = service.operations.iter().filter(|operation| !AMBIGUOUS.contains(&operation.name) && is_known(operation.name));
             let calls: Vec<Call> =
                 operations.flat_map(|operation| (0..ROUNDS).map(move |round| Call::new(service, protocol, operation, round))).collect();

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn read(path: &str, body: &str) -> Option<Meant> {
-        Anthropic.read(&DoorRequest { method: "POST", path, headers: &HeaderMap::new(), body: body.as_bytes() })
+        Anthropic.read(&DoorRequest { method: "POST", path, query: "", headers: &HeaderMap::new(), body: body.as_bytes() })
     }
 
     #[test]

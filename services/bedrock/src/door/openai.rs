@@ -19,6 +19,10 @@ pub(crate) struct OpenAi;
 impl Door for OpenAi {
     fn takes(&self, path: &str, is_keyed: bool) -> bool {
         let is_messages = |rest: &str| rest == "messages" || rest.starts_with("messages/");
+        // Paths of AWS Sign-In, which begin alike.
+        if ["/v1/authorize", "/v1/introspect", "/v1/revoke", "/v1/token"].contains(&path) {
+            return false;
+        }
         match path.strip_prefix(PREFIX) {
             // A bucket may be called `openai`; no bucket is called `v1`.
             Some(rest) => is_keyed && rest.starts_with("/v1/"),
@@ -213,7 +217,7 @@ mod tests {
     use super::*;
 
     fn read(method: &str, path: &str, body: &str) -> Option<Meant> {
-        OpenAi.read(&DoorRequest { method, path, headers: &HeaderMap::new(), body: body.as_bytes() })
+        OpenAi.read(&DoorRequest { method, path, query: "", headers: &HeaderMap::new(), body: body.as_bytes() })
     }
 
     #[test]

@@ -63,12 +63,12 @@ class Walk:
     def client(self, service):
         config = botocore.config.Config(parameter_validation=False, inject_host_prefix=False)
         client = self.session.client(service, config=config, region_name="us-east-1")
-        client.meta.events.register_first("before-sign", self.without_account)
+        client.meta.events.register_first("before-sign", self.to_the_server)
         return client
 
-    def without_account(self, request, **_):
-        """S3 Control puts the account before any host, also before an address."""
-        request.url = request.url.replace(f"//{self.account.id}.", "//")
+    def to_the_server(self, request, **_):
+        """S3 Control puts the account before any host, also before an address, and AWS Sign-In sends its settings to AWS whatever the endpoint."""
+        request.url = request.url.replace(f"//{self.account.id}.", "//").replace("https://signin.us-east-1.api.aws", self.session.server.endpoint)
 
     def service(self, service):
         """`(operation, code, message, request id)` for each."""

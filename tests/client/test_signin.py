@@ -8,21 +8,18 @@ import html.parser
 import http.client
 import json
 import re
-import time
 import urllib.parse
 import uuid
 
-import botocore
-import botocore.config
 import botocore.exceptions
-import botocore.session
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from bailiwick_server import Account, Credentials, allow, deny, new_account_id
-from test_iam_mfa import Device, code
+from bailiwick_server import Account, Credentials, allow, deny
+from signed_http import signed_request
+from test_iam_mfa import Device
 from test_invariants import places
 
 SAME_DEVICE = "arn:aws:signin:::devtools/same-device"
@@ -443,8 +440,6 @@ def test_a_code_for_another_device_is_shown(bailiwick, account, person):
 def test_authorization_needs_a_sign_in(account, program):
     """Keys, however much they may do, get no code."""
     administrator = account.user(policy=allow("*"))
-    from signed_http import signed_request
-
     path = f"/v1/authorize?{urllib.parse.urlencode(program.parameters())}"
     request = signed_request(administrator.credentials, "signin", "GET", path, region="us-east-1", host=f"{program.server.host}:{program.server.port}", ahead_ms=program.server.ahead_ms)
     answer = request.send(program.server)
@@ -521,6 +516,53 @@ def test_an_old_password_ends(bailiwick, account, program, hard):
         assert "administrator" in page.body
         wrong = program.sign_in(account.id, person, "Wrong-Horse-1")
         assert INCORRECT in wrong.body, "only the right password tells that it has ended"
+
+
+def test_a_sign_in_happens_in_the_region_of_its_host(bailiwick, account, person):
+    host = f"signin.eu-central-1.localhost:{bailiwick.port}"
+    program = Program(bailiwick)
+    answer = program.sign_in(account.id, person, PASSWORD, headers={"host": host})
+    proof = program.proof(htu=f"https://{host}/v1/token")
+    body = {"clientId": SAME_DEVICE, "grantType": "authorization_code", "code": answer.sent["code"], "redirectUri": REDIRECT, "codeVerifier": program.verifier}
+    headers = {"host": host, "content-type": "application/json", "dpop": proof}
+    redeemed = program.request("POST", "/v1/token", json.dumps(body), headers)
+    assert redeemed.status == 200, redeemed.body
+    names = [event["eventName"] for event in account.events("eu-central-1") if event["eventSource"] == "signin.amazonaws.com"]
+    assert sorted(names) == ["AuthorizeOAuth2Access", "ConsoleLogin", "CreateOAuth2Token"]
+    assert account.events(EventName="ConsoleLogin") == []
+
+
+def test_objects_may_be_called_like_the_page(bailiwick, account, program):
+    bucket = f"pages-{account.id}"
+    account.client("s3").create_bucket(Bucket=bucket)
+    for path in ("/v1/authorize", "/v1/token"):
+        page = program.request("GET", path, headers={"host": f"{bucket}.s3.us-east-1.localhost:{bailiwick.port}"})
+        assert page.status == 403 and "<Code>AccessDenied</Code>" in page.body, page.body
+
+
+def test_what_is_malformed_is_refused_and_recorded(bailiwick, account, person, program):
+    too_large = program.submit({"password": "x" * 20_000})
+    assert too_large.status >= 400
+    not_a_form = program.request("POST", "/v1/authorize", "{}", {"content-type": "application/json"})
+    empty = program.submit({})
+    for answer in (not_a_form, empty):
+        assert answer.status == 400
+        (event,) = Account.home(bailiwick).events_of(answer.request_id)
+        assert event["eventName"] == "ConsoleLogin" and event["errorCode"] == "ValidationException"
+        assert event["eventType"] == "AwsConsoleSignIn" and event["requestParameters"] is None
+    for method in ("PUT", "DELETE", "HEAD"):
+        assert program.request(method, "/v1/authorize").status == 404
+    for body in ("", "[]", "{", json.dumps({"clientId": "x", "grantType": "refresh_token"}), json.dumps({"clientId": SAME_DEVICE, "grantType": "refresh_token"})):
+        answer = program.request("POST", "/v1/token", body, {"content-type": "application/json", "dpop": program.proof()})
+        kind = answer.headers["x-amzn-errortype"].split(":")[0]
+        assert answer.status == 400 and kind in ("ValidationException", "SerializationException"), answer.body
+        assert kind != "ValidationException" or json.loads(answer.body)["error"] == "INVALID_REQUEST", answer.body
+        assert len(Account.home(bailiwick).events_of(answer.request_id)) == 1
+    # Operations of the same path that are not here.
+    client = account.client("signin")
+    for call in (client.get_resource_policy, client.get_console_authorization_configuration):
+        with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied|NotImplemented"):
+            call()
 
 
 def test_no_secret_is_on_disk_or_in_the_log(start_server):

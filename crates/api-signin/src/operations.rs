@@ -32,7 +32,7 @@ shape! {
         password: Option<Secret<String>> = "password",
         mfa_code: Option<Secret<String>> = "mfaCode",
         new_password: Option<Secret<String>> = "newPassword",
-        authorization: AuthorizeOAuth2AccessInputShape = "authorization",
+        authorization: AuthorizationRequest = "authorization",
     }
 }
 

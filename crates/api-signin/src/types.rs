@@ -13,7 +13,7 @@ shape! {
 
 shape! {
     #[derive(Default)]
-    struct AuthorizeOAuth2AccessInputShape {
+    struct AuthorizationRequest {
         client_id: String = "clientId",
         code_challenge: String = "codeChallenge",
         code_challenge_method: String = "codeChallengeMethod",

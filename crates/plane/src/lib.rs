@@ -17,6 +17,7 @@
 
 mod binding;
 mod cache;
+mod child_call;
 mod condition_member;
 mod post_form;
 mod service_event;

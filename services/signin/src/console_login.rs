@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use api_iam::ChangePasswordInput;
-use api_signin::{AuthorizeOAuth2AccessInput, AuthorizeOAuth2AccessInputShape, ConsoleLoginInput, ConsoleLoginOutput};
+use api_signin::{AuthorizationRequest, AuthorizeOAuth2AccessInput, ConsoleLoginInput, ConsoleLoginOutput};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use plane::audit::HIDDEN;
@@ -191,7 +191,7 @@ async fn change_password(
     }
 }
 
-fn authorization(asked: AuthorizeOAuth2AccessInputShape) -> AuthorizeOAuth2AccessInput {
+fn authorization(asked: AuthorizationRequest) -> AuthorizeOAuth2AccessInput {
     AuthorizeOAuth2AccessInput {
         client_id: asked.client_id,
         code_challenge: asked.code_challenge,
@@ -226,7 +226,7 @@ fn confirmation(code: &str, state: Option<&str>) -> ConsoleLoginOutput {
 }
 
 /// What the event says beside who it was.
-fn note(cx: &mut Call, authorization: &AuthorizeOAuth2AccessInputShape, outcome: &str, mfa_device: Option<&str>) {
+fn note(cx: &mut Call, authorization: &AuthorizationRequest, outcome: &str, mfa_device: Option<&str>) {
     cx.audit.identity = None;
     cx.audit.error_message = None;
     cx.audit.response_elements = Some(json!({ "ConsoleLogin": outcome }));

@@ -24,7 +24,8 @@
 //! * After ten failures a user, and after a hundred a source address, wait until the fifteen minutes that began with the first are over. AWS
 //!   documents no figures.
 //! * A user that was renamed signs in anew.
-//! * Tokens of applications (`CreateOAuth2TokenWithIAM` and its like), bearer tokens and the account's sign-in policy are refused as not implemented.
+//! * Tokens of applications (`CreateOAuth2TokenWithIAM` and its like) and bearer tokens are not there; the account's sign-in policy is refused as not
+//!   implemented.
 //!
 //! Source: AWS Sign-In API Reference; AWS CLI User Guide, "Login for AWS local development using console credentials"; CloudTrail User Guide,
 //! "AWS Management Console sign-in events"; RFC 6749, 7636, 8252, 9449.

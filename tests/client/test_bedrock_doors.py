@@ -244,10 +244,10 @@ def test_iam_decides_at_the_doors(account, http):
 def test_signatures_open_the_doors_too(account):
     body = json.dumps({"model": MODEL, "messages": CHAT}).encode()
     host = f"{account.server.host}:{account.server.port}"
-    request = signed_request(account.credentials, "bedrock", "POST", "/v1/chat/completions", region=REGION, host=host, body=body)
+    request = signed_request(account.credentials, "bedrock", "POST", "/v1/chat/completions", region=REGION, host=host, body=body, ahead_ms=account.server.ahead_ms)
     answer = request.send(account.server)
     assert answer.status == 200 and json.loads(answer.body)["choices"][0]["message"]["content"].endswith("hello")
-    request = signed_request(account.credentials, "bedrock", "POST", "/v1/chat/completions", region=REGION, host=host, body=body)
+    request = signed_request(account.credentials, "bedrock", "POST", "/v1/chat/completions", region=REGION, host=host, body=body, ahead_ms=account.server.ahead_ms)
     request.body = body.replace(b"hello", b"other")
     assert request.send(account.server).status in (401, 403)
 

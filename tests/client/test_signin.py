@@ -558,11 +558,6 @@ def test_what_is_malformed_is_refused_and_recorded(bailiwick, account, person, p
         assert answer.status == 400 and kind in ("ValidationException", "SerializationException"), answer.body
         assert kind != "ValidationException" or json.loads(answer.body)["error"] == "INVALID_REQUEST", answer.body
         assert len(Account.home(bailiwick).events_of(answer.request_id)) == 1
-    # Operations of the same path that are not here.
-    client = account.client("signin")
-    for call in (client.get_resource_policy, client.get_console_authorization_configuration):
-        with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied|NotImplemented"):
-            call()
 
 
 def test_no_secret_is_on_disk_or_in_the_log(start_server):

@@ -33,13 +33,6 @@ UNREACHED = {
     "lambda:InvokeWithResponseStream": "boto3 has no streaming client for it",
     "signin:AuthorizeOAuth2Access": "boto3 does not have it: who signed in on the page asks for a code (see test_signin.py)",
     "signin:ConsoleLogin": "boto3 does not have it: the form of the page (see test_signin.py)",
-    "signin:DeleteConsoleAuthorizationConfiguration": "boto3 sends it to AWS's own host, whatever the endpoint",
-    "signin:DeleteResourcePermissionStatement": "the same",
-    "signin:GetConsoleAuthorizationConfiguration": "the same",
-    "signin:GetResourcePolicy": "the same",
-    "signin:ListResourcePermissionStatements": "the same",
-    "signin:PutConsoleAuthorizationConfiguration": "the same",
-    "signin:PutResourcePermissionStatement": "the same",
     "rolesanywhere:CreateSession": "boto3 does not have it: a certificate signs it (see test_rolesanywhere.py)",
 }
 

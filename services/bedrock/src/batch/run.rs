@@ -229,7 +229,7 @@ impl Worker {
         let _turn = self.attend(self.state.batch_turns.acquire()).await?;
         job = self.update(|job| job.stage = Stage::InProgress, |_| Ok(())).await?;
         for (place, file) in files.iter().enumerate().skip(job.next.0) {
-            job = self.file(job, &role, place, file).await?;
+            job = Box::pin(self.file(job, &role, place, file)).await?;
         }
         Ok(output::write_manifest(&job, &role, job.counts).await?)
     }

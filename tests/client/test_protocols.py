@@ -218,7 +218,7 @@ UNHANDLED = [
     ("config", "describe_config_rules", {}, "config:DescribeConfigRules"),
     ("glue", "get_databases", {}, "glue:GetDatabases"),
     ("lambda", "list_functions", {}, "lambda:ListFunctions"),
-    ("logs", "describe_queries", {}, "logs:DescribeQueries"),
+    ("logs", "list_integrations", {}, "logs:ListIntegrations"),
     ("sns", "list_platform_applications", {}, "sns:ListPlatformApplications"),
     ("comprehend", "list_pii_entities_detection_jobs", {}, "comprehend:ListPiiEntitiesDetectionJobs"),
 ]

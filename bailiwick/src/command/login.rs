@@ -147,7 +147,7 @@ impl LoginCommand {
             ("mfa_code", &typed.mfa_code),
             ("new_password", typed.new_password.as_deref().map_or("", String::as_str)),
         ];
-        let form: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
+        let form: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", wire::percent_encoded(value))).collect();
         send(place, AUTHORIZE, "application/x-www-form-urlencoded", form.join("&"), None).await
     }
 }
@@ -234,17 +234,6 @@ fn random_text() -> Result<String, Failure> {
     let mut bytes = [0_u8; 32];
     keyring::Randomness::fill(&keyring::SystemRandomness, &mut bytes).map_err(|error| Failure::general(error.to_string()))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
-}
-
-fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-        encoded
-    })
 }
 
 fn page(answer: &Answer) -> std::borrow::Cow<'_, str> {

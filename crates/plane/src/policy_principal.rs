@@ -50,7 +50,8 @@ pub async fn shown(cx: &mut Call, text: &str) -> Result<String, ApiError> {
     Ok(with_principal_names(text, &replacements))
 }
 
-fn is_account_id(name: &str) -> bool {
+/// Twelve digits.
+pub fn is_account_id(name: &str) -> bool {
     name.len() == 12 && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 

@@ -66,6 +66,13 @@ pub(crate) fn percent_encode(out: &mut String, text: &str, safe: &[u8]) {
     }
 }
 
+/// Text with all but RFC 3986's unreserved characters percent-encoded: as it stands in a query, in a form, or where IAM shows a document.
+pub fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    percent_encode(&mut out, text, b"");
+    out
+}
+
 /// A form whose names are paths (`Tags.member.1.Key`), as a tree.
 #[derive(Debug, Default)]
 pub(crate) struct Node {

@@ -47,6 +47,7 @@ pub use client::{EncodedRequest, decode_output, encode_input};
 pub use constraint::violations;
 pub use error::{DecodeError, ErrorReply, Format, Rule, Step, Violation};
 pub use fault::{decode_error, encode_error};
+pub use form::percent_encoded;
 pub use route::{Labels, route_rest};
 pub use server::{decode_input, encode_output, parse_input};
 pub use typed::{ApiInput, FromValue, IntoValue, Secret, ShapeError};

@@ -37,17 +37,7 @@ pub(crate) fn check_trust(text: &str) -> Result<(), ApiError> {
 
 /// A document as IAM shows it: percent-encoded by RFC 3986, all but the unreserved characters.
 pub(crate) fn encoded(text: &str) -> String {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    let digit = |value: u8| HEX.get(usize::from(value)).copied().unwrap_or('0');
-    let mut encoded = String::with_capacity(text.len().saturating_mul(2));
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.extend(['%', digit(byte >> 4), digit(byte & 0x0F)]);
-        }
-    }
-    encoded
+    wire::percent_encoded(text)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use keyring::Randomness;
 use plane::ApiError;
+pub use plane::policy_principal::is_account_id;
 use plane::session::{KEY_ID_ALPHABET, SECRET_ALPHABET};
 use zeroize::Zeroizing;
 
@@ -112,11 +113,6 @@ impl<'a> AssumedRoleArn<'a> {
         let (role_name, session_name) = resource.strip_prefix("assumed-role/")?.split_once('/')?;
         Some(Self { account, role_name, session_name })
     }
-}
-
-/// Twelve digits.
-pub fn is_account_id(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -12,10 +12,9 @@ use plane::audit::HIDDEN;
 use plane::{ApiError, Call, Principal, PrincipalKind, SignIn, SignInAttempt, SignedIn};
 use serde_json::json;
 use trail::UserIdentity;
-use wire::Secret;
+use wire::{Secret, percent_encoded};
 
 use crate::client::Client;
-use crate::door::percent_encoded;
 use crate::error::rate_exceeded;
 use crate::service::Gate;
 use crate::signed_in_user::{SignedInUser, is_closed};

@@ -49,19 +49,6 @@ fn value<'a>(parameters: &'a Parameters, name: &str) -> &'a str {
     parameters.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value.as_str())
 }
 
-/// Text as it stands in a URL's query.
-pub(crate) fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -218,7 +205,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_encoded_is_read_again(text in ".{0,60}") {
-            let form = format!("state={}", percent_encoded(&text));
+            let form = format!("state={}", wire::percent_encoded(&text));
             prop_assert_eq!(form_value(form.as_bytes(), "state"), Some(text));
         }
 

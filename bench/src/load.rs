@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use sigv4::Signer;
 
 use crate::Failure;
+use crate::keep_alive::KeepAlive;
 use crate::scenario::Scenario;
 use crate::target::Target;
 
@@ -63,19 +64,7 @@ impl Wire {
 
 /// Somebody who calls again and again.
 pub(crate) trait Caller: Send + 'static {
-    fn call(&mut self) -> impl Future<Output = Result<Bytes, Failure>> + Send;
-}
-
-/// A client of a scenario.
-struct Client {
-    connection: Connection,
-    scenario: &'static Scenario,
-}
-
-impl Caller for Client {
-    async fn call(&mut self) -> Result<Bytes, Failure> {
-        self.connection.call(self.scenario).await
-    }
+    fn call(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Failure> {
@@ -143,16 +132,24 @@ pub(crate) fn request(
     Ok(request)
 }
 
-/// Measures one scenario, after one call of each client that does not count.
-pub(crate) async fn run(target: &Target, scenario: &'static Scenario, pace: &Pace) -> Result<Measured, Failure> {
+/// Measures one scenario, after one call of each client that does not count. All clients are on one thread: none of them waits for another, and what
+/// passes between threads would be taken from the server.
+pub(crate) fn run(target: &Target, scenario: &'static Scenario, pace: &Pace) -> Result<Measured, Failure> {
     let clients = scenario.clients.unwrap_or(pace.clients);
-    let mut connections = Vec::with_capacity(clients);
-    for number in 0..clients {
-        let mut connection = Connection::open(target, number).await?;
-        connection.call(scenario).await?;
-        connections.push(Client { connection, scenario });
-    }
-    measure(target, connections, pace.time).await
+    let measured = async {
+        let mut callers = Vec::with_capacity(clients);
+        for number in 0..clients {
+            let mut caller = KeepAlive::open(target, scenario, number).await?;
+            caller.call().await?;
+            callers.push(caller);
+        }
+        measure(target, callers, pace.time).await
+    };
+    let on_one_thread = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        runtime.block_on(measured)
+    };
+    std::thread::scope(|scope| scope.spawn(on_one_thread).join()).map_err(|_| "the load's thread has panicked".to_owned())?
 }
 
 /// Measures callers that are all ready.

@@ -4,6 +4,7 @@
 //! answer that is not a success, because a number for failed calls would be worth nothing.
 
 mod gateway;
+mod keep_alive;
 mod load;
 mod micro;
 mod report;
@@ -38,6 +39,9 @@ struct Arguments {
     /// Connections that call at the same time.
     #[arg(long, default_value_t = 8)]
     clients: usize,
+    /// Measure only the rows whose names begin so: for a profile. Some rows read what others wrote.
+    #[arg(long, default_value = "")]
+    only: String,
     /// Length of each measurement.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -63,21 +67,21 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let size = std::fs::metadata(&arguments.bailiwick).map_err(|error| format!("the binary cannot be read: {error}"))?.len();
     let mut sections = Vec::new();
     for kind in [target::Kind::Memory, target::Kind::Redb] {
-        sections.push(measure(target::Target::bailiwick(&arguments.bailiwick, kind, &[]).await?, &pace).await?);
+        sections.push(measure(target::Target::bailiwick(&arguments.bailiwick, kind, &[]).await?, &pace, &arguments.only).await?);
     }
     if let Some(moto) = &arguments.moto {
-        sections.push(measure(target::Target::moto(moto).await?, &pace).await?);
+        sections.push(measure(target::Target::moto(moto).await?, &pace, &arguments.only).await?);
     }
     let text = report::report(&sections, size, &pace, &micro::measure()?);
     writeln!(std::io::stdout(), "{text}").map_err(|error| error.to_string())
 }
 
-async fn measure(target: target::Target, pace: &load::Pace) -> Result<report::Section, Failure> {
+async fn measure(target: target::Target, pace: &load::Pace, only: &str) -> Result<report::Section, Failure> {
     let mut section = report::Section { name: target.name, start: target.started_in, idle_kib: target.resident_kib()?, rows: Vec::new() };
     scenario::furnish(&target).await?;
-    for scenario in scenario::ALL {
-        let measured =
-            load::run(&target, scenario, pace).await.map_err(|error| format!("{} on {}: {error}", scenario.name, target.name))?;
+    for scenario in scenario::ALL.iter().filter(|scenario| scenario.name.starts_with(only)) {
+        let measured = tokio::task::block_in_place(|| load::run(&target, scenario, pace))
+            .map_err(|error| format!("{} on {}: {error}", scenario.name, target.name))?;
         section.rows.push((scenario.name, measured));
     }
     Ok(section)

@@ -81,20 +81,21 @@ impl Server {
             "/_bailiwick/metrics" if is_get => return self.metrics(),
             path if path.starts_with(log_pages::PREFIX) && is_get && !is_signed => {
                 if let Some(plane) = self.plane.get() {
-                    return log_pages::answer(plane, path, request.uri().query().unwrap_or_default()).await;
+                    // Boxed, as the other pages: a future is as large as its largest way, and it is moved for every call.
+                    return Box::pin(log_pages::answer(plane, path, request.uri().query().unwrap_or_default())).await;
                 }
             }
             path if path.starts_with(iam::outbound_federation::ISSUERS) && is_get && !is_signed => {
                 if let Some(plane) = self.plane.get() {
-                    return issuer_pages::answer(plane, path).await;
+                    return Box::pin(issuer_pages::answer(plane, path)).await;
                 }
             }
             path if path.starts_with(sns::CERTIFICATES) && is_get && !is_signed => {
                 if let Some(plane) = self.plane.get() {
-                    return certificate(plane, path).await;
+                    return Box::pin(certificate(plane, path)).await;
                 }
             }
-            "/_bailiwick/unseal" if request.method() == Method::POST => return self.unseal(request, &origin).await,
+            "/_bailiwick/unseal" if request.method() == Method::POST => return Box::pin(self.unseal(request, &origin)).await,
             _ => {}
         }
         match self.plane.get() {

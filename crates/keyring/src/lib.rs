@@ -48,7 +48,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use domain::Domain;
 pub use randomness::{Randomness, SeededRandomness, SystemRandomness};
-pub use record::SEALED_OVERHEAD_BYTES;
+pub use record::{RECORD_NAME_BYTES, SEALED_OVERHEAD_BYTES};
 pub use seal::{KEYRING_FILE, PassphraseCost, SealProvider};
 pub use token::MAX_TOKEN_BYTES;
 

@@ -12,6 +12,9 @@ const N_BYTES: usize = 16;
 /// How much longer a sealed record is than its plaintext.
 pub const SEALED_OVERHEAD_BYTES: usize = HEADER_BYTES + N_BYTES + IV_BYTES + TAG_BYTES;
 
+/// A sealed record begins with this many bytes that no other one begins with: version, and random bytes that are drawn for each.
+pub const RECORD_NAME_BYTES: usize = HEADER_BYTES + N_BYTES + IV_BYTES;
+
 fn header(root_version: u16) -> [u8; HEADER_BYTES] {
     let [high, low] = root_version.to_be_bytes();
     [RECORD_VERSION, high, low]

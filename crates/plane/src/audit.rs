@@ -500,8 +500,12 @@ fn redact(service: &'static ServiceFacts, id: ShapeId, value: &Value, depth: usi
 
 /// `KeyId` becomes `keyId`.
 pub fn lower_first(name: &str) -> String {
-    let mut characters = name.chars();
-    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+    // Names of members are ASCII.
+    let mut lowered = name.to_owned();
+    if let Some(first) = lowered.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    lowered
 }
 
 /// The elements that were too large for their record.

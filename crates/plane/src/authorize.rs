@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use facts::{Binding, Protocol};
 use keyring::Domain;
 use policy::{Check, Decision, MapContext, Policy, PolicyKind, PolicySet, Resource, ResourcePolicy};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use wire::Value;
 
 use crate::call::Call;
@@ -51,11 +51,12 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
     refuse_suspended(call).await?;
     match call.operation.binding {
         Binding::Open => {
-            call.decision = Some(json!({ "allowed": true, "reason": "the operation needs no permission" }));
+            call.decision = Some(Arc::new(json!({ "allowed": true, "reason": "the operation needs no permission" })));
             return if call.principal.is_anonymous() && !call.operation.unsigned { Err(anonymous(call)) } else { Ok(()) };
         }
         Binding::Unmapped => {
-            call.decision = Some(json!({ "allowed": false, "reason": "no action is known for the operation, so it is refused" }));
+            let reason = "no action is known for the operation, so it is refused";
+            call.decision = Some(Arc::new(json!({ "allowed": false, "reason": reason })));
             return Err(ApiError::new(
                 denied_code(call.protocol),
                 format!("the operation `{}` cannot be mapped to an action and is refused", call.operation.name),
@@ -92,7 +93,7 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
         let verdict = decide(call, &question, &access, &owner, &control);
         if let Some(refusal) = verdict.refusal {
             let error = denied(call, &question.target, &refusal, &owner, &control, &verdict.note)?;
-            call.decision = Some(if owner == call.account { verdict.note } else { without_foreign_policies(verdict.note) });
+            call.decision = Some(Arc::new(if owner == call.account { verdict.note } else { without_foreign_policies(verdict.note) }));
             if owner != call.account {
                 // Who owns the resource, and whether it exists, is not the caller's to know.
                 call.audit.resources.retain(|resource| resource.account_id.as_deref() == Some(&call.account));
@@ -100,8 +101,8 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
             return Err(error);
         }
         match &mut call.decision {
-            None => call.decision = Some(verdict.note),
-            Some(first) => further(first, verdict.note),
+            None => call.decision = Some(Arc::new(verdict.note)),
+            Some(first) => further(Arc::make_mut(first), verdict.note),
         }
     }
     let added = call.operation.request_tags.and_then(|path| binding::request_tags(input, path)).unwrap_or_default();
@@ -126,7 +127,7 @@ async fn refuse_suspended(call: &mut Call) -> Result<(), ApiError> {
         return Ok(());
     }
     let message = format!("the account `{}` is suspended: its credentials open nothing", call.account);
-    call.decision = Some(json!({ "allowed": false, "reason": message }));
+    call.decision = Some(Arc::new(json!({ "allowed": false, "reason": message })));
     Err(ApiError::new(denied_code(call.protocol), message).with_status(denied_status(call.protocol)))
 }
 
@@ -339,13 +340,14 @@ fn decide(call: &Call, question: &Question<'_>, access: &PrincipalAccess, owner:
     let organization = control.organization.as_deref();
     let decision = policy::decide(&principal, &check, &policies, &context, organization);
     if decision.allowed {
-        let note = json!({
-            "allowed": true,
-            "action": target.action,
-            "resource": target.resource_arn,
-            "deciding": statement(&decision),
-            "asked": asked(&context, &check, access, call.principal.session.as_ref()),
-        });
+        // Put together by hand: `json!` would write every value that is already there once more, and every call comes by here.
+        let note = object([
+            ("allowed", Json::Bool(true)),
+            ("action", Json::String(target.action.clone())),
+            ("resource", Json::String(target.resource_arn.clone())),
+            ("deciding", statement(&decision)),
+            ("asked", asked(&context, &check, access, call.principal.session.as_ref())),
+        ]);
         return Verdict { refusal: None, note };
     }
     let note = json!({
@@ -385,7 +387,7 @@ fn mentioned_keys(
 
 /// What a policy may ask about the request, so that the decision can be taken again under other policies.
 fn asked(context: &RequestContext<'_>, check: &Check, access: &PrincipalAccess, session: Option<&Session>) -> serde_json::Value {
-    let mut asked = json!({ "context": context.recorded() });
+    let mut asked = object([("context", context.recorded())]);
     if let Some(asked) = asked.as_object_mut() {
         if let Some(account) = &check.resource.account {
             asked.insert("owner".to_owned(), json!(account));
@@ -418,6 +420,10 @@ pub fn resource_policy(policy: &ResourcePolicy, action: &str) -> ResourcePolicy 
         ResourcePolicy::Trust(_) | ResourcePolicy::TrustMissing if !action.starts_with("sts:") => ResourcePolicy::Absent,
         policy => policy.clone(),
     }
+}
+
+fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
+    Json::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// The statement that decided, as `explain` shows it.

@@ -110,7 +110,7 @@ pub struct Call {
     pub tx: Transaction,
     pub audit: AuditNotes,
     /// What was decided, for the entry and for `explain`.
-    pub(crate) decision: Option<serde_json::Value>,
+    pub(crate) decision: Option<Arc<serde_json::Value>>,
     pub(crate) body: Option<Body>,
     /// The protocol that the call came by, when it is not AWS's.
     pub(crate) door: Option<DoorSide>,

@@ -19,33 +19,18 @@ use crate::organization::ControlPolicies;
 use crate::origin::VpcEndpoint;
 use crate::principal::PrincipalKind;
 
-/// Global keys that are recorded, without their prefix.
-const RECORDED: [&str; 24] = [
-    "requestedregion",
-    "securetransport",
-    "sourceip",
-    "vpcsourceip",
-    "sourcevpce",
-    "sourcevpc",
-    "sourcevpcarn",
-    "vpceaccount",
-    "vpceorgid",
-    "vpceorgpaths",
-    "referer",
-    "viaawsservice",
-    "calledvia",
-    "calledviafirst",
-    "calledvialast",
-    "tokenissuetime",
-    "multifactorauthpresent",
-    "multifactorauthage",
-    "sourceidentity",
-    "sourcearn",
-    "sourceaccount",
-    "sourceorgid",
-    "sourceorgpaths",
-    "federatedprovider",
-];
+/// Global keys that are recorded: those that any request may have.
+const RECORDED: [&str; 5] = ["aws:requestedregion", "aws:securetransport", "aws:sourceip", "aws:referer", "aws:viaawsservice"];
+/// Those of requests through a private endpoint.
+const RECORDED_OF_ENDPOINTS: [&str; 7] =
+    ["aws:vpcsourceip", "aws:sourcevpce", "aws:sourcevpc", "aws:sourcevpcarn", "aws:vpceaccount", "aws:vpceorgid", "aws:vpceorgpaths"];
+/// Those of calls that services pass on.
+const RECORDED_OF_FORWARDED: [&str; 3] = ["aws:calledvia", "aws:calledviafirst", "aws:calledvialast"];
+/// Those of temporary credentials.
+const RECORDED_OF_SESSIONS: [&str; 5] =
+    ["aws:tokenissuetime", "aws:multifactorauthpresent", "aws:multifactorauthage", "aws:sourceidentity", "aws:federatedprovider"];
+/// Those of calls that our services make for themselves.
+const RECORDED_OF_SERVICES: [&str; 4] = ["aws:sourcearn", "aws:sourceaccount", "aws:sourceorgid", "aws:sourceorgpaths"];
 /// Values of one key that are recorded.
 const RECORDED_VALUES_MAX: usize = 100;
 
@@ -86,14 +71,26 @@ impl<'a> RequestContext<'a> {
     /// itself (its time, its user agent).
     pub fn recorded(&self) -> serde_json::Value {
         let mut recorded = serde_json::Map::new();
-        let names = RECORDED.iter().map(|name| format!("aws:{name}")).chain(self.service.names().map(str::to_owned));
-        for name in names {
-            if let Some(values) = self.key(&name).filter(|values| !values.is_empty()) {
-                let values = values.iter().take(RECORDED_VALUES_MAX).collect::<Vec<_>>();
-                recorded.insert(name, serde_json::json!(values));
+        for name in self.recorded_names().chain(self.service.names()) {
+            if let Some(values) = self.key(name).filter(|values| !values.is_empty()) {
+                let values = values.iter().take(RECORDED_VALUES_MAX).map(|value| serde_json::Value::String(value.to_owned())).collect();
+                recorded.insert(name.to_owned(), serde_json::Value::Array(values));
             }
         }
         recorded.into()
+    }
+
+    /// The global keys that this request can have. Every call is asked for them, and most have few.
+    fn recorded_names(&self) -> impl Iterator<Item = &str> {
+        let call = self.call;
+        let groups: [(bool, &[&str]); 5] = [
+            (true, &RECORDED),
+            (call.request.origin.vpc_endpoint.is_some(), &RECORDED_OF_ENDPOINTS),
+            (!call.via.is_empty(), &RECORDED_OF_FORWARDED),
+            (call.principal.session.is_some() || matches!(call.principal.kind, PrincipalKind::FederatedUser { .. }), &RECORDED_OF_SESSIONS),
+            (call.caller.is_some(), &RECORDED_OF_SERVICES),
+        ];
+        groups.into_iter().filter(|(can_be, _)| *can_be).flat_map(|(_, names)| names.iter().copied())
     }
 
     fn global(&self, name: &str) -> Option<String> {

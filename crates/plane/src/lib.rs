@@ -43,6 +43,7 @@ pub mod policy_principal;
 pub mod principal;
 pub mod public_url;
 pub mod record;
+mod record_cache;
 pub mod region;
 mod rehearsal;
 mod reply;

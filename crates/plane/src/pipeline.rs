@@ -295,7 +295,7 @@ impl Plane {
         let mut received = Received::new(request, origin);
         let mut response = match self.receive(&mut received, &request_id).await {
             Ok(response) => response,
-            Err(refusal) => self.refuse(&received, *refusal, &request_id).await,
+            Err(refusal) => Box::pin(self.refuse(&received, *refusal, &request_id)).await,
         };
         drop(received);
         // A connection with unread bytes on it cannot carry another request, and the client must know.
@@ -309,17 +309,19 @@ impl Plane {
         if received.head.path.len() + received.head.query.len() > URI_LIMIT {
             return Err(Refusal::before(ApiError::new("RequestURITooLong", "the URI of the request is too long").with_status(414)));
         }
-        if let Some(door) = self.door_of(&received.head) {
-            return self.receive_at_door(received, door, request_id).await;
+        let claim = authenticate::claim(&received.head);
+        if let Some(door) = self.door_of(&received.head, claim.as_ref().ok()) {
+            drop(claim);
+            // Boxed, as other ways that few calls go: a future is as large as its largest way, and it is moved more than once.
+            return Box::pin(self.receive_at_door(received, door, request_id)).await;
         }
-        let Received { head, body: incoming, .. } = received;
+        let (head, incoming) = (&received.head, &mut received.body);
         if post_form::is_upload(head)
             && let Some(incoming) = incoming.take()
         {
-            return self.receive_upload(head, incoming, request_id).await;
+            return Box::pin(self.receive_upload(head, incoming, request_id)).await;
         }
         let form = form(head, incoming).await.map_err(|error| Refusal::before(body_error(&error)))?;
-        let claim = authenticate::claim(head);
         let identified = self.identify(head, &claim, form.as_deref()).map_err(Refusal::unidentified)?;
         let region = self.region_of(&identified).map_err(|error| Refusal::identified(&identified, error, None))?;
         let known = |error: ApiError| Refusal::identified(&identified, error, None);
@@ -350,7 +352,7 @@ impl Plane {
         // Who may not call without a signature learns nothing of what is wrong with the call. S3's resource policies may allow anybody.
         if call.principal.is_anonymous() && !call.operation.unsigned && call.service.head.signing_name != "s3" {
             let error = crate::authorize::anonymous(&call);
-            return Ok(self.finish_failed(call, Json::Null, error, position).await);
+            return Ok(Box::pin(self.finish_failed(call, Json::Null, error, position)).await);
         }
         let decoded = {
             let parts = head.parts(identified.host_label.as_deref());
@@ -375,7 +377,7 @@ impl Plane {
                     headers: Vec::new(),
                     internal: false,
                 };
-                Ok(self.finish_failed(call, Json::Null, error, position).await)
+                Ok(Box::pin(self.finish_failed(call, Json::Null, error, position)).await)
             }
         }
     }
@@ -402,9 +404,9 @@ impl Plane {
     }
 
     /// The door whose protocol the request is in.
-    fn door_of(&self, head: &Head) -> Option<Arc<dyn Door>> {
-        let signed_for = authenticate::claim(head).ok().map(|claim| claim.scope().service.to_owned());
-        if signed_for.as_deref().is_some_and(|service| service != bearer::SIGNING_NAME) {
+    fn door_of(&self, head: &Head, claim: Option<&sigv4::Claim<'_>>) -> Option<Arc<dyn Door>> {
+        let signed_for = claim.map(|claim| claim.scope().service);
+        if signed_for.is_some_and(|service| service != bearer::SIGNING_NAME) {
             // Other services have paths of the same form (`/v1/report/list`); the signature says which is meant.
             return None;
         }
@@ -559,7 +561,7 @@ impl Plane {
         for attempt in 1..=ATTEMPTS {
             match self.attempt(&mut call, &input, &parameters, region).await {
                 Ok(response) => return response,
-                Err(Abort::Failed(error)) => return self.finish_failed(call, parameters, error, region).await,
+                Err(Abort::Failed(error)) => return Box::pin(self.finish_failed(call, parameters, error, region)).await,
                 Err(Abort::Conflict) => {
                     self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
                     call.begin_again();
@@ -569,7 +571,7 @@ impl Plane {
         }
         let error =
             ApiError::new("ThrottlingException", "Rate exceeded").with_status(if call.protocol == Protocol::RestXml { 503 } else { 400 });
-        self.finish_failed(call, parameters, error, region).await
+        Box::pin(self.finish_failed(call, parameters, error, region)).await
     }
 
     async fn attempt(self: &Arc<Self>, call: &mut Call, input: &Value, parameters: &Json, region: usize) -> Result<Response<Body>, Abort> {
@@ -844,12 +846,19 @@ fn uuid(mut bytes: [u8; UUID_BYTES]) -> String {
     let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
     *version = (*version & 0x0F) | 0x40;
     *variant = (*variant & 0x3F) | 0x80;
+    let mut digits = [0_u8; 2 * UUID_BYTES];
+    // The buffer has two digits for each byte, so this does not fail.
+    let _ = hex::encode_to_slice(bytes, &mut digits);
+    let digits = std::str::from_utf8(&digits).unwrap_or_default();
     let mut text = String::with_capacity(36);
-    for (at, byte) in bytes.iter().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
+    let mut rest = digits;
+    for length in [8, 4, 4, 4, 12] {
+        let (group, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        if !text.is_empty() {
             text.push('-');
         }
-        text.extend([byte >> 4, byte & 0x0F].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')));
+        text.push_str(group);
+        rest = after;
     }
     text
 }

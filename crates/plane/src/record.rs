@@ -25,8 +25,20 @@ pub trait Record: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Version of the schema that is written.
     const SCHEMA: u8 = 1;
     const SCOPE: Scope;
+    /// Whether the process keeps the record open for the next reader. For what nearly every call reads, and never for what holds a secret in the clear.
+    const KEPT_OPEN: bool = false;
 
-    /// Makes the current form of a record that was written with an older schema.
+    /// Writes the record behind its schema byte. It is JSON but for records that are bytes by the thousand.
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), ApiError> {
+        Ok(serde_json::to_writer(out, self)?)
+    }
+
+    /// Reads what [`Record::write`] wrote with the current schema.
+    fn read(content: &[u8]) -> Result<Self, ApiError> {
+        Ok(serde_json::from_slice(content)?)
+    }
+
+    /// Makes the current form of a record that was written with an older schema, which was JSON.
     fn upgrade(_schema: u8, record: serde_json::Value) -> Result<serde_json::Value, ApiError> {
         Ok(record)
     }
@@ -98,18 +110,18 @@ pub fn prefix_end(prefix: &[u8]) -> Option<Bytes> {
     Some(end.into())
 }
 
-/// Schema byte and JSON.
+/// Schema byte and content.
 pub(crate) fn encode<R: Record>(record: &R) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::with_capacity(256);
     bytes.push(R::SCHEMA);
-    serde_json::to_writer(&mut bytes, record)?;
+    record.write(&mut bytes)?;
     Ok(bytes)
 }
 
 pub(crate) fn decode<R: Record>(bytes: &[u8]) -> Result<R, ApiError> {
     let (schema, json) = bytes.split_first().ok_or_else(|| ApiError::internal(&"a record is empty"))?;
     if *schema == R::SCHEMA {
-        return Ok(serde_json::from_slice(json)?);
+        return R::read(json);
     }
     if *schema > R::SCHEMA {
         return Err(ApiError::internal(&format!("a record of table `{}` has schema {schema}, newer than this program knows", R::TABLE.0)));

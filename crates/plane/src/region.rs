@@ -7,6 +7,7 @@ use store::Store;
 use trail::Recorder;
 
 use crate::error::ApiError;
+use crate::record_cache::RecordCache;
 
 /// One configured region.
 pub struct RegionState {
@@ -20,6 +21,8 @@ pub struct RegionState {
 /// All configured regions. The first is the partition's home: global services live there.
 pub struct Regions {
     list: Vec<RegionState>,
+    /// One per region, in the regions' order.
+    opened: Vec<RecordCache>,
 }
 
 impl Regions {
@@ -29,7 +32,8 @@ impl Regions {
         if list.is_empty() {
             return Err(ApiError::internal(&"no region is configured"));
         }
-        Ok(Self { list })
+        let opened = list.iter().map(|_| RecordCache::default()).collect();
+        Ok(Self { list, opened })
     }
 
     pub fn position(&self, name: &str) -> Option<usize> {
@@ -39,6 +43,11 @@ impl Regions {
     /// A region by position. Positions come from [`Regions::position`].
     pub fn at(&self, position: usize) -> Result<&RegionState, ApiError> {
         self.list.get(position).ok_or_else(|| ApiError::internal(&"a region position is out of range"))
+    }
+
+    /// Records of a region that were opened before.
+    pub(crate) fn opened(&self, position: usize) -> Option<&RecordCache> {
+        self.opened.get(position)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &RegionState> {

@@ -1,6 +1,5 @@
 //! The optimistic transaction that a handler works in: reads a snapshot, buffers writes, commits once.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::error::ApiError;
 use crate::record::{Key, Record, Scope, decode, encode};
+use crate::record_cache::Opened;
 use crate::region::Regions;
 
 /// Rows that one scan may give.
@@ -32,11 +32,9 @@ pub struct Transaction {
     expect: Vec<(usize, Expect)>,
     writes: BTreeMap<Place, Buffered>,
     /// Records that were read by key, opened: the resolver, the decision and the handler of a call often ask for the same ones.
-    opened: BTreeMap<Place, Opened>,
+    /// `None` where the row is missing.
+    opened: BTreeMap<Place, Option<Opened>>,
 }
-
-/// A record that was read: as a value of its type, `None` where the row is missing.
-type Opened = Option<Box<dyn Any + Send + Sync>>;
 
 /// Why a transaction did not commit.
 #[derive(Debug)]
@@ -83,25 +81,39 @@ impl Transaction {
 
     /// The record, as this transaction sees it.
     pub async fn get<R: Record>(&mut self, key: &Key) -> Result<Option<R>, ApiError> {
-        let place = self.place(R::SCOPE);
-        let bytes = key.to_bytes();
-        if let Some(buffered) = self.writes.get(&(place, R::TABLE, bytes.clone())) {
-            return buffered.as_ref().map(|(plain, _)| decode(plain)).transpose();
+        Ok(self.look_at::<R>(key).await?.map(Arc::unwrap_or_clone))
+    }
+
+    /// As [`Transaction::get`], for who only reads: nothing is copied.
+    pub async fn look_at<R: Record>(&mut self, key: &Key) -> Result<Option<Arc<R>>, ApiError> {
+        let at = (self.place(R::SCOPE), R::TABLE, key.to_bytes());
+        if let Some(buffered) = self.writes.get(&at) {
+            return buffered.as_ref().map(|(plain, _)| decode(plain).map(Arc::new)).transpose();
         }
-        let at = (place, R::TABLE, bytes);
+        let place = at.0;
         if let Some(opened) = self.opened.get(&at) {
-            let Some(record) = opened else { return Ok(None) };
-            // A table belongs to one type.
-            let record = record.downcast_ref::<R>().ok_or_else(|| ApiError::internal(&"a table is read as two types"))?;
-            return Ok(Some(record.clone()));
+            return opened.as_ref().map(typed).transpose();
         }
         let row = self.snapshot(place).await?.get(R::TABLE, &at.2).await?;
         let version = row.as_ref().map(|row| row.version);
         self.expect.push((place, Expect::Version { table: R::TABLE, key: at.2.clone(), version }));
-        let record = row.map(|row| open::<R>(&self.keyring, key.account(), &at.2, &row.value)).transpose()?;
-        let opened: Opened = record.as_ref().map(|record| Box::new(record.clone()) as Box<dyn Any + Send + Sync>);
+        let opened = row.map(|row| self.open::<R>(key.account(), &at, &row.value)).transpose()?;
+        let record = opened.as_ref().map(typed).transpose();
         self.opened.insert(at, opened);
-        Ok(record)
+        record
+    }
+
+    /// Opens the value of a row, unless it is known to be opened already.
+    fn open<R: Record>(&self, account: &str, (place, table, key): &Place, sealed: &[u8]) -> Result<Opened, ApiError> {
+        let cache = self.regions.opened(*place).filter(|_| R::KEPT_OPEN).map(|cache| (cache, (*table, key.clone())));
+        if let Some(opened) = cache.as_ref().and_then(|(cache, row)| cache.get(row, sealed)) {
+            return Ok(opened);
+        }
+        let opened: Opened = Arc::new(open::<R>(&self.keyring, account, key, sealed)?);
+        if let Some((cache, row)) = cache {
+            cache.keep(row, sealed, &opened);
+        }
+        Ok(opened)
     }
 
     /// Writes a record, new or not.
@@ -220,6 +232,11 @@ impl Transaction {
         }
         Ok(())
     }
+}
+
+/// The record of a table. A table belongs to one type.
+fn typed<R: Record>(opened: &Opened) -> Result<Arc<R>, ApiError> {
+    Arc::clone(opened).downcast::<R>().map_err(|_| ApiError::internal(&"a table is read as two types"))
 }
 
 fn domain(account: &str) -> Domain<'_> {

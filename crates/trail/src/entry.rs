@@ -8,6 +8,8 @@
 //! Format version 1 had neither hash nor tags, and version 2 sealed the JSON as it is. Format 3 is a [`crate::Statement`], which belongs to no
 //! account.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use transparency::Hash;
@@ -40,12 +42,27 @@ pub trait Sealer: Send + Sync {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     pub record: Event,
-    /// How the call was decided: the explanation of a denial, the deciding statement of an allow. Ours, not part of the record.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decision: Option<serde_json::Value>,
+    /// How the call was decided: the explanation of a denial, the deciding statement of an allow. Ours, not part of the record. Shared: the call
+    /// still has it, and so have the copies for other accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "shared")]
+    pub decision: Option<Arc<serde_json::Value>>,
     /// Elements of the record that were too large for it, by their names. Ours, not part of the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<serde_json::Value>,
+}
+
+/// A shared value as the value itself.
+mod shared {
+    use super::{Arc, Deserialize, Serialize};
+
+    #[expect(clippy::ref_option, reason = "serde gives it so")]
+    pub(super) fn serialize<S: serde::Serializer>(value: &Option<Arc<serde_json::Value>>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_deref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'a, D: serde::Deserializer<'a>>(deserializer: D) -> Result<Option<Arc<serde_json::Value>>, D::Error> {
+        Option::deserialize(deserializer).map(|value| value.map(Arc::new))
+    }
 }
 
 /// An entry cannot be written or read.
@@ -117,7 +134,7 @@ impl Entry {
         let hash = sha256(json.get(RECORD_PREFIX.len()..).unwrap_or_default());
         if let Some(decision) = &self.decision {
             json.extend_from_slice(b",\"decision\":");
-            json::write(&mut json, decision)?;
+            json::write(&mut json, decision.as_ref())?;
         }
         if let Some(whole) = &self.whole {
             json.extend_from_slice(b",\"whole\":");

@@ -162,6 +162,7 @@ impl Encoder<'_> {
                 let format = member.and_then(|member| member.timestamp_format).or(*format).unwrap_or(TimestampFormat::Iso8601);
                 self.writer.text(&scalar::format(value, format).unwrap_or_default());
             }
+            (_, Value::Str(text)) => self.writer.text(text),
             (_, value) => self.writer.text(&scalar::format(value, TimestampFormat::Iso8601).unwrap_or_default()),
         }
     }

@@ -45,7 +45,7 @@ pub(crate) async fn explain_request(cx: &mut Call, input: Value) -> Result<Reply
         return Err(ApiError::new("ResourceNotFoundException", message));
     };
     let record = serde_json::to_value(&entry.record)?;
-    let mut decision = entry.decision.unwrap_or(json!({}));
+    let mut decision = entry.decision.map_or(json!({}), std::sync::Arc::unwrap_or_clone);
     if decision.get("allowed") == Some(&json!(false))
         && let Some(change) = change_for_recorded(cx, &decision).await?
         && let Some(members) = decision.as_object_mut()

@@ -144,7 +144,7 @@ pub(crate) async fn replay_policy(cx: &mut Call, input: Value) -> Result<Reply, 
 /// The decisions that an entry holds: the first and what else the call needed.
 fn decisions(entry: &Entry) -> impl Iterator<Item = &Json> {
     let further = entry.decision.as_ref().and_then(|decision| decision.get("further")).and_then(Json::as_array);
-    entry.decision.iter().chain(further.into_iter().flatten())
+    entry.decision.as_deref().into_iter().chain(further.into_iter().flatten())
 }
 
 impl Replay<'_> {

@@ -1,6 +1,7 @@
 //! What users, groups and roles have in common: a name, a path, a unique id, inline policies and attached policies.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plane::{ApiError, Call, Key, Record, Scope, Transaction};
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,7 @@ macro_rules! entity {
         impl Record for $record {
             const TABLE: Table = Table($table);
             const SCOPE: Scope = Scope::Home;
+            const KEPT_OPEN: bool = true;
         }
 
         impl Entity for $record {
@@ -219,6 +221,12 @@ pub fn key(account: &str, name: &str) -> Key {
 /// The entity of this name, if there is one. A name that differs in case only is another name to a reader.
 pub async fn find<E: Entity>(tx: &mut Transaction, account: &str, name: &str) -> Result<Option<E>, ApiError> {
     let found = tx.get::<E>(&key(account, name)).await?;
+    Ok(found.filter(|entity| entity.head().name == name))
+}
+
+/// As [`find`], for who only reads.
+pub async fn look_at<E: Entity>(tx: &mut Transaction, account: &str, name: &str) -> Result<Option<Arc<E>>, ApiError> {
+    let found = tx.look_at::<E>(&key(account, name)).await?;
     Ok(found.filter(|entity| entity.head().name == name))
 }
 

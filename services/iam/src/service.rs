@@ -244,8 +244,8 @@ impl Service for Iam {
         let account = parsed.account;
         match parsed.resource_type {
             "user" => {
-                let user = entity::find::<UserRecord>(tx, account, parsed.name).await?.filter(|user| user.arn(account) == arn);
-                Ok(user.map(|user| access(account, "AWS::IAM::User", user.tags)))
+                let user = entity::look_at::<UserRecord>(tx, account, parsed.name).await?.filter(|user| user.arn(account) == arn);
+                Ok(user.map(|user| access(account, "AWS::IAM::User", user.tags.clone())))
             }
             "role" => {
                 let role = entity::find::<RoleRecord>(tx, account, parsed.name).await?.filter(|role| role.arn(account) == arn);

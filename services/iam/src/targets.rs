@@ -116,7 +116,7 @@ async fn named(call: &mut Call, input: &Value, resource_type: &str) -> Result<St
 }
 
 async fn bounded<E: Bounded>(call: &mut Call, account: &str, name: &str) -> Result<Option<String>, ApiError> {
-    let Some(entity) = entity::find::<E>(&mut call.tx, account, name).await? else { return Ok(None) };
+    let Some(entity) = entity::look_at::<E>(&mut call.tx, account, name).await? else { return Ok(None) };
     if let Some(boundary) = entity.boundary() {
         call.remember(BOUNDARY, boundary.to_owned());
     }

@@ -57,6 +57,7 @@ pub(crate) struct KmsKey {
 impl Record for KmsKey {
     const TABLE: Table = Table("kms_key");
     const SCOPE: Scope = Scope::Region;
+    const KEPT_OPEN: bool = true;
 }
 
 /// Which account has a key: a ciphertext names its key, not the account.
@@ -68,6 +69,7 @@ pub(crate) struct KeyLocation {
 impl Record for KeyLocation {
     const TABLE: Table = Table("kms_key_location");
     const SCOPE: Scope = Scope::Region;
+    const KEPT_OPEN: bool = true;
 }
 
 impl KmsKey {

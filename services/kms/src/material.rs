@@ -26,6 +26,8 @@ pub(crate) struct MaterialRecord {
 impl Record for MaterialRecord {
     const TABLE: Table = Table("kms_material");
     const SCOPE: Scope = Scope::Region;
+    /// What it holds is sealed once more.
+    const KEPT_OPEN: bool = true;
 }
 
 /// Opened material, wiped when dropped.

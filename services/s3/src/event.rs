@@ -16,6 +16,10 @@ pub(crate) fn request_parameters(call: &Call, input: &Value) -> Json {
         _ => Map::new(),
     };
     for member in call.operation.input.map(|input| call.service.members(input)).unwrap_or_default() {
+        // Most members are not there, and there are many.
+        if input.member(member.name).is_none() {
+            continue;
+        }
         let Some(value) = given.get(&audit::lower_first(member.name)) else { continue };
         let name = match member.location {
             Location::Uri => {

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use plane::{Key, Record, Scope};
+use bytes::Bytes;
+use plane::{ApiError, Key, Record, Scope};
 use serde::{Deserialize, Serialize};
 use store::Table;
 
@@ -23,6 +24,7 @@ pub struct Claim {
 impl Record for Claim {
     const TABLE: Table = Table("s3-claim");
     const SCOPE: Scope = Scope::Home;
+    const KEPT_OPEN: bool = true;
 }
 
 impl Claim {
@@ -80,6 +82,7 @@ pub struct Bucket {
 impl Record for Bucket {
     const TABLE: Table = Table("s3-bucket");
     const SCOPE: Scope = Scope::Region;
+    const KEPT_OPEN: bool = true;
 }
 
 impl Bucket {
@@ -203,15 +206,44 @@ pub struct Piece {
 }
 
 /// The ciphertext of a small object, in the store beside its record: one commit instead of a commit and a synced file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+///
+/// Schema 1 was JSON with the bytes in base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InlineBlob {
-    /// Base64.
-    pub sealed: String,
+    #[serde(with = "base64_text")]
+    pub sealed: Bytes,
 }
 
 impl Record for InlineBlob {
     const TABLE: Table = Table("s3-inline-blob");
+    const SCHEMA: u8 = 2;
     const SCOPE: Scope = Scope::Region;
+
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), ApiError> {
+        out.extend_from_slice(&self.sealed);
+        Ok(())
+    }
+
+    fn read(content: &[u8]) -> Result<Self, ApiError> {
+        Ok(Self { sealed: Bytes::copy_from_slice(content) })
+    }
+}
+
+/// Bytes as text in base64.
+mod base64_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(Bytes::from).map_err(serde::de::Error::custom)
+    }
 }
 
 impl InlineBlob {
@@ -301,6 +333,7 @@ pub struct Object {
 impl Record for Object {
     const TABLE: Table = Table("s3-object");
     const SCOPE: Scope = Scope::Region;
+    const KEPT_OPEN: bool = true;
 }
 
 impl Object {
@@ -527,6 +560,18 @@ mod tests {
             serde_json::from_str(r#"{"blob":"00112233445566778899aabbccddeeff","size":4096,"number":1,"checksum":null}"#).unwrap();
         assert!(!piece.inline);
         assert_eq!((piece.size, piece.number), (4096, 1));
+    }
+
+    /// As version 0.1 wrote small objects, and as they are written since.
+    #[test]
+    fn bytes_of_small_objects_are_read_from_both_schemas() {
+        let old = InlineBlob::upgrade(1, serde_json::from_str(r#"{"sealed":"AAEC/w=="}"#).unwrap()).unwrap();
+        let old: InlineBlob = serde_json::from_value(old).unwrap();
+        assert_eq!(old.sealed.as_ref(), [0, 1, 2, 255]);
+        let mut written = Vec::new();
+        old.write(&mut written).unwrap();
+        assert_eq!(written, [0, 1, 2, 255]);
+        assert_eq!(InlineBlob::read(&written).unwrap(), old);
     }
 
     const BUCKET: &str = r#"{"name":"models","id":"0b1e","account":"111111111111","region":"eu-central-1","created_ms":1,

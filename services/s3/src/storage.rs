@@ -5,8 +5,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt as _};
 use http_body::Frame;
@@ -117,7 +115,7 @@ pub(crate) async fn discard(cx: &Call, staged: &Staged) {
 /// The one piece of an object that was staged whole; bytes at hand go into the transaction.
 pub(crate) fn keep_staged(cx: &mut Call, bucket: &Bucket, staged: &Staged) -> Result<Piece, ApiError> {
     if let Some(sealed) = &staged.inline {
-        cx.tx.put(&InlineBlob::key(bucket, &staged.blob), &InlineBlob { sealed: BASE64.encode(sealed) })?;
+        cx.tx.put(&InlineBlob::key(bucket, &staged.blob), &InlineBlob { sealed: sealed.clone() })?;
     }
     Ok(Piece { blob: staged.blob.clone(), size: staged.size, number: 1, checksum: None, inline: staged.inline.is_some() })
 }
@@ -182,8 +180,7 @@ pub(crate) async fn read(
 /// The ciphertext of a piece that the store holds.
 async fn inline(cx: &mut Call, bucket: &Bucket, piece: &Piece) -> Result<Bytes, ApiError> {
     let found = cx.tx.get::<InlineBlob>(&InlineBlob::key(bucket, &piece.blob)).await?;
-    let sealed = found.and_then(|blob| BASE64.decode(blob.sealed).ok());
-    sealed.map(Bytes::from).ok_or_else(|| unreadable(&ObjectError::Missing(piece.blob.clone())))
+    found.map(|blob| blob.sealed).ok_or_else(|| unreadable(&ObjectError::Missing(piece.blob.clone())))
 }
 
 fn unreadable(error: &ObjectError) -> ApiError {

@@ -110,7 +110,7 @@ impl EventConfiguration {
     fn context(&self, entry: &Entry) -> Json {
         let record = &entry.record;
         let is_callers = record.user_identity.account_id.as_ref().is_none_or(|account| *account == record.recipient_account_id);
-        let first = entry.decision.as_ref();
+        let first = entry.decision.as_deref();
         let further = first.and_then(|first| first.get("further")).and_then(Json::as_array);
         let decisions: Vec<&Json> = first.into_iter().chain(further.into_iter().flatten()).collect();
         let mut request = Map::new();
@@ -291,7 +291,7 @@ mod tests {
         entry.record.recipient_account_id = "444455556666".to_owned();
         let event = configuration(&["team"], &["aws:SourceIp"]).event(&entry).unwrap();
         assert_eq!(event["eventContext"], json!({ "requestContext": {}, "tagContext": { "resourceTags": [], "principalTags": {} } }));
-        entry.decision.as_mut().unwrap()["asked"]["owner"] = json!("444455556666");
+        std::sync::Arc::make_mut(entry.decision.as_mut().unwrap())["asked"]["owner"] = json!("444455556666");
         let event = configuration(&["team"], &["aws:SourceIp"]).event(&entry).unwrap();
         assert_eq!(event["eventContext"]["tagContext"]["resourceTags"][0]["tags"], json!({ "team": "red" }));
         assert_eq!(event["eventContext"]["tagContext"]["principalTags"], json!({}));

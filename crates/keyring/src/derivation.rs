@@ -95,12 +95,17 @@ impl Secret {
     /// Decrypts `ciphertext | tag`.
     pub(crate) fn open(&self, iv: [u8; IV_BYTES], associated_data: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         let mut in_out = Zeroizing::new(sealed.to_vec());
+        self.open_in_place(iv, associated_data, &mut in_out)?;
+        Ok(in_out)
+    }
+
+    /// As [`Secret::open`], where the ciphertext stands.
+    pub(crate) fn open_in_place(&self, iv: [u8; IV_BYTES], associated_data: &[u8], in_out: &mut Vec<u8>) -> Result<(), KeyringError> {
         let nonce = Nonce::assume_unique_for_key(iv);
-        let plaintext =
-            self.aead()?.open_in_place(nonce, Aad::from(associated_data), &mut in_out).map_err(|_| KeyringError::NotAuthentic)?;
+        let plaintext = self.aead()?.open_in_place(nonce, Aad::from(associated_data), in_out).map_err(|_| KeyringError::NotAuthentic)?;
         let length = plaintext.len();
         in_out.truncate(length);
-        Ok(in_out)
+        Ok(())
     }
 }
 

@@ -43,6 +43,19 @@ impl Keyring {
 
     /// Opens a record sealed by [`Keyring::seal`] under any root key version of this keyring.
     pub fn open_record(&self, domain: &Domain<'_>, associated_data: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+        let mut plaintext = Zeroizing::new(Vec::new());
+        self.open_into(domain, associated_data, sealed, &mut plaintext)?;
+        Ok(plaintext)
+    }
+
+    /// As [`Keyring::open_record`], for what is no secret (a setting, another ciphertext): it is not wiped, which takes longer than opening it.
+    pub fn open_unwiped(&self, domain: &Domain<'_>, associated_data: &[u8], sealed: &[u8]) -> Result<Vec<u8>, KeyringError> {
+        let mut plaintext = Vec::new();
+        self.open_into(domain, associated_data, sealed, &mut plaintext)?;
+        Ok(plaintext)
+    }
+
+    fn open_into(&self, domain: &Domain<'_>, associated_data: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<(), KeyringError> {
         let (header, rest) = sealed.split_first_chunk::<HEADER_BYTES>().ok_or(KeyringError::NotAuthentic)?;
         let (random, body) = rest.split_first_chunk::<{ N_BYTES + IV_BYTES }>().ok_or(KeyringError::NotAuthentic)?;
         let (n, iv) = split_random(random).ok_or(KeyringError::NotAuthentic)?;
@@ -50,7 +63,8 @@ impl Keyring {
             return Err(KeyringError::NotAuthentic);
         };
         let (_, domain_key) = self.domain_key(domain, Some(u16::from_be_bytes([high, low])))?;
-        message_key(&domain_key, n).open(*iv, &[header, associated_data].concat(), body)
+        out.extend_from_slice(body);
+        message_key(&domain_key, n).open_in_place(*iv, &[header, associated_data].concat(), out)
     }
 }
 

@@ -25,8 +25,9 @@ pub trait Record: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Version of the schema that is written.
     const SCHEMA: u8 = 1;
     const SCOPE: Scope;
-    /// Whether the process keeps the record open for the next reader. For what nearly every call reads, and never for what holds a secret in the clear.
-    const KEPT_OPEN: bool = false;
+    /// Whether something in the record must leave memory with its reader. Where that is not so, and it is said here, what was opened is not wiped, and
+    /// is kept for the next reader.
+    const HOLDS_SECRETS: bool = true;
 
     /// Writes the record behind its schema byte. It is JSON but for records that are bytes by the thousand.
     fn write(&self, out: &mut Vec<u8>) -> Result<(), ApiError> {

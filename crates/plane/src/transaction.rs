@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use keyring::{Domain, Keyring};
 use store::{Batch, CommitError, Expect, KeyRange, Snapshot, Table, Write};
-use zeroize::Zeroizing;
 
 use crate::error::ApiError;
 use crate::record::{Key, Record, Scope, decode, encode};
@@ -105,7 +104,7 @@ impl Transaction {
 
     /// Opens the value of a row, unless it is known to be opened already.
     fn open<R: Record>(&self, account: &str, (place, table, key): &Place, sealed: &[u8]) -> Result<Opened, ApiError> {
-        let cache = self.regions.opened(*place).filter(|_| R::KEPT_OPEN).map(|cache| (cache, (*table, key.clone())));
+        let cache = self.regions.opened(*place).filter(|_| !R::HOLDS_SECRETS).map(|cache| (cache, (*table, key.clone())));
         if let Some(opened) = cache.as_ref().and_then(|(cache, row)| cache.get(row, sealed)) {
             return Ok(opened);
         }
@@ -257,9 +256,9 @@ fn seal(keyring: &Keyring, table: Table, account: &str, key: &[u8], plain: &[u8]
 }
 
 fn open<R: Record>(keyring: &Keyring, account: &str, key: &[u8], sealed: &[u8]) -> Result<R, ApiError> {
-    decode(&unseal(keyring, R::TABLE, account, key, sealed)?)
-}
-
-fn unseal(keyring: &Keyring, table: Table, account: &str, key: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    keyring.open_record(&domain(account), &associated_data(table, key), sealed).map_err(|error| ApiError::internal(&error))
+    let (domain, data) = (domain(account), associated_data(R::TABLE, key));
+    if R::HOLDS_SECRETS {
+        return decode(&keyring.open_record(&domain, &data, sealed).map_err(|error| ApiError::internal(&error))?);
+    }
+    decode(&keyring.open_unwiped(&domain, &data, sealed).map_err(|error| ApiError::internal(&error))?)
 }

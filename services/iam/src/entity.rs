@@ -131,7 +131,7 @@ macro_rules! entity {
         impl Record for $record {
             const TABLE: Table = Table($table);
             const SCOPE: Scope = Scope::Home;
-            const KEPT_OPEN: bool = true;
+            const HOLDS_SECRETS: bool = false;
         }
 
         impl Entity for $record {

@@ -35,7 +35,7 @@ pub(crate) struct Alias {
 impl Record for Alias {
     const TABLE: Table = Table("kms_alias");
     const SCOPE: Scope = Scope::Region;
-    const KEPT_OPEN: bool = true;
+    const HOLDS_SECRETS: bool = false;
 }
 
 impl Alias {

@@ -57,7 +57,7 @@ pub(crate) struct KmsKey {
 impl Record for KmsKey {
     const TABLE: Table = Table("kms_key");
     const SCOPE: Scope = Scope::Region;
-    const KEPT_OPEN: bool = true;
+    const HOLDS_SECRETS: bool = false;
 }
 
 /// Which account has a key: a ciphertext names its key, not the account.
@@ -69,7 +69,7 @@ pub(crate) struct KeyLocation {
 impl Record for KeyLocation {
     const TABLE: Table = Table("kms_key_location");
     const SCOPE: Scope = Scope::Region;
-    const KEPT_OPEN: bool = true;
+    const HOLDS_SECRETS: bool = false;
 }
 
 impl KmsKey {

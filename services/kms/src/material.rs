@@ -27,7 +27,7 @@ impl Record for MaterialRecord {
     const TABLE: Table = Table("kms_material");
     const SCOPE: Scope = Scope::Region;
     /// What it holds is sealed once more.
-    const KEPT_OPEN: bool = true;
+    const HOLDS_SECRETS: bool = false;
 }
 
 /// Opened material, wiped when dropped.

@@ -24,7 +24,7 @@ pub struct Claim {
 impl Record for Claim {
     const TABLE: Table = Table("s3-claim");
     const SCOPE: Scope = Scope::Home;
-    const KEPT_OPEN: bool = true;
+    const HOLDS_SECRETS: bool = false;
 }
 
 impl Claim {
@@ -82,7 +82,7 @@ pub struct Bucket {
 impl Record for Bucket {
     const TABLE: Table = Table("s3-bucket");
     const SCOPE: Scope = Scope::Region;
-    const KEPT_OPEN: bool = true;
+    const HOLDS_SECRETS: bool = false;
 }
 
 impl Bucket {
@@ -218,6 +218,8 @@ impl Record for InlineBlob {
     const TABLE: Table = Table("s3-inline-blob");
     const SCHEMA: u8 = 2;
     const SCOPE: Scope = Scope::Region;
+    /// It is ciphertext.
+    const HOLDS_SECRETS: bool = false;
 
     fn write(&self, out: &mut Vec<u8>) -> Result<(), ApiError> {
         out.extend_from_slice(&self.sealed);
@@ -333,7 +335,7 @@ pub struct Object {
 impl Record for Object {
     const TABLE: Table = Table("s3-object");
     const SCOPE: Scope = Scope::Region;
-    const KEPT_OPEN: bool = true;
+    const HOLDS_SECRETS: bool = false;
 }
 
 impl Object {

@@ -2,9 +2,10 @@
 
 Needs what requirements.txt beside it pins. Start from the examples that `guard-train --dump` writes (text is cut into pieces there, so that training and
 serving cannot differ). The base model is all-MiniLM-L6-v2 (Apache-2.0): its first three layers, the last of them for the first piece only; its
-embeddings are reduced to ROWS rows of four bits, every other piece takes the nearest row. Embeddings and the first two layers stay as they are: what
-they make of the examples is computed once. The last layer and the heads are trained twice: without the attack and harm sets of others, to see what it is
-worth on sets that it has not seen, and with all.
+embeddings are reduced to ROWS rows of four bits, every other piece takes the nearest row. Embeddings and the first FIXED layers stay as they are: what
+they make of the examples is computed once. The layers above and the heads are trained twice: without the attack and harm sets of others, to see what
+they are worth on sets that they have not seen, and with all (`--only own`, `--only all`: one of the two). A processor with units for products in half
+precision (AMX) uses them.
 
     python train_transformer.py EXAMPLES MODEL.safetensors --out FOLDER
 """
@@ -31,16 +32,20 @@ CLS, SEP, UNKNOWN = 101, 102, 100
 LENGTHS = (16, 24, 32, 48, 80, 160)
 TOKENS = 2_560
 HIDDEN, BATCH = 0.08, 96
-WORKERS = 2
+# Layers that stay as they are, and what share of the rate of a layer the one below it has.
+FIXED, LOWER = 2, 0.5
+# Processes that compute what the fixed layers make of the examples.
+WORKERS = int(os.environ.get("WORKERS", "2"))
+HALVES = "amx_bf16" in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8") if os.path.exists("/proc/cpuinfo") else False
 FOREIGN = {
     "slabs", "neuralchemy", "yanismiraoui", "inthewild", "bastion", "bipia", "agentinjection", "giskard", "davidson", "surge", "advbench",
     "malicious instruct",
 }
 # Most examples of an origin in an epoch.
 CAPS = collections.defaultdict(lambda: 1_100, {
-    "benign sets": 1_800, "prose": 300, "own carrier": 900, "own line": 1_300, "own content": 3_000, "own harsh": 1_500, "own benign": 1_000,
+    "benign sets": 1_800, "prose": 300, "own carrier": 900, "own line": 1_300, "own content": 6_000, "own harsh": 3_500, "own benign": 1_000,
     "own third": 3_600, "own task": 1_300, "own marked": 900, "own jailbreak": 1_000, "own plain": 300, "own code": 200, "own leak": 1_500,
-    "slabs": 2_400, "davidson": 1_400, "bipia": 800, "neuralchemy": 1_600, "surge": 1_000,
+    "own fourth attack": 5_000, "own fourth": 5_000, "slabs": 2_400, "davidson": 1_400, "bipia": 800, "neuralchemy": 1_600, "surge": 1_000,
 })
 # Pieces of an example that are read, at most.
 PIECES_MAX = 90
@@ -113,27 +118,36 @@ def layer(weights, x, mask):
     q = split(functional.linear(x, weights["q"], weights["qb"]))
     k = split(functional.linear(x, weights["k"], weights["kb"]))
     v = split(functional.linear(x, weights["v"], weights["vb"]))
-    scores = q @ k.transpose(2, 3) / math.sqrt(WIDTH // ATTENTION) + mask[:, None, None, :]
-    mixed = (torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(batch, -1, WIDTH)
-    own = norm(x + functional.linear(mixed, weights["o"], weights["ob"]), weights["n1"], weights["n1b"])
+    scores = (q @ k.transpose(2, 3)).float() / math.sqrt(WIDTH // ATTENTION) + mask[:, None, None, :]
+    mixed = (torch.softmax(scores, -1).to(v.dtype) @ v).transpose(1, 2).reshape(batch, -1, WIDTH)
+    own = norm(x + functional.linear(mixed, weights["o"], weights["ob"]).float(), weights["n1"], weights["n1b"])
     inner = functional.gelu(functional.linear(own, weights["f"], weights["fb"]), approximate="tanh")
-    return norm(own + functional.linear(inner, weights["g"], weights["gb"]), weights["n2"], weights["n2b"])
+    return norm(own + functional.linear(inner, weights["g"], weights["gb"]).float(), weights["n2"], weights["n2b"])
 
 
 def understood(frozen, rows):
     """What the layers that stay as they are make of rows."""
     mask = (rows < 0).float() * -1e9
-    with torch.no_grad():
+    with torch.no_grad(), halves():
         x = norm(frozen["rows"][rows.clamp(min=0)] + frozen["positions"][: rows.shape[1]], frozen["norm"], frozen["norm_bias"])
         for weights in frozen["layers"]:
             x = layer(weights, x, mask)
     return x
 
 
+def halves():
+    """Products in half precision where the processor has units for it; sums, norms and what is kept stay as they are."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=HALVES)
+
+
 def decided(parameters, x, there):
-    """The last layer for the first piece only, and the heads. What a key or value would be is never computed: the query goes through the matrix of
-    the keys once, and what it mixes through the matrix of the values. That is a thirtieth of the work."""
-    weights, batch, size = parameters["layer"], len(x), WIDTH // ATTENTION
+    """The layers that are trained, the last of them for the first piece only, and the heads. What a key or value would be there is never computed: the
+    query goes through the matrix of the keys once, and what it mixes through the matrix of the values. That is a thirtieth of the work."""
+    mask = (~there).float() * -1e9
+    with halves():
+        for weights in parameters["layers"][:-1]:
+            x = layer(weights, x, mask)
+    weights, batch, size = parameters["layers"][-1], len(x), WIDTH // ATTENTION
     first = x[:, 0]
     query = functional.linear(first, weights["q"], weights["qb"]).view(batch, ATTENTION, size).transpose(0, 1)
     asking = (query @ weights["k"].view(ATTENTION, size, WIDTH)).transpose(0, 1)
@@ -326,6 +340,9 @@ def main():
     parser.add_argument("model")
     parser.add_argument("--out")
     parser.add_argument("--kept", help="a folder in which what the fixed layers make of the same examples is kept between runs")
+    parser.add_argument("--only", action="append", choices=["own", "all"], help="one of the two trainings, not both beside each other")
+    parser.add_argument("--fixed", type=int, default=FIXED, help="layers that stay as they are")
+    parser.add_argument("--scale", type=float, default=1.0, help="how many times CAPS")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rate", type=float, default=4e-4)
     arguments = parser.parse_args()
@@ -342,7 +359,7 @@ def main():
     chosen, have = [], collections.Counter()
     for place in random.permutation(len(examples)):
         row = examples[place]
-        if have[row["origin"]] < CAPS[row["origin"]]:
+        if have[row["origin"]] < CAPS[row["origin"]] * arguments.scale:
             have[row["origin"]] += 1
             chosen.append(row)
     examples = chosen
@@ -355,7 +372,7 @@ def main():
     positions = model["embeddings.position_embeddings.weight"][:POSITIONS] + model["embeddings.token_type_embeddings.weight"][0]
     layers = base_layers(model)
     frozen = {
-        "rows": torch.tensor(quantised), "positions": torch.tensor(positions), "layers": layers[:-1],
+        "rows": torch.tensor(quantised), "positions": torch.tensor(positions), "layers": layers[: arguments.fixed],
         "norm": torch.tensor(model["embeddings.LayerNorm.weight"]), "norm_bias": torch.tensor(model["embeddings.LayerNorm.bias"]),
     }
     for row in examples:
@@ -373,19 +390,20 @@ def main():
 
     def run(name, left_out):
         chosen = numpy.array([place for place, row in enumerate(examples) if row["origin"] not in left_out])
-        parameters = trained(arguments, kept, chosen, examples, layers[-1], name)
+        parameters = trained(arguments, kept, chosen, examples, layers[arguments.fixed :], name)
         print(f"## {name}: {len(chosen)} examples", flush=True)
         if arguments.out:
             write(pathlib.Path(arguments.out) / f"transformer-{name}.bin", parameters, frozen, numbers, scales, rows_of)
         evaluate(scorer, parameters, measured)
 
-    beside([lambda: run("own", FOREIGN), lambda: run("all", set())])
+    runs = {"own": lambda: run("own", FOREIGN), "all": lambda: run("all", set())}
+    beside([runs[name] for name in arguments.only or runs])
 
 
-def trained(arguments, kept, chosen, examples, layer, name):
+def trained(arguments, kept, chosen, examples, layers, name):
     random = numpy.random.default_rng(SEED)
     parameters = {
-        "layer": {name: value.clone() for name, value in layer.items()}, "heads": torch.zeros(2 * WIDTH, HEADS),
+        "layers": [{name: value.clone() for name, value in layer.items()} for layer in layers], "heads": torch.zeros(2 * WIDTH, HEADS),
         "bias": torch.full((HEADS,), -1.0),
     }
     examples = [examples[place] for place in chosen]
@@ -395,12 +413,15 @@ def trained(arguments, kept, chosen, examples, layer, name):
     weights = numpy.array([row["weight"] for row in examples], numpy.float32)
     plan = [batch for _ in range(arguments.epochs) for batch in batches(lengths, random)]
     steps = max(len(plan), 1)
-    of_layers = list(parameters["layer"].values())
+    of_layers = [value for layer in parameters["layers"] for value in layer.values()]
     of_heads = [parameters["heads"], parameters["bias"]]
     for value in of_layers + of_heads:
         value.requires_grad_(True)
-    optimiser = torch.optim.AdamW(
-        [{"params": of_layers, "lr": arguments.rate}, {"params": of_heads, "lr": arguments.rate * 8}], weight_decay=0.02)
+    # What lies deeper changes less.
+    groups = [
+        {"params": list(layer.values()), "lr": arguments.rate * LOWER ** (len(layers) - 1 - place)} for place, layer in enumerate(parameters["layers"])
+    ]
+    optimiser = torch.optim.AdamW([*groups, {"params": of_heads, "lr": arguments.rate * 8}], weight_decay=0.02)
     warm = steps // 15 + 1
     shape = lambda at: at / warm if at < warm else 0.02 + 0.49 * (1 + math.cos(math.pi * (at - warm) / max(steps - warm, 1)))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, shape)
@@ -417,7 +438,7 @@ def trained(arguments, kept, chosen, examples, layer, name):
         torch.nn.utils.clip_grad_norm_(of_layers + of_heads, 1.0)
         optimiser.step()
         schedule.step()
-        loss = float(loss)
+        loss = float(loss.detach())
         mean = loss if mean is None else 0.97 * mean + 0.03 * loss
         if number % 100 == 0:
             print(f"{name} {number}/{steps} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
@@ -449,7 +470,7 @@ def write(path, parameters, frozen, numbers, scales, rows_of):
     plain(frozen["positions"])
     plain(frozen["norm"])
     plain(frozen["norm_bias"])
-    for weights in [*frozen["layers"], parameters["layer"]]:
+    for weights in [*frozen["layers"], *parameters["layers"]]:
         for name in ("q", "k", "v", "o", "f", "g"):
             matrix(weights[name])
             plain(weights[name + "b"])

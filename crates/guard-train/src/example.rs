@@ -72,6 +72,9 @@ pub(crate) fn grammar() -> Grammar {
         include_str!("../grammar/data_third.txt"),
         include_str!("../grammar/content_third.txt"),
         include_str!("../grammar/data_fourth.txt"),
+        include_str!("../grammar/attack_fourth.txt"),
+        include_str!("../grammar/benign_fourth.txt"),
+        include_str!("../grammar/content_fourth.txt"),
     ])
 }
 
@@ -149,25 +152,30 @@ impl Builder {
 
     /// Attacks and benign prompts that the grammar makes.
     pub(crate) fn synthetic_user(&mut self, scale: usize) {
-        let attack = |share: f32| known(&[(USER, 1.0), (DATA, share)]);
+        let attack = known(&[(USER, 1.0), (DATA, 1.0)]);
+        // The last number: how many of them teach what an instruction in data is, too.
         for (section, count, origin, data) in [
             ("attack_override", 20, "own override", 1.0),
             ("attack_leak", 24, "own leak", 1.0),
             ("jailbreak", 22, "own jailbreak", 1.0),
             ("attack_mix", 20, "own mix", 1.0),
             ("foreign_attack", 12, "own foreign", 1.0),
+            ("fourth_attack", 110, "own fourth attack", 0.4),
         ] {
             for _ in 0..count * scale {
                 let said = self.say(section);
                 let said = if self.random.chance(0.2) { self.embedded(&said) } else { said };
-                self.push_windows(&said, attack(data), 1.0, origin, 3);
+                let labels = if self.random.chance(data) { attack } else { known(&[(USER, 1.0)]) };
+                self.push_windows(&said, labels, 1.0, origin, 3);
             }
         }
         for (section, count, origin) in [
             ("benign_user", 40, "own benign"),
             ("trigger_more", 30, "own benign"),
             ("fresh_benign", 90, "own third"),
+            ("benign_dense", 30, "own third"),
             ("foreign_benign", 16, "own foreign"),
+            ("fourth_benign", 110, "own fourth"),
         ] {
             for _ in 0..count * scale {
                 let said = self.say(section);

@@ -52,6 +52,9 @@ struct Arguments {
     /// Write what each stage says about the measured sets to this file.
     #[arg(long)]
     scores: Option<PathBuf>,
+    /// With `--scores`: every text of the measured sets, not a part.
+    #[arg(long)]
+    whole: bool,
     /// Measure without the transformer stage.
     #[arg(long)]
     shallow: bool,
@@ -184,7 +187,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
             let of = |deep| {
                 Model::new(tables.pieces.clone(), tables.embeddings.clone(), linear.clone(), convolution.clone()).with_transformer(deep)
             };
-            return scores::write(&of(None), &of(deep), &arguments.data, file);
+            return scores::write(&of(None), &of(deep), &arguments.data, file, arguments.whole);
         }
         let model = Model::new(tables.pieces, tables.embeddings, linear, convolution).with_transformer(deep);
         if let Some(file) = &arguments.texts {
@@ -195,7 +198,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let mut hashes = Vec::new();
     builder.synthetic_user(150);
     builder.synthetic_data(150);
-    builder.synthetic_content(90);
+    builder.synthetic_content(160);
     builder.data_sets(&arguments.data, &mut hashes)?;
     if let Some(folder) = &arguments.prose {
         builder.prose(folder, &mut hashes);

@@ -14,6 +14,7 @@ const WHOLE: [&str; 4] = ["hand", "fresh", "bastion", "bipia email"];
 
 struct Writer<'m, W: Write> {
     out: W,
+    is_whole: bool,
     shallow: &'m Model,
     deep: &'m Model,
 }
@@ -35,22 +36,22 @@ impl<W: Write> Writer<'_, W> {
     }
 
     fn set(&mut self, name: &str, label: u8, provenance: Provenance, texts: &[String], most: usize) -> Result<(), String> {
-        let step = if WHOLE.iter().any(|whole| name.starts_with(whole)) { 1 } else { (texts.len() / most).max(1) };
+        let step = if self.is_whole || WHOLE.iter().any(|whole| name.starts_with(whole)) { 1 } else { (texts.len() / most).max(1) };
         texts.iter().step_by(step).try_for_each(|text| self.line(name, label, provenance, text))
     }
 }
 
 /// Writes the lines. A name begins with `user`, `data` or `harm`.
-pub(crate) fn write(shallow: &Model, deep: &Model, folder: &Path, file: &Path) -> Result<(), String> {
+pub(crate) fn write(shallow: &Model, deep: &Model, folder: &Path, file: &Path, is_whole: bool) -> Result<(), String> {
     let out = std::fs::File::create(file).map_err(|error| format!("`{}` cannot be written: {error}", file.display()))?;
-    let mut writer = Writer { out: BufWriter::new(out), shallow, deep };
+    let mut writer = Writer { out: BufWriter::new(out), is_whole, shallow, deep };
     for (category, text) in harm() {
         writer.line(&format!("harm {category}"), 1, Provenance::User, &text)?;
     }
     writer.set("harm safe", 0, Provenance::User, &lines(SAFE), 1_000)?;
     for name in ["cm_surge_toxicity", "cm_davidson", "cm_advbench", "cm_malicious_instruct"] {
         let rows = load(folder, name)?;
-        let step = (rows.len() / 200).max(1);
+        let step = if is_whole && rows.len() < 2_000 { 1 } else { (rows.len() / if is_whole { 600 } else { 200 }).max(1) };
         for row in rows.iter().step_by(step) {
             writer.line(&format!("harm {name}"), u8::from(row.is_positive), Provenance::User, &row.text)?;
         }

@@ -68,11 +68,11 @@ fn rows() -> Vec<(ContentCategory, f32, &'static str)> {
 /// Bytes of a window.
 const WINDOW_BYTES: usize = 600;
 /// Log odds of the cheap models between which the transformer stage is asked, too.
-const GREY: Range<f32> = -5.0..7.0;
+const GREY: Range<f32> = -6.0..7.0;
 /// Weight of the cheap models where it is.
-const DEEP_CHEAP: f32 = 0.4;
+const DEEP_CHEAP: f32 = 0.2;
 /// Weight of the transformer stage.
-const DEEP: f32 = 0.65;
+const DEEP: f32 = 0.8;
 /// Weight of a rule that matches, log odds.
 const RULE: f32 = 3.0;
 

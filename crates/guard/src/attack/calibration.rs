@@ -40,7 +40,7 @@ const DEEP_MOST: f32 = 8.0;
 pub(super) fn deep(provenance: Provenance, cheap: f32, deep: f32) -> f32 {
     let deep = deep.clamp(-DEEP_MOST, DEEP_MOST);
     match provenance {
-        Provenance::User => 0.5 * cheap + 0.5 * deep,
+        Provenance::User => 0.4 * cheap + 0.6 * deep,
         Provenance::Data => 0.7 * cheap + 0.35 * deep,
     }
 }

@@ -71,7 +71,7 @@ fn entry(number: u64) -> Entry {
     });
     Entry {
         record: serde_json::from_value(record).unwrap(),
-        decision: Some(std::sync::Arc::new(json!({ "allowed": true, "by": "identity policy" }))),
+        decision: Some(Arc::new(json!({ "allowed": true, "by": "identity policy" }))),
         whole: None,
     }
 }

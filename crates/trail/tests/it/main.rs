@@ -62,7 +62,7 @@ fn entry(account: &str, name: &str, number: u32, error: Option<&str>) -> Entry {
     });
     Entry {
         record: serde_json::from_value(record).unwrap(),
-        decision: error.map(|_| std::sync::Arc::new(json!({ "allowed": false }))),
+        decision: error.map(|_| Arc::new(json!({ "allowed": false }))),
         whole: None,
     }
 }

@@ -60,11 +60,7 @@ fn entry(account: &str, name: &str, number: u32, error: Option<&str>) -> Entry {
         "recipientAccountId": account,
         "eventCategory": "Management",
     });
-    Entry {
-        record: serde_json::from_value(record).unwrap(),
-        decision: error.map(|_| Arc::new(json!({ "allowed": false }))),
-        whole: None,
-    }
+    Entry { record: serde_json::from_value(record).unwrap(), decision: error.map(|_| Arc::new(json!({ "allowed": false }))), whole: None }
 }
 
 async fn commit(store: &dyn Store, entries: &[(Entry, i64)]) {

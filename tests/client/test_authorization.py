@@ -1,5 +1,6 @@
 """What decides beside the policies of single services: condition keys from members, messages, the smallest change."""
 
+import concurrent.futures
 import json
 
 import botocore.exceptions
@@ -112,3 +113,19 @@ def test_s3_tells_why_within_one_organization_only(account, other_account):
     other_account.client("organizations").accept_handshake(HandshakeId=invited)
     with raises("AccessDenied", message="no resource-based policy allows the s3:ListBucket action"):
         outside.list_objects_v2(Bucket=bucket)
+
+
+def test_a_call_that_runs_again_after_a_conflict_notes_its_decision_once(bailiwick, account):
+    iam = account.client("iam")
+    iam.create_user(UserName="contended")
+
+    def tag(number):
+        answer = iam.tag_user(UserName="contended", Tags=[{"Key": f"k{number}", "Value": "v"}])
+        return answer["ResponseMetadata"]["RequestId"]
+
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        requests = list(pool.map(tag, range(48)))
+    assert len(iam.list_user_tags(UserName="contended", MaxItems=100)["Tags"]) == 48
+    for request in requests:
+        decision = bailiwick.control("GET", f"/_bailiwick/explain/{request}", credentials=account.credentials)["Decision"]
+        assert decision["action"] == "iam:TagUser" and "further" not in decision, decision

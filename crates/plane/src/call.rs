@@ -183,6 +183,8 @@ impl Call {
         self.tx = self.tx.renew();
         self.pending.truncate(self.kept);
         self.audit = AuditNotes::default();
+        // It is decided again; what was decided before is not more that the call needs.
+        self.decision = None;
     }
 
     /// The request body of an operation that streams; can be taken once.

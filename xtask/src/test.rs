@@ -33,6 +33,8 @@ enum Check {
     Format,
     /// Sizes, names, licences, tables
     Tidy,
+    /// cargo-deny: licences, bans and sources of all packages, for every platform of `deny.toml`
+    Deny,
     /// The generated files are fresh
     Codegen,
     /// clippy, warnings are errors
@@ -89,6 +91,7 @@ impl Test {
         match check {
             Check::Format => process::show(process::cargo().args(["fmt", "--all", "--", "--check"])),
             Check::Tidy => Ok(ended(tidy::Tidy::default().run())),
+            Check::Deny => deny(target),
             Check::Codegen => Ok(ended(codegen::Codegen { check: true }.run().map_err(|error| error.to_string()))),
             Check::Lint => process::show(process::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
             Check::Rust => self.rust(&client_python(target)?),
@@ -127,6 +130,20 @@ impl Test {
     }
 }
 
+/// `cargo deny`, or the program of the package index where it is not installed: to build it would take longer than most checks. Advisories are asked for
+/// by hand (`cargo deny check advisories`): they change without us, and their list is fetched from a place of its own.
+fn deny(target: &Path) -> Result<Ended, String> {
+    let mut command = if process::has_cargo_command("deny") {
+        let mut command = process::cargo();
+        command.arg("deny");
+        command
+    } else {
+        let python = python::environment(&target.join("deny-venv"), &process::root().join("xtask/requirements.txt"))?;
+        Command::new(python.with_file_name("cargo-deny"))
+    };
+    process::show(command.args(["check", "bans", "licenses", "sources"]).current_dir(process::root()))
+}
+
 fn client_python(target: &Path) -> Result<PathBuf, String> {
     python::environment(&target.join("client-venv"), &process::root().join("tests/client/requirements.txt"))
 }
@@ -147,6 +164,7 @@ impl Check {
         match self {
             Self::Format => "format",
             Self::Tidy => "tidy",
+            Self::Deny => "deny",
             Self::Codegen => "codegen",
             Self::Lint => "lint",
             Self::Rust => "rust",

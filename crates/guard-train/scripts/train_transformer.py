@@ -43,7 +43,7 @@ FOREIGN = {
 }
 # Most examples of an origin in an epoch.
 CAPS = collections.defaultdict(lambda: 1_100, {
-    "benign sets": 1_800, "prose": 300, "own carrier": 900, "own line": 1_300, "own content": 6_000, "own harsh": 3_500, "own benign": 1_000,
+    "benign sets": 1_800, "prose": 300, "own carrier": 1_500, "own line": 1_700, "own content": 6_000, "own harsh": 3_500, "own benign": 1_000,
     "own third": 3_600, "own task": 1_300, "own marked": 900, "own jailbreak": 1_000, "own plain": 300, "own code": 200, "own leak": 1_500,
     "own fourth attack": 5_000, "own fourth": 5_000, "slabs": 2_400, "davidson": 1_400, "bipia": 800, "neuralchemy": 1_600, "surge": 1_000,
 })

@@ -296,25 +296,29 @@ fn content(model: &Model, folder: &Path, mistakes: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// Measures on one origin's own sets, which the model has not seen.
+/// Measures on one origin's own sets, which the model has not seen: its attacks against all benign texts.
 pub(crate) fn one(model: &Model, folder: &Path, origin: &str) -> Result<(), String> {
     let direct = direct(folder)?;
-    let pooled: Vec<f32> = direct
-        .benign
-        .iter()
-        .filter(|(name, _)| name.starts_with("hand") || *name == origin || *name == "selfinstruct")
-        .flat_map(|(_, texts)| scores(model, texts, Provenance::User))
-        .collect();
-    for (name, texts) in direct.attacks.iter().filter(|(name, _)| *name == origin) {
-        let own = scores(model, texts, Provenance::User);
-        say(&format!(
-            "| left out: {name} | {} of {} | AUROC {:.3} | recall at 1 % {:.3} |",
-            own.len(),
-            pooled.len(),
-            auroc(&own, &pooled),
-            above(&own, threshold(&pooled, 0.01))
-        ));
-    }
+    let Some((name, attacks)) = direct.attacks.iter().find(|(name, _)| *name == origin) else {
+        return of_other_kinds(model, folder, origin);
+    };
+    let pooled: Vec<f32> = direct.benign.iter().flat_map(|(_, texts)| scores(model, texts, Provenance::User)).collect();
+    let own = scores(model, attacks, Provenance::User);
+    let bands = guard::model::attack_bands(Provenance::User).map(|cut| format!("{:.3}", above(&own, cut)));
+    say(&format!(
+        "| left out: {name} | {} of {} | AUROC {:.3} | recall at 1 % {:.3}, at 0.2 % {:.3} | at HIGH, MEDIUM, LOW: {} |",
+        own.len(),
+        pooled.len(),
+        auroc(&own, &pooled),
+        above(&own, threshold(&pooled, 0.01)),
+        above(&own, threshold(&pooled, 0.002)),
+        bands.join(" ")
+    ));
+    Ok(())
+}
+
+/// The same for instructions in data and for harm.
+fn of_other_kinds(model: &Model, folder: &Path, origin: &str) -> Result<(), String> {
     if origin == "bipia" {
         say("left out: bipia");
         indirect(model, folder, false)?;

@@ -75,6 +75,7 @@ pub(crate) fn grammar() -> Grammar {
         include_str!("../grammar/attack_fourth.txt"),
         include_str!("../grammar/benign_fourth.txt"),
         include_str!("../grammar/content_fourth.txt"),
+        include_str!("../grammar/data_fifth.txt"),
     ])
 }
 
@@ -205,6 +206,7 @@ impl Builder {
             ("inject_plain", 12, "own plain"),
             ("inject_task", 44, "own task"),
             ("code_injection", 10, "own code"),
+            ("inject_addressed", 24, "own addressed"),
         ] {
             for place in 0..count * scale {
                 let injection = self.say(section);
@@ -217,7 +219,7 @@ impl Builder {
                 }
             }
         }
-        for _ in 0..34 * scale {
+        for _ in 0..48 * scale {
             let carrier = self.say("carrier");
             let clean_labels = clean(&[(DATA, 0.0), (USER, 0.0)]);
             self.push_windows(&carrier, clean_labels, 1.0, "own carrier", 2);
@@ -231,7 +233,7 @@ impl Builder {
             let said = self.say("code_fourth");
             self.push_windows(&said, clean(&[(DATA, 0.0)]), 1.0, "own code answer", 2);
         }
-        for (section, count) in [("letter_line", 10), ("line_third", 40), ("line_fourth", 8)] {
+        for (section, count) in [("letter_line", 10), ("line_third", 40), ("line_fourth", 8), ("fifth_line", 20)] {
             for _ in 0..count * scale {
                 let line = self.say(section);
                 self.push(&line, clean(&[(DATA, 0.0)]), 1.0, "own line");

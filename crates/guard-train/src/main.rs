@@ -7,6 +7,7 @@ mod convolution;
 mod dump;
 mod evaluate;
 mod example;
+mod foreign;
 mod grammar;
 mod linear;
 mod measure;
@@ -43,7 +44,7 @@ struct Arguments {
     /// Leave each origin out in turn and measure on it.
     #[arg(long)]
     leave_one_out: bool,
-    /// Leave only this origin out.
+    /// Leave this origin out, with what other foreign sets have in common with its measured texts. Holds for `--dump`, too.
     #[arg(long)]
     origin: Option<String>,
     /// Measure the shipped weights and train nothing.
@@ -204,37 +205,30 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         builder.prose(folder, &mut hashes);
     }
     let tables = tables()?;
-    if let Some(file) = &arguments.dump {
-        return dump::write(&builder.examples, &tables.pieces, &arguments.data, file);
+    let mut examples = builder.examples;
+    if let Some(origin) = &arguments.origin {
+        examples = foreign::without(examples, origin, &arguments.data)?;
     }
-    let examples = builder.examples;
+    if let Some(file) = &arguments.dump {
+        return dump::write(&examples, &tables.pieces, &arguments.data, file);
+    }
     let transformer = arguments.transformer.as_deref().map(transformer).transpose()?;
-    let origins = [
-        "slabs",
-        "neuralchemy",
-        "yanismiraoui",
-        "inthewild",
-        "bastion",
-        "bipia",
-        "agentinjection",
-        "giskard",
-        "davidson",
-        "surge",
-        "advbench",
-        "malicious instruct",
-    ];
     say(&format!("{} examples", examples.len()));
     if arguments.own_only {
-        let kept: Vec<Example> = examples.into_iter().filter(|example| !origins.contains(&example.origin)).collect();
-        let (model, linear, convolution) = train(&tables, &kept, arguments.epochs, transformer)?;
+        examples.retain(|example| !foreign::ORIGINS.contains(&example.origin));
+        let (model, linear, convolution) = train(&tables, &examples, arguments.epochs, transformer)?;
         if let Some(folder) = &arguments.out {
             save(folder, &linear, &convolution)?;
         }
         return evaluate::all(&model, &arguments.data, arguments.mistakes);
     }
+    if let Some(origin) = &arguments.origin {
+        let (model, ..) = train(&tables, &examples, arguments.epochs, transformer)?;
+        return evaluate::one(&model, &arguments.data, origin);
+    }
     if arguments.leave_one_out {
-        for origin in origins.into_iter().filter(|origin| arguments.origin.as_deref().is_none_or(|wanted| wanted == *origin)) {
-            let kept: Vec<Example> = examples.iter().filter(|example| example.origin != origin).cloned().collect();
+        for origin in foreign::ORIGINS {
+            let kept = foreign::without(examples.clone(), origin, &arguments.data)?;
             let (model, ..) = train(&tables, &kept, arguments.epochs, transformer)?;
             evaluate::one(&model, &arguments.data, origin)?;
         }

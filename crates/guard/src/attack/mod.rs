@@ -166,7 +166,7 @@ fn best_window(model: Option<&Model>, text: &str, provenance: Provenance) -> Bes
         let mut readings = readings.iter();
         for range in parts {
             let Some(window) = view.text.get(range.clone()) else { continue };
-            let (weight, rules) = rules::score(window, view.is_decoded);
+            let (weight, rules) = rules::score(window, view.is_decoded, provenance);
             let reading = readings.next();
             best.window_count += usize::from(!view.is_turned);
             if !view.is_turned || weight >= 0.5 {

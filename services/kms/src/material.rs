@@ -89,12 +89,11 @@ pub(crate) async fn open(cx: &mut Call, key: &KmsKey, material_id: &str) -> Resu
     let record = cx.tx.look_at::<MaterialRecord>(&place(&key.account, &region, &key.id, material_id)).await?;
     let record = record.ok_or_else(|| ApiError::internal(&format!("the material `{material_id}` of the key `{}` is missing", key.id)))?;
     let secret = unseal(&cx.plane.keyring, &region, key, material_id, &record)?;
-    let id = match record.derived_id.get() {
-        Some(id) => id,
-        None => {
-            let id = id_of(&key.id, &secret)?;
-            record.derived_id.get_or_init(|| id)
-        }
+    let id = if let Some(id) = record.derived_id.get() {
+        id
+    } else {
+        let id = id_of(&key.id, &secret)?;
+        record.derived_id.get_or_init(|| id)
     };
     if id != material_id {
         return Err(ApiError::internal(&format!("the material `{material_id}` of the key `{}` is not what its id says", key.id)));

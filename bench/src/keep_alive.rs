@@ -35,6 +35,7 @@ pub(crate) struct KeepAlive {
     request: Vec<u8>,
     stream: TcpStream,
     buffer: Vec<u8>,
+    answer_bytes: usize,
 }
 
 /// The head of an answer, and where its body begins.
@@ -57,6 +58,7 @@ impl KeepAlive {
             request: Vec::new(),
             stream: connect(target.address).await?,
             buffer: vec![0; BUFFER_BYTES],
+            answer_bytes: 0,
         })
     }
 
@@ -123,10 +125,15 @@ impl Caller for KeepAlive {
         if !(200..300).contains(&head.status) {
             return Err(format!("{}: {text}", head.status));
         }
+        self.answer_bytes = head.length;
         if head.is_last {
             self.stream = connect(self.address).await?;
         }
         Ok(())
+    }
+
+    fn answer_bytes(&self) -> usize {
+        self.answer_bytes
     }
 }
 

@@ -24,12 +24,15 @@ pub(crate) struct Pace {
 }
 
 /// What came out.
+#[derive(Clone, Copy)]
 pub(crate) struct Measured {
     pub calls_per_second: f64,
     pub median: Duration,
     pub p99: Duration,
     /// Processor time of the server for one call.
     pub cpu: Duration,
+    /// Length of an answer's body.
+    pub answer_bytes: usize,
 }
 
 /// Whether something answers an unsigned GET at the address with 200.
@@ -65,6 +68,11 @@ impl Wire {
 /// Somebody who calls again and again.
 pub(crate) trait Caller: Send + 'static {
     fn call(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Length of the last answer's body, where that is known.
+    fn answer_bytes(&self) -> usize {
+        0
+    }
 }
 
 async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Failure> {
@@ -154,6 +162,7 @@ pub(crate) fn run(target: &Target, scenario: &'static Scenario, pace: &Pace) -> 
 
 /// Measures callers that are all ready.
 pub(crate) async fn measure(target: &Target, callers: Vec<impl Caller>, time: Duration) -> Result<Measured, Failure> {
+    let answer_bytes = callers.first().map(Caller::answer_bytes).unwrap_or_default();
     let cpu_before = target.cpu()?;
     let begun = Instant::now();
     let end = begun + time;
@@ -166,7 +175,13 @@ pub(crate) async fn measure(target: &Target, callers: Vec<impl Caller>, time: Du
     times.sort_unstable();
     let count = u32::try_from(times.len()).map_err(|error| error.to_string())?;
     let at = |part: usize| times.get((times.len() * part / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default();
-    Ok(Measured { calls_per_second: f64::from(count) / took.as_secs_f64(), median: at(50), p99: at(99), cpu: cpu / count.max(1) })
+    Ok(Measured {
+        calls_per_second: f64::from(count) / took.as_secs_f64(),
+        median: at(50),
+        p99: at(99),
+        cpu: cpu / count.max(1),
+        answer_bytes,
+    })
 }
 
 async fn until(mut caller: impl Caller, end: Instant) -> Result<Vec<Duration>, Failure> {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::load::{Measured, Pace};
+use crate::target::Target;
 
 /// One server's results.
 pub(crate) struct Section {
@@ -17,27 +18,35 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.2}", time.as_secs_f64() * 1e3)
 }
 
-/// The last section is what the others are compared with, if it is moto's.
+/// A dash where there is nothing to compare with.
+fn ratio(of: f64, base: Option<f64>) -> String {
+    base.filter(|base| *base > 0.0).map_or_else(|| "-".to_owned(), |base| format!("{:.1}", of / base))
+}
+
+/// Calls per second are compared with moto's, processor time with the bare HTTP stack's.
 pub(crate) fn report(sections: &[Section], binary_bytes: u64, pace: &Pace, micro: &[(&'static str, Duration)]) -> String {
-    let moto = sections.iter().find(|section| section.name == "moto");
+    let section_of = |name: &str| sections.iter().find(|section| section.name == name);
+    let (moto, bare) = (section_of("moto"), section_of(Target::BARE));
     let mut text = format!("{} clients, {} s a row, HTTP/1.1 with keep-alive on loopback.\n\n", pace.clients, pace.time.as_secs());
-    text += "| call | server | calls/s | p50 ms | p99 ms | server CPU µs/call | times moto |\n|---|---|---:|---:|---:|---:|---:|\n";
+    text += "| call | server | calls/s | p50 ms | p99 ms | server CPU µs/call | times the bare stack's CPU | times moto |\n";
+    text += "|---|---|---:|---:|---:|---:|---:|---:|\n";
     let calls = sections.first().map(|section| section.rows.iter().map(|(name, _)| *name).collect::<Vec<_>>()).unwrap_or_default();
     for call in calls {
-        let of = |section: &Section| section.rows.iter().find(|(name, _)| *name == call).map(|(_, measured)| measured.calls_per_second);
-        let base = moto.and_then(of);
+        let row = |section: &Section| section.rows.iter().find(|(name, _)| *name == call).map(|(_, measured)| *measured);
+        let moto_calls = moto.and_then(row).map(|measured| measured.calls_per_second);
+        let bare_cpu = bare.and_then(row).map(|measured| measured.cpu.as_secs_f64());
         for section in sections {
-            let Some((_, measured)) = section.rows.iter().find(|(name, _)| *name == call) else { continue };
-            let ratio =
-                base.filter(|base| *base > 0.0).map_or_else(|| "-".to_owned(), |base| format!("{:.1}", measured.calls_per_second / base));
+            let Some(measured) = row(section) else { continue };
             let _ = writeln!(
                 text,
-                "| {call} | {} | {:.0} | {} | {} | {} | {ratio} |",
+                "| {call} | {} | {:.0} | {} | {} | {:.1} | {} | {} |",
                 section.name,
                 measured.calls_per_second,
                 milliseconds(measured.median),
                 milliseconds(measured.p99),
-                measured.cpu.as_micros()
+                measured.cpu.as_secs_f64() * 1e6,
+                ratio(measured.cpu.as_secs_f64(), bare_cpu),
+                ratio(measured.calls_per_second, moto_calls)
             );
         }
     }

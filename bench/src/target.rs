@@ -73,6 +73,19 @@ impl Target {
         Ok(Self { name: "moto", address, started_in, access_key_id, secret, process, _folder: folder })
     }
 
+    /// This program as the bare HTTP stack, whose answers have this length.
+    pub(crate) async fn bare(answer_bytes: usize) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let address = free_address()?;
+        let mut command = Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
+        command.arg("bare").arg("--listen").arg(address.to_string()).arg("--answer-bytes").arg(answer_bytes.to_string());
+        let (process, started_in) = start(&mut command, address, "/").await?;
+        let (access_key_id, secret) = ("AKIAIOSFODNN7EXAMPLE".to_owned(), "bench".to_owned());
+        Ok(Self { name: Self::BARE, address, started_in, access_key_id, secret, process, _folder: folder })
+    }
+
+    pub(crate) const BARE: &str = "bare HTTP stack";
+
     /// `LiteLLM`'s proxy in front of a model server, with the one key [`Self::LITELLM_KEY`].
     pub(crate) async fn litellm(server: &Path, upstream: &str) -> Result<Self, Failure> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;

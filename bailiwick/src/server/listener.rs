@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::Server;
+use super::head_timer::HeadTimer;
 
 /// A client must finish the TLS handshake, and each request head, within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -132,7 +133,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::default())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_BYTES)

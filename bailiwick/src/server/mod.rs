@@ -1,6 +1,7 @@
 //! The running server: health and metrics pages, the sealed state, and everything else through the plane.
 
 pub mod assemble;
+mod head_timer;
 mod issuer_pages;
 pub mod jobs;
 pub mod ledgers;

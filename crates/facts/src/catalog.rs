@@ -1,5 +1,6 @@
 //! Services and operations.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use crate::authorization::{Authorization, Binding};
@@ -179,6 +180,10 @@ pub struct Catalog {
     heads: Vec<ServiceHead>,
     /// Same order as `heads`; parsed on first use.
     services: Vec<OnceLock<Option<&'static Service>>>,
+    /// Positions of the services that sign with a name. Every request is looked up by one of these two.
+    signing_names: HashMap<&'static str, Vec<usize>>,
+    /// Position of the first service with a target prefix, also without the name spaces before it.
+    target_prefixes: HashMap<&'static str, usize>,
 }
 
 impl Catalog {
@@ -205,13 +210,12 @@ impl Catalog {
     /// Services whose `X-Amz-Target` begins with `prefix` (the part before the last dot). SDKs that are made from Smithy models send the service's own
     /// name without the name space that botocore puts before it (`CloudTrail_20131101`).
     pub fn by_target_prefix(&'static self, prefix: &str) -> Option<&'static ServiceHead> {
-        let is_meant = |known: &str| known.strip_suffix(prefix).is_some_and(|space| space.is_empty() || space.ends_with('.'));
-        self.heads.iter().find(|head| !prefix.is_empty() && head.target_prefix.is_some_and(is_meant))
+        self.heads.get(*self.target_prefixes.get(prefix)?)
     }
 
     /// Services that sign with this name in the credential scope; several share one (`bedrock`, `s3`, `sagemaker`).
-    pub fn by_signing_name(&'static self, name: &str) -> Vec<&'static ServiceHead> {
-        self.heads.iter().filter(|head| head.signing_name == name).collect()
+    pub fn by_signing_name(&'static self, name: &str) -> impl Iterator<Item = &'static ServiceHead> {
+        self.signing_names.get(name).into_iter().flatten().filter_map(|at| self.heads.get(*at))
     }
 
     /// The query-protocol service with this signing name and `Version` parameter.
@@ -236,6 +240,12 @@ impl Catalog {
     }
 }
 
+/// A name, and what is left of it without each of the name spaces before it.
+fn without_name_spaces(name: &'static str) -> impl Iterator<Item = &'static str> {
+    let spaces = name.match_indices('.').filter_map(move |(at, _)| name.get(at + 1..));
+    std::iter::once(name).chain(spaces).filter(|name| !name.is_empty())
+}
+
 /// The catalog compiled into this binary.
 pub fn catalog() -> &'static Catalog {
     static CATALOG: OnceLock<Catalog> = OnceLock::new();
@@ -245,6 +255,13 @@ pub fn catalog() -> &'static Catalog {
         heads.extend(load::heads(embedded::OWN_INDEX).unwrap_or_default());
         heads.sort_unstable_by_key(|head| head.id);
         let services = heads.iter().map(|_| OnceLock::new()).collect();
-        Catalog { heads, services }
+        let (mut signing_names, mut target_prefixes) = (HashMap::<_, Vec<usize>>::new(), HashMap::new());
+        for (at, head) in heads.iter().enumerate() {
+            signing_names.entry(head.signing_name).or_default().push(at);
+            for name in head.target_prefix.into_iter().flat_map(without_name_spaces) {
+                target_prefixes.entry(name).or_insert(at);
+            }
+        }
+        Catalog { heads, services, signing_names, target_prefixes }
     })
 }

@@ -198,6 +198,25 @@ impl ObjectVault {
         Ok(until_error.filter(|piece| std::future::ready(!piece.as_ref().is_ok_and(Bytes::is_empty))))
     }
 
+    /// As [`ObjectVault::get`], of an object whose ciphertext is in the caller's hands: all of it is authenticated, and at once.
+    pub fn open_inline(
+        key: &DataKey,
+        context: &[u8],
+        sealed: &[u8],
+        plaintext_length: u64,
+        range: Range<u64>,
+    ) -> Result<Bytes, ObjectError> {
+        if range.start > range.end || range.end > plaintext_length {
+            return Err(ObjectError::Range { start: range.start, end: range.end, length: plaintext_length });
+        }
+        let (expected, found) = (ciphertext_length(plaintext_length).ok_or(ObjectError::TooLong)?, sealed.len() as u64);
+        let (header, chunks) =
+            sealed.split_at_checked(HEADER_BYTES).filter(|_| found == expected).ok_or(ObjectError::Length { expected, found })?;
+        let plaintext = Bytes::from(Decryptor::new(key, header, context)?.open(0, chunks.to_vec())?);
+        let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(plaintext.len());
+        Ok(plaintext.slice(at(range.start)..at(range.end)))
+    }
+
     /// Deletes an object; a missing one is no error.
     pub async fn delete(&self, name: &ObjectName) -> Result<(), ObjectError> {
         self.backend.delete(name).await

@@ -10,7 +10,7 @@ use keyring::{Domain, Keyring};
 use serde_json::{Map, Value as Json, json};
 use trail::event::{EVENT_VERSION, NETWORK_ACTIVITY, SessionAttributes};
 use trail::tag::TagKey;
-use trail::{Entry, EntryError, Event, EventResource, Sealer, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
+use trail::{Decision, Entry, EntryError, Event, EventResource, Sealer, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
 use wire::Value;
 
 use crate::bearer;
@@ -37,7 +37,9 @@ const TEXT_LIMIT: usize = 1024;
 /// An event that waits for its call to end.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingEvent {
+    /// Without its decision.
     pub entry: Entry,
+    pub decision: Option<Arc<Decision>>,
     pub time_ms: i64,
     /// Position of the region that keeps it.
     pub region: usize,
@@ -102,11 +104,13 @@ pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Out
     let mut pending = Vec::with_capacity(accounts.len() + 1);
     if let Some(endpoint) = endpoint {
         let record = network_activity(call, &record, &endpoint.account, &caller, shared.clone())?;
-        pending.push(PendingEvent { entry: Entry { record, decision: None, whole: None }, time_ms: call.now.0, region });
+        pending.push(PendingEvent { entry: Entry { record, decision: None, whole: None }, decision: None, time_ms: call.now.0, region });
     }
-    // As a rule there is one account: its record is not made twice.
-    let copies: Vec<Event> = (1..accounts.len()).map(|_| record.clone()).collect();
-    for (account, mut record) in accounts.into_iter().zip(copies.into_iter().chain([record])) {
+    let (mut left, mut record) = (accounts.len(), Some(record));
+    for account in accounts {
+        left -= 1;
+        // As a rule there is one account: its record is not made twice.
+        let Some(mut record) = (if left == 0 { record.take() } else { record.clone() }) else { break };
         if account != caller {
             record.event_id = call.plane.random_uuid()?;
             record.user_identity = from_outside(record.user_identity);
@@ -114,7 +118,8 @@ pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Out
         record.recipient_account_id = account;
         record.shared_event_id.clone_from(&shared);
         pending.push(PendingEvent {
-            entry: Entry { record, decision: call.decision.clone(), whole: whole.of() },
+            entry: Entry { record, decision: None, whole: whole.of() },
+            decision: call.decision.clone(),
             time_ms: call.now.0,
             region,
         });
@@ -122,7 +127,7 @@ pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Out
     if matches!(outcome, Outcome::Done(_)) {
         for event in &call.audit.service_events {
             let (region, entry) = call.plane.service_entry(event.clone())?;
-            pending.push(PendingEvent { entry, time_ms: event.now_ms, region });
+            pending.push(PendingEvent { entry, decision: None, time_ms: event.now_ms, region });
         }
     }
     Ok(pending)
@@ -153,7 +158,7 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
         event_source: call.service.head.event_source.to_owned(),
         event_name: call.operation.name.to_owned(),
         aws_region: call.region.clone(),
-        source_ip_address: direct.map_or_else(|| request.origin.source_ip().to_string(), str::to_owned),
+        source_ip_address: direct.map_or_else(|| request.origin.source_ip_text(), str::to_owned),
         user_agent: direct.map_or_else(|| cut(&request.user_agent), str::to_owned),
         error_code,
         error_message,
@@ -189,8 +194,8 @@ fn record(call: &Call, event_id: String, recipient: String, parameters: Json, ou
 ///
 /// Source: CloudTrail User Guide, "Logging network activity events": only a refusal by the endpoint's policy is an error of the network.
 fn network_activity(call: &Call, record: &Event, owner: &str, caller: &str, shared: Option<String>) -> Result<Event, ApiError> {
-    let denied_by = call.decision.as_ref().and_then(|decision| decision.pointer("/deniedBy/0"));
-    let is_denied = record.error_code.is_some() && denied_by == Some(&json!(policy::PolicyType::VpcEndpoint));
+    let denied_by = call.decision.as_ref().and_then(|decision| decision.denied_by());
+    let is_denied = record.error_code.is_some() && denied_by == Some(policy::PolicyType::VpcEndpoint.name());
     let identity = record.user_identity.clone();
     Ok(Event {
         user_identity: if owner == caller { identity } else { from_outside(identity) },

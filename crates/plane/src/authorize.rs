@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use facts::{Binding, Protocol};
 use keyring::Domain;
 use policy::{Check, Decision, MapContext, Policy, PolicyKind, PolicySet, Resource, ResourcePolicy};
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 use wire::Value;
 
 use crate::call::Call;
 use crate::clock::iso8601_s;
-use crate::condition::RequestContext;
+use crate::condition::{RecordedKeys, RequestContext};
 use crate::error::ApiError;
 use crate::organization::ControlPolicies;
 use crate::principal::{Principal, PrincipalAccess, PrincipalKind, Session};
@@ -21,11 +22,12 @@ use crate::{bearer, binding, tag_policy};
 /// Compiled policies kept, by their text.
 const POLICIES: usize = 30_000;
 
-/// Decisions of one call that are recorded beside the first (a batch may need thousands).
-const FURTHER_MAX: usize = 100;
-
-/// Compiled policies by their kind and text.
-type Compiled = HashMap<(PolicyKind, Arc<str>), Arc<Policy>>;
+/// Compiled policies by their text, for each kind: so a text that is known is found without a copy of it.
+#[derive(Default)]
+struct Compiled {
+    policies: HashMap<PolicyKind, HashMap<Arc<str>, Arc<Policy>>>,
+    count: usize,
+}
 
 /// The compiled form of a stored policy; a text is compiled once, whoever it is attached to. One that cannot be parsed denies; it never
 /// allows.
@@ -33,16 +35,18 @@ pub fn compiled(kind: PolicyKind, text: &str) -> Arc<Policy> {
     // A pure function's memory: the same text gives the same policy in every plane of the process.
     static COMPILED: OnceLock<Mutex<Compiled>> = OnceLock::new();
     let memory = COMPILED.get_or_init(Mutex::default);
-    let key = (kind, Arc::from(text));
-    if let Some(policy) = memory.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-        return Arc::clone(policy);
+    let known = |memory: &Compiled| memory.policies.get(&kind)?.get(text).map(Arc::clone);
+    if let Some(policy) = known(&memory.lock().unwrap_or_else(PoisonError::into_inner)) {
+        return policy;
     }
     let policy = Arc::new(Policy::parse_stored(text, kind));
     let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    if memory.len() >= POLICIES {
-        memory.clear();
+    if memory.count >= POLICIES {
+        *memory = Compiled::default();
     }
-    memory.insert(key, Arc::clone(&policy));
+    if memory.policies.entry(kind).or_default().insert(Arc::from(text), Arc::clone(&policy)).is_none() {
+        memory.count += 1;
+    }
     policy
 }
 
@@ -51,12 +55,12 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
     refuse_suspended(call).await?;
     match call.operation.binding {
         Binding::Open => {
-            call.decision = Some(Arc::new(json!({ "allowed": true, "reason": "the operation needs no permission" })));
+            call.decision = Some(noted(&json!({ "allowed": true, "reason": "the operation needs no permission" }))?);
             return if call.principal.is_anonymous() && !call.operation.unsigned { Err(anonymous(call)) } else { Ok(()) };
         }
         Binding::Unmapped => {
             let reason = "no action is known for the operation, so it is refused";
-            call.decision = Some(Arc::new(json!({ "allowed": false, "reason": reason })));
+            call.decision = Some(noted(&json!({ "allowed": false, "reason": reason }))?);
             return Err(ApiError::new(
                 denied_code(call.protocol),
                 format!("the operation `{}` cannot be mapped to an action and is refused", call.operation.name),
@@ -90,34 +94,29 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
         let owner = owner(call, &question.target.resource_arn, &question.found);
         note_resource(call, &question, &owner);
         let control = call.plane.control_policies(&call.account, &owner).await?;
-        let verdict = decide(call, &question, &access, &owner, &control);
-        if let Some(refusal) = verdict.refusal {
-            let error = denied(call, &question.target, &refusal, &owner, &control, &verdict.note)?;
-            call.decision = Some(Arc::new(if owner == call.account { verdict.note } else { without_foreign_policies(verdict.note) }));
+        let verdict = decide(call, &question, &access, &owner, &control)?;
+        if let Verdict::Refused(refusal, note) = verdict {
+            let error = denied(call, &question.target, &refusal, &owner, &control, &note)?;
+            call.decision = Some(noted(&if owner == call.account { note } else { without_foreign_policies(note) })?);
             if owner != call.account {
                 // Who owns the resource, and whether it exists, is not the caller's to know.
                 call.audit.resources.retain(|resource| resource.account_id.as_deref() == Some(&call.account));
             }
             return Err(error);
         }
-        match &mut call.decision {
-            None => call.decision = Some(Arc::new(verdict.note)),
-            Some(first) => further(Arc::make_mut(first), verdict.note),
+        if let Verdict::Allowed(note) = verdict {
+            match &mut call.decision {
+                None => call.decision = Some(Arc::new(note)),
+                Some(first) => Arc::make_mut(first).add(note),
+            }
         }
     }
     let added = call.operation.request_tags.and_then(|path| binding::request_tags(input, path)).unwrap_or_default();
     tag_policy::check(call, &added).await
 }
 
-/// Adds what else a call needed to the note of its first decision.
-fn further(first: &mut serde_json::Value, note: serde_json::Value) {
-    let Some(first) = first.as_object_mut() else { return };
-    let list = first.entry("further").or_insert_with(|| json!([]));
-    if let Some(list) = list.as_array_mut()
-        && list.len() < FURTHER_MAX
-    {
-        list.push(note);
-    }
+fn noted(note: &Json) -> Result<Arc<trail::Decision>, ApiError> {
+    Ok(Arc::new(trail::Decision::of(note)?))
 }
 
 /// The principals of a closed account can do nothing, whatever allows it.
@@ -127,7 +126,7 @@ async fn refuse_suspended(call: &mut Call) -> Result<(), ApiError> {
         return Ok(());
     }
     let message = format!("the account `{}` is suspended: its credentials open nothing", call.account);
-    call.decision = Some(Arc::new(json!({ "allowed": false, "reason": message })));
+    call.decision = Some(noted(&json!({ "allowed": false, "reason": message }))?);
     Err(ApiError::new(denied_code(call.protocol), message).with_status(denied_status(call.protocol)))
 }
 
@@ -195,8 +194,10 @@ async fn ask(call: &mut Call, question: Question<'_>) -> Result<Option<ApiError>
     let access = access(call).await?;
     let owner = owner(call, &question.target.resource_arn, &question.found);
     let control = call.plane.control_policies(&call.account, &owner).await?;
-    let verdict = decide(call, &question, &access, &owner, &control);
-    verdict.refusal.map(|refusal| denied(call, &question.target, &refusal, &owner, &control, &verdict.note)).transpose()
+    match decide(call, &question, &access, &owner, &control)? {
+        Verdict::Allowed(_) => Ok(None),
+        Verdict::Refused(refusal, note) => denied(call, &question.target, &refusal, &owner, &control, &note).map(Some),
+    }
 }
 
 /// What a caller may do, kept for the questions that come up when the call has answered: decided by the policies as they were when it began.
@@ -220,7 +221,7 @@ impl Standing {
         let target = Target { action: action.to_owned(), resource_arn: resource_arn.to_owned() };
         let found = ResourceAccess { account: self.call.account.clone(), ..ResourceAccess::default() };
         let question = Question { target, found, input: &Value::Null, keys: keys.clone(), tags: None, encryption_context: Vec::new() };
-        decide(&self.call, &question, &self.access, &self.call.account, &self.control).refusal.is_none()
+        matches!(decide(&self.call, &question, &self.access, &self.call.account, &self.control), Ok(Verdict::Allowed(_)))
     }
 
     /// Records what was noted after the call's own event, as an event of the service with the same request id.
@@ -292,14 +293,19 @@ struct Question<'i> {
     encryption_context: Vec<(String, String)>,
 }
 
-/// What was decided.
-struct Verdict {
-    refusal: Option<Decision>,
-    /// For the audit entry and `explain`.
-    note: serde_json::Value,
+/// What was decided, with what is noted of it for the audit entry and `explain`.
+enum Verdict {
+    Allowed(trail::Decision),
+    Refused(Decision, Json),
 }
 
-fn decide(call: &Call, question: &Question<'_>, access: &PrincipalAccess, owner: &str, control: &ControlPolicies) -> Verdict {
+fn decide(
+    call: &Call,
+    question: &Question<'_>,
+    access: &PrincipalAccess,
+    owner: &str,
+    control: &ControlPolicies,
+) -> Result<Verdict, ApiError> {
     let Question { target, found, .. } = question;
     let mut keys = question.keys.clone();
     for (name, values) in &found.context {
@@ -339,16 +345,17 @@ fn decide(call: &Call, question: &Question<'_>, access: &PrincipalAccess, owner:
     let context = RequestContext::new(call, question.input, &keys).in_organizations(control);
     let organization = control.organization.as_deref();
     let decision = policy::decide(&principal, &check, &policies, &context, organization);
+    let asked = Asked::new(&context, &check, access, call.principal.session.as_ref());
     if decision.allowed {
-        // Put together by hand: `json!` would write every value that is already there once more, and every call comes by here.
-        let note = object([
-            ("allowed", Json::Bool(true)),
-            ("action", Json::String(target.action.clone())),
-            ("resource", Json::String(target.resource_arn.clone())),
-            ("deciding", statement(&decision)),
-            ("asked", asked(&context, &check, access, call.principal.session.as_ref())),
-        ]);
-        return Verdict { refusal: None, note };
+        // Every call comes by here: it is written at once, and never a tree of values.
+        let note = AllowedNote {
+            allowed: true,
+            action: &target.action,
+            resource: &target.resource_arn,
+            deciding: decision.deciding.as_ref().map(DecidingNote::new),
+            asked,
+        };
+        return Ok(Verdict::Allowed(trail::Decision::allowed(&note)?));
     }
     let note = json!({
         "allowed": false,
@@ -357,13 +364,13 @@ fn decide(call: &Call, question: &Question<'_>, access: &PrincipalAccess, owner:
         "resource": target.resource_arn,
         "explicit": decision.explicit,
         "deniedBy": decision.denied_by,
-        "deciding": statement(&decision),
+        "deciding": decision.deciding.as_ref().map(DecidingNote::new),
         "credentialLimit": decision.credential_limit,
         "conditionKeys": mentioned_keys(&principal, &check, &policies, &context, organization),
-        "asked": asked(&context, &check, access, call.principal.session.as_ref()),
+        "asked": asked,
         "explanation": policy::explain(&principal, &check, &policies, &context, organization),
     });
-    Verdict { refusal: Some(decision), note }
+    Ok(Verdict::Refused(decision, note))
 }
 
 /// Every condition key that a policy of the decision mentions, with its values in this request; null if the request does not have it.
@@ -385,33 +392,90 @@ fn mentioned_keys(
     keys
 }
 
+/// A list that is left out where it is empty.
+type Pairs<'a> = &'a [(String, String)];
+
 /// What a policy may ask about the request, so that the decision can be taken again under other policies.
-fn asked(context: &RequestContext<'_>, check: &Check, access: &PrincipalAccess, session: Option<&Session>) -> serde_json::Value {
-    let mut asked = object([("context", context.recorded())]);
-    if let Some(asked) = asked.as_object_mut() {
-        if let Some(account) = &check.resource.account {
-            asked.insert("owner".to_owned(), json!(account));
-        }
-        if !check.resource.tags.is_empty() {
-            asked.insert("resourceTags".to_owned(), json!(check.resource.tags));
-        }
-        if let Some(tags) = &check.request_tags {
-            asked.insert("requestTags".to_owned(), json!(tags));
-        }
-        if !check.encryption_context.is_empty() {
-            asked.insert("encryptionContext".to_owned(), json!(check.encryption_context));
-        }
-        if !access.tags.is_empty() {
-            asked.insert("principalTags".to_owned(), json!(access.tags));
-        }
-        if let Some(session) = session {
-            let policy = session.policy.as_ref().map(|policy| ("policy", json!(policy)));
-            let arns = (!session.policy_arns.is_empty()).then(|| ("policyArns", json!(session.policy_arns)));
-            let limits = std::iter::once(("issuer", json!(session.issuer_operation))).chain(policy).chain(arns);
-            asked.insert("session".to_owned(), limits.map(|(name, value)| (name.to_owned(), value)).collect());
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked<'a> {
+    context: RecordedKeys<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    resource_tags: Pairs<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_tags: Option<Pairs<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    encryption_context: Pairs<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    principal_tags: Pairs<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<SessionNote<'a>>,
+}
+
+/// What limits a session by itself.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionNote<'a> {
+    issuer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    policy_arns: &'a [String],
+}
+
+impl<'a> Asked<'a> {
+    fn new(context: &'a RequestContext<'a>, check: &'a Check, access: &'a PrincipalAccess, session: Option<&'a Session>) -> Self {
+        Self {
+            context: RecordedKeys(context),
+            owner: check.resource.account.as_deref(),
+            resource_tags: &check.resource.tags,
+            request_tags: check.request_tags.as_deref(),
+            encryption_context: &check.encryption_context,
+            principal_tags: &access.tags,
+            session: session.map(|session| SessionNote {
+                issuer: &session.issuer_operation,
+                policy: session.policy.as_deref(),
+                policy_arns: &session.policy_arns,
+            }),
         }
     }
-    asked
+}
+
+/// What is noted of an allowed question.
+#[derive(Serialize)]
+struct AllowedNote<'a> {
+    allowed: bool,
+    action: &'a str,
+    resource: &'a str,
+    deciding: Option<DecidingNote<'a>>,
+    asked: Asked<'a>,
+}
+
+/// The statement that decided, as `explain` shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DecidingNote<'a> {
+    policy_type: policy::PolicyType,
+    policy_id: &'a str,
+    statement_index: Option<usize>,
+    sid: Option<&'a str>,
+    span: Option<policy::Span>,
+    pointer: Option<String>,
+}
+
+impl<'a> DecidingNote<'a> {
+    fn new(statement: &'a policy::StatementRef) -> Self {
+        Self {
+            policy_type: statement.policy_type,
+            policy_id: &statement.policy_id,
+            statement_index: statement.statement_index,
+            sid: statement.sid(),
+            span: statement.span(),
+            pointer: statement.pointer(),
+        }
+    }
 }
 
 /// A role's trust policy says who may assume it; it has no say in what is done to the role itself.
@@ -420,23 +484,6 @@ pub fn resource_policy(policy: &ResourcePolicy, action: &str) -> ResourcePolicy 
         ResourcePolicy::Trust(_) | ResourcePolicy::TrustMissing if !action.starts_with("sts:") => ResourcePolicy::Absent,
         policy => policy.clone(),
     }
-}
-
-fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
-    Json::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
-}
-
-/// The statement that decided, as `explain` shows it.
-fn statement(decision: &Decision) -> serde_json::Value {
-    let Some(statement) = &decision.deciding else { return serde_json::Value::Null };
-    json!({
-        "policyType": statement.policy_type,
-        "policyId": statement.policy_id,
-        "statementIndex": statement.statement_index,
-        "sid": statement.sid(),
-        "span": statement.span(),
-        "pointer": statement.pointer(),
-    })
 }
 
 /// What the owning service knows of a resource; nothing for `*` and for services without handlers.

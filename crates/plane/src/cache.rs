@@ -38,7 +38,7 @@ impl IdentityCache {
 
     /// Catches up with the store. Gives the revision that later insertions must name.
     pub(crate) async fn refresh(&self, store: &dyn Store, tables: &[&[Table]]) -> Result<Revision, StoreError> {
-        let head = *store.head().borrow();
+        let head = store.newest();
         let mut seen = self.state().seen;
         if head == seen {
             return Ok(seen);
@@ -50,7 +50,7 @@ impl IdentityCache {
             seen = head;
         }
         while seen < head {
-            let rows = store.log_after(seen, ROWS).await?;
+            let rows = store.changes_after(seen, ROWS).await?;
             let Some(last) = rows.last() else { break };
             // Revisions have no gaps: what is missing was pruned before it was seen here.
             stale |= rows.first().is_some_and(|row| row.revision.0 != seen.0.saturating_add(1));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use facts::{Operation, Protocol, Service as ServiceFacts};
 use http::HeaderMap;
-use trail::EventResource;
+use trail::{Decision, EventResource};
 use wire::{ApiInput, Timestamp};
 
 use crate::audit::PendingEvent;
@@ -110,7 +110,7 @@ pub struct Call {
     pub tx: Transaction,
     pub audit: AuditNotes,
     /// What was decided, for the entry and for `explain`.
-    pub(crate) decision: Option<Arc<serde_json::Value>>,
+    pub(crate) decision: Option<Arc<Decision>>,
     pub(crate) body: Option<Body>,
     /// The protocol that the call came by, when it is not AWS's.
     pub(crate) door: Option<DoorSide>,

@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 
 use policy::{Context, MapContext, Values};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::call::Call;
 use crate::clock::iso8601_s;
@@ -67,19 +68,6 @@ impl<'a> RequestContext<'a> {
         self.organization?.path_of(account).map(|path| Values::Many(vec![Cow::Borrowed(path)]))
     }
 
-    /// The keys that an audit entry keeps, so that the decision can be taken again: all that the request has but what stands in the event
-    /// itself (its time, its user agent).
-    pub fn recorded(&self) -> serde_json::Value {
-        let mut recorded = serde_json::Map::new();
-        for name in self.recorded_names().chain(self.service.names()) {
-            if let Some(values) = self.key(name).filter(|values| !values.is_empty()) {
-                let values = values.iter().take(RECORDED_VALUES_MAX).map(|value| serde_json::Value::String(value.to_owned())).collect();
-                recorded.insert(name.to_owned(), serde_json::Value::Array(values));
-            }
-        }
-        recorded.into()
-    }
-
     /// The global keys that this request can have. Every call is asked for them, and most have few.
     fn recorded_names(&self) -> impl Iterator<Item = &str> {
         let call = self.call;
@@ -104,8 +92,8 @@ impl<'a> RequestContext<'a> {
             "requestedregion" => Some(call.region.clone()),
             "securetransport" => Some(request.origin.tls.is_some().to_string()),
             // Behind a private endpoint the address is that of the network, in a key of its own.
-            "sourceip" => endpoint.is_none().then(|| request.origin.source_ip().to_string()),
-            "vpcsourceip" => self.endpoint().map(|_| request.origin.source_ip().to_string()),
+            "sourceip" => endpoint.is_none().then(|| request.origin.source_ip_text()),
+            "vpcsourceip" => self.endpoint().map(|_| request.origin.source_ip_text()),
             "sourcevpce" => self.endpoint().map(|endpoint| endpoint.id.clone()),
             "sourcevpc" => self.endpoint().map(|endpoint| endpoint.vpc_id.clone()),
             "sourcevpcarn" => self
@@ -134,6 +122,33 @@ impl<'a> RequestContext<'a> {
             },
             _ => None,
         }
+    }
+}
+
+/// The keys that an audit entry keeps, so that the decision can be taken again: all that the request has but what stands in the event
+/// itself (its time, its user agent).
+pub(crate) struct RecordedKeys<'a>(pub(crate) &'a RequestContext<'a>);
+
+impl Serialize for RecordedKeys<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let context = self.0;
+        // What the service says stands in place of what the request says.
+        let global = context.recorded_names().filter(|name| context.service.key(name).is_none());
+        let mut recorded = serializer.serialize_map(None)?;
+        for name in global.chain(context.service.names()) {
+            if let Some(values) = context.key(name).filter(|values| !values.is_empty()) {
+                recorded.serialize_entry(name, &RecordedValues(&values))?;
+            }
+        }
+        recorded.end()
+    }
+}
+
+struct RecordedValues<'a>(&'a Values<'a>);
+
+impl Serialize for RecordedValues<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().take(RECORDED_VALUES_MAX))
     }
 }
 

@@ -160,10 +160,10 @@ fn query(action: &str, version: Option<&str>, hints: &Hints, host: &HostFacts, f
     let heads = || catalog().heads().iter().filter(is_query);
     let head = match hints.signing_name.as_deref() {
         // A service that is not here: its clients read errors in XML.
-        Some(name) if catalog().by_signing_name(name).is_empty() => {
+        Some(name) if catalog().by_signing_name(name).next().is_none() => {
             return Some(Err(unknown_query(None, Protocol::Query, action, version, found.region.clone())));
         }
-        Some(name) => heads().find(|head| head.signing_name == name),
+        Some(name) => catalog().by_signing_name(name).find(is_query),
         None => heads()
             .find(|head| host.endpoint_prefix.as_deref() == Some(head.endpoint_prefix))
             .or_else(|| heads().find(|head| version == Some(head.api_version))),
@@ -206,7 +206,7 @@ fn rest(parts: &RequestParts<'_>, hints: &Hints, host: &HostFacts, mut found: Fo
         .or(own)
         .or(host.endpoint_prefix.as_deref().filter(|prefix| catalog().by_endpoint_prefix(prefix).is_some()))
         .unwrap_or("s3");
-    let mut heads: Vec<&'static ServiceHead> = catalog().by_signing_name(name);
+    let mut heads: Vec<&'static ServiceHead> = catalog().by_signing_name(name).collect();
     if heads.is_empty() {
         heads.extend(catalog().by_endpoint_prefix(name));
     }

@@ -90,6 +90,9 @@ pub struct Counters {
     pub unauthenticated: AtomicU64,
 }
 
+/// A map whose keys are names of our own: nobody can choose them so that they meet, and each call asks several times.
+type Static<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// The one door, with everything behind it.
 pub struct Plane {
     pub settings: PlaneSettings,
@@ -107,11 +110,11 @@ pub struct Plane {
     sealer: TrailSealer,
     /// Random bytes for identifiers, drawn many at a time: each call needs two and asking the generator costs more than the bytes.
     identifier_bytes: Mutex<Vec<u8>>,
-    services: HashMap<&'static str, Arc<dyn Service>>,
+    services: Static<&'static str, Arc<dyn Service>>,
     doors: Vec<Arc<dyn Door>>,
     /// By the prefix of their actions and ARNs.
-    by_prefix: HashMap<&'static str, Vec<Arc<dyn Service>>>,
-    handlers: HashMap<(&'static str, &'static str), Handler>,
+    by_prefix: Static<&'static str, Vec<Arc<dyn Service>>>,
+    handlers: Static<(&'static str, &'static str), Handler>,
 }
 
 const UUID_BYTES: usize = 16;
@@ -142,7 +145,7 @@ impl Plane {
                 Arc::new(Ledger::new(Arc::clone(&region.store), Arc::new(sealer.clone()), origin))
             })
             .collect();
-        let mut by_prefix: HashMap<_, Vec<_>> = HashMap::new();
+        let mut by_prefix: Static<_, Vec<_>> = Static::default();
         for service in &services {
             if let Some(head) = catalog().head(service.id()) {
                 by_prefix.entry(head.iam_prefix).or_default().push(Arc::clone(service));
@@ -335,7 +338,7 @@ impl Plane {
             self.directory.used(&principal, identified.service.head.iam_prefix, &region, self.clock.now_ms());
         }
         let position = self.regions.position(&region).unwrap_or_default();
-        let mut call = Call::new(
+        let mut call = Box::new(Call::new(
             Arc::clone(self),
             identified.service,
             identified.operation,
@@ -346,7 +349,7 @@ impl Plane {
             self.now(),
             Arc::new(request),
             self.transaction(position),
-        );
+        ));
         // Handlers see the body of a call that does not stream, too: S3 declares digests of it in headers.
         call.body = stream.or_else(|| body.clone().map(body::full));
         // Who may not call without a signature learns nothing of what is wrong with the call. S3's resource policies may allow anybody.
@@ -479,7 +482,7 @@ impl Plane {
             self.directory.used(&principal, service.head.iam_prefix, &region, self.clock.now_ms());
         }
         let position = self.regions.position(&region).unwrap_or_default();
-        let mut call = Call::new(
+        let mut call = Box::new(Call::new(
             Arc::clone(self),
             service,
             operation,
@@ -490,7 +493,7 @@ impl Plane {
             self.now(),
             Arc::new(request),
             self.transaction(position),
-        );
+        ));
         call.door = Some(DoorSide { door, writer: Some(writer) });
         if call.principal.is_anonymous() && !call.operation.unsigned {
             let error = crate::authorize::anonymous(&call);
@@ -531,7 +534,7 @@ impl Plane {
             .map_err(|failure| Refusal::identified(&identified, failure.error, failure.principal))?;
         let position = self.regions.position(&region).unwrap_or_default();
         let request = Arc::new(head.facts("POST", accepted.signed_ms));
-        let mut call = Call::new(
+        let mut call = Box::new(Call::new(
             Arc::clone(self),
             service,
             put,
@@ -542,7 +545,7 @@ impl Plane {
             self.now(),
             request,
             self.transaction(position),
-        );
+        ));
         call.body = Some(accepted.file);
         Ok(accepted.answer.dress(self.run(call, accepted.input, position).await))
     }
@@ -555,8 +558,8 @@ impl Plane {
         Ok(region.unwrap_or(home).clone())
     }
 
-    /// Authorizes, handles, records; again after a conflict.
-    async fn run(self: &Arc<Self>, mut call: Call, input: Value, region: usize) -> Response<Body> {
+    /// Authorizes, handles, records; again after a conflict. The call is boxed: a future holds what it is given twice, and is moved itself.
+    async fn run(self: &Arc<Self>, mut call: Box<Call>, input: Value, region: usize) -> Response<Body> {
         let parameters = self.parameters(&call, &input);
         for attempt in 1..=ATTEMPTS {
             match self.attempt(&mut call, &input, &parameters, region).await {
@@ -685,7 +688,7 @@ impl Plane {
     }
 
     /// Records a refusal and encodes it. The handler's writes are gone; events of calls that it made for the caller stay.
-    async fn finish_failed(&self, mut call: Call, parameters: Json, error: ApiError, region: usize) -> Response<Body> {
+    async fn finish_failed(&self, mut call: Box<Call>, parameters: Json, error: ApiError, region: usize) -> Response<Body> {
         let error = self.in_own_words(&call, error);
         if error.code.starts_with("AccessDenied") || error.code == "UnauthorizedOperation" {
             self.counters.denied.fetch_add(1, Ordering::Relaxed);
@@ -724,7 +727,7 @@ impl Plane {
         let error = match refusal.operation {
             Some(operation) => {
                 let request = Arc::new(received.head.facts("anonymous", None));
-                let mut call = Call::new(
+                let mut call = Box::new(Call::new(
                     Arc::clone(self),
                     service,
                     operation,
@@ -735,7 +738,7 @@ impl Plane {
                     self.now(),
                     request,
                     self.transaction(region),
-                );
+                ));
                 call.door = door;
                 return self.finish_failed(call, Json::Null, refusal.error, region).await;
             }
@@ -752,7 +755,8 @@ impl Plane {
 }
 
 fn seal(sealer: &dyn Sealer, event: &PendingEvent) -> Result<(usize, Bytes), ApiError> {
-    let entry = event.entry.to_bytes(sealer, event.time_ms).map_err(|error| ApiError::unrecordable(&error))?;
+    let entry =
+        event.entry.to_bytes_decided(sealer, event.time_ms, event.decision.as_deref()).map_err(|error| ApiError::unrecordable(&error))?;
     Ok((event.region, entry))
 }
 

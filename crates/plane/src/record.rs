@@ -116,7 +116,24 @@ pub(crate) fn encode<R: Record>(record: &R) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::with_capacity(256);
     bytes.push(R::SCHEMA);
     record.write(&mut bytes)?;
+    // A record that was written is given to its next reader as it is: it must be what would be read.
+    #[cfg(debug_assertions)]
+    if !R::HOLDS_SECRETS {
+        check_round_trip::<R>(&bytes)?;
+    }
     Ok(bytes)
+}
+
+#[cfg(debug_assertions)]
+fn check_round_trip<R: Record>(bytes: &[u8]) -> Result<(), ApiError> {
+    let mut again = vec![R::SCHEMA];
+    decode::<R>(bytes)?.write(&mut again)?;
+    // Sets may be written in another order.
+    if again.len() == bytes.len() {
+        Ok(())
+    } else {
+        Err(ApiError::internal(&format!("a record of table `{}` is not read as written", R::TABLE.0)))
+    }
 }
 
 pub(crate) fn decode<R: Record>(bytes: &[u8]) -> Result<R, ApiError> {

@@ -45,6 +45,14 @@ impl RecordCache {
         (sealed.first_chunk() == Some(&kept.name)).then(|| Arc::clone(&kept.record))
     }
 
+    /// Keeps what a row was written with, if it was kept before: somebody reads it again and again. What is written for the first time may never be read.
+    pub(crate) fn renew(&self, place: (Table, Bytes), sealed: &[u8], record: &Opened) {
+        let is_kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).rows.contains_key(&place);
+        if is_kept {
+            self.keep(place, sealed, record);
+        }
+    }
+
     /// Keeps what a sealed value was opened to.
     pub(crate) fn keep(&self, place: (Table, Bytes), sealed: &[u8], record: &Opened) {
         let Some(name) = sealed.first_chunk().copied().filter(|_| sealed.len() <= RECORD_BYTES_MAX) else { return };
@@ -84,6 +92,19 @@ mod tests {
         let other = [[2_u8; RECORD_NAME_BYTES].as_slice(), b"rest"].concat();
         assert!(cache.get(&place(b"a"), &other).is_none());
         assert!(cache.get(&place(b"a"), b"short").is_none());
+    }
+
+    #[test]
+    fn only_a_row_that_is_kept_is_renewed() {
+        let cache = RecordCache::default();
+        let (first, second): (Opened, Opened) = (Arc::new("first".to_owned()), Arc::new("second".to_owned()));
+        let (old, new) = ([1_u8; RECORD_NAME_BYTES], [2_u8; RECORD_NAME_BYTES]);
+        cache.renew(place(b"a"), &old, &first);
+        assert!(cache.get(&place(b"a"), &old).is_none());
+        cache.keep(place(b"a"), &old, &first);
+        cache.renew(place(b"a"), &new, &second);
+        assert_eq!(text(&cache.get(&place(b"a"), &new).unwrap()), "second");
+        assert!(cache.get(&place(b"a"), &old).is_none());
     }
 
     #[test]

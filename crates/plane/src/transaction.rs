@@ -18,8 +18,35 @@ pub const SCAN_LIMIT: u32 = 10_000;
 /// Position of a row: region, table, key.
 type Place = (usize, Table, Bytes);
 
-/// A buffered write: the record's bytes before sealing, with the account that seals them. `None` deletes.
-type Buffered = Option<(Vec<u8>, String)>;
+/// A buffered write; `None` deletes.
+type Buffered = Option<Written>;
+
+/// A record that is to be written.
+#[derive(Clone)]
+struct Written {
+    /// Its bytes before sealing.
+    plain: Vec<u8>,
+    /// Who seals them.
+    account: String,
+    /// The record itself, where it holds no secret.
+    record: Option<Opened>,
+}
+
+impl Written {
+    fn decoded<R: Record>(&self) -> Result<Arc<R>, ApiError> {
+        match &self.record {
+            Some(record) => typed(record),
+            None => decode(&self.plain).map(Arc::new),
+        }
+    }
+}
+
+/// A record that a commit writes, as it will be in its row.
+struct Renewed {
+    row: (Table, Bytes),
+    sealed: Bytes,
+    record: Opened,
+}
 
 /// Reads remember versions; `commit` checks them. See the crate documentation, invariant 4.
 pub struct Transaction {
@@ -87,7 +114,7 @@ impl Transaction {
     pub async fn look_at<R: Record>(&mut self, key: &Key) -> Result<Option<Arc<R>>, ApiError> {
         let at = (self.place(R::SCOPE), R::TABLE, key.to_bytes());
         if let Some(buffered) = self.writes.get(&at) {
-            return buffered.as_ref().map(|(plain, _)| decode(plain).map(Arc::new)).transpose();
+            return buffered.as_ref().map(Written::decoded).transpose();
         }
         let place = at.0;
         if let Some(opened) = self.opened.get(&at) {
@@ -118,7 +145,9 @@ impl Transaction {
     /// Writes a record, new or not.
     pub fn put<R: Record>(&mut self, key: &Key, record: &R) -> Result<(), ApiError> {
         let place = self.place(R::SCOPE);
-        self.writes.insert((place, R::TABLE, key.to_bytes()), Some((encode(record)?, key.account().to_owned())));
+        let plain = encode(record)?;
+        let record: Option<Opened> = if R::HOLDS_SECRETS { None } else { Some(Arc::new(record.clone())) };
+        self.writes.insert((place, R::TABLE, key.to_bytes()), Some(Written { plain, account: key.account().to_owned(), record }));
         Ok(())
     }
 
@@ -193,8 +222,8 @@ impl Transaction {
             }
         }
         for (key, value) in &buffered {
-            if let Some((plain, _)) = value {
-                merged.insert(key.clone(), decode(plain)?);
+            if let Some(written) = value {
+                merged.insert(key.clone(), written.decoded::<R>().map(Arc::unwrap_or_clone)?);
             }
         }
         let skip = prefix.as_bytes().len();
@@ -207,9 +236,16 @@ impl Transaction {
     /// between the two leaves a claim without a resource, which the owner's next attempt takes over.
     pub async fn commit(mut self, events: Vec<(usize, Bytes)>) -> Result<(), Abort> {
         let mut batches: BTreeMap<usize, Batch> = BTreeMap::new();
+        let mut renewed: BTreeMap<usize, Vec<Renewed>> = BTreeMap::new();
         for ((place, table, key), value) in std::mem::take(&mut self.writes) {
             let write = match value {
-                Some((plain, account)) => Write::Put { table, value: seal(&self.keyring, table, &account, &key, &plain)?, key },
+                Some(Written { plain, account, record }) => {
+                    let sealed = seal(&self.keyring, table, &account, &key, &plain)?;
+                    if let Some(record) = record {
+                        renewed.entry(place).or_default().push(Renewed { row: (table, key.clone()), sealed: sealed.clone(), record });
+                    }
+                    Write::Put { table, value: sealed, key }
+                }
                 None => Write::Delete { table, key },
             };
             batches.entry(place).or_default().writes.push(write);
@@ -228,6 +264,12 @@ impl Transaction {
                 CommitError::Conflict => Abort::Conflict,
                 CommitError::Store(error) => Abort::Failed(ApiError::unrecordable(&error)),
             })?;
+            // Who reads the rows next finds them opened.
+            for Renewed { row, sealed, record } in renewed.remove(&place).into_iter().flatten() {
+                if let Some(cache) = self.regions.opened(place) {
+                    cache.renew(row, &sealed, &record);
+                }
+            }
         }
         Ok(())
     }

@@ -39,7 +39,9 @@ impl PathStyle {
 
 /// The hex SHA-256 of a body.
 pub fn sha256_hex(data: &[u8]) -> String {
-    hex::encode(digest(&SHA256, data))
+    let mut text = Vec::with_capacity(64);
+    push_hex(&mut text, digest(&SHA256, data).as_ref());
+    String::from_utf8(text).unwrap_or_default()
 }
 
 const HEX_UPPER: [u8; 16] = *b"0123456789ABCDEF";

@@ -50,11 +50,16 @@ pub(crate) fn versioned(stored: &[u8]) -> Result<Versioned, StoreError> {
 
 /// The log row that a batch leaves at `revision`.
 pub(crate) fn log_row(revision: Revision, batch: &Batch) -> LogRow {
+    LogRow { revision, entries: batch.log.clone(), changed: changed(batch) }
+}
+
+/// Table and key of each write of a batch.
+pub(crate) fn changed(batch: &Batch) -> Vec<(String, Bytes)> {
     let changed = batch.writes.iter().map(|write| {
         let (Write::Put { table, key, .. } | Write::Delete { table, key }) = write;
         (table.0.to_owned(), key.clone())
     });
-    LogRow { revision, entries: batch.log.clone(), changed: changed.collect() }
+    changed.collect()
 }
 
 fn length_u32(length: usize) -> u32 {
@@ -115,7 +120,10 @@ fn take_u32(bytes: &mut &[u8]) -> Option<usize> {
     usize::try_from(head.get_u32()).ok()
 }
 
-fn decode_log_row_parts(revision: Revision, mut bytes: &[u8]) -> Option<LogRow> {
+fn decode_log_row_parts(revision: Revision, stored: &[u8]) -> Option<LogRow> {
+    // Copied once as a whole: a row has dozens of entries, and each is a part of it.
+    let whole = Bytes::copy_from_slice(stored);
+    let mut bytes = whole.as_ref();
     let rest = &mut bytes;
     if take(rest, 1)? != [LOG_ROW_VERSION] {
         return None;
@@ -124,7 +132,7 @@ fn decode_log_row_parts(revision: Revision, mut bytes: &[u8]) -> Option<LogRow> 
     let mut entries = Vec::new();
     for _ in 0..take_u32(rest)? {
         let length = take_u32(rest)?;
-        entries.push(Bytes::copy_from_slice(take(rest, length)?));
+        entries.push(whole.slice_ref(take(rest, length)?));
     }
     let mut changed = Vec::new();
     for _ in 0..take_u32(rest)? {

@@ -27,6 +27,7 @@ mod limits;
 mod memory;
 mod postgres;
 mod postgres_session;
+mod recent;
 mod redb_file;
 mod tree;
 
@@ -96,6 +97,13 @@ pub struct Batch {
     pub log: Vec<Bytes>,
 }
 
+impl Batch {
+    /// It gets a revision and a log row.
+    pub(crate) fn has_effect(&self) -> bool {
+        !self.writes.is_empty() || !self.log.is_empty()
+    }
+}
+
 /// A log row: what one commit appended and which keys it changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogRow {
@@ -103,6 +111,20 @@ pub struct LogRow {
     pub entries: Vec<Bytes>,
     /// Table name and key of each write, in order.
     pub changed: Vec<(String, Bytes)>,
+}
+
+/// A log row without its entries: which keys one commit changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedRow {
+    pub revision: Revision,
+    /// As in [`LogRow`].
+    pub changed: Vec<(String, Bytes)>,
+}
+
+impl From<LogRow> for ChangedRow {
+    fn from(row: LogRow) -> Self {
+        Self { revision: row.revision, changed: row.changed }
+    }
 }
 
 /// Why a commit did not happen.
@@ -139,6 +161,10 @@ pub trait Store: Send + Sync + 'static {
     async fn commit(&self, batch: Batch) -> Result<Revision, CommitError>;
     /// Log rows with `after < revision`, oldest first, at most `limit`.
     async fn log_after(&self, after: Revision, limit: u32) -> Result<Vec<LogRow>, StoreError>;
+    /// As [`Store::log_after`], without the entries: for those who follow what changed. Most rows changed nothing, and are all entries.
+    async fn changes_after(&self, after: Revision, limit: u32) -> Result<Vec<ChangedRow>, StoreError> {
+        Ok(self.log_after(after, limit).await?.into_iter().map(ChangedRow::from).collect())
+    }
     /// One entry of a log row, without what stands beside it; `None` where there is no such row or entry.
     async fn log_entry(&self, revision: Revision, index: u32) -> Result<Option<Bytes>, StoreError> {
         let rows = self.log_after(Revision(revision.0.saturating_sub(1)), 1).await?;
@@ -152,6 +178,10 @@ pub trait Store: Send + Sync + 'static {
     async fn prune_log(&self, before: Revision, limit: u32) -> Result<u64, StoreError>;
     /// The newest revision, and a way to wait for a newer one.
     fn head(&self) -> tokio::sync::watch::Receiver<Revision>;
+    /// The newest revision alone: every call asks for it several times.
+    fn newest(&self) -> Revision {
+        *self.head().borrow()
+    }
     /// Writes a consistent copy that [`Store`]'s engine can open, while serving.
     async fn backup(&self, to: &std::path::Path) -> Result<Revision, StoreError>;
 }

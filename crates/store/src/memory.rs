@@ -199,6 +199,10 @@ impl Store for MemoryStore {
         self.head.subscribe()
     }
 
+    fn newest(&self) -> Revision {
+        *self.head.borrow()
+    }
+
     async fn backup(&self, to: &Path) -> Result<Revision, StoreError> {
         let (state, to) = (self.clone_state().0, to.to_owned());
         redb_file::blocking(move || {

@@ -8,9 +8,10 @@
 //! often as it takes: a store goes on when its disk has room again. A commit that failed may turn out to have been written; whoever was told that
 //! it failed does not know.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -18,9 +19,10 @@ use bytes::Bytes;
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::recent::RecentChanges;
 use crate::{
-    Batch, CommitError, Expect, FORMAT_VERSION, KeyRange, LogRow, Revision, Row, Snapshot, Store, StoreError, Table, Versioned, Write,
-    encoding, fingerprint, limits,
+    Batch, ChangedRow, CommitError, Expect, FORMAT_VERSION, KeyRange, LogRow, Revision, Row, Snapshot, Store, StoreError, Table, Versioned,
+    Write, encoding, fingerprint, limits,
 };
 
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
@@ -33,6 +35,10 @@ const HEAD: &str = "head";
 const GROUP_BATCHES: usize = 512;
 /// Batches that may wait for the committer before callers are held back.
 const QUEUE_BATCHES: usize = 4 * GROUP_BATCHES;
+/// Rows of the newest commit that are kept in memory, keys and values together.
+const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// About what a map keeps beside a row: missing rows have no more.
+const ROW_OVERHEAD_BYTES: usize = 128;
 /// After an unclean stop redb walks the whole file. From this size on every commit also saves the allocator state (a second sync), so that
 /// opening stays quick; below it the walk takes less than a few seconds.
 const QUICK_REPAIR_FROM_BYTES: u64 = 1 << 30;
@@ -65,13 +71,102 @@ pub struct RedbStore {
 struct OpenFile {
     path: PathBuf,
     options: RedbOptions,
+    /// The newest commit as it is open for reading: opening it takes longer than reading a row, and nearly every call reads the same one. It goes before the
+    /// database does.
+    newest: RwLock<Option<Arc<View>>>,
     database: RwLock<Option<Arc<Database>>>,
     /// Nothing works until it is opened again.
     broken: AtomicBool,
+    /// How often it was opened again.
+    opened_again: AtomicU64,
     head: watch::Sender<Revision>,
+    recent: RecentChanges,
+}
+
+/// A commit that is open for reading. While it is, the pages that it reads are not used again.
+struct View {
+    revision: Revision,
+    rows: redb::ReadOnlyTable<&'static [u8], &'static [u8]>,
+    /// Rows that were read of it: the calls between two commits read the same ones again and again.
+    read: Mutex<ReadRows>,
+}
+
+/// Rows by their stored keys; `None` where there is none.
+#[derive(Default)]
+struct ReadRows {
+    rows: HashMap<Vec<u8>, Option<Versioned>>,
+    bytes: usize,
+}
+
+impl View {
+    fn read_rows(&self) -> MutexGuard<'_, ReadRows> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Versioned>, StoreError> {
+        let key = encoding::row_key(table.0, key);
+        if let Some(known) = self.read_rows().rows.get(&key) {
+            return Ok(known.clone());
+        }
+        let row = self.rows.get(key.as_slice()).map_err(failed)?;
+        let found = row.map(|row| encoding::versioned(row.value())).transpose()?;
+        let bytes = ROW_OVERHEAD_BYTES + key.len() + found.as_ref().map_or(0, |found| found.value.len());
+        let mut read = self.read_rows();
+        if read.bytes.saturating_add(bytes) <= READ_BYTES_MAX {
+            read.bytes += bytes;
+            read.rows.insert(key, found.clone());
+        }
+        Ok(found)
+    }
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("View").field("revision", &self.revision).finish_non_exhaustive()
+    }
 }
 
 impl OpenFile {
+    fn new(path: &Path, options: RedbOptions, database: Database, head: Revision) -> Self {
+        Self {
+            path: path.to_owned(),
+            options,
+            newest: RwLock::default(),
+            database: RwLock::new(Some(Arc::new(database))),
+            broken: AtomicBool::new(false),
+            opened_again: AtomicU64::new(0),
+            head: watch::Sender::new(head),
+            recent: RecentChanges::default(),
+        }
+    }
+
+    /// The newest commit, open for reading.
+    fn view(&self) -> Result<Arc<View>, StoreError> {
+        let head = *self.head.borrow();
+        let is_broken = self.broken.load(Ordering::Acquire);
+        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
+        if let Some(view) = newest.filter(|view| view.revision == head && !is_broken) {
+            return Ok(view);
+        }
+        let opened_again = self.opened_again.load(Ordering::Acquire);
+        let read = self.read()?;
+        let revision = read_head(&read.open_table(META).map_err(failed)?)?;
+        let view = Arc::new(View { revision, rows: read.open_table(ROWS).map_err(failed)?, read: Mutex::default() });
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        // A file that was opened again meanwhile must not be held open by what was read of the one before.
+        let is_same_file = !self.broken.load(Ordering::Acquire) && self.opened_again.load(Ordering::Acquire) == opened_again;
+        if is_same_file && newest.as_ref().is_none_or(|known| known.revision < revision) {
+            *newest = Some(Arc::clone(&view));
+        }
+        Ok(view)
+    }
+
+    /// Lets go of the newest commit: there is a newer one, or its pages must be free.
+    fn close_view(&self) {
+        let view = self.newest.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(view);
+    }
+
     /// The open database; a broken one is opened again.
     fn database(&self) -> Result<Arc<Database>, StoreError> {
         if !self.broken.load(Ordering::Acquire)
@@ -84,6 +179,9 @@ impl OpenFile {
             return Ok(Arc::clone(database));
         }
         // The lock on the file is free when the last one who works with the old database has gone.
+        self.opened_again.fetch_add(1, Ordering::AcqRel);
+        self.close_view();
+        self.recent.forget();
         *slot = None;
         if !self.path.exists() {
             return Err(unavailable(format!("`{}` is gone", self.path.display())));
@@ -149,13 +247,7 @@ impl RedbStore {
     pub fn open_with(path: impl AsRef<Path>, options: RedbOptions) -> Result<Self, StoreError> {
         let path = path.as_ref();
         let (database, head) = open_database(path, options)?;
-        let file = Arc::new(OpenFile {
-            path: path.to_owned(),
-            options,
-            database: RwLock::new(Some(Arc::new(database))),
-            broken: AtomicBool::new(false),
-            head: watch::Sender::new(head),
-        });
+        let file = Arc::new(OpenFile::new(path, options, database, head));
         let (queue, requests) = mpsc::channel(QUEUE_BATCHES);
         let committer = Committer { file: Arc::clone(&file) };
         let committer =
@@ -344,6 +436,12 @@ impl Committer {
     fn commit_group(&self, group: Vec<Request>) {
         match self.write_group(&group) {
             Ok((head, outcomes)) => {
+                self.file.close_view();
+                for (request, revision) in group.iter().zip(&outcomes) {
+                    if let Some(revision) = revision.filter(|_| request.batch.has_effect()) {
+                        self.file.recent.add(revision, &request.batch);
+                    }
+                }
                 self.file.tell(head);
                 for (request, outcome) in group.into_iter().zip(outcomes) {
                     let _ = request.answer.send(outcome.ok_or(CommitError::Conflict));
@@ -367,7 +465,13 @@ impl Committer {
         let write = begin_write(&database, &self.file.path)?;
         let mut head = *self.file.head.borrow();
         let before = head;
-        let outcomes = group.iter().map(|request| write_batch(&write, &request.batch, &mut head)).collect::<Result<Vec<_>, _>>()?;
+        let outcomes = {
+            // Opened for the whole group: that takes as long as writing a row.
+            let mut rows = write.open_table(ROWS).map_err(failed)?;
+            let mut log = write.open_table(LOG).map_err(failed)?;
+            let written = group.iter().map(|request| write_batch(&mut rows, &mut log, &request.batch, &mut head));
+            written.collect::<Result<Vec<_>, _>>()?
+        };
         if head == before {
             write.abort().map_err(failed)?;
         } else {
@@ -379,14 +483,18 @@ impl Committer {
 }
 
 /// Checks everything before the first write, so that a refused batch leaves nothing in the group's transaction.
-fn write_batch(write: &WriteTransaction, batch: &Batch, head: &mut Revision) -> Result<Option<Revision>, StoreError> {
-    let mut rows = write.open_table(ROWS).map_err(failed)?;
+fn write_batch(
+    rows: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
+    log: &mut redb::Table<'_, u64, &'static [u8]>,
+    batch: &Batch,
+    head: &mut Revision,
+) -> Result<Option<Revision>, StoreError> {
     for expect in &batch.expect {
-        if !holds(&rows, expect)? {
+        if !holds(rows, expect)? {
             return Ok(None);
         }
     }
-    if batch.writes.is_empty() && batch.log.is_empty() {
+    if !batch.has_effect() {
         return Ok(Some(*head));
     }
     *head = Revision(head.0 + 1);
@@ -402,17 +510,14 @@ fn write_batch(write: &WriteTransaction, batch: &Batch, head: &mut Revision) -> 
         }
     }
     let row = encoding::encode_log_row(&encoding::log_row(*head, batch));
-    write.open_table(LOG).map_err(failed)?.insert(head.0, row.as_slice()).map_err(failed)?;
+    log.insert(head.0, row.as_slice()).map_err(failed)?;
     Ok(Some(*head))
 }
 
 #[async_trait]
 impl Store for RedbStore {
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        let read = self.file.read()?;
-        let revision = read_head(&read.open_table(META).map_err(failed)?)?;
-        let rows = read.open_table(ROWS).map_err(failed)?;
-        Ok(Box::new(RedbSnapshot { revision, rows }))
+        Ok(Box::new(RedbSnapshot(self.file.view()?)))
     }
 
     async fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
@@ -428,6 +533,13 @@ impl Store for RedbStore {
         self.read_log(after.0.saturating_add(1)..u64::MAX, limit, false)
     }
 
+    async fn changes_after(&self, after: Revision, limit: u32) -> Result<Vec<ChangedRow>, StoreError> {
+        if let Some(rows) = self.file.recent.after(after, *self.file.head.borrow(), limit) {
+            return Ok(rows);
+        }
+        Ok(self.log_after(after, limit).await?.into_iter().map(ChangedRow::from).collect())
+    }
+
     async fn log_before(&self, before: Option<Revision>, limit: u32) -> Result<Vec<LogRow>, StoreError> {
         self.read_log(0..before.map_or(u64::MAX, |before| before.0), limit, true)
     }
@@ -440,6 +552,7 @@ impl Store for RedbStore {
 
     async fn prune_log(&self, before: Revision, limit: u32) -> Result<u64, StoreError> {
         let file = Arc::clone(&self.file);
+        file.close_view();
         let end = before.min(*file.head.borrow()).0;
         // redb has one writer at a time: the committer waits for this transaction, or this one for the committer's.
         blocking(move || {
@@ -470,6 +583,10 @@ impl Store for RedbStore {
         self.file.head.subscribe()
     }
 
+    fn newest(&self) -> Revision {
+        *self.file.head.borrow()
+    }
+
     async fn backup(&self, to: &Path) -> Result<Revision, StoreError> {
         let (read, to) = (self.file.read()?, to.to_owned());
         blocking(move || {
@@ -490,28 +607,24 @@ impl Store for RedbStore {
     }
 }
 
-struct RedbSnapshot {
-    revision: Revision,
-    rows: redb::ReadOnlyTable<&'static [u8], &'static [u8]>,
-}
+struct RedbSnapshot(Arc<View>);
 
 #[async_trait]
 impl Snapshot for RedbSnapshot {
     fn revision(&self) -> Revision {
-        self.revision
+        self.0.revision
     }
 
     async fn get(&self, table: Table, key: &[u8]) -> Result<Option<Versioned>, StoreError> {
-        let row = self.rows.get(encoding::row_key(table.0, key).as_slice()).map_err(failed)?;
-        row.map(|row| encoding::versioned(row.value())).transpose()
+        self.0.get(table, key)
     }
 
     async fn scan(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError> {
-        scan_rows(&self.rows, table, range, limit, false)
+        scan_rows(&self.0.rows, table, range, limit, false)
     }
 
     async fn scan_reverse(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError> {
-        scan_rows(&self.rows, table, range, limit, true)
+        scan_rows(&self.0.rows, table, range, limit, true)
     }
 }
 

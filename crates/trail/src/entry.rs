@@ -16,6 +16,7 @@ use transparency::Hash;
 use transparency::merkle::sha256;
 
 use crate::compression;
+use crate::decision::Decision;
 use crate::event::Event;
 use crate::json;
 use crate::statement::{self, Statement};
@@ -104,18 +105,24 @@ impl Entry {
 
     /// Bytes for the store's log. `time_ms` is the event's time.
     pub fn to_bytes(&self, sealer: &dyn Sealer, time_ms: i64) -> Result<Bytes, EntryError> {
+        let decision = self.decision.as_deref().map(Decision::of).transpose().map_err(|_| EntryError::Malformed)?;
+        self.to_bytes_decided(sealer, time_ms, decision.as_ref())
+    }
+
+    /// As [`Entry::to_bytes`], with a decision that was not opened yet in place of the entry's own.
+    pub fn to_bytes_decided(&self, sealer: &dyn Sealer, time_ms: i64, decision: Option<&Decision>) -> Result<Bytes, EntryError> {
         let account = &self.record.recipient_account_id;
         if account.len() != ACCOUNT_LENGTH || !account.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(EntryError::Malformed);
         }
-        let (json, hash) = self.json().map_err(|_| EntryError::Malformed)?;
+        let (json, hash) = self.json(decision).map_err(|_| EntryError::Malformed)?;
         let plaintext = compression::pack(&json);
         let mut bytes = Vec::with_capacity(plaintext.len() + 256);
         bytes.push(FORMAT);
         bytes.extend_from_slice(account.as_bytes());
         bytes.extend_from_slice(&time_ms.to_be_bytes());
         bytes.extend_from_slice(&hash);
-        let mut tags = tags(&sealer.tag_key()?, &self.record, self.is_denied());
+        let mut tags = tags(&sealer.tag_key()?, &self.record, decision.is_some_and(Decision::is_denied));
         tags.truncate(usize::from(u8::MAX));
         bytes.push(u8::try_from(tags.len()).map_err(|_| EntryError::Malformed)?);
         for tag in tags {
@@ -127,14 +134,14 @@ impl Entry {
     }
 
     /// The entry's JSON, and the hash of the record in it.
-    fn json(&self) -> Result<(Vec<u8>, Hash), serde_json::Error> {
+    fn json(&self, decision: Option<&Decision>) -> Result<(Vec<u8>, Hash), serde_json::Error> {
         let mut json = Vec::with_capacity(2048);
         json.extend_from_slice(RECORD_PREFIX);
         self.record.write_json(&mut json)?;
         let hash = sha256(json.get(RECORD_PREFIX.len()..).unwrap_or_default());
-        if let Some(decision) = &self.decision {
+        if let Some(decision) = decision {
             json.extend_from_slice(b",\"decision\":");
-            json::write(&mut json, decision.as_ref())?;
+            decision.write(&mut json);
         }
         if let Some(whole) = &self.whole {
             json.extend_from_slice(b",\"whole\":");

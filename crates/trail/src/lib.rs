@@ -11,6 +11,7 @@
 
 mod bundle;
 mod compression;
+mod decision;
 mod indexed_lookup;
 mod json;
 mod ledger;
@@ -27,6 +28,7 @@ pub mod statement;
 pub mod tag;
 
 pub use bundle::Place;
+pub use decision::Decision;
 pub use entry::{Entry, EntryError, OpenEntry, Sealer};
 pub use event::{Event, EventResource, SessionContext, SessionIssuer, TlsDetails, UserIdentity};
 pub use indexed_lookup::FoundEvents;

@@ -329,5 +329,13 @@ pub(crate) fn separate(out: &mut Vec<u8>, comma: &mut bool) {
 }
 
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
+    // As a rule there is nothing to escape.
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
 }

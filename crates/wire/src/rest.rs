@@ -209,7 +209,19 @@ fn header_text(member: &Member, headers: &HeaderMap, name: &str) -> Result<Optio
     Ok(joined)
 }
 
+/// Headers up to which they are looked through one by one.
+const FEW_HEADERS: usize = 24;
+
+/// Whether a header of this name may be there. S3's operations have dozens of headers and requests a few: looking those through costs a tenth of
+/// reading a name for the map.
+fn may_have(headers: &HeaderMap, name: &str) -> bool {
+    headers.len() > FEW_HEADERS || headers.keys().any(|key| key.as_str().eq_ignore_ascii_case(name))
+}
+
 fn from_header(service: &'static Service, member: &Member, headers: &HeaderMap) -> Result<Option<Value>, DecodeError> {
+    if !may_have(headers, member.wire_name()) {
+        return Ok(None);
+    }
     let Some(text) = header_text(member, headers, member.wire_name())? else {
         return Ok(None);
     };

@@ -149,7 +149,7 @@ impl Route {
     }
 
     fn fit(&self, path: &Path<'_>, query: &Query<'_>, parts: &RequestParts<'_>) -> Option<Fit> {
-        self.walk(path)?;
+        // The query first: of S3's many operations on a bucket or a key it leaves one or two, and it is looked through sooner than the path.
         let mut query_literals = 0;
         for (name, value) in &self.query_literals {
             match query.get(name) {
@@ -159,6 +159,7 @@ impl Route {
                 _ => return None,
             }
         }
+        self.walk(path)?;
         let named = query.get("x-id").is_some_and(|name| name == self.operation.name);
         let in_query = self.required_query.iter().filter(|name| query.get(name).is_some()).count();
         let in_headers = self.required_headers.iter().filter(|name| parts.headers.contains_key(**name)).count();

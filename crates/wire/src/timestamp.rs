@@ -51,18 +51,40 @@ pub(crate) fn to_seconds(timestamp: Timestamp) -> f64 {
 
 pub(crate) fn format(timestamp: Timestamp, format: TimestampFormat) -> String {
     let instant = Instant::from_millisecond(timestamp.0).unwrap_or(Instant::UNIX_EPOCH);
+    let is_whole = timestamp.0.rem_euclid(1000) == 0;
     match format {
-        TimestampFormat::Iso8601 if timestamp.0.rem_euclid(1000) == 0 => instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        // As the formats below write it, without reading a format: most answers have one.
+        TimestampFormat::Iso8601 if is_whole && timestamp.0 >= 0 => instant.to_string(),
+        TimestampFormat::Rfc822 if timestamp.0 >= 0 => http_date(instant),
+        TimestampFormat::Iso8601 if is_whole => instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         TimestampFormat::Iso8601 => instant.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
         TimestampFormat::Rfc822 => instant.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(),
-        TimestampFormat::UnixTimestamp if timestamp.0.rem_euclid(1000) == 0 => (timestamp.0.div_euclid(1000)).to_string(),
+        TimestampFormat::UnixTimestamp if is_whole => (timestamp.0.div_euclid(1000)).to_string(),
         TimestampFormat::UnixTimestamp => to_seconds(timestamp).to_string(),
     }
+}
+
+/// `Tue, 29 Apr 2014 18:30:38 GMT`, of a time from 1970 on.
+fn http_date(instant: Instant) -> String {
+    rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&instant).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_short_ways_write_what_the_formats_write() {
+        for seconds in (0..253_402_207_200_i64).step_by(86_400 * 397 + 12_345).chain([951_782_399, 253_402_207_199]) {
+            for milliseconds in [seconds * 1000, seconds * 1000 + 7] {
+                let instant = Instant::from_millisecond(milliseconds).unwrap();
+                let text = |shape| format(Timestamp(milliseconds), shape);
+                let pattern = if milliseconds % 1000 == 0 { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S.%3fZ" };
+                assert_eq!(text(TimestampFormat::Iso8601), instant.strftime(pattern).to_string());
+                assert_eq!(text(TimestampFormat::Rfc822), instant.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+            }
+        }
+    }
 
     #[test]
     fn every_format_reads_back() {

@@ -134,7 +134,10 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts a document with its declaration.
     pub(crate) fn document() -> Self {
-        Self { out: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned() }
+        // Room for most answers, so that it does not grow in steps.
+        let mut out = String::with_capacity(1024);
+        out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+        Self { out }
     }
 
     pub(crate) fn open(&mut self, name: &str) {

@@ -76,7 +76,7 @@ async fn has_news(plane: &Plane, position: usize, from: Revision, head: Revision
     let store = &plane.regions.at(position)?.store;
     let mut from = from;
     while from < head {
-        let rows = store.log_after(from, ROWS).await?;
+        let rows = store.changes_after(from, ROWS).await?;
         let Some(last) = rows.last() else { break };
         if rows.first().is_some_and(|row| row.revision.0 != from.0.saturating_add(1)) {
             // What is missing was pruned before it was looked at.

@@ -50,7 +50,8 @@ fn characters(randomness: &dyn Randomness, alphabet: &[u8], length: usize) -> Re
 
 /// ARN of an IAM resource: `resource_type` with the path and name behind it.
 pub fn arn(account: &str, resource_type: &str, path: &str, name: &str) -> String {
-    format!("arn:{}:iam::{account}:{resource_type}{path}{name}", plane::PARTITION)
+    // Joined and not formatted: every call makes some.
+    ["arn:", plane::PARTITION, ":iam::", account, ":", resource_type, path, name].concat()
 }
 
 /// ARN of an account's root.

@@ -109,7 +109,7 @@ pub(crate) async fn delete_alias(cx: &mut Call, input: DeleteAliasInput) -> Resu
 pub(crate) async fn list_aliases(cx: &mut Call, input: ListAliasesInput) -> Result<ListAliasesOutput, ApiError> {
     let region = cx.region.clone();
     let of_key = match &input.key_id {
-        Some(key_id) => Some(resolve::key(cx, key_id).await?.id),
+        Some(key_id) => Some(resolve::key(cx, key_id).await?.id.clone()),
         None => None,
     };
     let mut aliases = scan::all::<Alias>(&mut cx.tx, &Key::new(&cx.account, &region)).await?;

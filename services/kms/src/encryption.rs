@@ -1,5 +1,7 @@
 //! Encrypt, Decrypt, ReEncrypt.
 
+use std::sync::Arc;
+
 use api_kms::{
     DecryptInput, DecryptOutput, DryRunModifierType, EncryptInput, EncryptOutput, EncryptionAlgorithmSpec, ReEncryptInput, ReEncryptOutput,
     RecipientInfo,
@@ -20,7 +22,7 @@ pub(crate) const USAGE: &str = "ENCRYPT_DECRYPT";
 pub(crate) const ALGORITHM: &str = "SYMMETRIC_DEFAULT";
 
 /// The key that a call names, fit for use: in a working state and of the right usage.
-pub(crate) async fn usable_key(cx: &mut Call, key_id: &str, usage: &str) -> Result<KmsKey, ApiError> {
+pub(crate) async fn usable_key(cx: &mut Call, key_id: &str, usage: &str) -> Result<Arc<KmsKey>, ApiError> {
     let key = resolve::key(cx, key_id).await?;
     check_usable(cx, &key, usage)?;
     Ok(key)
@@ -142,7 +144,7 @@ impl<'a> Source<'a> {
         Ok(Self { ciphertext: ciphertext.filter(|_| !ignores).map(AsRef::as_ref), key_id, action })
     }
 
-    async fn key(&self, cx: &mut Call) -> Result<KmsKey, ApiError> {
+    async fn key(&self, cx: &mut Call) -> Result<Arc<KmsKey>, ApiError> {
         let key = match (self.key_id, self.ciphertext) {
             (Some(key_id), _) => resolve::key(cx, key_id).await?,
             (None, Some(ciphertext)) => {

@@ -355,7 +355,7 @@ async fn load(cx: &mut Call, name: &GrantName) -> Result<(KmsKey, Grant), ApiErr
     let arn = place.arn(&region);
     let key = resolve::find(cx, &place).await?.ok_or(KmsError::KeyMissing(arn))?;
     let grant = cx.tx.get::<Grant>(&Grant::range(&name.account, &region, &name.key_id).last(&name.grant_id)).await?;
-    Ok((key, grant.ok_or(KmsError::GrantId)?))
+    Ok((Arc::unwrap_or_clone(key), grant.ok_or(KmsError::GrantId)?))
 }
 
 fn remove(cx: &mut Call, mut key: KmsKey, grant: &Grant) -> Result<(), ApiError> {

@@ -1,5 +1,7 @@
 //! KMS keys: the record, its creation, description and switches.
 
+use std::sync::Arc;
+
 use api_kms::{
     CreateKeyInput, CreateKeyOutput, DescribeKeyInput, DescribeKeyOutput, DisableKeyInput, DisableKeyOutput, EnableKeyInput,
     EnableKeyOutput, KeyListEntry, KeyMetadata, ListKeysInput, ListKeysOutput, UpdateKeyDescriptionInput, UpdateKeyDescriptionOutput,
@@ -255,7 +257,7 @@ pub(crate) async fn disable_key(cx: &mut Call, input: DisableKeyInput) -> Result
 }
 
 async fn set_state(cx: &mut Call, key_id: &str, state: KeyState) -> Result<(), ApiError> {
-    let mut key = resolve::key(cx, key_id).await?;
+    let mut key = Arc::unwrap_or_clone(resolve::key(cx, key_id).await?);
     key_state::check(cx.operation.name, key.state, &key.arn(&cx.region))?;
     key.state = state;
     key.put(&mut cx.tx, &cx.region)

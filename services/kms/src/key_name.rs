@@ -73,7 +73,7 @@ pub(crate) fn id_text(bytes: &[u8; 16]) -> String {
 }
 
 pub(crate) fn key_arn(region: &str, account: &str, id: &str) -> String {
-    format!("arn:{}:kms:{region}:{account}:key/{id}", plane::PARTITION)
+    ["arn:", plane::PARTITION, ":kms:", region, ":", account, ":key/", id].concat()
 }
 
 /// `name` with its prefix `alias/`.

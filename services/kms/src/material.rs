@@ -3,6 +3,8 @@
 //! The record is sealed like every record, and within it the bytes are sealed once more in a domain of their own, bound to key, spec
 //! and material id: what reads records (backups, the change feed, the console) still sees no key material.
 
+use std::sync::OnceLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyring::{Domain, Keyring};
@@ -21,6 +23,9 @@ const ID_LABEL: &[u8] = b"bailiwick kms material id v1";
 pub(crate) struct MaterialRecord {
     /// Base64.
     sealed: String,
+    /// The id of what `sealed` opens to, once it was derived: it stays the same as long as the bytes do, and the opened record is kept with them.
+    #[serde(skip)]
+    derived_id: OnceLock<String>,
 }
 
 impl Record for MaterialRecord {
@@ -74,17 +79,23 @@ pub(crate) fn generate(plane: &Plane, tx: &mut Transaction, region: &str, key: &
         .keyring
         .seal(&domain(&key.account, region), &associated_data(key, &id), &secret)
         .map_err(|error| ApiError::internal(&error))?;
-    tx.put(&place(&key.account, region, &key.id, &id), &MaterialRecord { sealed: STANDARD.encode(sealed) })?;
+    tx.put(&place(&key.account, region, &key.id, &id), &MaterialRecord { sealed: STANDARD.encode(sealed), derived_id: OnceLock::new() })?;
     Ok(id)
 }
 
 /// Opens one material of a key.
 pub(crate) async fn open(cx: &mut Call, key: &KmsKey, material_id: &str) -> Result<Material, ApiError> {
     let region = cx.region.clone();
-    let record = cx.tx.get::<MaterialRecord>(&place(&key.account, &region, &key.id, material_id)).await?;
+    let record = cx.tx.look_at::<MaterialRecord>(&place(&key.account, &region, &key.id, material_id)).await?;
     let record = record.ok_or_else(|| ApiError::internal(&format!("the material `{material_id}` of the key `{}` is missing", key.id)))?;
     let secret = unseal(&cx.plane.keyring, &region, key, material_id, &record)?;
-    if id_of(&key.id, &secret)? != material_id {
+    let id = if let Some(id) = record.derived_id.get() {
+        id
+    } else {
+        let id = id_of(&key.id, &secret)?;
+        record.derived_id.get_or_init(|| id)
+    };
+    if id != material_id {
         return Err(ApiError::internal(&format!("the material `{material_id}` of the key `{}` is not what its id says", key.id)));
     }
     Ok(Material { id: material_id.to_owned(), secret })

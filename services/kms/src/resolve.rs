@@ -1,5 +1,7 @@
 //! From what a caller names to the key record.
 
+use std::sync::Arc;
+
 use plane::{ApiError, Call, Target};
 
 use crate::alias::Alias;
@@ -64,9 +66,9 @@ pub(crate) async fn place(cx: &mut Call, key_id: &str, action: &str) -> Result<K
                 return Err(KmsError::KeyIdInvalid(key_id.to_owned()).into());
             }
             let account = account.unwrap_or_else(|| cx.account.clone());
-            let found = cx.tx.get::<Alias>(&Alias::place(&account, &region, &name)).await?;
+            let found = cx.tx.look_at::<Alias>(&Alias::place(&account, &region, &name)).await?;
             let id = match found {
-                Some(alias) => alias.key_id,
+                Some(alias) => alias.key_id.clone(),
                 None if account == cx.account => match managed_key::create_for(cx, &name).await? {
                     Some(key) => key.id,
                     None => return Err(KmsError::AliasMissing(alias_arn(&region, &account, &name)).into()),
@@ -100,9 +102,9 @@ pub(crate) async fn place_in_ciphertext(cx: &mut Call, ciphertext: &[u8], action
 }
 
 /// The record of a key, unless its time is over.
-pub(crate) async fn find(cx: &mut Call, place: &KeyPlace) -> Result<Option<KmsKey>, ApiError> {
+pub(crate) async fn find(cx: &mut Call, place: &KeyPlace) -> Result<Option<Arc<KmsKey>>, ApiError> {
     let region = cx.region.clone();
-    let Some(key) = cx.tx.get::<KmsKey>(&KmsKey::place(&place.account, &region, &place.id)).await? else { return Ok(None) };
+    let Some(key) = cx.tx.look_at::<KmsKey>(&KmsKey::place(&place.account, &region, &place.id)).await? else { return Ok(None) };
     if deletion::is_due(&key, cx.now.0) {
         deletion::delete_now(cx, &key).await?;
         return Ok(None);
@@ -111,7 +113,7 @@ pub(crate) async fn find(cx: &mut Call, place: &KeyPlace) -> Result<Option<KmsKe
 }
 
 /// The key that a call names.
-pub(crate) async fn key(cx: &mut Call, key_id: &str) -> Result<KmsKey, ApiError> {
+pub(crate) async fn key(cx: &mut Call, key_id: &str) -> Result<Arc<KmsKey>, ApiError> {
     let action = format!("kms:{}", cx.operation.name);
     let place = place(cx, key_id, &action).await?;
     let arn = place.arn(&cx.region);
@@ -122,7 +124,7 @@ pub(crate) async fn key(cx: &mut Call, key_id: &str) -> Result<KmsKey, ApiError>
 pub(crate) async fn key_to_change(cx: &mut Call, key_id: &str) -> Result<KmsKey, ApiError> {
     let key = key(cx, key_id).await?;
     key_state::check(cx.operation.name, key.state, &key.arn(&cx.region))?;
-    Ok(key)
+    Ok(Arc::unwrap_or_clone(key))
 }
 
 /// Under this name a call remembers the action whose key only the ciphertext named.

@@ -24,7 +24,7 @@ pub(crate) async fn access(tx: &mut Transaction, region: &str, arn: &str) -> Res
         }
         _ => return Ok(None),
     };
-    let Some(key) = tx.get::<KmsKey>(&KmsKey::place(&account, region, &id)).await? else { return Ok(None) };
+    let Some(key) = tx.look_at::<KmsKey>(&KmsKey::place(&account, region, &id)).await? else { return Ok(None) };
     let mut access = access_without_grants(&key, region, plane::authorize::compiled(PolicyKind::KeyPolicy, &key.policy));
     access.grants = grant::of_key(tx, region, &key).await?.iter().map(in_policy_terms).collect();
     Ok(Some(access))

@@ -1,5 +1,7 @@
 //! Tags of keys.
 
+use std::sync::Arc;
+
 use api_kms::{
     ListResourceTagsInput, ListResourceTagsOutput, Tag, TagResourceInput, TagResourceOutput, UntagResourceInput, UntagResourceOutput,
 };
@@ -42,7 +44,7 @@ pub(crate) async fn untag_resource(cx: &mut Call, input: UntagResourceInput) -> 
 }
 
 pub(crate) async fn list_resource_tags(cx: &mut Call, input: ListResourceTagsInput) -> Result<ListResourceTagsOutput, ApiError> {
-    let mut key = resolve::key(cx, &input.key_id).await?;
+    let mut key = Arc::unwrap_or_clone(resolve::key(cx, &input.key_id).await?);
     key.tags.sort_unstable();
     let limit = scan::limit(Some(input.limit.unwrap_or(LIST_DEFAULT).min(LIST_DEFAULT)), LIST_DEFAULT);
     let page = cx.page(key.tags, |(name, _)| name.clone(), &key.id, input.marker.as_deref(), limit).map_err(of_page)?;

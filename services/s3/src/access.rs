@@ -1,10 +1,8 @@
 //! What S3 gives to the decision: targets, resources with their policies, condition keys.
 
-use std::sync::Arc;
-
 use plane::service::ResourceAccess;
-use plane::{ApiError, Call, Target, Transaction};
-use policy::{Attached, MapContext, Policy, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
+use plane::{ApiError, Call, Target, Transaction, authorize};
+use policy::{Attached, MapContext, PolicyKind, PolicySource, ResourceKind, ResourcePolicy};
 use wire::Value;
 
 use crate::copy_source::CopySource;
@@ -35,7 +33,7 @@ pub(crate) fn parse_arn(arn: &str) -> Option<(&str, Option<&str>)> {
 /// See [`plane::Service::resource_for`].
 pub(crate) async fn resource(tx: &mut Transaction, region: &str, action: &str, arn: &str) -> Result<Option<ResourceAccess>, ApiError> {
     let Some((name, key)) = parse_arn(arn) else { return Ok(None) };
-    let Some(claim) = tx.get::<Claim>(&Claim::key(name)).await? else { return Ok(None) };
+    let Some(claim) = tx.look_at::<Claim>(&Claim::key(name)).await? else { return Ok(None) };
     if action == "s3:CreateBucket" {
         // The caller wants a bucket of its own; whose the name is, the handler says.
         return Ok(None);
@@ -44,11 +42,11 @@ pub(crate) async fn resource(tx: &mut Transaction, region: &str, action: &str, a
     let context = vec![("s3:ResourceAccount".to_owned(), vec![claim.account.clone()])];
     if claim.region != region {
         if works_anywhere(action) {
-            return Ok(Some(ResourceAccess { account: claim.account, resource_type, context, ..ResourceAccess::default() }));
+            return Ok(Some(ResourceAccess { account: claim.account.clone(), resource_type, context, ..ResourceAccess::default() }));
         }
         return Err(permanent_redirect(name, &claim.region));
     }
-    let Some(bucket) = tx.get::<Bucket>(&Bucket::key_of(&claim.account, region, name)).await? else { return Ok(None) };
+    let Some(bucket) = tx.look_at::<Bucket>(&Bucket::key_of(&claim.account, region, name)).await? else { return Ok(None) };
     let mut access = ResourceAccess {
         account: bucket.account.clone(),
         policy: bucket.policy.as_deref().map_or(ResourcePolicy::Absent, |text| attached(&bucket, text)),
@@ -58,9 +56,9 @@ pub(crate) async fn resource(tx: &mut Transaction, region: &str, action: &str, a
         ..ResourceAccess::default()
     };
     if let Some(key) = key
-        && let Some(object) = tx.get::<Object>(&Object::key(&bucket, key)).await?
+        && let Some(object) = tx.look_at::<Object>(&Object::key(&bucket, key)).await?
     {
-        access.context.extend(existing_tags(object.tags));
+        access.context.extend(existing_tags(&object.tags));
     }
     Ok(Some(access))
 }
@@ -80,9 +78,9 @@ pub(crate) async fn narrow(
     found.context.retain(|(name, _)| !name.starts_with(EXISTING_TAG));
     // What is wrong with an id, the handler says to those who may ask.
     let Ok(id) = VersionId::parse(version_id, "versionId") else { return Ok(()) };
-    let Some(bucket) = tx.get::<Bucket>(&Bucket::key_of(&found.account, region, name)).await? else { return Ok(()) };
+    let Some(bucket) = tx.look_at::<Bucket>(&Bucket::key_of(&found.account, region, name)).await? else { return Ok(()) };
     if let Some((Version::Object(object), _)) = version::by_id(tx, &bucket, key, &id).await? {
-        found.context.extend(existing_tags(object.tags));
+        found.context.extend(existing_tags(&object.tags));
     }
     Ok(())
 }
@@ -102,13 +100,12 @@ pub(crate) fn target_keys(input: &Value, target: &Target, keys: &mut MapContext)
     }
 }
 
-fn existing_tags(tags: tag::Tags) -> impl Iterator<Item = (String, Vec<String>)> {
-    tags.into_iter().map(|(name, value)| (format!("{EXISTING_TAG}{name}"), vec![value]))
+fn existing_tags(tags: &tag::Tags) -> impl Iterator<Item = (String, Vec<String>)> {
+    tags.iter().map(|(name, value)| (format!("{EXISTING_TAG}{name}"), vec![value.clone()]))
 }
 
 fn attached(bucket: &Bucket, text: &str) -> ResourcePolicy {
-    let policy = Arc::new(Policy::parse_stored(text, BUCKET_POLICY));
-    ResourcePolicy::new(Attached::new(bucket.arn(), PolicySource::Resource, policy))
+    ResourcePolicy::new(Attached::new(bucket.arn(), PolicySource::Resource, authorize::compiled(BUCKET_POLICY, text)))
 }
 
 /// See [`plane::Service::targets`]: copies also read, batches ask for each key in the handler.

@@ -1,5 +1,7 @@
 //! Buckets: made, found, listed, removed.
 
+use std::sync::Arc;
+
 use api_s3::{
     BucketCannedACL, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
     GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput,
@@ -37,8 +39,8 @@ pub(crate) async fn load(cx: &mut Call, name: &str, expected_owner: Option<&str>
     Ok(bucket)
 }
 
-async fn claim(cx: &mut Call, name: &str) -> Result<Claim, ApiError> {
-    cx.tx.get::<Claim>(&Claim::key(name)).await?.ok_or_else(|| no_such_bucket(name))
+async fn claim(cx: &mut Call, name: &str) -> Result<Arc<Claim>, ApiError> {
+    cx.tx.look_at::<Claim>(&Claim::key(name)).await?.ok_or_else(|| no_such_bucket(name))
 }
 
 fn check_owner(account: &str, expected: Option<&str>) -> Result<(), ApiError> {

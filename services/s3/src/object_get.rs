@@ -263,7 +263,7 @@ pub(crate) async fn get_object(cx: &mut Call, input: GetObjectInput) -> Result<S
         None => body::empty(),
         Some(range) => {
             let key = encryption::open_key(cx, &selected.bucket, &selected.object.encryption, request.customer).await?;
-            storage::body(storage::read(cx, &selected.bucket, key, &selected.object.pieces, range.clone()).await?)
+            storage::read_body(cx, &selected.bucket, key, &selected.object.pieces, range.clone()).await?
         }
     };
     event::note(cx, 0, selected.length());

@@ -95,11 +95,11 @@ impl Bucket {
     }
 
     pub fn arn(&self) -> String {
-        format!("arn:{}:s3:::{}", plane::PARTITION, self.name)
+        ["arn:", plane::PARTITION, ":s3:::", &self.name].concat()
     }
 
     pub fn object_arn(&self, key: &str) -> String {
-        format!("arn:{}:s3:::{}/{key}", plane::PARTITION, self.name)
+        ["arn:", plane::PARTITION, ":s3:::", &self.name, "/", key].concat()
     }
 }
 

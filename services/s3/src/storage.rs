@@ -177,6 +177,17 @@ pub(crate) async fn read(
     Ok(stream::iter(first.map(Ok)).chain(rest).boxed())
 }
 
+/// As [`read`], as a reply's body. An object in the store is opened whole: it has one chunk, and a stream of it would cost more than opening it.
+pub(crate) async fn read_body(cx: &mut Call, bucket: &Bucket, key: DataKey, pieces: &[Piece], range: Range<u64>) -> Result<Body, ApiError> {
+    let [piece] = pieces else { return Ok(body(read(cx, bucket, key, pieces, range).await?)) };
+    if !piece.inline {
+        return Ok(body(read(cx, bucket, key, pieces, range).await?));
+    }
+    let sealed = inline(cx, bucket, piece).await?;
+    let opened = ObjectVault::open_inline(&key, &context(&bucket.id), &sealed, piece.size, range);
+    Ok(plane::body::full(opened.map_err(|error| unreadable(&error))?))
+}
+
 /// The ciphertext of a piece that the store holds.
 async fn inline(cx: &mut Call, bucket: &Bucket, piece: &Piece) -> Result<Bytes, ApiError> {
     let found = cx.tx.get::<InlineBlob>(&InlineBlob::key(bucket, &piece.blob)).await?;
@@ -205,7 +216,7 @@ fn plan(pieces: &[Piece], range: Range<u64>) -> Vec<(Piece, Range<u64>)> {
 }
 
 /// Bytes as a reply's body.
-pub(crate) fn body(bytes: BoxStream<'static, Result<Bytes, BodyError>>) -> Body {
+fn body(bytes: BoxStream<'static, Result<Bytes, BodyError>>) -> Body {
     StreamedBody { bytes: Mutex::new(bytes) }.boxed()
 }
 

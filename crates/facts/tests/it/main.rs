@@ -112,7 +112,7 @@ fn heads_are_found() {
     assert_eq!(id(catalog().by_query_version("sts", "2011-06-15")), Some("sts"));
     assert_eq!(id(catalog().by_query_version("sts", "2010-05-08")), None);
     assert_eq!(id(catalog().by_endpoint_prefix("api.ecr")), Some("ecr"));
-    let bedrock: Vec<_> = catalog().by_signing_name("bedrock").iter().map(|head| head.id).collect();
+    let bedrock: Vec<_> = catalog().by_signing_name("bedrock").map(|head| head.id).collect();
     assert_eq!(bedrock, ["bedrock", "bedrock-runtime"]);
     assert_eq!(catalog().head("bedrock-runtime").map(|head| head.event_source), Some("bedrock.amazonaws.com"));
     let tagging = catalog().head("resourcegroupstaggingapi").expect("known");

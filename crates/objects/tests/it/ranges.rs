@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use object_store::memory::InMemory;
-use objects::{CHUNK_BYTES, ObjectError, ObjectVault, RemoteBackend, ciphertext_length, plaintext_length};
+use objects::{CHUNK_BYTES, HEADER_BYTES, ObjectError, ObjectVault, RemoteBackend, ciphertext_length, plaintext_length};
 use proptest::prelude::*;
 
 use crate::{CONTEXT, get, get_with, key, local, message, pieces, put};
@@ -84,6 +84,23 @@ async fn small_objects_are_handed_back_and_read_as_any_other() {
         let half = length as u64 / 2;
         assert_eq!(get(&local.vault, &stored, half..length as u64).await.unwrap(), bytes[length / 2..]);
         assert!(matches!(get_with(&local.vault, &key(), b"another", &stored, 0..half).await, Err(ObjectError::WrongKey)));
+        let open = |context: &[u8], sealed: &[u8], range| ObjectVault::open_inline(&key(), context, sealed, length as u64, range);
+        assert_eq!(open(CONTEXT, &sealed, 0..length as u64).unwrap(), bytes);
+        assert_eq!(open(CONTEXT, &sealed, half..length as u64).unwrap(), bytes[length / 2..]);
+        assert!(matches!(open(b"another", &sealed, 0..half), Err(ObjectError::WrongKey)));
+        assert!(matches!(open(CONTEXT, &sealed, 0..length as u64 + 1), Err(ObjectError::Range { .. })));
+        assert!(matches!(open(CONTEXT, &sealed[1..], 0..half), Err(ObjectError::Length { .. })));
+        assert!(matches!(open(CONTEXT, &sealed[..HEADER_BYTES - 1], 0..half), Err(ObjectError::Length { .. })));
+        for at in 0..sealed.len() {
+            let mut damaged = sealed.to_vec();
+            damaged[at] ^= 1;
+            let is_header = at < HEADER_BYTES;
+            match open(CONTEXT, &damaged, 0..0) {
+                Err(ObjectError::WrongKey) => assert!(is_header),
+                Err(ObjectError::Damaged { chunk: 0 }) => assert!(!is_header),
+                other => panic!("byte {at}: {other:?}"),
+            }
+        }
     }
     assert!(local.vault.list().next().await.is_none(), "the backend has a small object");
     let stored = local.vault.put(&key(), CONTEXT, 100, pieces(&message(101), 7)).await.unwrap();

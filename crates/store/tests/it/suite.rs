@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use store::jobs::{JobError, Jobs, LEASES};
 use store::{
-    Batch, CommitError, Expect, KeyRange, MAX_BATCH_ITEMS, MAX_KEY_BYTES, Revision, Row, Store, StoreError, Table, Write, fingerprint,
+    Batch, ChangedRow, CommitError, Expect, KeyRange, MAX_BATCH_ITEMS, MAX_KEY_BYTES, Revision, Row, Store, StoreError, Table, Write,
+    fingerprint,
 };
 
 type AnyStore = Arc<dyn Store>;
@@ -165,6 +166,10 @@ pub(crate) async fn logs_in_the_same_commit(store: AnyStore) {
     assert_eq!((rows[1].entries.clone(), rows[1].changed.len()), (vec![bytes("denied")], 0));
     assert_eq!(rows[2].entries.len(), 0);
     assert_eq!(store.log_after(Revision(1), 1).await.unwrap(), rows[1..2]);
+    for (after, limit) in [(0, 10), (0, 2), (1, 1), (2, 9), (3, 9), (u64::MAX, 9)] {
+        let rows = store.log_after(Revision(after), limit).await.unwrap().into_iter().map(ChangedRow::from);
+        assert_eq!(store.changes_after(Revision(after), limit).await.unwrap(), rows.collect::<Vec<_>>(), "after {after}");
+    }
     let entry = async |revision, index| store.log_entry(Revision(revision), index).await.unwrap();
     assert_eq!((entry(1, 0).await, entry(1, 1).await, entry(2, 0).await), (Some(bytes("one")), Some(bytes("")), Some(bytes("denied"))));
     assert_eq!((entry(1, 2).await, entry(3, 0).await, entry(0, 0).await, entry(9, 0).await), (None, None, None, None));
@@ -188,7 +193,7 @@ pub(crate) async fn prunes_its_log_from_the_beginning(store: AnyStore) {
     // The newest row stays whatever is asked for, and rows of tables are not touched.
     assert_eq!(store.prune_log(Revision(u64::MAX), 100).await.unwrap(), 4);
     assert_eq!(left().await, [10]);
-    assert_eq!(*store.head().borrow(), Revision(10));
+    assert_eq!((*store.head().borrow(), store.newest()), (Revision(10), Revision(10)));
     assert_eq!(store.snapshot().await.unwrap().scan(ITEMS, &all(), 100).await.unwrap().len(), 10);
     assert_eq!(store.commit(writes(vec![put("z", "1")])).await.unwrap(), Revision(11));
     assert_eq!(store.log_before(None, 9).await.unwrap().len(), 2);

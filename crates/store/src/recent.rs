@@ -1,0 +1,123 @@
+//! What the newest commits changed, in memory: whoever follows the change feed need not read log rows that are full of events.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::{Batch, ChangedRow, Revision, encoding};
+
+/// Commits that are kept. Who is further behind reads the log.
+const ROWS: usize = 4096;
+/// Changed keys that are kept, of all rows together.
+const KEYS: usize = 4 * ROWS;
+
+/// A commit's revision and the tables and keys that it changed.
+type Changes = (Revision, Vec<(String, Bytes)>);
+
+/// The changes of the newest commits, without a gap.
+#[derive(Debug, Default)]
+pub(crate) struct RecentChanges(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Oldest first, each revision one after the last.
+    rows: VecDeque<Changes>,
+    keys: usize,
+}
+
+impl RecentChanges {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a commit, in the order of revisions.
+    pub(crate) fn add(&self, revision: Revision, batch: &Batch) {
+        let changed = encoding::changed(batch);
+        let mut kept = self.kept();
+        if kept.rows.back().is_some_and(|(last, _)| last.0.saturating_add(1) != revision.0) {
+            *kept = Kept::default();
+        }
+        kept.keys = kept.keys.saturating_add(changed.len());
+        kept.rows.push_back((revision, changed));
+        while (kept.rows.len() > ROWS || kept.keys > KEYS)
+            && let Some((_, gone)) = kept.rows.pop_front()
+        {
+            kept.keys = kept.keys.saturating_sub(gone.len());
+        }
+    }
+
+    /// Nobody knows any more what the newest commits were.
+    pub(crate) fn forget(&self) {
+        *self.kept() = Kept::default();
+    }
+
+    /// The rows after a revision and up to `head`, at most `limit`; `None` when not all of them are here.
+    pub(crate) fn after(&self, after: Revision, head: Revision, limit: u32) -> Option<Vec<ChangedRow>> {
+        if after >= head {
+            return Some(Vec::new());
+        }
+        let kept = self.kept();
+        let first = kept.rows.front()?.0.0;
+        let skip = usize::try_from(after.0.saturating_add(1).checked_sub(first)?).ok()?;
+        let count = usize::try_from(head.0.saturating_sub(after.0)).ok()?;
+        if kept.rows.len().checked_sub(skip)? < count {
+            return None;
+        }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let rows = kept.rows.iter().skip(skip).take(count.min(limit));
+        Some(rows.map(|(revision, changed)| ChangedRow { revision: *revision, changed: changed.clone() }).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Table, Write};
+
+    fn batch(key: &'static str) -> Batch {
+        let write = Write::Delete { table: Table("t"), key: Bytes::from_static(key.as_bytes()) };
+        Batch { writes: vec![write], ..Batch::default() }
+    }
+
+    fn revisions(recent: &RecentChanges, after: u64, head: u64, limit: u32) -> Option<Vec<u64>> {
+        Some(recent.after(Revision(after), Revision(head), limit)?.iter().map(|row| row.revision.0).collect())
+    }
+
+    #[test]
+    fn only_what_is_whole_is_answered() {
+        let recent = RecentChanges::default();
+        assert_eq!(revisions(&recent, 3, 3, 9), Some(vec![]));
+        assert_eq!(revisions(&recent, 3, 4, 9), None, "nothing is known of a commit before the process began");
+        for revision in 5..8 {
+            recent.add(Revision(revision), &batch("k"));
+        }
+        assert_eq!(revisions(&recent, 4, 7, 9), Some(vec![5, 6, 7]));
+        assert_eq!(revisions(&recent, 5, 7, 1), Some(vec![6]));
+        assert_eq!(revisions(&recent, 4, 6, 9), Some(vec![5, 6]), "what nobody was told of yet is left out");
+        assert_eq!(revisions(&recent, 3, 7, 9), None, "a row before the first one that is kept");
+        assert_eq!(revisions(&recent, 6, 8, 9), None, "a row that was not added");
+        assert_eq!(recent.after(Revision(6), Revision(7), 9).unwrap()[0].changed, vec![("t".to_owned(), Bytes::from_static(b"k"))]);
+        recent.add(Revision(9), &batch("k"));
+        assert_eq!(revisions(&recent, 6, 9, 9), None, "a gap makes everything before it unknown");
+        assert_eq!(revisions(&recent, 8, 9, 9), Some(vec![9]));
+        recent.forget();
+        assert_eq!(revisions(&recent, 8, 9, 9), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let recent = RecentChanges::default();
+        let large = Batch { writes: (0..100).flat_map(|_| batch("k").writes).collect(), ..Batch::default() };
+        for revision in 1..=1_000 {
+            recent.add(Revision(revision), &large);
+        }
+        let (rows, keys) = (recent.kept().rows.len(), recent.kept().keys);
+        assert!(keys <= KEYS && keys == rows * 100, "{rows} rows, {keys} keys");
+        for revision in 1_001..=10_000 {
+            recent.add(Revision(revision), &batch("k"));
+        }
+        assert_eq!((recent.kept().rows.len(), recent.kept().keys), (ROWS, ROWS));
+        assert_eq!(revisions(&recent, 9_998, 10_000, 9), Some(vec![9_999, 10_000]));
+    }
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use guard::Provenance;
 use guard::model::{Model, attack_logit, content_logits};
 
-use crate::example::{Builder, Row, rows};
+use crate::example::{Builder, Row, row, rows};
 use crate::measure::{above, auroc, average_precision, threshold};
 use crate::say;
 
@@ -21,6 +21,8 @@ const FRESH_TRIGGER: &str = include_str!("../dev/fresh_trigger_benign.txt");
 const FRESH_DENSE: &str = include_str!("../dev/fresh_dense_benign.txt");
 const FRESH_ATTACK: &str = include_str!("../dev/fresh_attack.txt");
 const FRESH_INJECTED: &str = include_str!("../dev/fresh_injected.txt");
+/// Ten mails with an instruction in each and the same without; written after the fifth grammar.
+const FRESH_MAILS: &str = include_str!("../dev/fresh_mails.jsonl");
 const FRESH_DATA: &str = include_str!("../dev/fresh_data_benign.txt");
 
 const GROUNDING: &str = include_str!("../dev/grounding.txt");
@@ -134,6 +136,8 @@ pub(crate) fn documents(folder: &Path) -> Result<Vec<Documents>, String> {
         out.push((name.to_owned(), mixed, carriers.clone()));
     }
     out.push(("fresh lines".to_owned(), lines(FRESH_INJECTED), lines(FRESH_DATA)));
+    let (hidden, plain) = split(FRESH_MAILS.lines().filter_map(row).collect(), usize::MAX);
+    out.push(("fresh mails".to_owned(), hidden, plain));
     Ok(out)
 }
 

@@ -79,6 +79,16 @@ pub(crate) fn grammar() -> Grammar {
     ])
 }
 
+/// A line of a data set.
+pub(crate) fn row(line: &str) -> Option<Row> {
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    Some(Row {
+        text: value.get("text")?.as_str()?.to_owned(),
+        is_positive: value.get("label")?.as_i64()? == 1,
+        category: value.get("cat").and_then(|cat| cat.as_str()).unwrap_or_default().to_owned(),
+    })
+}
+
 /// Reads a data set and notes its hash.
 pub(crate) fn rows(folder: &Path, name: &str, hashes: &mut Vec<(String, String, usize)>) -> Result<Vec<Row>, String> {
     let path = folder.join(format!("{name}.jsonl"));
@@ -86,15 +96,7 @@ pub(crate) fn rows(folder: &Path, name: &str, hashes: &mut Vec<(String, String, 
     let mut context = Context::new(&SHA256);
     context.update(&bytes);
     let text = String::from_utf8_lossy(&bytes);
-    let parse = |line: &str| {
-        let value: serde_json::Value = serde_json::from_str(line).ok()?;
-        Some(Row {
-            text: value.get("text")?.as_str()?.to_owned(),
-            is_positive: value.get("label")?.as_i64()? == 1,
-            category: value.get("cat").and_then(|cat| cat.as_str()).unwrap_or_default().to_owned(),
-        })
-    };
-    let rows: Vec<Row> = text.lines().filter_map(parse).collect();
+    let rows: Vec<Row> = text.lines().filter_map(row).collect();
     hashes.push((name.to_owned(), hex::encode(context.finish()), rows.len()));
     Ok(rows)
 }

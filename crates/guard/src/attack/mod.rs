@@ -199,15 +199,16 @@ fn best_window(model: Option<&Model>, text: &str, provenance: Provenance) -> Bes
     best
 }
 
-/// Reads the sentences of a document: an instruction between rows of a table is seen by itself. Rules read the windows only.
+/// Reads the sentences of a document: an instruction between rows of a table is seen by itself. Of the rules only those for data read them.
 fn read_sentences(model: &Model, (view, number): (&views::View, usize), best: &mut Best, candidates: &mut Candidates) {
     for range in sentences(&view.text).into_iter().take(READ_MAX * 4) {
         let is_read = range.len() < view.text.len() && (SENTENCE_BYTES_MIN..=SENTENCE_BYTES_MAX).contains(&range.len());
         if let (Some(sentence), true) = (view.text.get(range.clone()), is_read) {
             best.window_count += 1;
-            let logit = fuse(Some(&model.read(sentence)), 0.0, Provenance::Data);
-            candidates.take(Candidate { logit, view: number, range: range.clone(), rules: Vec::new() }, SENTENCES_DEEP);
-            best.take(logit, Vec::new(), view, range);
+            let (weight, rules) = rules::score_sentence(sentence);
+            let logit = fuse(Some(&model.read(sentence)), weight, Provenance::Data);
+            candidates.take(Candidate { logit, view: number, range: range.clone(), rules: rules.clone() }, SENTENCES_DEEP);
+            best.take(logit, rules, view, range);
         }
     }
 }

@@ -25,18 +25,25 @@ fn compiled(rows: &[Row]) -> Vec<Rule> {
 
 /// Joins the weights of the rules that match. An instruction that was hidden in an encoding weighs more than the same in plain sight.
 pub(super) fn score(window: &str, is_decoded: bool, provenance: Provenance) -> (f32, Vec<&'static str>) {
+    let of_data: &[Rule] = if provenance == Provenance::Data { &DATA_RULES } else { &[] };
+    let (score, names) = joined(RULES.iter().chain(of_data), window);
+    let hidden = is_decoded && score >= 0.3;
+    (if hidden { 1.0 - (1.0 - score) * 0.4 } else { score }, names)
+}
+
+/// The same for a sentence of a document, which is read by itself, of the rules for data alone.
+pub(super) fn score_sentence(sentence: &str) -> (f32, Vec<&'static str>) {
+    joined(DATA_RULES.iter(), sentence)
+}
+
+fn joined<'r>(rules: impl Iterator<Item = &'r Rule>, text: &str) -> (f32, Vec<&'static str>) {
     let mut doubt = 1.0_f32;
     let mut names = Vec::new();
-    let of_data: &[Rule] = if provenance == Provenance::Data { &DATA_RULES } else { &[] };
-    for rule in RULES.iter().chain(of_data).filter(|rule| rule.regex.is_match(window)) {
+    for rule in rules.filter(|rule| rule.regex.is_match(text)) {
         doubt *= 1.0 - rule.weight;
         names.push(rule.name);
     }
-    let mut score = 1.0 - doubt;
-    if is_decoded && score >= 0.3 {
-        score = 1.0 - (1.0 - score) * 0.4;
-    }
-    (score.clamp(0.0, 1.0), names)
+    ((1.0 - doubt).clamp(0.0, 1.0), names)
 }
 
 /// What a user may say to the machine, and a document may not: an order to it by what it is, in a sentence of its own. Not by a speaker's name (`Assistant:`,

@@ -345,9 +345,10 @@ def main():
     parser.add_argument("--scale", type=float, default=1.0, help="how many times CAPS")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rate", type=float, default=4e-4)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the choice of examples and their order: how much a measurement owes to it")
     arguments = parser.parse_args()
-    random = numpy.random.default_rng(SEED)
-    torch.manual_seed(SEED)
+    random = numpy.random.default_rng(arguments.seed)
+    torch.manual_seed(arguments.seed)
     torch.set_num_threads(1)
     rows = [json.loads(line) for line in open(arguments.examples, encoding="utf-8")]
     measured = [row for row in rows if row["origin"].startswith(("eval:", "harm:"))]
@@ -401,7 +402,7 @@ def main():
 
 
 def trained(arguments, kept, chosen, examples, layers, name):
-    random = numpy.random.default_rng(SEED)
+    random = numpy.random.default_rng(arguments.seed)
     parameters = {
         "layers": [{name: value.clone() for name, value in layer.items()} for layer in layers], "heads": torch.zeros(2 * WIDTH, HEADS),
         "bias": torch.full((HEADS,), -1.0),

@@ -18,9 +18,14 @@ pub(crate) fn sigmoid(value: f32) -> f32 {
     1.0 / (1.0 + (-value).exp())
 }
 
-/// Features of each example, computed once.
+/// Features of each example, computed once, in order: sums of floats come out the same each time.
 pub(crate) fn features(examples: &[Example]) -> Vec<Vec<u32>> {
-    examples.iter().map(|example| ngrams(&example.text)).collect()
+    let sorted = |example: &Example| {
+        let mut buckets = ngrams(&example.text);
+        buckets.sort_unstable();
+        buckets
+    };
+    examples.iter().map(sorted).collect()
 }
 
 /// Trains on the examples whose places are given.

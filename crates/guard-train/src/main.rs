@@ -83,6 +83,9 @@ struct Arguments {
     /// Passes over the examples for the convolution; 0 trains the linear heads only.
     #[arg(long, default_value_t = EPOCHS)]
     epochs: usize,
+    /// The seed of the examples and of the training: how much a measurement owes to it.
+    #[arg(long, default_value_t = SEED)]
+    seed: u64,
     /// Write the examples and the sets that are measured to this file, for `scripts/train_transformer.py`.
     #[arg(long)]
     dump: Option<PathBuf>,
@@ -112,13 +115,18 @@ fn tables() -> Result<Tables, String> {
 
 type Deep = Option<&'static Transformer>;
 
-fn train(tables: &Tables, examples: &[Example], epochs: usize, transformer: Deep) -> Result<(Model, Vec<u8>, Vec<u8>), String> {
+fn train(
+    tables: &Tables,
+    examples: &[Example],
+    (epochs, seed): (usize, u64),
+    transformer: Deep,
+) -> Result<(Model, Vec<u8>, Vec<u8>), String> {
     let places: Vec<usize> = (0..examples.len()).collect();
     let features = linear::features(examples);
-    let weights = linear::train(examples, &features, &places, SEED);
+    let weights = linear::train(examples, &features, &places, seed);
     drop(features);
     let pieces = convolution::pieces(examples, &tables.pieces);
-    let convolution = convolution::train(examples, &pieces, &tables.embeddings, &places, epochs, SEED);
+    let convolution = convolution::train(examples, &pieces, &tables.embeddings, &places, epochs, seed);
     let (linear_bytes, convolution_bytes) = (Linear::encode(&weights.bias, &weights.weights), convolution.encode());
     let linear = Linear::parse(&linear_bytes).ok_or("the linear weights do not fit")?;
     let convolution = Convolution::parse(&convolution_bytes).ok_or("the convolution does not fit")?;
@@ -141,7 +149,7 @@ fn transformer(file: &Path) -> Result<&'static Transformer, String> {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    let mut builder = Builder::new(SEED);
+    let mut builder = Builder::new(arguments.seed);
     let missing = builder.grammar.missing();
     if !missing.is_empty() {
         return Err(format!("the grammar names sections that do not exist: {}", missing.join(", ")));
@@ -216,25 +224,25 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     say(&format!("{} examples", examples.len()));
     if arguments.own_only {
         examples.retain(|example| !foreign::ORIGINS.contains(&example.origin));
-        let (model, linear, convolution) = train(&tables, &examples, arguments.epochs, transformer)?;
+        let (model, linear, convolution) = train(&tables, &examples, (arguments.epochs, arguments.seed), transformer)?;
         if let Some(folder) = &arguments.out {
             save(folder, &linear, &convolution)?;
         }
         return evaluate::all(&model, &arguments.data, arguments.mistakes);
     }
     if let Some(origin) = &arguments.origin {
-        let (model, ..) = train(&tables, &examples, arguments.epochs, transformer)?;
+        let (model, ..) = train(&tables, &examples, (arguments.epochs, arguments.seed), transformer)?;
         return evaluate::one(&model, &arguments.data, origin);
     }
     if arguments.leave_one_out {
         for origin in foreign::ORIGINS {
             let kept = foreign::without(examples.clone(), origin, &arguments.data)?;
-            let (model, ..) = train(&tables, &kept, arguments.epochs, transformer)?;
+            let (model, ..) = train(&tables, &kept, (arguments.epochs, arguments.seed), transformer)?;
             evaluate::one(&model, &arguments.data, origin)?;
         }
         return Ok(());
     }
-    let (model, linear, convolution) = train(&tables, &examples, arguments.epochs, transformer)?;
+    let (model, linear, convolution) = train(&tables, &examples, (arguments.epochs, arguments.seed), transformer)?;
     if let Some(folder) = &arguments.out {
         save(folder, &linear, &convolution)?;
         let lines: Vec<String> = hashes.iter().map(|(name, hash, count)| format!("{hash}  {name} ({count})\n")).collect();

@@ -96,8 +96,8 @@ pub(crate) fn content_logits(model: &Model, text: &str) -> [f32; 5] {
 fn best_windows(model: Option<&Model>, text: &str) -> [(f32, Range<usize>); 5] {
     let (plain, places) = normalise_with_places(text);
     let parts = windows(&plain, WINDOW_BYTES);
-    let readings = model.map(|model| model.read_windows(&plain, &parts)).unwrap_or_default();
-    let mut readings = readings.iter();
+    let readings = model.map(|model| model.read_windows(&plain, &parts));
+    let mut readings = readings.iter().flat_map(|readings| readings.iter());
     let scored: Vec<([f32; 5], Range<usize>)> =
         parts.into_iter().map(|window| (cheap_logits(readings.next(), plain.get(window.clone()).unwrap_or_default()), window)).collect();
     let mut best = highest(scored.iter().map(|(logits, window)| (*logits, window)));

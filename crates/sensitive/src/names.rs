@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use foldhash::fast::FixedState;
+
 use crate::detector::Finding;
 use crate::kind::Kind;
 
@@ -40,8 +42,9 @@ enum Strength {
 /// What a list says of its words.
 type Note = fn(&mut Known);
 
-static KNOWN: LazyLock<HashMap<&'static str, Known>> = LazyLock::new(|| {
-    let mut known = HashMap::<&str, Known>::new();
+/// The table never grows, so nobody can slow it down with words of one hash.
+static KNOWN: LazyLock<HashMap<&'static str, Known, FixedState>> = LazyLock::new(|| {
+    let mut known = HashMap::<&str, Known, FixedState>::default();
     let (mut is_given, mut strength) = (true, Strength::None);
     for line in LIST.lines() {
         if let Some(title) = line.strip_prefix("# ") {

@@ -162,8 +162,8 @@ fn best_window(model: Option<&Model>, text: &str, provenance: Provenance) -> Bes
     for (number, view) in views.iter().enumerate() {
         let parts = windows(&view.text, WINDOW_BYTES);
         let may_read = !view.is_turned && best.window_count < READ_MAX;
-        let readings = model.filter(|_| may_read).map(|model| model.read_windows(&view.text, &parts)).unwrap_or_default();
-        let mut readings = readings.iter();
+        let readings = model.filter(|_| may_read).map(|model| model.read_windows(&view.text, &parts));
+        let mut readings = readings.iter().flat_map(|readings| readings.iter());
         for range in parts {
             let Some(window) = view.text.get(range.clone()) else { continue };
             let (weight, rules) = rules::score(window, view.is_decoded, provenance);

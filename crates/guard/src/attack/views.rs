@@ -189,6 +189,11 @@ fn fold_text(text: &str) -> (String, Vec<u32>, String) {
         places.len()
     };
     for (at, character) in text.char_indices() {
+        if character.is_ascii_graphic() {
+            blank = false;
+            push(&mut out, character.to_ascii_lowercase(), at);
+            continue;
+        }
         let code = u32::from(character);
         if matches!(code, 0xE0020..=0xE007E) {
             hidden.extend(char::from_u32(code - 0xE0000));
@@ -229,60 +234,92 @@ pub(crate) fn normalise(text: &str) -> String {
     fold_text(text).0
 }
 
-/// "i g n o r e   a l l" and "i.g.n.o.r.e": runs of six or more single letters are joined.
-fn join_spaced(text: &str) -> Option<String> {
-    let mut out = String::with_capacity(text.len());
-    let mut run = String::new();
-    let mut longest = 0;
-    let mut flush = |run: &mut String, out: &mut String| {
-        longest = longest.max(run.chars().filter(|character| character.is_alphabetic()).count());
-        out.push_str(run);
-        run.clear();
-        out.push(' ');
-    };
-    for token in text.split([' ', '.', '-', '_', '*', '|', '/', '\\', '\n', '+', '~', ',']) {
-        let mut letters = token.chars();
-        match (letters.next(), letters.next()) {
-            (Some(single), None) if single.is_alphanumeric() => run.push(single),
-            (None, _) => {}
-            _ => {
-                flush(&mut run, &mut out);
-                out.push_str(token);
-                out.push(' ');
-            }
+/// What words that are spelled letter by letter are joined with.
+const JOINTS: [char; 12] = [' ', '.', '-', '_', '*', '|', '/', '\\', '\n', '+', '~', ','];
+/// Letters of the shortest run that is a word spelled letter by letter.
+const SPELLED_MIN: usize = 6;
+
+/// The letter or digit that stands alone between joints.
+fn single(token: &str) -> Option<char> {
+    let mut letters = token.chars();
+    letters.next().filter(|letter| letters.next().is_none() && letter.is_alphanumeric())
+}
+
+/// Whether enough letters stand alone one after the other.
+fn is_spelled(text: &str) -> bool {
+    // The letters of the run, and the characters of the token with the last of them.
+    let (mut run, mut token, mut letter) = (0, 0_usize, ' ');
+    for character in text.chars().chain([' ']) {
+        if !JOINTS.contains(&character) {
+            (token, letter) = (token + 1, character);
+            continue;
+        }
+        run = match token {
+            0 => run,
+            1 if letter.is_alphanumeric() => run + usize::from(letter.is_alphabetic()),
+            _ => 0,
+        };
+        token = 0;
+        if run >= SPELLED_MIN {
+            return true;
         }
     }
-    flush(&mut run, &mut out);
-    (longest >= 6).then_some(out)
+    false
+}
+
+/// "i g n o r e   a l l" and "i.g.n.o.r.e": runs of six or more single letters are joined.
+fn join_spaced(text: &str) -> Option<String> {
+    if !is_spelled(text) {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut is_in_run = false;
+    for token in text.split(JOINTS).filter(|token| !token.is_empty()) {
+        let is_single = single(token).is_some();
+        if !(out.is_empty() || is_single && is_in_run) {
+            out.push(' ');
+        }
+        out.push_str(token);
+        is_in_run = is_single;
+    }
+    Some(out)
+}
+
+/// What stands for letters in leet writing.
+const LEET_SIGNS: &[u8] = b"013457@$!";
+
+/// Whether a word has digits and signs that may be letters, and nothing else but letters.
+fn is_leet(word: &str) -> bool {
+    if !word.bytes().any(|sign| LEET_SIGNS.contains(&sign)) {
+        return false;
+    }
+    let bare = word.trim_matches(|sign: char| sign.is_whitespace() || ",.!?:;\"'()".contains(sign));
+    let letters = bare.bytes().filter(u8::is_ascii_alphabetic).count();
+    let signs = bare.bytes().filter(|sign| LEET_SIGNS.contains(sign)).count();
+    letters >= 1 && signs >= 1 && letters + signs >= 3 && letters + signs == bare.len()
 }
 
 /// Reads digits and signs inside words as letters.
 fn unleet(text: &str) -> Option<String> {
-    let mut changed = 0;
-    let out = text
-        .split_inclusive([' ', '\n'])
-        .map(|word| {
-            let bare = word.trim_matches(|sign: char| sign.is_whitespace() || ",.!?:;\"'()".contains(sign));
-            let letters = bare.chars().filter(char::is_ascii_alphabetic).count();
-            let signs = bare.chars().filter(|sign| "013457@$!".contains(*sign)).count();
-            if letters < 1 || signs == 0 || letters + signs < 3 || letters + signs < bare.chars().count() {
-                return word.to_owned();
-            }
-            changed += 1;
-            word.chars()
-                .map(|sign| match sign {
-                    '0' => 'o',
-                    '1' | '!' => 'i',
-                    '3' => 'e',
-                    '4' | '@' => 'a',
-                    '5' | '$' => 's',
-                    '7' => 't',
-                    other => other,
-                })
-                .collect()
-        })
-        .collect();
-    (changed >= 2).then_some(out)
+    let words = || text.split_inclusive([' ', '\n']);
+    if words().filter(|word| is_leet(word)).take(2).count() < 2 {
+        return None;
+    }
+    let letter = |sign: char| match sign {
+        '0' => 'o',
+        '1' | '!' => 'i',
+        '3' => 'e',
+        '4' | '@' => 'a',
+        '5' | '$' => 's',
+        '7' => 't',
+        other => other,
+    };
+    let mut out = String::with_capacity(text.len());
+    for word in words() {
+        let is_leet = is_leet(word);
+        out.extend(word.chars().map(|sign| if is_leet { letter(sign) } else { sign }));
+    }
+    Some(out)
 }
 
 fn rotate13(text: &str) -> String {

@@ -11,6 +11,8 @@ pub struct Embeddings {
     bytes: &'static [u8],
 }
 
+/// What a number of a row counts.
+const UNIT: f32 = 1.0 / 127.0;
 /// Bytes of a row: its numbers and how much the piece says (0 to 255).
 const ROW: usize = DIMENSIONS + 1;
 
@@ -23,10 +25,10 @@ impl Embeddings {
 
     /// The rows of some pieces, one behind the other, each of about unit length.
     pub fn rows(&self, pieces: impl Iterator<Item = usize>) -> Vec<f32> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(pieces.size_hint().0 * DIMENSIONS);
         for piece in pieces {
             let row = self.bytes.get(piece * ROW..piece * ROW + DIMENSIONS).unwrap_or(&[0; DIMENSIONS]);
-            out.extend(row.iter().map(|byte| f32::from(byte.cast_signed()) / 127.0));
+            out.extend(row.iter().map(|byte| f32::from(byte.cast_signed()) * UNIT));
         }
         out
     }

@@ -3,15 +3,20 @@
 //! Public for the trainer (`crates/guard-train`) and for measurements; a server uses [`crate::score_prompt_attack`] and [`crate::score_content`].
 //! Weights are compiled in (`weights/`), made by `cargo xtask train`, and described in `MODEL_CARD.md` beside them.
 
+#[expect(clippy::inline_always, reason = "see `wide`: what is not inlined is compiled for the oldest processor")]
 mod convolution;
 mod embedding;
 mod linear;
 mod ngram;
 mod recent;
+#[expect(clippy::inline_always, reason = "see `wide`")]
 mod transformer;
+#[expect(clippy::inline_always, reason = "it is what makes it wide")]
+mod wide;
 mod wordpiece;
 
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 pub use convolution::{Activations, Convolution, FILTERS, HIDDEN, Layer, POOLED, WIDTHS};
@@ -119,21 +124,22 @@ impl Model {
     }
 
     /// Reads windows that follow each other and overlap: what they share is read once. Filters may look over the end of a window.
-    pub fn read_windows(&self, text: &str, windows: &[Range<usize>]) -> Vec<Reading> {
-        let mut out = Vec::with_capacity(windows.len());
-        for block in windows.chunks(BLOCK_WINDOWS) {
-            let (start, end) = (block.first().map_or(0, |first| first.start), block.last().map_or(0, |last| last.end));
-            let pieces = self.pieces.cut(text.get(start..end).unwrap_or_default(), PIECES_MAX * BLOCK_WINDOWS);
-            let activations = self.convolution.activations(&self.embeddings.rows(pieces.iter().map(|piece| piece.id)));
-            for window in block {
-                let first = pieces.partition_point(|piece| piece.range.start + start < window.start);
-                let last = pieces.partition_point(|piece| piece.range.end + start <= window.end);
-                let (pooled, _) = activations.pool(first..last.clamp(first, first + PIECES_MAX));
-                let linear = self.linear.logits(&ngrams(text.get(window.clone()).unwrap_or_default()));
-                out.push(Reading { linear, convolution: self.convolution.decide(&pooled) });
-            }
-        }
-        out
+    pub fn read_windows(&self, text: &str, windows: &[Range<usize>]) -> Rc<[Reading]> {
+        recent::readings((self, text, windows), || windows.chunks(BLOCK_WINDOWS).flat_map(|block| self.read_block(text, block)).collect())
+    }
+
+    fn read_block(&self, text: &str, windows: &[Range<usize>]) -> Vec<Reading> {
+        let (start, end) = (windows.first().map_or(0, |first| first.start), windows.last().map_or(0, |last| last.end));
+        let pieces = self.pieces.cut(text.get(start..end).unwrap_or_default(), PIECES_MAX * BLOCK_WINDOWS);
+        let activations = self.convolution.activations(&self.embeddings.rows(pieces.iter().map(|piece| piece.id)));
+        let read = |window: &Range<usize>| {
+            let first = pieces.partition_point(|piece| piece.range.start + start < window.start);
+            let last = pieces.partition_point(|piece| piece.range.end + start <= window.end);
+            let pooled = activations.pool(first..last.clamp(first, first + PIECES_MAX));
+            let linear = self.linear.logits(&ngrams(text.get(window.clone()).unwrap_or_default()));
+            Reading { linear, convolution: self.convolution.decide(&pooled) }
+        };
+        windows.iter().map(read).collect()
     }
 }
 

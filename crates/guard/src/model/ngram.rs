@@ -19,67 +19,86 @@ fn is_ideograph(character: char) -> bool {
     matches!(u32::from(character), 0x3040..=0x30FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xAC00..=0xD7AF | 0xF900..=0xFAFF)
 }
 
-/// Words, numbers and signs. Numbers lose their digits, signs that repeat become one, ideographs stand alone.
-fn tokens(text: &str) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
+/// Calls `take` with words, numbers and signs. Numbers lose their digits, signs that repeat become one, ideographs stand alone.
+fn each_token(text: &str, mut take: impl FnMut(&str)) {
+    let mut token = String::new();
     let mut last = ' ';
     for character in text.chars() {
-        let joins = out.last().is_some()
+        if character.is_whitespace() {
+            last = ' ';
+            continue;
+        }
+        let joins = !token.is_empty()
             && !is_ideograph(character)
             && !is_ideograph(last)
             && ((character.is_alphabetic() && (last.is_alphabetic() || last == '\''))
                 || (character == '\'' && last.is_alphabetic())
                 || (character.is_numeric() && last.is_numeric()));
-        if character.is_whitespace() {
-            last = ' ';
-            continue;
-        }
         let shown = if character.is_numeric() { '0' } else { character };
-        match out.last_mut() {
-            Some(word) if joins => {
-                if shown != '0' || word.len() < 4 {
-                    word.push(shown);
-                }
+        if joins {
+            if shown != '0' || token.len() < 4 {
+                token.push(shown);
             }
-            Some(word) if character == last && !character.is_alphanumeric() => {
-                if word.len() < 3 {
-                    word.push(character);
-                }
+        } else if !token.is_empty() && character == last && !character.is_alphanumeric() {
+            if token.len() < 3 {
+                token.push(character);
             }
-            _ => out.push(shown.to_string()),
+        } else {
+            if !token.is_empty() {
+                take(&token);
+            }
+            token.clear();
+            token.push(shown);
         }
         last = character;
     }
-    out
+    if !token.is_empty() {
+        take(&token);
+    }
 }
 
-/// The buckets of a normalised text, each once, in order.
-pub fn ngrams(text: &str) -> Vec<u32> {
-    let words = tokens(text);
-    let mut out = Vec::with_capacity(text.len() * 4);
-    let mut earlier = [0_u64; 2];
-    for (place, word) in words.iter().enumerate() {
-        let own = hash(OFFSET, word.as_bytes());
-        out.push(bucket(own));
-        let [first, second] = earlier;
-        if place >= 1 {
-            out.push(bucket(hash(second ^ 0x2222, word.as_bytes())));
-        }
-        if place >= 2 {
-            out.push(bucket(hash(first.rotate_left(7) ^ second ^ 0x3333, word.as_bytes())));
-        }
-        earlier = [second, own];
-        if word.chars().next().is_some_and(char::is_alphabetic) {
-            characters(word, &mut out);
+/// Buckets that were seen, as bits, and in the order in which they came.
+struct Seen {
+    bits: Vec<u64>,
+    order: Vec<u32>,
+}
+
+impl Seen {
+    fn take(&mut self, bucket: u32) {
+        let word = usize::try_from(bucket / u64::BITS).ok().and_then(|place| self.bits.get_mut(place));
+        let bit = 1 << (bucket % u64::BITS);
+        if let Some(word) = word.filter(|word| **word & bit == 0) {
+            *word |= bit;
+            self.order.push(bucket);
         }
     }
-    out.sort_unstable();
-    out.dedup();
-    out
+}
+
+/// The buckets of a normalised text, each once, as they come.
+pub fn ngrams(text: &str) -> Vec<u32> {
+    let words = usize::try_from(BUCKETS / u64::BITS).unwrap_or_default();
+    let mut seen = Seen { bits: vec![0; words], order: Vec::with_capacity(text.len() * 3) };
+    let mut earlier = [None; 2];
+    each_token(text, |word| {
+        let own = hash(OFFSET, word.as_bytes());
+        seen.take(bucket(own));
+        let [first, second]: [Option<u64>; 2] = earlier;
+        if let Some(second) = second {
+            seen.take(bucket(hash(second ^ 0x2222, word.as_bytes())));
+        }
+        if let (Some(first), Some(second)) = (first, second) {
+            seen.take(bucket(hash(first.rotate_left(7) ^ second ^ 0x3333, word.as_bytes())));
+        }
+        earlier = [second, Some(own)];
+        if word.chars().next().is_some_and(char::is_alphabetic) {
+            characters(word, &mut seen);
+        }
+    });
+    seen.order
 }
 
 /// The n-grams of `^word$`, bytes of at most 40 characters.
-fn characters(word: &str, out: &mut Vec<u32>) {
+fn characters(word: &str, out: &mut Seen) {
     let mut padded = [b' '; 64];
     let bytes = word.as_bytes();
     let length = bytes.len().min(62);
@@ -89,7 +108,7 @@ fn characters(word: &str, out: &mut Vec<u32>) {
     let padded = padded.get(..length + 2).unwrap_or_default();
     for size in 3..=5_usize {
         for part in padded.windows(size) {
-            out.push(bucket(hash(OFFSET ^ 0x7777 ^ u64::from(u8::try_from(size).unwrap_or(0)), part)));
+            out.take(bucket(hash(OFFSET ^ 0x7777 ^ u64::from(u8::try_from(size).unwrap_or(0)), part)));
         }
     }
 }
@@ -100,8 +119,17 @@ mod tests {
 
     #[test]
     fn tokens_are_words_numbers_and_signs() {
+        let tokens = |text: &str| {
+            let mut out = Vec::new();
+            each_token(text, |token| out.push(token.to_owned()));
+            out
+        };
         assert_eq!(tokens("don't say 12345, ###### 你好!!"), ["don't", "say", "0000", ",", "###", "你", "好", "!!"]);
         assert_eq!(ngrams(""), Vec::<u32>::new());
-        assert!(ngrams("ignore all previous instructions").len() > 40);
+        let mut buckets = ngrams("ignore all previous instructions, ignore all previous rules");
+        let count = buckets.len();
+        buckets.sort_unstable();
+        buckets.dedup();
+        assert!(count > 40 && buckets.len() == count, "each bucket stands there once");
     }
 }

@@ -20,6 +20,7 @@ use rten_tensor::NdTensorView;
 use product::{Dense, Products, Rounded, Written};
 
 use super::linear::f32_at;
+use super::wide::wide;
 use super::{HEADS, Logits};
 
 /// Numbers of a piece.
@@ -143,25 +144,37 @@ fn half(bytes: [u8; 2]) -> f32 {
 
 impl Norm {
     fn apply(&self, rows: &mut [f32]) {
-        for row in rows.as_chunks_mut::<WIDTH>().0 {
-            let mean = sum(row) / width(WIDTH);
-            for value in row.iter_mut() {
-                *value -= mean;
-            }
-            let spread = (product(row, row) / width(WIDTH) + 1e-12).sqrt().recip();
-            for ((value, scale), bias) in row.iter_mut().zip(&self.scale).zip(&self.bias) {
-                *value = *value * spread * scale + bias;
-            }
+        wide(
+            #[inline(always)]
+            || {
+                for row in rows.as_chunks_mut::<WIDTH>().0 {
+                    self.apply_to(row);
+                }
+            },
+        );
+    }
+
+    #[inline(always)]
+    fn apply_to(&self, row: &mut [f32; WIDTH]) {
+        let mean = sum(row) / width(WIDTH);
+        for value in row.iter_mut() {
+            *value -= mean;
+        }
+        let spread = (product(row, row) / width(WIDTH) + 1e-12).sqrt().recip();
+        for ((value, scale), bias) in row.iter_mut().zip(&self.scale).zip(&self.bias) {
+            *value = *value * spread * scale + bias;
         }
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of some hundreds")]
+#[inline(always)]
 fn width(count: usize) -> f32 {
     count as f32
 }
 
 /// Eight sums beside each other, so that the processor adds them at once.
+#[inline(always)]
 fn sum(row: &[f32; WIDTH]) -> f32 {
     let mut sums = [0.0_f32; 8];
     for part in row.as_chunks::<8>().0 {
@@ -173,6 +186,7 @@ fn sum(row: &[f32; WIDTH]) -> f32 {
 }
 
 /// The exponential function to about seven digits, without a call: a power of two in the exponent's bits times a polynomial.
+#[inline(always)]
 fn exponential(value: f32) -> f32 {
     // Adding it rounds to a whole number, which then stands in the lowest bits.
     const ROUNDING: f32 = 12_582_912.0;
@@ -185,6 +199,7 @@ fn exponential(value: f32) -> f32 {
 }
 
 /// The activation between the halves of a layer (GELU, by the hyperbolic tangent).
+#[inline(always)]
 fn activate(values: &mut [f32]) {
     for value in values {
         let inner = 1.595_769 * (*value + 0.044_715 * *value * *value * *value);
@@ -192,6 +207,7 @@ fn activate(values: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn add(rows: &mut [f32], more: &[f32]) {
     for (value, more) in rows.iter_mut().zip(more) {
         *value += more;
@@ -233,7 +249,10 @@ impl After {
         add(rows, out);
         first.apply(rows);
         self.inner.apply(products, rows, rounded, inner)?;
-        activate(inner);
+        wide(
+            #[inline(always)]
+            || activate(inner),
+        );
         self.outer.apply(products, inner, rounded, out)?;
         add(rows, out);
         second.apply(rows);
@@ -295,12 +314,14 @@ impl Last {
     }
 }
 
+#[inline(always)]
 fn add_scaled(target: &mut [f32; WIDTH], row: &[f32; WIDTH], scale: f32) {
     for (target, value) in target.iter_mut().zip(row) {
         *target += value * scale;
     }
 }
 
+#[inline(always)]
 fn product(left: &[f32; WIDTH], right: &[f32; WIDTH]) -> f32 {
     let mut sums = [0.0_f32; 8];
     for (left, right) in left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0) {
@@ -312,6 +333,7 @@ fn product(left: &[f32; WIDTH], right: &[f32; WIDTH]) -> f32 {
 }
 
 /// What is higher gets a larger share; together they are one.
+#[inline(always)]
 fn into_shares(row: &mut [f32]) {
     let mut tops = [f32::MIN; 8];
     let (parts, rest) = row.as_chunks_mut::<8>();
@@ -322,11 +344,15 @@ fn into_shares(row: &mut [f32]) {
     }
     let most = tops.iter().chain(rest.iter()).copied().fold(f32::MIN, f32::max);
     let mut sums = [0.0_f32; 8];
-    for part in parts.iter_mut().map(<[f32; 8]>::as_mut_slice).chain([rest]) {
+    for part in parts {
         for (sum, value) in sums.iter_mut().zip(part) {
             *value = exponential(*value - most);
             *sum += *value;
         }
+    }
+    for (sum, value) in sums.iter_mut().zip(rest) {
+        *value = exponential(*value - most);
+        *sum += *value;
     }
     let share = sums.iter().sum::<f32>().recip();
     for value in row {
@@ -348,9 +374,14 @@ fn attend(products: &Products, room: &mut Room) -> Option<()> {
         let (query, key, value) = (strided(0)?, strided(1)?, strided(2)?);
         let options = GemmOptions { alpha: SHARPNESS, ..GemmOptions::default() };
         products.floats.gemm(shares, GemmInputA::Unpacked(query), GemmInputB::Unpacked(key.transposed()), options).ok()?;
-        for row in shares.chunks_exact_mut(count) {
-            into_shares(row);
-        }
+        wide(
+            #[inline(always)]
+            || {
+                for row in shares.chunks_exact_mut(count) {
+                    into_shares(row);
+                }
+            },
+        );
         let view = NdTensorView::try_from_data([count, count], shares.as_slice()).ok()?;
         products.floats.gemm(part, GemmInputA::Unpacked(view), GemmInputB::Unpacked(value), GemmOptions::default()).ok()?;
         for (target, source) in mixed.chunks_exact_mut(WIDTH).zip(part.chunks_exact(PART)) {

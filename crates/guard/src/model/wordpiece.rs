@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use foldhash::fast::FixedState;
+
 /// Longest word that is cut, bytes; a longer one is unknown.
 const WORD_BYTES_MAX: usize = 100;
 
@@ -18,8 +20,9 @@ pub struct Piece {
 /// The vocabulary.
 #[derive(Clone, Debug)]
 pub struct WordPieces {
-    starts: HashMap<&'static str, usize>,
-    rests: HashMap<&'static str, usize>,
+    // The tables never grow, so nobody can slow them down with words of one hash.
+    starts: HashMap<&'static str, usize, FixedState>,
+    rests: HashMap<&'static str, usize, FixedState>,
     unknown: usize,
     longest: usize,
 }
@@ -27,7 +30,7 @@ pub struct WordPieces {
 impl WordPieces {
     /// Reads a vocabulary, one piece a line; pieces that continue a word begin with `##`.
     pub fn parse(text: &'static str) -> Self {
-        let mut out = Self { starts: HashMap::new(), rests: HashMap::new(), unknown: 0, longest: 1 };
+        let mut out = Self { starts: HashMap::default(), rests: HashMap::default(), unknown: 0, longest: 1 };
         for (id, line) in text.lines().enumerate() {
             match line.strip_prefix("##").filter(|rest| !rest.is_empty()) {
                 Some(rest) => out.rests.insert(rest, id),

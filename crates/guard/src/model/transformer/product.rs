@@ -6,6 +6,8 @@
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::NdTensorView;
 
+use crate::model::wide::wide;
+
 /// Numbers that are compared beside each other, so that the processor compares them at once.
 const LANES: usize = 8;
 /// Adding it rounds to a whole number, which then stands in the lowest bits.
@@ -46,26 +48,28 @@ pub(super) struct Rounded {
 }
 
 impl Rounded {
+    #[inline(always)]
     fn take(&mut self, rows: &[f32], inputs: usize, levels: f32) {
-        self.numbers.clear();
         self.rows.clear();
-        for row in rows.chunks_exact(inputs) {
+        self.numbers.resize(rows.len(), 0);
+        for (row, numbers) in rows.chunks_exact(inputs).zip(self.numbers.chunks_exact_mut(inputs)) {
             let (least, most) = span(row);
             let scale = ((most - least) / levels).max(SCALE_MIN);
             let inverse = scale.recip();
             let zero = (-least * inverse).round();
-            self.numbers.extend(row.iter().map(|value| {
+            for (target, value) in numbers.iter_mut().zip(row) {
                 // The zero is rounded, so the ends may lie half a number outside, and would come out at the other end.
                 let number = (value * inverse + zero).clamp(0.0, levels);
                 let [low, ..] = (number + ROUNDING).to_le_bytes();
-                low
-            }));
+                *target = low;
+            }
             self.rows.push((scale, zero));
         }
     }
 }
 
 /// The least and the highest number of a row and zero.
+#[inline(always)]
 fn span(row: &[f32]) -> (f32, f32) {
     let (mut least, mut most) = ([0.0_f32; LANES], [0.0_f32; LANES]);
     let (parts, rest) = row.as_chunks::<LANES>();
@@ -124,7 +128,10 @@ impl Dense {
 
     /// Rows of inputs become rows of outputs, which replace what is in `out`.
     pub(super) fn apply(&self, products: &Products, rows: &[f32], rounded: &mut Rounded, out: &mut Vec<f32>) -> Option<()> {
-        rounded.take(rows, self.inputs, products.levels);
+        wide(
+            #[inline(always)]
+            || rounded.take(rows, self.inputs, products.levels),
+        );
         let count = rounded.rows.len();
         let numbers = count * self.outputs.len();
         rounded.sums.resize(numbers, 0);
@@ -132,18 +139,28 @@ impl Dense {
         let view = NdTensorView::try_from_data([count, self.inputs], rounded.numbers.as_slice()).ok()?;
         let matrix = GemmInputB::Packed(&self.weights);
         products.bytes.gemm(&mut rounded.sums, GemmInputA::Unpacked(view), matrix, GemmOptions::default()).ok()?;
+        wide(
+            #[inline(always)]
+            || self.floats(rounded, out),
+        );
+        Some(())
+    }
+
+    /// Makes floats of the sums.
+    #[inline(always)]
+    fn floats(&self, rounded: &Rounded, out: &mut [f32]) {
         let sums = rounded.sums.chunks_exact(self.outputs.len());
         for ((out, sums), (scale, zero)) in out.chunks_exact_mut(self.outputs.len()).zip(sums).zip(&rounded.rows) {
             for ((out, sum), of) in out.iter_mut().zip(sums).zip(&self.outputs) {
                 *out = (whole(*sum) - zero * of.total) * (of.scale * scale) + of.bias;
             }
         }
-        Some(())
     }
 }
 
 /// A sum of products of bytes: where it has more than 24 bits, what is cut off is far below the rounding of its inputs.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
+#[inline(always)]
 fn whole(sum: i32) -> f32 {
     sum as f32
 }

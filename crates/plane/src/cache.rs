@@ -13,8 +13,6 @@ use crate::principal::{Credential, PrincipalAccess};
 
 /// Entries kept; at the limit everything is dropped (a refill costs a few reads each).
 const LIMIT: usize = 120_000;
-/// Log rows read at a time while catching up.
-const ROWS: u32 = 512;
 
 #[derive(Default)]
 struct State {
@@ -43,22 +41,14 @@ impl IdentityCache {
         if head == seen {
             return Ok(seen);
         }
-        let mut stale = false;
-        if head < seen {
-            // The store was set back (reset, restore).
-            stale = true;
+        // A store that was set back (reset, restore) is another one.
+        let is_set_back = head < seen;
+        if is_set_back {
             seen = head;
         }
-        while seen < head {
-            let rows = store.changes_after(seen, ROWS).await?;
-            let Some(last) = rows.last() else { break };
-            // Revisions have no gaps: what is missing was pruned before it was seen here.
-            stale |= rows.first().is_some_and(|row| row.revision.0 != seen.0.saturating_add(1));
-            stale |= rows
-                .iter()
-                .any(|row| row.changed.iter().any(|(table, _)| tables.iter().copied().flatten().any(|watched| watched.0 == table)));
-            seen = last.revision;
-        }
+        let touched = store.touched_after(seen, tables).await?;
+        let stale = is_set_back || touched.is_touched;
+        seen = touched.revision;
         let mut state = self.state();
         if stale {
             state.credentials.clear();

@@ -121,6 +121,16 @@ pub struct ChangedRow {
     pub changed: Vec<(String, Bytes)>,
 }
 
+/// See [`Store::touched_after`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touched {
+    pub revision: Revision,
+    pub is_touched: bool,
+}
+
+/// Log rows read at a time to see what they changed.
+const TOUCHED_ROWS: u32 = 512;
+
 impl From<LogRow> for ChangedRow {
     fn from(row: LogRow) -> Self {
         Self { revision: row.revision, changed: row.changed }
@@ -165,6 +175,10 @@ pub trait Store: Send + Sync + 'static {
     async fn changes_after(&self, after: Revision, limit: u32) -> Result<Vec<ChangedRow>, StoreError> {
         Ok(self.log_after(after, limit).await?.into_iter().map(ChangedRow::from).collect())
     }
+    /// Whether a commit after `after` changed one of the tables, and the newest commit that this is known of. A gap in the log counts as a change.
+    async fn touched_after(&self, after: Revision, tables: &[&[Table]]) -> Result<Touched, StoreError> {
+        touched_in_log(self, after, tables).await
+    }
     /// One entry of a log row, without what stands beside it; `None` where there is no such row or entry.
     async fn log_entry(&self, revision: Revision, index: u32) -> Result<Option<Bytes>, StoreError> {
         let rows = self.log_after(Revision(revision.0.saturating_sub(1)), 1).await?;
@@ -184,6 +198,22 @@ pub trait Store: Send + Sync + 'static {
     }
     /// Writes a consistent copy that [`Store`]'s engine can open, while serving.
     async fn backup(&self, to: &std::path::Path) -> Result<Revision, StoreError>;
+}
+
+/// [`Store::touched_after`] by reading the log.
+async fn touched_in_log<S: Store + ?Sized>(store: &S, after: Revision, tables: &[&[Table]]) -> Result<Touched, StoreError> {
+    let is_watched = |name: &str| tables.iter().copied().flatten().any(|table| table.0 == name);
+    let head = store.newest();
+    let mut touched = Touched { revision: after, is_touched: false };
+    while touched.revision < head {
+        let rows = store.changes_after(touched.revision, TOUCHED_ROWS).await?;
+        let Some(last) = rows.last() else { break };
+        // Revisions have no gaps: what is missing was pruned before it was seen.
+        touched.is_touched |= rows.first().is_some_and(|row| row.revision.0 != touched.revision.0.saturating_add(1));
+        touched.is_touched |= rows.iter().any(|row| row.changed.iter().any(|(table, _)| is_watched(table)));
+        touched.revision = last.revision;
+    }
+    Ok(touched)
 }
 
 /// A consistent view at one revision.

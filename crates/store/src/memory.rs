@@ -8,28 +8,39 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::recent::RecentChanges;
 use crate::tree::{Direction, Tree};
 use crate::{
-    Batch, CommitError, Expect, KeyRange, LogRow, Revision, Row, Snapshot, Store, StoreError, Table, Versioned, Write, encoding,
-    fingerprint, limits, redb_file,
+    Batch, ChangedRow, CommitError, Expect, KeyRange, LogRow, Revision, Row, Snapshot, Store, StoreError, Table, Touched, Versioned, Write,
+    encoding, fingerprint, limits, redb_file, touched_in_log,
 };
+
+/// By their names.
+type Tables = BTreeMap<Arc<str>, Tree<Versioned>>;
 
 #[derive(Clone, Debug, Default)]
 struct State {
     revision: Revision,
-    tables: BTreeMap<String, Tree<Versioned>>,
+    /// Snapshots share these and not the log: what only appends to it copies nothing of what they see.
+    tables: Arc<Tables>,
     log: Tree<Arc<LogRow>>,
 }
 
-/// A frozen state of a [`MemoryStore`]: taking and restoring one is a reference count.
+/// A frozen state of a [`MemoryStore`]: taking and restoring one is a few reference counts.
 #[derive(Clone, Debug)]
-pub struct MemoryState(Arc<State>);
+pub struct MemoryState(State);
 
 /// State in memory, for tests and ephemeral servers.
 #[derive(Debug)]
 pub struct MemoryStore {
-    state: Mutex<Arc<State>>,
+    state: Mutex<State>,
     head: watch::Sender<Revision>,
+    recent: RecentChanges,
+}
+
+struct MemorySnapshot {
+    revision: Revision,
+    tables: Arc<Tables>,
 }
 
 impl Default for MemoryStore {
@@ -40,18 +51,24 @@ impl Default for MemoryStore {
 
 impl MemoryStore {
     pub fn new() -> Self {
-        Self { state: Mutex::default(), head: watch::Sender::new(Revision(0)) }
+        Self::of(State::default())
+    }
+
+    fn of(state: State) -> Self {
+        let head = watch::Sender::new(state.revision);
+        Self { state: Mutex::new(state), head, recent: RecentChanges::default() }
     }
 
     /// Opens a backup that any engine wrote.
     pub fn restore(backup: &Path) -> Result<Self, StoreError> {
         let mut state = State::default();
+        let mut tables = Tables::new();
         redb_file::read_backup(backup, &mut |item| {
             match item {
                 redb_file::BackupItem::Head(revision) => state.revision = revision,
                 redb_file::BackupItem::Row { table, key, version, value } => {
                     let versioned = Versioned { version, value: Bytes::copy_from_slice(value) };
-                    state.tables.entry(table.to_owned()).or_default().insert(Bytes::copy_from_slice(key), versioned);
+                    tables.entry(Arc::from(table)).or_default().insert(Bytes::copy_from_slice(key), versioned);
                 }
                 redb_file::BackupItem::Log(row) => {
                     state.log.insert(log_key(row.revision), Arc::new(row));
@@ -59,8 +76,8 @@ impl MemoryStore {
             }
             Ok(())
         })?;
-        let head = watch::Sender::new(state.revision);
-        Ok(Self { state: Mutex::new(Arc::new(state)), head })
+        state.tables = Arc::new(tables);
+        Ok(Self::of(state))
     }
 
     /// The whole state as it is now.
@@ -73,10 +90,11 @@ impl MemoryStore {
     pub fn restore_state(&self, state: &MemoryState) {
         let mut current = self.lock();
         *current = state.0.clone();
+        self.recent.forget();
         self.head.send_replace(current.revision);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Arc<State>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // The state is replaced only after a batch was checked: a poisoned lock still guards a whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,45 +104,49 @@ fn log_key(revision: Revision) -> Bytes {
     Bytes::copy_from_slice(&revision.0.to_be_bytes())
 }
 
+fn get<'t>(tables: &'t Tables, table: Table, key: &[u8]) -> Option<&'t Versioned> {
+    tables.get(table.0)?.get(key)
+}
+
+fn scan(tables: &Tables, table: Table, range: &KeyRange, limit: u32, direction: Direction) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let (Some(tree), Ok(limit)) = (tables.get(table.0), usize::try_from(limit)) else {
+        return rows;
+    };
+    if limit == 0 {
+        return rows;
+    }
+    tree.walk(&range.start, range.end.as_deref(), direction, &mut |key, versioned| {
+        rows.push(Row { key: key.clone(), version: versioned.version, value: versioned.value.clone() });
+        rows.len() < limit
+    });
+    rows
+}
+
+fn holds(tables: &Tables, expect: &Expect) -> bool {
+    match expect {
+        Expect::Version { table, key, version } => get(tables, *table, key).map(|versioned| versioned.version) == *version,
+        Expect::Range { table, range, limit, fingerprint: expected } => {
+            let rows = scan(tables, *table, range, *limit, Direction::Forward);
+            fingerprint(rows.iter().map(|row| (row.key.as_ref(), row.version))) == *expected
+        }
+    }
+}
+
 impl State {
-    fn get(&self, table: Table, key: &[u8]) -> Option<&Versioned> {
-        self.tables.get(table.0)?.get(key)
-    }
-
-    fn scan(&self, table: Table, range: &KeyRange, limit: u32, direction: Direction) -> Vec<Row> {
-        let mut rows = Vec::new();
-        let (Some(tree), Ok(limit)) = (self.tables.get(table.0), usize::try_from(limit)) else {
-            return rows;
-        };
-        if limit == 0 {
-            return rows;
-        }
-        tree.walk(&range.start, range.end.as_deref(), direction, &mut |key, versioned| {
-            rows.push(Row { key: key.clone(), version: versioned.version, value: versioned.value.clone() });
-            rows.len() < limit
-        });
-        rows
-    }
-
-    fn holds(&self, expect: &Expect) -> bool {
-        match expect {
-            Expect::Version { table, key, version } => self.get(*table, key).map(|versioned| versioned.version) == *version,
-            Expect::Range { table, range, limit, fingerprint: expected } => {
-                let rows = self.scan(*table, range, *limit, Direction::Forward);
-                fingerprint(rows.iter().map(|row| (row.key.as_ref(), row.version))) == *expected
-            }
-        }
-    }
-
     fn apply(&mut self, batch: Batch) {
         self.revision = Revision(self.revision.0 + 1);
         let row = encoding::log_row(self.revision, &batch);
         self.log.insert(log_key(self.revision), Arc::new(row));
+        if batch.writes.is_empty() {
+            return;
+        }
+        let tables = Arc::make_mut(&mut self.tables);
         for write in batch.writes {
             let (Write::Put { table, .. } | Write::Delete { table, .. }) = &write;
-            let tree = match self.tables.get_mut(table.0) {
+            let tree = match tables.get_mut(table.0) {
                 Some(tree) => tree,
-                None => self.tables.entry(table.0.to_owned()).or_default(),
+                None => tables.entry(Arc::from(table.0)).or_default(),
             };
             match write {
                 Write::Put { key, value, .. } => tree.insert(key, Versioned { version: self.revision, value }),
@@ -151,17 +173,19 @@ impl State {
 #[async_trait]
 impl Store for MemoryStore {
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        Ok(Box::new(self.clone_state()))
+        let state = self.lock();
+        Ok(Box::new(MemorySnapshot { revision: state.revision, tables: Arc::clone(&state.tables) }))
     }
 
     async fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
         limits::check(&batch)?;
         let mut state = self.lock();
-        if !batch.expect.iter().all(|expect| state.holds(expect)) {
+        if !batch.expect.iter().all(|expect| holds(&state.tables, expect)) {
             return Err(CommitError::Conflict);
         }
-        if !batch.writes.is_empty() || !batch.log.is_empty() {
-            Arc::make_mut(&mut state).apply(batch);
+        if batch.has_effect() {
+            self.recent.add(Revision(state.revision.0 + 1), &batch);
+            state.apply(batch);
             self.head.send_replace(state.revision);
         }
         Ok(state.revision)
@@ -172,6 +196,21 @@ impl Store for MemoryStore {
             return Ok(Vec::new());
         };
         Ok(self.clone_state().0.log(Revision(start), None, limit, Direction::Forward))
+    }
+
+    async fn changes_after(&self, after: Revision, limit: u32) -> Result<Vec<ChangedRow>, StoreError> {
+        if let Some(rows) = self.recent.after(after, self.newest(), limit) {
+            return Ok(rows);
+        }
+        Ok(self.log_after(after, limit).await?.into_iter().map(ChangedRow::from).collect())
+    }
+
+    async fn touched_after(&self, after: Revision, tables: &[&[Table]]) -> Result<Touched, StoreError> {
+        let revision = self.newest();
+        if let Some(is_touched) = self.recent.touch(after, revision, tables) {
+            return Ok(Touched { revision, is_touched });
+        }
+        touched_in_log(self, after, tables).await
     }
 
     async fn log_before(&self, before: Option<Revision>, limit: u32) -> Result<Vec<LogRow>, StoreError> {
@@ -188,7 +227,6 @@ impl Store for MemoryStore {
         let mut state = self.lock();
         let before = before.min(state.revision);
         let gone = state.log(Revision(0), Some(before), limit, Direction::Forward);
-        let state = Arc::make_mut(&mut state);
         for row in &gone {
             state.log.remove(&log_key(row.revision));
         }
@@ -208,7 +246,7 @@ impl Store for MemoryStore {
         redb_file::blocking(move || {
             let mut backup = redb_file::BackupWriter::create(&to)?;
             let mut failed = None;
-            for (table, tree) in &state.tables {
+            for (table, tree) in state.tables.as_ref() {
                 tree.walk(&[], None, Direction::Forward, &mut |key, versioned| {
                     failed = backup.row(table, key, versioned.version, &versioned.value).err();
                     failed.is_none()
@@ -230,20 +268,20 @@ impl Store for MemoryStore {
 }
 
 #[async_trait]
-impl Snapshot for MemoryState {
+impl Snapshot for MemorySnapshot {
     fn revision(&self) -> Revision {
-        self.0.revision
+        self.revision
     }
 
     async fn get(&self, table: Table, key: &[u8]) -> Result<Option<Versioned>, StoreError> {
-        Ok(self.0.get(table, key).cloned())
+        Ok(get(&self.tables, table, key).cloned())
     }
 
     async fn scan(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError> {
-        Ok(self.0.scan(table, range, limit, Direction::Forward))
+        Ok(scan(&self.tables, table, range, limit, Direction::Forward))
     }
 
     async fn scan_reverse(&self, table: Table, range: &KeyRange, limit: u32) -> Result<Vec<Row>, StoreError> {
-        Ok(self.0.scan(table, range, limit, Direction::Reverse))
+        Ok(scan(&self.tables, table, range, limit, Direction::Reverse))
     }
 }

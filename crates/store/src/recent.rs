@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::{Batch, ChangedRow, Revision, encoding};
+use crate::{Batch, ChangedRow, Revision, Table, Write};
 
 /// Commits that are kept. Who is further behind reads the log.
 const ROWS: usize = 4096;
@@ -13,7 +13,7 @@ const ROWS: usize = 4096;
 const KEYS: usize = 4 * ROWS;
 
 /// A commit's revision and the tables and keys that it changed.
-type Changes = (Revision, Vec<(String, Bytes)>);
+type Changes = (Revision, Vec<(Table, Bytes)>);
 
 /// The changes of the newest commits, without a gap.
 #[derive(Debug, Default)]
@@ -33,7 +33,14 @@ impl RecentChanges {
 
     /// Notes a commit, in the order of revisions.
     pub(crate) fn add(&self, revision: Revision, batch: &Batch) {
-        let changed = encoding::changed(batch);
+        let changed: Vec<_> = batch
+            .writes
+            .iter()
+            .map(|write| {
+                let (Write::Put { table, key, .. } | Write::Delete { table, key }) = write;
+                (*table, key.clone())
+            })
+            .collect();
         let mut kept = self.kept();
         if kept.rows.back().is_some_and(|(last, _)| last.0.saturating_add(1) != revision.0) {
             *kept = Kept::default();
@@ -54,19 +61,31 @@ impl RecentChanges {
 
     /// The rows after a revision and up to `head`, at most `limit`; `None` when not all of them are here.
     pub(crate) fn after(&self, after: Revision, head: Revision, limit: u32) -> Option<Vec<ChangedRow>> {
-        if after >= head {
-            return Some(Vec::new());
-        }
-        let kept = self.kept();
-        let first = kept.rows.front()?.0.0;
-        let skip = usize::try_from(after.0.saturating_add(1).checked_sub(first)?).ok()?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let named = |changed: &[(Table, Bytes)]| changed.iter().map(|(table, key)| (table.0.to_owned(), key.clone())).collect();
+        let row = |(revision, changed): &Changes| ChangedRow { revision: *revision, changed: named(changed) };
+        self.kept().after(after, head).map(|rows| rows.take(limit).map(row).collect())
+    }
+
+    /// Whether one of these rows changed one of the tables; `None` when not all of them are here.
+    pub(crate) fn touch(&self, after: Revision, head: Revision, tables: &[&[Table]]) -> Option<bool> {
+        let is_watched = |(table, _): &(Table, Bytes)| tables.iter().any(|tables| tables.contains(table));
+        self.kept().after(after, head).map(|mut rows| rows.any(|(_, changed)| changed.iter().any(is_watched)))
+    }
+}
+
+impl Kept {
+    fn after(&self, after: Revision, head: Revision) -> Option<impl Iterator<Item = &Changes>> {
         let count = usize::try_from(head.0.saturating_sub(after.0)).ok()?;
-        if kept.rows.len().checked_sub(skip)? < count {
+        let skip = match self.rows.front() {
+            _ if count == 0 => 0,
+            Some((first, _)) => usize::try_from(after.0.saturating_add(1).checked_sub(first.0)?).ok()?,
+            None => return None,
+        };
+        if self.rows.len().checked_sub(skip)? < count {
             return None;
         }
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let rows = kept.rows.iter().skip(skip).take(count.min(limit));
-        Some(rows.map(|(revision, changed)| ChangedRow { revision: *revision, changed: changed.clone() }).collect())
+        Some(self.rows.iter().skip(skip).take(count))
     }
 }
 
@@ -98,6 +117,9 @@ mod tests {
         assert_eq!(revisions(&recent, 3, 7, 9), None, "a row before the first one that is kept");
         assert_eq!(revisions(&recent, 6, 8, 9), None, "a row that was not added");
         assert_eq!(recent.after(Revision(6), Revision(7), 9).unwrap()[0].changed, vec![("t".to_owned(), Bytes::from_static(b"k"))]);
+        let touch = |after, head, table| recent.touch(Revision(after), Revision(head), &[&[Table("o")], &[Table(table)]]);
+        assert_eq!((touch(5, 7, "t"), touch(5, 7, "u"), touch(7, 7, "t")), (Some(true), Some(false), Some(false)));
+        assert_eq!((touch(3, 7, "u"), touch(6, 8, "u")), (None, None), "what is not all here may have changed anything");
         recent.add(Revision(9), &batch("k"));
         assert_eq!(revisions(&recent, 6, 9, 9), None, "a gap makes everything before it unknown");
         assert_eq!(revisions(&recent, 8, 9, 9), Some(vec![9]));

@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::recent::RecentChanges;
 use crate::{
-    Batch, ChangedRow, CommitError, Expect, FORMAT_VERSION, KeyRange, LogRow, Revision, Row, Snapshot, Store, StoreError, Table, Versioned,
-    Write, encoding, fingerprint, limits,
+    Batch, ChangedRow, CommitError, Expect, FORMAT_VERSION, KeyRange, LogRow, Revision, Row, Snapshot, Store, StoreError, Table, Touched,
+    Versioned, Write, encoding, fingerprint, limits, touched_in_log,
 };
 
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
@@ -538,6 +538,14 @@ impl Store for RedbStore {
             return Ok(rows);
         }
         Ok(self.log_after(after, limit).await?.into_iter().map(ChangedRow::from).collect())
+    }
+
+    async fn touched_after(&self, after: Revision, tables: &[&[Table]]) -> Result<Touched, StoreError> {
+        let revision = *self.file.head.borrow();
+        if let Some(is_touched) = self.file.recent.touch(after, revision, tables) {
+            return Ok(Touched { revision, is_touched });
+        }
+        touched_in_log(self, after, tables).await
     }
 
     async fn log_before(&self, before: Option<Revision>, limit: u32) -> Result<Vec<LogRow>, StoreError> {

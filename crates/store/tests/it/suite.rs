@@ -170,6 +170,12 @@ pub(crate) async fn logs_in_the_same_commit(store: AnyStore) {
         let rows = store.log_after(Revision(after), limit).await.unwrap().into_iter().map(ChangedRow::from);
         assert_eq!(store.changes_after(Revision(after), limit).await.unwrap(), rows.collect::<Vec<_>>(), "after {after}");
     }
+    let touched = async |after, table| {
+        let touched = store.touched_after(Revision(after), &[&[Table("other")], &[Table(table)]]).await.unwrap();
+        (touched.revision.0, touched.is_touched)
+    };
+    assert_eq!((touched(0, "items").await, touched(2, "items").await, touched(3, "items").await), ((3, true), (3, true), (3, false)));
+    assert_eq!((touched(0, "item").await, touched(1, "other").await), ((3, false), (3, false)));
     let entry = async |revision, index| store.log_entry(Revision(revision), index).await.unwrap();
     assert_eq!((entry(1, 0).await, entry(1, 1).await, entry(2, 0).await), (Some(bytes("one")), Some(bytes("")), Some(bytes("denied"))));
     assert_eq!((entry(1, 2).await, entry(3, 0).await, entry(0, 0).await, entry(9, 0).await), (None, None, None, None));

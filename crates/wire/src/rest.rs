@@ -42,11 +42,12 @@ pub(crate) fn decode_input(
     let shape = service.shape(input);
     let mut fields = decode_body(service, input, kind, body, Some(operation))?;
     let query = form::parameters(parts.query)?;
+    let lengths = NameLengths::of(parts.headers);
     for member in members_of(shape) {
         let value = match member.location {
             Location::Uri => label(service, member, labels)?,
             Location::QueryString => from_query(service, shape, member, &query)?,
-            Location::Header => from_header(service, member, parts.headers)?,
+            Location::Header => from_header(service, member, parts.headers, lengths)?,
             Location::Headers => from_headers(member, parts.headers)?,
             Location::Body | Location::StatusCode => None,
         };
@@ -209,17 +210,34 @@ fn header_text(member: &Member, headers: &HeaderMap, name: &str) -> Result<Optio
     Ok(joined)
 }
 
-/// Headers up to which they are looked through one by one.
-const FEW_HEADERS: usize = 24;
+/// The lengths that names of a message's headers have, a bit each. S3's operations have dozens of headers and requests a few, so most of them need not be
+/// looked for: that costs a hundred times what this does.
+#[derive(Clone, Copy)]
+struct NameLengths(u64);
 
-/// Whether a header of this name may be there. S3's operations have dozens of headers and requests a few: looking those through costs a tenth of
-/// reading a name for the map.
-fn may_have(headers: &HeaderMap, name: &str) -> bool {
-    headers.len() > FEW_HEADERS || headers.keys().any(|key| key.as_str().eq_ignore_ascii_case(name))
+impl NameLengths {
+    fn of(headers: &HeaderMap) -> Self {
+        Self(headers.keys().fold(0, |lengths, name| lengths | Self::bit(name.as_str())))
+    }
+
+    /// Names that are longer than there are bits share the last one.
+    fn bit(name: &str) -> u64 {
+        1 << name.len().min(63)
+    }
+
+    /// Whether a header of this name may be there.
+    fn may_have(self, name: &str) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
 }
 
-fn from_header(service: &'static Service, member: &Member, headers: &HeaderMap) -> Result<Option<Value>, DecodeError> {
-    if !may_have(headers, member.wire_name()) {
+fn from_header(
+    service: &'static Service,
+    member: &Member,
+    headers: &HeaderMap,
+    lengths: NameLengths,
+) -> Result<Option<Value>, DecodeError> {
+    if !lengths.may_have(member.wire_name()) {
         return Ok(None);
     }
     let Some(text) = header_text(member, headers, member.wire_name())? else {
@@ -319,9 +337,10 @@ pub(crate) fn decode_message(
     body: &[u8],
 ) -> Result<Value, DecodeError> {
     let mut fields = decode_body(service, id, kind, body, None)?;
+    let lengths = NameLengths::of(headers);
     for member in service.members(id) {
         let value = match member.location {
-            Location::Header => from_header(service, member, headers)?,
+            Location::Header => from_header(service, member, headers, lengths)?,
             Location::Headers => from_headers(member, headers)?,
             Location::StatusCode => Some(Value::Int(i64::from(status))),
             Location::Body | Location::QueryString | Location::Uri => None,

@@ -3,7 +3,7 @@
 use facts::TimestampFormat;
 use jiff::Timestamp as Instant;
 use jiff::civil::DateTime;
-use jiff::fmt::rfc2822;
+use jiff::fmt::{rfc2822, temporal};
 use jiff::tz::TimeZone;
 
 use crate::value::Timestamp;
@@ -56,6 +56,7 @@ pub(crate) fn format(timestamp: Timestamp, format: TimestampFormat) -> String {
         // As the formats below write it, without reading a format: most answers have one.
         TimestampFormat::Iso8601 if is_whole && timestamp.0 >= 0 => instant.to_string(),
         TimestampFormat::Rfc822 if timestamp.0 >= 0 => http_date(instant),
+        TimestampFormat::Iso8601 if timestamp.0 >= 0 => MILLISECONDS.timestamp_to_string(&instant),
         TimestampFormat::Iso8601 if is_whole => instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         TimestampFormat::Iso8601 => instant.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
         TimestampFormat::Rfc822 => instant.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(),
@@ -63,6 +64,9 @@ pub(crate) fn format(timestamp: Timestamp, format: TimestampFormat) -> String {
         TimestampFormat::UnixTimestamp => to_seconds(timestamp).to_string(),
     }
 }
+
+/// `2014-04-29T18:30:38.007Z`.
+const MILLISECONDS: temporal::DateTimePrinter = temporal::DateTimePrinter::new().precision(Some(3));
 
 /// `Tue, 29 Apr 2014 18:30:38 GMT`, of a time from 1970 on.
 fn http_date(instant: Instant) -> String {

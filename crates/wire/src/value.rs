@@ -87,7 +87,12 @@ impl Value {
 
     /// Follows a dotted path of structure members, e.g. `Tagging.TagSet`.
     pub fn path(&self, path: &str) -> Option<&Value> {
-        path.split('.').try_fold(self, |value, name| value.member(name))
+        // Compared with the few members that are there: most paths lead nowhere, and looking for their points costs more.
+        let (value, rest) = self.as_struct()?.iter().find_map(|(name, value)| {
+            let rest = path.strip_prefix(name)?;
+            (rest.is_empty() || rest.starts_with('.')).then_some((value, rest))
+        })?;
+        rest.strip_prefix('.').map_or(Some(value), |rest| value.path(rest))
     }
 }
 
@@ -95,3 +100,25 @@ impl Value {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn structure(name: &'static str, value: Value) -> Value {
+        let mut fields = Struct::new();
+        fields.set("Other", Value::Int(1));
+        fields.set(name, value);
+        Value::Struct(fields)
+    }
+
+    #[test]
+    fn a_path_leads_through_whole_names() {
+        let value = structure("Retention", structure("Mode", Value::Bool(true)));
+        assert_eq!(value.path("Retention.Mode"), Some(&Value::Bool(true)));
+        assert_eq!(value.path("Other"), Some(&Value::Int(1)));
+        for nowhere in ["", "Retent", "RetentionMode", "Retention.", "Retention.Mode.More", "Retention.Modes", ".Retention", "Mode"] {
+            assert_eq!(value.path(nowhere), None, "{nowhere}");
+        }
+    }
+}

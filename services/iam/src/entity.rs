@@ -235,6 +235,11 @@ pub async fn load<E: Entity>(tx: &mut Transaction, account: &str, name: &str) ->
     find(tx, account, name).await?.ok_or_else(|| no_such_entity(E::KIND, name))
 }
 
+/// As [`load`], for who only reads.
+pub async fn read<E: Entity>(tx: &mut Transaction, account: &str, name: &str) -> Result<Arc<E>, ApiError> {
+    look_at(tx, account, name).await?.ok_or_else(|| no_such_entity(E::KIND, name))
+}
+
 /// Writes an entity back.
 pub fn save<E: Entity>(tx: &mut Transaction, account: &str, entity: &E) -> Result<(), ApiError> {
     tx.put(&key(account, &entity.head().name), entity)

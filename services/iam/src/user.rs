@@ -90,7 +90,7 @@ pub(crate) async fn get_user(cx: &mut Call, input: GetUserInput) -> Result<UserR
         }
         (None, _) => return Err(must_name_user()),
     };
-    let user = entity::load::<UserRecord>(&mut cx.tx, &cx.account, &name).await?;
+    let user = entity::read::<UserRecord>(&mut cx.tx, &cx.account, &name).await?;
     let password_last_used = password_last_used(cx, &user).await?;
     Ok(UserReply::User(User { password_last_used, ..output(&cx.account, &user) }))
 }

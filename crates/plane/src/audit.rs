@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use facts::{Location, Service as ServiceFacts, ShapeId, ShapeKind};
+use facts::{Location, Member, Service as ServiceFacts, ShapeId, ShapeKind};
 use keyring::{Domain, Keyring};
 use serde_json::{Map, Value as Json, json};
 use trail::event::{EVENT_VERSION, NETWORK_ACTIVITY, SessionAttributes};
@@ -465,6 +465,15 @@ pub fn elements_outside_body(service: &'static ServiceFacts, shape: Option<Shape
     elements(service, Some(shape), &Value::Struct(kept))
 }
 
+/// One member of a structure as [`elements`] shows it. `None`: nothing is shown of it.
+pub fn element(service: &'static ServiceFacts, member: &Member, value: &Value) -> Option<Json> {
+    redact_member(service, member, value, DEPTH_LIMIT - 1)
+}
+
+fn redact_member(service: &'static ServiceFacts, member: &Member, value: &Value, depth: usize) -> Option<Json> {
+    if member.sensitive { Some(Json::String(HIDDEN.to_owned())) } else { redact(service, member.shape, value, depth) }
+}
+
 fn redact(service: &'static ServiceFacts, id: ShapeId, value: &Value, depth: usize) -> Option<Json> {
     let shape = service.shape(id);
     if depth == 0 {
@@ -490,9 +499,7 @@ fn redact(service: &'static ServiceFacts, id: ShapeId, value: &Value, depth: usi
             let mut shown = Map::new();
             for member in members {
                 let Some(value) = fields.get(member.name) else { continue };
-                let json =
-                    if member.sensitive { Some(Json::String(HIDDEN.to_owned())) } else { redact(service, member.shape, value, depth - 1) };
-                if let Some(json) = json {
+                if let Some(json) = redact_member(service, member, value, depth - 1) {
                     shown.insert(lower_first(member.name), json);
                 }
             }

@@ -80,17 +80,20 @@ pub(crate) async fn authorize(call: &mut Call, input: &Value) -> Result<(), ApiE
     }
     let tags = request_tags(call, input);
     let service = call.plane.service(call.service.head.id).cloned();
-    for target in targets {
+    let mut targets = targets.into_iter();
+    while let Some(target) = targets.next() {
         let mut found = resource_access(call, &target.action, &target.resource_arn).await?;
         if let Some(service) = &service {
             service.narrow(call, input, &target, &mut found).await?;
         }
-        let mut question =
-            Question { found, input, keys: service_keys.clone(), tags: tags.clone(), encryption_context: Vec::new(), target };
+        // As a rule there is one target, and nothing to copy.
+        let keys = if targets.len() == 0 { std::mem::take(&mut service_keys) } else { service_keys.clone() };
+        let mut question = Question { found, input, keys, tags: tags.clone(), encryption_context: Vec::new(), target };
         if let Some(service) = &service {
             service.target_keys(call, input, &question.target, &mut question.keys);
             question.encryption_context = service.encryption_context(call, input, &question.target);
         }
+        question.add_keys_of_resource();
         let owner = owner(call, &question.target.resource_arn, &question.found);
         note_resource(call, &question, &owner);
         let control = call.plane.control_policies(&call.account, &owner).await?;
@@ -190,7 +193,8 @@ pub async fn allowed_under(
 }
 
 /// Decides a question beside the call's own.
-async fn ask(call: &mut Call, question: Question<'_>) -> Result<Option<ApiError>, ApiError> {
+async fn ask(call: &mut Call, mut question: Question<'_>) -> Result<Option<ApiError>, ApiError> {
+    question.add_keys_of_resource();
     let access = access(call).await?;
     let owner = owner(call, &question.target.resource_arn, &question.found);
     let control = call.plane.control_policies(&call.account, &owner).await?;
@@ -293,6 +297,18 @@ struct Question<'i> {
     encryption_context: Vec<(String, String)>,
 }
 
+impl Question<'_> {
+    /// What follows from the resource itself wins over what the request says.
+    fn add_keys_of_resource(&mut self) {
+        for (name, values) in &self.found.context {
+            match values.as_slice() {
+                [value] => self.keys.set(name, value.clone()),
+                many => self.keys.set_many(name, many.iter().cloned()),
+            };
+        }
+    }
+}
+
 /// What was decided, with what is noted of it for the audit entry and `explain`.
 enum Verdict {
     Allowed(trail::Decision),
@@ -307,13 +323,6 @@ fn decide(
     control: &ControlPolicies,
 ) -> Result<Verdict, ApiError> {
     let Question { target, found, .. } = question;
-    let mut keys = question.keys.clone();
-    for (name, values) in &found.context {
-        match values.as_slice() {
-            [value] => keys.set(name, value.clone()),
-            many => keys.set_many(name, many.iter().cloned()),
-        };
-    }
     let resource = Resource {
         arn: target.resource_arn.clone(),
         account: (!owner.is_empty()).then(|| owner.to_owned()),
@@ -342,7 +351,7 @@ fn decide(
             .and_then(|endpoint| endpoint.policy.clone()),
     };
     let principal = policy_principal(&call.principal, access);
-    let context = RequestContext::new(call, question.input, &keys).in_organizations(control);
+    let context = RequestContext::new(call, question.input, &question.keys).in_organizations(control);
     let organization = control.organization.as_deref();
     let decision = policy::decide(&principal, &check, &policies, &context, organization);
     let asked = Asked::new(&context, &check, access, call.principal.session.as_ref());

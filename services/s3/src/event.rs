@@ -11,16 +11,10 @@ use wire::Value;
 /// Bucket, key and host; parameters and headers under their names on the wire; subresources with an empty value.
 pub(crate) fn request_parameters(call: &Call, input: &Value) -> Json {
     let mut shown = Map::new();
-    let given = match audit::elements(call.service, call.operation.input, input) {
-        Json::Object(given) => given,
-        _ => Map::new(),
-    };
     for member in call.operation.input.map(|input| call.service.members(input)).unwrap_or_default() {
         // Most members are not there, and there are many.
-        if input.member(member.name).is_none() {
-            continue;
-        }
-        let Some(value) = given.get(&audit::lower_first(member.name)) else { continue };
+        let Some(value) = input.member(member.name) else { continue };
+        let Some(value) = audit::element(call.service, member, value) else { continue };
         let name = match member.location {
             Location::Uri => {
                 if member.name == "Bucket" {
@@ -36,7 +30,7 @@ pub(crate) fn request_parameters(call: &Call, input: &Value) -> Json {
             Location::Headers | Location::StatusCode => continue,
         };
         // The list of keys can be long; CloudTrail shows that there was one.
-        let value = if member.name == "Delete" { json!("") } else { value.clone() };
+        let value = if member.name == "Delete" { json!("") } else { value };
         shown.insert(name, value);
     }
     if let Some(policy) = input.member("Policy").and_then(Value::as_str) {
@@ -58,18 +52,9 @@ fn subresources(uri: &str) -> impl Iterator<Item = String> {
     query.split('&').filter(|part| !part.is_empty() && !part.contains('=') && *part != "list-type").map(str::to_owned)
 }
 
-/// `additionalEventData` of a call: how it was signed, over what connection, how many bytes moved.
+/// `additionalEventData` of a call: how many bytes moved. How it was signed, and over what connection, the plane says.
 pub(crate) fn note(cx: &mut Call, bytes_in: u64, bytes_out: u64) {
-    let request = std::sync::Arc::clone(&cx.request);
     let additional = &mut cx.audit.additional;
-    if request.signed_ms.is_some() {
-        additional.insert("SignatureVersion".to_owned(), json!("SigV4"));
-        let method = if request.authentication_type == "REST-QUERY-STRING" { "QueryString" } else { "AuthHeader" };
-        additional.insert("AuthenticationMethod".to_owned(), json!(method));
-    }
-    if let Some(tls) = &request.origin.tls {
-        additional.insert("CipherSuite".to_owned(), json!(tls.cipher_suite));
-    }
     additional.insert("bytesTransferredIn".to_owned(), json!(bytes_in));
     additional.insert("bytesTransferredOut".to_owned(), json!(bytes_out));
 }

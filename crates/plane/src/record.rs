@@ -28,8 +28,6 @@ pub trait Record: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Whether something in the record must leave memory with its reader. Where that is not so, and it is said here, what was opened is not wiped, and
     /// is kept for the next reader.
     const HOLDS_SECRETS: bool = true;
-    /// Whether what was opened is kept in memory for the next reader.
-    const IS_KEPT: bool = !Self::HOLDS_SECRETS;
 
     /// Writes the record behind its schema byte. It is JSON but for records that are bytes by the thousand.
     fn write(&self, out: &mut Vec<u8>) -> Result<(), ApiError> {
@@ -120,7 +118,7 @@ pub(crate) fn encode<R: Record>(record: &R) -> Result<Vec<u8>, ApiError> {
     record.write(&mut bytes)?;
     // A record that was written is given to its next reader as it is: it must be what would be read.
     #[cfg(debug_assertions)]
-    if R::IS_KEPT {
+    if !R::HOLDS_SECRETS {
         check_round_trip::<R>(&bytes)?;
     }
     Ok(bytes)

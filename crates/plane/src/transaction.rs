@@ -28,7 +28,7 @@ struct Written {
     plain: Vec<u8>,
     /// Who seals them.
     account: String,
-    /// The record itself, where it is kept.
+    /// The record itself, where it holds no secret.
     record: Option<Opened>,
 }
 
@@ -131,7 +131,7 @@ impl Transaction {
 
     /// Opens the value of a row, unless it is known to be opened already.
     fn open<R: Record>(&self, account: &str, (place, table, key): &Place, sealed: &[u8]) -> Result<Opened, ApiError> {
-        let cache = self.regions.opened(*place).filter(|_| R::IS_KEPT).map(|cache| (cache, (*table, key.clone())));
+        let cache = self.regions.opened(*place).filter(|_| !R::HOLDS_SECRETS).map(|cache| (cache, (*table, key.clone())));
         if let Some(opened) = cache.as_ref().and_then(|(cache, row)| cache.get(row, sealed)) {
             return Ok(opened);
         }
@@ -146,7 +146,7 @@ impl Transaction {
     pub fn put<R: Record>(&mut self, key: &Key, record: &R) -> Result<(), ApiError> {
         let place = self.place(R::SCOPE);
         let plain = encode(record)?;
-        let record: Option<Opened> = if R::IS_KEPT { Some(Arc::new(record.clone())) } else { None };
+        let record: Option<Opened> = if R::HOLDS_SECRETS { None } else { Some(Arc::new(record.clone())) };
         self.writes.insert((place, R::TABLE, key.to_bytes()), Some(Written { plain, account: key.account().to_owned(), record }));
         Ok(())
     }

@@ -31,6 +31,12 @@ impl Products {
         Self { bytes, floats: GemmExecutor::new(), levels }
     }
 
+    /// Whether this processor adds in 16 bits.
+    #[cfg(test)]
+    pub(super) fn are_coarse(&self) -> bool {
+        self.bytes.may_saturate()
+    }
+
     /// As on a processor that adds in 16 bits.
     #[cfg(test)]
     pub(super) fn coarse() -> Self {

@@ -50,6 +50,7 @@ def test_a_signed_form_uploads(bailiwick, account, s3, bucket):
     assert content(s3, bucket, "in/notes.txt") == b"uploaded"
     event = account.events(EventName="PutObject")[0]
     assert event["requestParameters"]["key"] == "in/notes.txt"
+    assert event["additionalEventData"]["AuthenticationMethod"] == "HtmlForm"
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])

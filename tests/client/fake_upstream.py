@@ -77,7 +77,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "lora_adapter" in self.path:
             return self.reply(500 if self.upstream.is_broken else 200, {})
         if self.path.endswith("/embeddings"):
-            data = [{"embedding": [float(len(text)), 1.0]} for text in request["input"]]
+            # Last first: the index says which is whose.
+            data = [{"index": index, "embedding": [float(len(text)), 1.0]} for index, text in enumerate(request["input"])][::-1]
             return self.reply(200, {"data": data, "usage": {"prompt_tokens": 7, "total_tokens": 7}})
         if self.path.endswith(("count_tokens", "count-tokens", "/tokenize")):
             return self.reply(200, {"input_tokens": 42, "inputTokens": 42, "count": 42})

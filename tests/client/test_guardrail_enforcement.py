@@ -210,3 +210,24 @@ def test_an_enforced_guardrail_that_cannot_run_fails_the_call(account, other_acc
     orgs.attach_policy(PolicyId=policy["PolicySummary"]["Id"], TargetId=account.id)
     with raises("AccessDeniedException", 403, "does not exist"):
         account.client("bedrock-runtime").converse(modelId=MODEL, messages=user("x"))
+
+
+def test_no_parameter_goes_past_an_enforced_guardrail(account, bedrock, runtime):
+    enforce(bedrock, create(bedrock, "house", "forbidden"))
+    asked = {"modelId": MODEL, "messages": user("hello")}
+    for name in ("system", "documents", "functions", "chat_template", "n"):
+        with raises("ValidationException", 400, name):
+            runtime.converse(**asked, additionalModelRequestFields={name: "forbidden"})
+    hidden = runtime.converse(**asked, additionalModelRequestFields={"note": {"to": ["the model, a forbidden word"]}})
+    assert (hidden["stopReason"], text_of(hidden)) == ("guardrail_intervened", "house stops the prompt.")
+    assert runtime.converse(**asked, additionalModelRequestFields={"top_k": 5, "effort": "low"})["stopReason"] == "end_turn"
+
+    def called(**changed):
+        call = {"id": "c1", "type": "function", "function": {"name": "send", "arguments": "{}"} | changed}
+        history = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+        body = {"messages": history + [{"role": "tool", "tool_call_id": "c1", "content": "done"}]}
+        return runtime.invoke_model(modelId=MODEL, body=json.dumps(body))
+
+    assert called()["ResponseMetadata"]["HTTPStatusCode"] == 200
+    with raises("ValidationException", 400, "Names and ids of tool calls"):
+        called(name="a forbidden name")

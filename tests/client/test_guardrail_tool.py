@@ -38,7 +38,11 @@ class Obedient(http.server.BaseHTTPRequestHandler):
         call = text.split("CALL ", 1)[1].split("\n")[0] if "CALL " in text else None
         if request.get("stream"):
             events = []
-            if call is None:
+            if text == "TWICE":
+                # As Ollama numbers them.
+                calls = [{"index": 0, "id": id, "function": {"name": "send", "arguments": json.dumps({"to": id})}} for id in ("c1", "c2")]
+                events = [{"delta": {"tool_calls": [one]}} for one in calls] + [{"delta": {}, "finish_reason": "tool_calls"}]
+            elif call is None:
                 events.append({"delta": {"content": text}, "finish_reason": "stop"})
             else:
                 events.append({"delta": {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "send", "arguments": ""}}]}})
@@ -160,3 +164,17 @@ def test_untrusted_text_is_delimited(home):
     assert opening in messages[0]["content"]
     home.client("bedrock-runtime").converse(modelId=MODEL, messages=user("hello"), guardrailConfig=config)
     assert [message["role"] for message in Obedient.seen[-1]["messages"]] == ["user"]
+
+
+def test_calls_of_one_number_are_told_apart_by_their_ids(home):
+    made = guardrail(home, "twice", **{"bailiwick:screen-tools": "true"})
+    guarded = {"guardrailConfig": {"guardrailIdentifier": made, "guardrailVersion": "DRAFT"}}
+    for more in ({}, guarded):
+        asked = {"modelId": MODEL, "messages": [{"role": "user", "content": [{"text": "TWICE"}]}], **more}
+        events = list(home.client("bedrock-runtime").converse_stream(**asked)["stream"])
+        starts = [event["contentBlockStart"] for event in events if "contentBlockStart" in event]
+        assert [start["start"]["toolUse"]["toolUseId"] for start in starts] == ["c1", "c2"], more
+        inputs = {}
+        for delta in (event["contentBlockDelta"] for event in events if "contentBlockDelta" in event):
+            inputs[delta["contentBlockIndex"]] = inputs.get(delta["contentBlockIndex"], "") + delta["delta"]["toolUse"]["input"]
+        assert [json.loads(text) for text in inputs.values()] == [{"to": "c1"}, {"to": "c2"}], more

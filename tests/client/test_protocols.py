@@ -78,6 +78,24 @@ def test_unknown_path(send):
     assert answer.body.lstrip().startswith(b"<"), answer
 
 
+def test_a_sub_resource_that_a_method_lacks_changes_nothing(account, send):
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket="kept-whole")
+    for name in ("acl", "versioning", "location", "logging", "notification", "uploads", "versions", "object-lock", "policyStatus"):
+        is_error(send("s3", "DELETE", f"/kept-whole?{name}"), 405, "MethodNotAllowed")
+    assert send("s3", "DELETE", "/kept-whole?inventory").status == 400
+    s3.put_object(Bucket="kept-whole", Key="k", Body=b"kept")
+    for name in ("acl", "retention", "legal-hold", "torrent", "attributes", "restore"):
+        is_error(send("s3", "DELETE", f"/kept-whole/k?{name}"), 405, "MethodNotAllowed")
+    for name in ("torrent", "uploads", "restore", "attributes"):
+        is_error(send("s3", "PUT", f"/kept-whole/k?{name}", body=b"other"), 405, "MethodNotAllowed")
+    for query in ("partNumber=1", "uploadId=abc"):
+        assert send("s3", "PUT", f"/kept-whole/k?{query}", body=b"other").status == 400, query
+    is_error(send("s3", "PUT", "/not-made?location"), 405, "MethodNotAllowed")
+    assert s3.get_object(Bucket="kept-whole", Key="k")["Body"].read() == b"kept"
+    assert "not-made" not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+
+
 def test_unknown_method_of_s3(send):
     is_error(send("s3", "PATCH", "/bucket/key"), 405, "MethodNotAllowed")
 

@@ -5,14 +5,16 @@ import hashlib
 import os
 
 from bailiwick_server import allow, assert_denied, document, raises
-from s3_scenario import arn, bucket, complete, customer_key, key, new_name, PART, prefixes_of, read, s3, send, unblock_customer_keys
+from s3_scenario import MIB, arn, bucket, complete, customer_key, key, new_name, PART, prefixes_of, read, s3, send, unblock_customer_keys
 
 
 def test_copies(s3, bucket, key):
     s3.put_object(Bucket=bucket, Key="a b/ü", Body=b"content", ContentType="text/plain", Metadata={"m": "1"}, Tagging="t=1")
     target = new_name()
     s3.create_bucket(Bucket=target)
-    answer = s3.copy_object(Bucket=target, Key="copy", CopySource={"Bucket": bucket, "Key": "a b/ü"})
+    # Tags of the request count with the directive REPLACE only.
+    answer = s3.copy_object(Bucket=target, Key="copy", CopySource={"Bucket": bucket, "Key": "a b/ü"}, Tagging="q=r")
+    assert s3.get_object_tagging(Bucket=target, Key="copy")["TagSet"] == [{"Key": "t", "Value": "1"}]
     assert answer["CopyObjectResult"]["ETag"] == f'"{hashlib.md5(b"content").hexdigest()}"'
     got = s3.get_object(Bucket=target, Key="copy")
     assert (got["Body"].read(), got["ContentType"], got["Metadata"], got["TagCount"]) == (b"content", "text/plain", {"m": "1"}, 1)
@@ -195,3 +197,16 @@ def test_multipart_uploads_are_encrypted_as_they_were_begun(account, s3, bucket,
     checksums = {name: value for name, value in part.items() if name.startswith("Checksum") and name != "ChecksumType"}
     complete(s3, bucket, "c", upload, [{"PartNumber": 1, "ETag": part["ETag"], **checksums}])
     assert read(s3, bucket, "c", **customer_key()) == b"x"
+
+
+def test_a_part_has_its_checksum(s3, bucket):
+    upload, parts = send(s3, bucket, "parts", [b"a" * 5 * MIB, b"b" * 100], ChecksumAlgorithm="SHA256")
+    complete(s3, bucket, "parts", upload, parts)
+    whole = s3.head_object(Bucket=bucket, Key="parts", ChecksumMode="ENABLED")
+    assert whole["ChecksumSHA256"].endswith("-2")
+    for part in parts:
+        shown = s3.head_object(Bucket=bucket, Key="parts", PartNumber=part["PartNumber"], ChecksumMode="ENABLED")
+        assert (shown["ChecksumSHA256"], shown["ChecksumType"]) == (part["ChecksumSHA256"], "COMPOSITE")
+    span = f"bytes={5 * MIB}-{5 * MIB + 99}"
+    assert s3.get_object(Bucket=bucket, Key="parts", Range=span, ChecksumMode="ENABLED")["ChecksumSHA256"] == parts[1]["ChecksumSHA256"]
+    assert "ChecksumSHA256" not in s3.get_object(Bucket=bucket, Key="parts", Range="bytes=0-9", ChecksumMode="ENABLED")

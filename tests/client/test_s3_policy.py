@@ -120,6 +120,16 @@ def test_a_policy_that_is_not_public(s3, bucket, account):
     assert s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is False
 
 
+def test_a_version_2_signature_is_not_no_signature(s3, bucket, bailiwick):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"for all")
+    unblock_public(s3, bucket)
+    s3.put_bucket_policy(Bucket=bucket, Policy=document(allow("s3:GetObject", arn(bucket, "*"), Principal="*")))
+    assert anonymous(bailiwick, "GET", f"/{bucket}/k")[0] == 200
+    signed = f"/{bucket}/k?AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Signature=c2lnbmF0dXJl&Expires=4102444800"
+    status, body = anonymous(bailiwick, "GET", signed)
+    assert (status, b"Please use AWS4-HMAC-SHA256" in body) == (400, True), body
+
+
 def test_nobody_gets_in_without_a_policy(s3, bucket, bailiwick):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     for method, path in (("GET", f"/{bucket}/k"), ("HEAD", f"/{bucket}/k"), ("GET", f"/{bucket}"), ("PUT", f"/{bucket}/k"), ("GET", "/")):

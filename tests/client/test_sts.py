@@ -471,3 +471,7 @@ def test_an_assumption_is_recorded_without_secrets(account, other_account):
         text = json.dumps(event)
         assert answer["Credentials"]["SecretAccessKey"] not in text
         assert answer["Credentials"]["SessionToken"] not in text
+        # Who finds the key in a later event finds its beginning here.
+        shown = event["responseElements"]
+        assert shown["credentials"]["accessKeyId"] == answer["Credentials"]["AccessKeyId"]
+        assert shown["assumedRoleUser"]["arn"] == answer["AssumedRoleUser"]["Arn"]

@@ -52,9 +52,10 @@ impl<'t> Segment<'t> {
         Self { text, qualifiers: &[], provenance: Provenance::User }
     }
 
-    /// A text with the purpose that the caller gave it.
+    /// A text with the purpose that the caller gave it. A source is nobody's instruction.
     pub fn qualified(text: &'t str, qualifiers: &'t [Qualifier]) -> Self {
-        Self { text, qualifiers, provenance: Provenance::User }
+        let is_source = qualifiers.contains(&Qualifier::GroundingSource);
+        Self { text, qualifiers, provenance: if is_source { Provenance::Data } else { Provenance::User } }
     }
 
     /// Whether the policies look at it.

@@ -81,6 +81,14 @@ fn needs_the_whole(definition: &Definition) -> bool {
     definition.grounding.iter().any(|rule| rule.output.enabled && rule.output.action == Mask::Block)
 }
 
+impl Guardrail {
+    /// Whether it has a policy that is decided on a whole answer (contextual grounding that blocks). A [`StreamGuard`] holds such an answer to its end; who
+    /// has its sources must assess it whole before the guard is finished.
+    pub fn needs_the_whole_answer(&self) -> bool {
+        needs_the_whole(self.definition())
+    }
+}
+
 fn floor(text: &str, mut at: usize) -> usize {
     at = at.min(text.len());
     while !text.is_char_boundary(at) {

@@ -136,9 +136,13 @@ pub(crate) fn events(call: &Call, region: usize, parameters: Json, outcome: &Out
 fn record(call: &Call, event_id: String, recipient: String, parameters: Json, outcome: &Outcome<'_>, whole: &mut Whole) -> Event {
     let (error_code, mut error_message, response_elements) = match outcome {
         Outcome::Failed(error) => (Some(error.code.to_string()), Some(cut(&error.message)), Json::Null),
-        Outcome::Done(_) if call.operation.read_only => (None, None, Json::Null),
         Outcome::Done(output) => {
-            (None, None, call.audit.response_elements.clone().unwrap_or_else(|| elements(call.service, call.operation.output, output)))
+            let shown = match &call.audit.response_elements {
+                Some(elements) => elements.clone(),
+                None if call.operation.read_only && !call.audit.shows_answer => Json::Null,
+                None => elements(call.service, call.operation.output, output),
+            };
+            (None, None, shown)
         }
     };
     error_message = error_message.or_else(|| call.audit.error_message.clone());

@@ -50,6 +50,8 @@ pub struct AuditNotes {
     pub additional: serde_json::Map<String, serde_json::Value>,
     /// Replaces the response elements (services that show less than they answer).
     pub response_elements: Option<serde_json::Value>,
+    /// Shows what was answered although the call changes nothing: who was given which temporary key would not be known otherwise.
+    pub shows_answer: bool,
     /// Replaces who called, where the credentials do not tell (a web identity that asks for a session).
     pub identity: Option<trail::UserIdentity>,
     /// What went wrong in a call that was answered all the same (a sign-in with a wrong password gets its form again).

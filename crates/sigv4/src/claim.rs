@@ -101,6 +101,12 @@ fn header<'a>(parts: &RequestParts<'a>, name: &str) -> Option<&'a str> {
     parts.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// Whether the query is signed as `aws s3 presign` of old did it.
+fn has_version_2(query: &str) -> bool {
+    let has = |wanted: &str| query.split('&').any(|pair| pair.split_once('=').is_some_and(|(name, _)| name == wanted));
+    query.contains("AWSAccessKeyId=") && has("AWSAccessKeyId") && has("Signature")
+}
+
 impl<'a> Claim<'a> {
     /// Reads the signature of a request, from the header or the query.
     ///
@@ -111,6 +117,10 @@ impl<'a> Claim<'a> {
         let authorization = headers.next();
         let query = Self::read_query(parts.query);
         match (authorization, query) {
+            // A version 2 signature is one that is not supported, and not none.
+            (None, None) if has_version_2(parts.query) => {
+                Err(SignatureError::UnsupportedAlgorithm { field: Field::Header, given: "AWS2".to_owned() })
+            }
             (None, None) => Err(SignatureError::MissingToken),
             (Some(_), Some(_)) => Err(SignatureError::SeveralMechanisms),
             (Some(_), None) if headers.next().is_some() => Err(SignatureError::SeveralMechanisms),

@@ -1,7 +1,7 @@
 //! Finds the operation of a REST request: the most specific URI template that fits method, path, query literals and what the
 //! operation cannot do without.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use facts::{Location, Operation, Service};
@@ -47,6 +47,11 @@ pub fn route_rest(service: &'static Service, parts: &RequestParts<'_>) -> Option
         }
     }
     let (_, route) = best?;
+    // Nothing is written or deleted in place of a sub-resource that the method does not have.
+    let is_reading = matches!(parts.method, "GET" | "HEAD");
+    if !is_reading && query.pairs.iter().any(|(name, _)| index.sub_resources.contains(name) && !route.takes(name)) {
+        return None;
+    }
     Some((route.operation, route.labels(&path)))
 }
 
@@ -92,17 +97,22 @@ impl<'a> Query<'a> {
 struct Fit {
     literals: usize,
     labels: usize,
+    /// Literals of the query, but for `x-id`.
+    query_literals: usize,
+    /// What the operation requires in the query and is there: an upload's part without its id is not an object.
+    in_query: usize,
     /// Everything that the operation requires in query and headers is there.
     complete: bool,
     /// `x-id` names the operation.
     named: bool,
-    query_literals: usize,
     required: usize,
     preferred: bool,
 }
 
 struct Index {
     methods: HashMap<&'static str, Vec<Route>>,
+    /// Names that the query of a request to S3 has for parts of a bucket or an object (`acl`). Other names are no business of routing.
+    sub_resources: HashSet<&'static str>,
 }
 
 struct Route {
@@ -153,7 +163,7 @@ impl Route {
         let mut query_literals = 0;
         for (name, value) in &self.query_literals {
             match query.get(name) {
-                Some(found) if value.is_empty() || found == *value => query_literals += 1,
+                Some(found) if value.is_empty() || found == *value => query_literals += usize::from(*name != "x-id"),
                 // `x-id` only tells operations apart that share a URI; many clients leave it out.
                 None if *name == "x-id" => {}
                 _ => return None,
@@ -166,12 +176,18 @@ impl Route {
         Some(Fit {
             literals: self.segments.iter().filter(|segment| matches!(segment, Segment::Literal(_))).count(),
             labels: self.segments.iter().filter(|segment| matches!(segment, Segment::Label(_))).count(),
+            query_literals,
+            in_query,
             complete: in_query == self.required_query.len() && in_headers == self.required_headers.len(),
             named,
-            query_literals,
             required: in_query + in_headers,
             preferred: self.preferred,
         })
+    }
+
+    /// Whether the operation reads that name of the query.
+    fn takes(&self, name: &str) -> bool {
+        self.query_literals.iter().any(|(literal, _)| *literal == name) || self.required_query.contains(&name)
     }
 
     /// Matches the path and gives the labels, raw.
@@ -241,7 +257,13 @@ fn index(service: &'static Service) -> Arc<Index> {
     for operation in &service.operations {
         methods.entry(operation.http_method).or_default().push(Route::new(service, operation));
     }
-    let index = Arc::new(Index { methods });
+    let mut sub_resources = HashSet::new();
+    if matches!(service.dialect, facts::Dialect::S3) {
+        let literals = methods.values().flatten().flat_map(|route| route.query_literals.iter().map(|(name, _)| *name));
+        // A part is one of an upload: the two names go together.
+        sub_resources.extend(literals.filter(|name| *name != "x-id").chain(["partNumber", "uploadId"]));
+    }
+    let index = Arc::new(Index { methods, sub_resources });
     indexes.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&index));
     index
 }

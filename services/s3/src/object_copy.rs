@@ -185,9 +185,7 @@ async fn choose_tags(cx: &mut Call, input: &CopyObjectInput, bucket: &Bucket, so
         }
         None | Some(TaggingDirective::Copy) => {}
     }
-    if input.tagging.is_some() {
-        return Err(invalid_argument("The header 'x-amz-tagging' needs the tagging directive REPLACE", "x-amz-tagging-directive", "COPY"));
-    }
+    // Tags of the request count with the directive REPLACE only.
     if source.object.tags.is_empty() {
         return Ok(Tags::new());
     }

@@ -127,8 +127,11 @@ async fn select(cx: &mut Call, request: &ReadRequest<'_>) -> Result<Selected, Ap
         selected.is_part = true;
         selected.parts_count = selected.object.multipart.then(|| i32::try_from(selected.object.pieces.len()).unwrap_or(i32::MAX));
     }
-    if request.with_checksum && !selected.is_part {
-        selected.checksum.clone_from(&selected.object.checksum);
+    if request.with_checksum {
+        selected.checksum = match &selected.range {
+            Some(range) if selected.is_part => part_checksum(&selected.object, range),
+            _ => selected.object.checksum.clone(),
+        };
     }
     Ok(selected)
 }
@@ -160,6 +163,24 @@ async fn may(cx: &mut Call, bucket: &Bucket, request: &ReadRequest<'_>, action: 
 }
 
 /// Bytes of a part by its position; an object of one upload has one part.
+/// The checksum of the part that a range of the object is, if it is one. Source: S3 User Guide, "Checking object integrity".
+fn part_checksum(object: &Object, range: &Range<u64>) -> Option<StoredChecksum> {
+    let whole = object.checksum.as_ref()?;
+    if !object.multipart {
+        let is_all = object.pieces.len() == 1 && range.start == 0 && object.pieces.first().is_some_and(|piece| piece.size == range.end);
+        return is_all.then(|| whole.clone());
+    }
+    let mut start = 0;
+    for piece in &object.pieces {
+        let end = start + piece.size;
+        if *range == (start..end) {
+            return piece.checksum.clone().map(|value| StoredChecksum { value, ..whole.clone() });
+        }
+        start = end;
+    }
+    None
+}
+
 fn part(object: &Object, number: i32) -> Result<Range<u64>, ApiError> {
     let at = usize::try_from(number).ok().filter(|number| (1..=10_000).contains(number));
     let at = at.ok_or_else(|| {

@@ -8,7 +8,7 @@ use plane::{ApiError, Call, page};
 use wire::Timestamp;
 
 use crate::checksum_members::type_of;
-use crate::error::{invalid_argument, not_implemented};
+use crate::error::invalid_argument;
 use crate::listing::{Entry, Listing, Step};
 use crate::record::{Bucket, Object};
 use crate::{acl, bucket, url};
@@ -100,9 +100,6 @@ pub(crate) async fn list_objects(cx: &mut Call, input: ListObjectsInput) -> Resu
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let limit = limit("maxKeys", input.max_keys)?;
-    if input.optional_object_attributes.is_some() {
-        return Err(not_implemented("x-amz-optional-object-attributes"));
-    }
     let (prefix, marker) = (input.prefix.unwrap_or_default(), input.marker.unwrap_or_default());
     let delimiter = input.delimiter.filter(|delimiter| !delimiter.is_empty());
     let listing = fill(cx, &bucket, Listing::new(&prefix, delimiter.as_deref(), &marker, limit)).await?;
@@ -130,9 +127,6 @@ pub(crate) async fn list_objects_v2(cx: &mut Call, input: ListObjectsV2Input) ->
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let limit = limit("max-keys", input.max_keys)?;
-    if input.optional_object_attributes.is_some() {
-        return Err(not_implemented("x-amz-optional-object-attributes"));
-    }
     let prefix = input.prefix.unwrap_or_default();
     let delimiter = input.delimiter.filter(|delimiter| !delimiter.is_empty());
     let filter = format!("{}\0{prefix}\0{}", bucket.id, delimiter.as_deref().unwrap_or_default());

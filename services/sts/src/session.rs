@@ -154,8 +154,10 @@ pub(crate) fn begin(cx: &Call, issuer_operation: &str, duration_s: i32, policies
     }
 }
 
-/// Makes credentials for a principal with a session.
-pub(crate) fn issue(cx: &Call, mut principal: Principal, session: Session) -> Result<Credentials, ApiError> {
+/// Makes credentials for a principal with a session. The event names the key, so that a session can be traced to its beginning (IAM User Guide, "Logging
+/// IAM and AWS STS API calls with AWS CloudTrail"); the secret and the token are hidden.
+pub(crate) fn issue(cx: &mut Call, mut principal: Principal, session: Session) -> Result<Credentials, ApiError> {
+    cx.audit.shows_answer = true;
     let randomness = cx.plane.randomness.as_ref();
     let access_key_id = identifier::access_key_id(randomness, identifier::SESSION_KEY)?;
     let secret = identifier::secret_access_key(randomness)?;

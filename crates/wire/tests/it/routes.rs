@@ -47,6 +47,37 @@ fn s3_sub_resources() {
     assert_eq!(s3("PATCH", "/b/k"), "none");
 }
 
+/// Else `DELETE /b?acl` would delete the bucket, and `PUT /b/k?partNumber=1` would write the object.
+#[test]
+fn a_sub_resource_that_the_method_lacks_is_no_route() {
+    let s3 = |method, target| route("s3", None, method, target, None);
+    for name in
+        ["acl", "versioning", "location", "logging", "notification", "requestPayment", "accelerate", "object-lock", "uploads", "versions"]
+    {
+        assert_eq!(s3("DELETE", &format!("/b?{name}")), "none", "{name}");
+    }
+    for name in ["acl", "retention", "legal-hold", "torrent", "attributes", "restore", "uploads"] {
+        assert_eq!(s3("DELETE", &format!("/b/k?{name}")), "none", "{name}");
+    }
+    for target in
+        ["/b/k?torrent", "/b/k?uploads", "/b/k?restore", "/b/k?attributes", "/b?location", "/b?uploads", "/b?versions", "/b?policyStatus"]
+    {
+        assert_eq!(s3("PUT", target), "none", "{target}");
+    }
+    // With an operation that lacks something else, that one says so.
+    assert_eq!(s3("PUT", "/b/k?partNumber=1"), "UploadPart b | k");
+    assert_eq!(s3("PUT", "/b/k?uploadId=abc"), "UploadPart b | k");
+    assert_eq!(s3("DELETE", "/b?inventory"), "DeleteBucketInventoryConfiguration b");
+    assert_eq!(s3("GET", "/b/k?attributes"), "GetObjectAttributes b | k");
+    assert_eq!(s3("GET", "/b?inventory"), "ListBucketInventoryConfigurations b");
+    assert_eq!(s3("GET", "/b?inventory&id=a"), "GetBucketInventoryConfiguration b");
+    // Names that S3 does not know are nobody's.
+    assert_eq!(s3("DELETE", "/b/k?foo"), "DeleteObject b | k");
+    assert_eq!(s3("DELETE", "/b/k?versionId=1"), "DeleteObject b | k");
+    assert_eq!(s3("GET", "/b/k?partNumber=1"), "GetObject b | k");
+    assert_eq!(s3("PUT", "/b/k?x-id=PutObject"), "PutObject b | k");
+}
+
 #[test]
 fn s3_copies_are_told_by_their_header() {
     let copy = Some("x-amz-copy-source");

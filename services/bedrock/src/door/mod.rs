@@ -112,5 +112,11 @@ fn status(code: &str, status: u16) -> u16 {
         "ExpiredTokenException",
         "SignatureDoesNotMatch",
     ];
-    if UNKNOWN.contains(&code) { 401 } else { status }
+    match code {
+        // What the model server did wrong is no fault of the request, and clients may try again.
+        "ModelErrorException" | "ModelStreamErrorException" => 502,
+        "ModelTimeoutException" => 504,
+        _ if UNKNOWN.contains(&code) => 401,
+        _ => status,
+    }
 }

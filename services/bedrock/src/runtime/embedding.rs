@@ -163,7 +163,8 @@ impl Embedding {
         }
     }
 
-    fn body(&self, answer: EmbeddingResponse, tokens: Tokens, id: &str, model: &str) -> Json {
+    fn body(&self, mut answer: EmbeddingResponse, tokens: Tokens, id: &str, model: &str) -> Json {
+        answer.data.sort_by_key(|item| item.index);
         let vectors: Vec<Vec<f32>> =
             answer.data.into_iter().map(|item| if self.normalize { normalized(item.embedding) } else { item.embedding }).collect();
         match self.form {

@@ -25,6 +25,7 @@ pub(super) fn prompt(mut fields: Map<String, Json>) -> Result<Prompt, Refusal> {
     if fields.get("n").is_some_and(|count| *count != json!(1)) {
         return Err(Refusal::unsupported("more than one answer (`n`)"));
     }
+    fields.remove("n");
     if let Some(stop) = fields.get_mut("stop")
         && stop.is_string()
     {

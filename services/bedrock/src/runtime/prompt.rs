@@ -53,6 +53,27 @@ pub(crate) struct Prompt {
     pub(crate) replaced: Replaced,
 }
 
+/// Parameters that model servers read as parts of the prompt, or as more answers than one, and that a call has members of its own for: what goes through
+/// those is what guardrails see.
+const SAID_ELSEWHERE: [&str; 14] = [
+    "system",
+    "instructions",
+    "prompt",
+    "input",
+    "suffix",
+    "echo",
+    "documents",
+    "functions",
+    "function_call",
+    "chat_template",
+    "stop_sequences",
+    "max_completion_tokens",
+    "n",
+    "best_of",
+];
+/// Longest name or id of a tool call. Source of the name: Bedrock API reference, `ToolUseBlock` (64); other servers' ids are longer.
+const TOOL_NAME_LENGTH_MAX: usize = 128;
+
 impl Prompt {
     /// Images and documents keep their limits; none goes past a guardrail, which would not look at it.
     pub(crate) fn check_media(&self, is_guarded: bool) -> Result<(), Refusal> {
@@ -85,12 +106,31 @@ impl Prompt {
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         let first = self.turns.iter().find(|turn| turn.role != "system");
         match first.map(|turn| turn.role) {
-            Some("user" | "tool") => Ok(()),
+            Some("user" | "tool") => self.check_unseen(),
             Some(_) => Err(Refusal::invalid(
                 "A conversation must start with a user message. Try again with a conversation that starts with a user message.",
             )),
             None => Err(Refusal::invalid("The conversation has no messages.")),
         }
+    }
+
+    /// What no guardrail would see is refused: parts of the prompt in other places than their own, and sentences as names.
+    fn check_unseen(&self) -> Result<(), Refusal> {
+        if let Some(name) = self.request.further.keys().find(|name| SAID_ELSEWHERE.contains(&name.as_str())) {
+            return Err(Refusal::invalid(format!(
+                "The model parameter `{name}` is not passed on: what it says has a member of its own in the request."
+            )));
+        }
+        let is_sign = |sign: u8| sign.is_ascii_alphanumeric() || b"_-.:/".contains(&sign);
+        let is_name = |name: &str| !name.is_empty() && name.len() <= TOOL_NAME_LENGTH_MAX && name.bytes().all(is_sign);
+        let calls = self.turns.iter().flat_map(|turn| &turn.tool_calls).flat_map(|call| [&call.id, &call.function.name]);
+        let results = self.turns.iter().filter_map(|turn| turn.tool_call_id.as_ref());
+        let choice = self.request.tool_choice.as_ref().and_then(|choice| choice.pointer("/function/name"));
+        let chosen = choice.and_then(serde_json::Value::as_str);
+        if calls.chain(results).map(String::as_str).chain(chosen).all(is_name) {
+            return Ok(());
+        }
+        Err(Refusal::invalid("Names and ids of tool calls have 1 to 128 letters, digits, and the signs `_`, `-`, `.`, `:` and `/`."))
     }
 
     /// Runs the guardrails over the prompt and puts masks in place.

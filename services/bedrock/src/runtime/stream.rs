@@ -60,11 +60,14 @@ pub(crate) struct Reader<'g> {
     written: String,
     shown: String,
     blocked: bool,
-    in_tool: Option<i32>,
+    /// Number and id of the tool call that is being written.
+    in_tool: Option<(i32, String)>,
     /// A tool call that is not shown before it is whole.
     held: Option<ChatToolCall>,
     /// What was found in tool calls.
     tools: Screened,
+    /// What was found in the whole answer, and how long that was.
+    whole: Option<(usize, Screened)>,
     called_tool: bool,
     stop: Option<Stop>,
     usage: Option<ChatUsage>,
@@ -84,6 +87,7 @@ impl<'g> Reader<'g> {
             in_tool: None,
             held: None,
             tools: Screened::default(),
+            whole: None,
             called_tool: false,
             stop: None,
             usage: None,
@@ -132,15 +136,18 @@ impl<'g> Reader<'g> {
     }
 
     fn tool(&mut self, call: ToolCallDelta, steps: &mut Vec<Step>) -> Result<(), ApiError> {
-        if self.in_tool != Some(call.index) {
+        // Servers of one kind number all calls of an answer with 0, and tell them apart by their ids.
+        let is_next =
+            |(index, id): &(i32, String)| *index != call.index || call.id.as_ref().is_some_and(|next| !next.is_empty() && next != id);
+        if self.in_tool.as_ref().is_none_or(is_next) {
             self.end_tool(steps)?;
             self.release(steps)?;
             if self.blocked {
                 return Ok(());
             }
-            self.in_tool = Some(call.index);
+            let id = call.id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("call_{}", call.index));
+            self.in_tool = Some((call.index, id.clone()));
             self.called_tool = true;
-            let id = call.id.unwrap_or_else(|| format!("call_{}", call.index));
             let name = call.function.name.unwrap_or_default();
             if self.screen.is_some_and(Screen::holds_tools) {
                 let function = CalledFunction { name, arguments: String::new() };
@@ -197,10 +204,22 @@ impl<'g> Reader<'g> {
         if let Some(guard) = self.guard.take()
             && !self.blocked
         {
-            let step = guard.finish()?;
+            let step = match self.refusal_of_the_whole()? {
+                Some(message) => guard::StreamStep { message_bytes: message.len(), text: message, is_blocked: true },
+                None => guard.finish()?,
+            };
             self.show(step, steps);
         }
         Ok(())
+    }
+
+    /// What is said in place of an answer that was held because it can only be judged whole, if it does not pass.
+    fn refusal_of_the_whole(&mut self) -> Result<Option<String>, ApiError> {
+        let Some(screen) = self.screen.filter(|screen| screen.holds_answers() && !self.written.is_empty()) else { return Ok(None) };
+        let found = screen.run(Direction::Output, &[Segment::of(&self.written)])?;
+        let message = found.assessment.is_blocked.then(|| found.assessment.outputs.first().cloned().unwrap_or_default());
+        self.whole = Some((self.written.len(), found));
+        Ok(message)
     }
 
     /// What was used so far.
@@ -223,6 +242,9 @@ impl<'g> Reader<'g> {
             None => Stop::EndTurn,
         };
         let mut found = match self.screen {
+            Some(_) if self.whole.as_ref().is_some_and(|(length, _)| *length == self.written.len()) => {
+                self.whole.take().map(|(_, found)| found)
+            }
             Some(screen) if !self.written.is_empty() => Some(screen.run(Direction::Output, &[Segment::of(&self.written)])?),
             _ => None,
         };

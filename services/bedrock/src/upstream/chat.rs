@@ -161,7 +161,8 @@ pub(crate) struct ChatFunction {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ChatToolCall {
     pub(crate) id: String,
-    #[serde(rename = "type")]
+    /// Some servers leave it out.
+    #[serde(rename = "type", default = "function")]
     pub(crate) kind: String,
     pub(crate) function: CalledFunction,
 }
@@ -170,9 +171,21 @@ pub(crate) struct ChatToolCall {
 pub(crate) struct CalledFunction {
     #[serde(default)]
     pub(crate) name: String,
-    /// JSON as a text.
-    #[serde(default)]
+    /// JSON as a text. Some servers give the JSON itself.
+    #[serde(default, deserialize_with = "text_of_json")]
     pub(crate) arguments: String,
+}
+
+fn function() -> String {
+    "function".to_owned()
+}
+
+fn text_of_json<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match Json::deserialize(deserializer)? {
+        Json::String(text) => text,
+        Json::Null => String::new(),
+        other => other.to_string(),
+    })
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -292,6 +305,9 @@ pub(crate) struct EmbeddingResponse {
 pub(crate) struct EmbeddingItem {
     #[serde(default)]
     pub(crate) embedding: Vec<f32>,
+    /// Which of the texts it is of; where it is missing the order tells.
+    #[serde(default)]
+    pub(crate) index: usize,
 }
 
 /// The answer of `/completions`, whole or in pieces.

@@ -67,7 +67,7 @@ pub(super) fn embed(request: &EmbeddingRequest) -> EmbeddingResponse {
             }
         }
         let length = vector.iter().map(|number| number * number).sum::<f32>().sqrt().max(1.0);
-        EmbeddingItem { embedding: vector.into_iter().map(|number| number / length).collect() }
+        EmbeddingItem { embedding: vector.into_iter().map(|number| number / length).collect(), ..EmbeddingItem::default() }
     };
     let counted: usize = request.input.iter().map(|text| tokens(text)).sum();
     let usage = ChatUsage { prompt_tokens: i64::try_from(counted).unwrap_or(i64::MAX), completion_tokens: 0 };

@@ -9,6 +9,11 @@ use super::{Screen, too_long};
 pub(crate) struct AnswerGuard<'g>(Vec<StreamGuard<'g>>);
 
 impl Screen {
+    /// Whether an answer can only be judged whole: nothing of it may be shown before [`Screen::run`] has seen it.
+    pub(crate) fn holds_answers(&self) -> bool {
+        self.applied.iter().any(|applied| applied.guardrail.needs_the_whole_answer())
+    }
+
     /// Guards for a streamed answer.
     pub(crate) fn answer_guard(&self) -> AnswerGuard<'_> {
         let context = self.context();

@@ -7,9 +7,11 @@ use std::sync::PoisonError;
 
 use guard::{Direction, Provenance, Qualifier};
 use plane::ApiError;
+use serde_json::Value as Json;
 
 use super::super::prompt::{Mark, Prompt};
 use super::{Applied, Mode, Screen, Screened, spotlight};
+use crate::upstream::chat::ChatRequest;
 
 /// For texts that the guardrail does not look at: they count, and are not changed.
 const NOT_GUARDED: &[Qualifier] = &[Qualifier::Query];
@@ -110,7 +112,27 @@ fn pieces(prompt: &Prompt) -> Vec<Piece> {
         let text = serde_json::to_string(&tool.function).unwrap_or_default();
         found.push(Piece { text, place: Place::ToolDefinition, qualifiers: None });
     }
+    for parameter in spoken(&mut prompt.request.clone()) {
+        found.push(Piece { text: parameter.to_string(), place: Place::ToolDefinition, qualifiers: None });
+    }
     found
+}
+
+/// Parameters with words in them that a server may show its model: the form of the answer, and what is passed on without being known here.
+fn spoken(request: &mut ChatRequest) -> Vec<&mut Json> {
+    let parameters = request.response_format.iter_mut().chain(request.further.values_mut());
+    parameters.filter(|parameter| has_words(parameter)).collect()
+}
+
+/// Names of levels and modes say nothing to a model; sentences do.
+fn has_words(parameter: &Json) -> bool {
+    let is_long = |text: &str| text.len() > 32 || text.contains(char::is_whitespace);
+    match parameter {
+        Json::String(text) => is_long(text),
+        Json::Array(items) => items.iter().any(has_words),
+        Json::Object(members) => members.iter().any(|(name, value)| is_long(name) || has_words(value)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
+    }
 }
 
 /// Whether a guardrail looks at a piece, and as what; `None` leaves it out altogether, as AWS does with what belongs to tools.
@@ -162,6 +184,10 @@ fn put_back(prompt: &mut Prompt, texts: &[String]) {
             Some(function) => tool.function = function,
             None => tool.function.description = None,
         }
+    }
+    for parameter in spoken(&mut prompt.request) {
+        // As above.
+        *parameter = texts.next().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     }
 }
 

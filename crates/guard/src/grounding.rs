@@ -1,7 +1,8 @@
 //! Contextual grounding: whether an answer is borne out by its sources, and whether it answers the query.
 //!
 //! Words are compared by stem and, where none is the same, by meaning. Numbers, names, negation and opposites must agree with the sentence that is
-//! nearest. That is no entailment: an answer that says something else with the same words passes.
+//! nearest, and a number or a name of the sources belongs to what it stands with there. That is no entailment: an answer that says something else with the
+//! same words passes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -32,6 +33,10 @@ const ALIKE_MOST: f32 = 0.9;
 const WRONG_NUMBER: f32 = 0.4;
 /// What remains of a sentence with a name that the sources do not have.
 const WRONG_NAME: f32 = 0.6;
+/// What remains of a sentence with a number or a name that the sources say of something else.
+const MISPLACED: f32 = 0.4;
+/// Most sentences of the sources that are looked through for where a number or a name belongs.
+const PLACES_MAX: usize = 2_000;
 /// What remains of a sentence that says the contrary of the nearest one.
 const CONTRARY: f32 = 0.4;
 
@@ -174,9 +179,43 @@ fn numbers(text: &str) -> HashSet<String> {
     out
 }
 
+/// A sentence of the sources, and what it names: a number or a name belongs to what it stands with.
+struct Stated {
+    stems: HashSet<String>,
+    numbers: HashSet<String>,
+    names: HashSet<String>,
+}
+
+impl Stated {
+    /// A sentence that begins with a pronoun, or that has no name of its own, goes on about what stood in the one before it.
+    fn new(sentence: &str, lower: &HashSet<String>, before: Option<&Self>) -> Self {
+        const PRONOUNS: &str = " it its he his she her they their this these that those both ";
+        let mut stems: HashSet<String> = content_words(sentence).filter(|stem| !is_number(stem)).collect();
+        let mut names = names(sentence, lower);
+        let first = sentence.split_whitespace().next().unwrap_or_default().to_lowercase();
+        if let Some(before) = before {
+            let goes_on = PRONOUNS.contains(&format!(" {first} "));
+            stems.extend(before.stems.iter().filter(|stem| goes_on || names.is_empty() && before.names.contains(*stem)).cloned());
+            if goes_on || names.is_empty() {
+                names.extend(before.names.iter().cloned());
+            }
+        }
+        Self { stems, numbers: numbers(sentence), names }
+    }
+}
+
+/// The stems of words that are written with a capital letter and nowhere in `lower`, where they stand without.
+fn names(text: &str, lower: &HashSet<String>) -> HashSet<String> {
+    let words = text.split(|character: char| !character.is_alphanumeric()).filter(|word| word.starts_with(char::is_uppercase));
+    words.filter_map(|word| content_words(word).next()).filter(|stem| !is_number(stem) && !lower.contains(stem)).collect()
+}
+
 /// What the sources say.
 struct Known {
     stems: HashSet<String>,
+    /// Stems of words that are written small somewhere.
+    lower: HashSet<String>,
+    stated: Vec<Stated>,
     numbers: HashSet<String>,
     clauses: Vec<Clause>,
     of_word: HashMap<String, Vec<usize>>,
@@ -198,14 +237,30 @@ fn meant_words(text: &str) -> impl Iterator<Item = String> + '_ {
 
 impl Known {
     fn new(sources: &[&str]) -> Self {
-        let mut known =
-            Self { stems: HashSet::new(), numbers: HashSet::new(), clauses: Vec::new(), of_word: HashMap::new(), meanings: Vec::new() };
+        let small = |source: &&str| -> Vec<String> {
+            let words = source.split(|character: char| !character.is_alphanumeric()).filter(|word| word.starts_with(char::is_lowercase));
+            words.flat_map(content_words).collect()
+        };
+        let mut known = Self {
+            stems: HashSet::new(),
+            lower: sources.iter().flat_map(small).collect(),
+            stated: Vec::new(),
+            numbers: HashSet::new(),
+            clauses: Vec::new(),
+            of_word: HashMap::new(),
+            meanings: Vec::new(),
+        };
         let mut seen = HashSet::new();
         for source in sources {
             known.numbers.extend(numbers(source));
             known.stems.extend(content_words(source));
             for range in sentences(source) {
-                for clause in clauses(source.get(range).unwrap_or_default()) {
+                let sentence = source.get(range).unwrap_or_default();
+                if known.stated.len() < PLACES_MAX {
+                    let stated = Stated::new(sentence, &known.lower, known.stated.last());
+                    known.stated.push(stated);
+                }
+                for clause in clauses(sentence) {
                     let clause = Clause::new(&clause);
                     for stem in &clause.stems {
                         let places = known.of_word.entry(stem.clone()).or_default();
@@ -248,6 +303,33 @@ impl Known {
         shared.into_iter().filter(|(_, count)| *count == most).filter_map(|(place, _)| self.clauses.get(place)).collect()
     }
 
+    /// Whether a clause says a number or a name of something that the sources say another one of: the sentences that are nearest to the rest of the
+    /// clause do not have it, and have another one in its place.
+    fn is_misplaced(&self, clause: &str) -> bool {
+        let stems: HashSet<String> = content_words(clause).filter(|stem| !is_number(stem)).collect();
+        let own_names: HashSet<String> = names(clause, &self.lower).into_iter().filter(|name| self.stems.contains(name)).collect();
+        let own_numbers: HashSet<String> = numbers(clause).into_iter().filter(|number| self.numbers.contains(number)).collect();
+        let nearest = |without: Option<&String>| {
+            let shared = |stated: &Stated| stems.iter().filter(|stem| Some(*stem) != without && stated.stems.contains(*stem)).count();
+            let most = self.stated.iter().map(shared).max().unwrap_or(0);
+            // One word in common does not tell what a sentence is about.
+            self.stated.iter().filter(move |stated| most >= 2 && shared(stated) == most).collect::<Vec<_>>()
+        };
+        let is_wrong_name = |name: &String| {
+            let near = nearest(Some(name));
+            !near.is_empty()
+                && near.iter().all(|stated| !stated.stems.contains(name) && stated.names.iter().any(|other| !own_names.contains(other)))
+        };
+        let near = nearest(None);
+        let is_wrong_number = |number: &String| {
+            !near.is_empty()
+                && near
+                    .iter()
+                    .all(|stated| !stated.numbers.contains(number) && stated.numbers.iter().any(|other| !own_numbers.contains(other)))
+        };
+        own_names.iter().any(is_wrong_name) || own_numbers.iter().any(is_wrong_number)
+    }
+
     /// How well a sentence is supported; `unknown` counts down the words that are still compared by meaning.
     fn support(&self, sentence: &str, unknown: &mut usize) -> f32 {
         let (mut found, mut all, mut has_wrong_name) = (0.0_f32, 0.0_f32, false);
@@ -279,7 +361,10 @@ impl Known {
             let near = self.nearest(&clause);
             !near.is_empty() && near.iter().all(|other| clause.contradicts(other))
         });
-        let factors = [(wrong > 0, WRONG_NUMBER), (has_wrong_name, WRONG_NAME), (is_contrary, CONTRARY)];
+        // Clauses end at "and", which also joins what belongs together: the sentence must say so, too.
+        let is_misplaced =
+            self.stated.len() > 1 && clauses(sentence).iter().any(|clause| self.is_misplaced(clause)) && self.is_misplaced(sentence);
+        let factors = [(wrong > 0, WRONG_NUMBER), (has_wrong_name, WRONG_NAME), (is_contrary, CONTRARY), (is_misplaced, MISPLACED)];
         factors.into_iter().filter(|(is_so, _)| *is_so).fold(coverage, |score, (_, factor)| score * factor)
     }
 }
@@ -333,6 +418,25 @@ mod tests {
         let score = |answer| score_grounding(&source, None, answer).grounding;
         assert!(score("Revenue rose by 12% to 4,200,000 euros.") > 0.9);
         assert!(score("Revenue rose by 21% to 4,200,000 euros.") < 0.4);
+    }
+
+    #[test]
+    fn numbers_and_names_belong_to_what_they_stand_with() {
+        let score = |source: &str, answer| score_grounding(&[source], None, answer).grounding;
+        let capitals = "London is the capital of UK. Tokyo is the capital of Japan.";
+        assert!(score(capitals, "The capital of Japan is London.") < 0.5);
+        assert!(score(capitals, "The capital of Japan is Tokyo.") > 0.9 && score(capitals, "London is the capital of UK.") > 0.9);
+        let accounts =
+            "The basic account costs 5 euros a month. The premium account costs 12 euros a month. Transfers abroad cost 3 euros each.";
+        assert!(score(accounts, "The premium account costs 5 euros a month.") < 0.5);
+        assert!(score(accounts, "The premium account costs 12 euros a month, and the basic account costs 5 euros.") > 0.9);
+        assert!(score(accounts, "Transfers abroad cost 12 euros each.") < 0.5);
+        let team = "Alice manages sales. Bob manages the engineering team. He joined in 2019.";
+        assert!(score(team, "Alice manages the engineering team.") < 0.5);
+        assert!(score(team, "Bob manages the engineering team and joined in 2019.") > 0.9);
+        let offices = "The office in Berlin opened in 2015. The office in Vienna opened in 2019.";
+        assert!(score(offices, "The office in Vienna opened in 2015.") < 0.5);
+        assert!(score(offices, "The offices in Berlin and Vienna opened in 2015 and 2019.") > 0.6);
     }
 
     #[test]

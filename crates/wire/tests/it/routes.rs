@@ -50,7 +50,7 @@ fn s3_sub_resources() {
 /// Else `DELETE /b?acl` would delete the bucket, and `PUT /b/k?partNumber=1` would write the object.
 #[test]
 fn a_sub_resource_that_the_method_lacks_is_no_route() {
-    let s3 = |method, target| route("s3", None, method, target, None);
+    let s3 = |method: &str, target: &str| route("s3", None, method, target, None);
     for name in
         ["acl", "versioning", "location", "logging", "notification", "requestPayment", "accelerate", "object-lock", "uploads", "versions"]
     {

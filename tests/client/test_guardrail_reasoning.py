@@ -158,6 +158,9 @@ def test_a_guardrail_asks_its_policies(account, bedrock, policy, assert_denied):
     assert invalid["usage"]["automatedReasoningPolicies"] == 1
     [finding] = ask("You are eligible for leave.")["assessments"][0]["automatedReasoningPolicy"]["findings"]
     assert "valid" in finding
+    for undecided in ("It is false that you are eligible for leave.", "You were told that you are not eligible for leave, which is wrong."):
+        findings = ask(undecided)["assessments"][0]["automatedReasoningPolicy"]["findings"]
+        assert not any("valid" in finding or "invalid" in finding for finding in findings), (undecided, findings)
     [finding] = ask("You may be eligible for leave.")["assessments"][0]["automatedReasoningPolicy"]["findings"]
     assert len(finding["translationAmbiguous"]["options"]) == 2
     [finding] = ask("The canteen opens at nine.")["assessments"][0]["automatedReasoningPolicy"]["findings"]

@@ -159,3 +159,23 @@ def test_each_attribute_finds_its_events_and_two_are_refused(account, caller):
     with pytest.raises(botocore.exceptions.ClientError) as refused:
         account.client("cloudtrail").lookup_events(LookupAttributes=two)
     assert refused.value.response["Error"]["Code"] == "InvalidLookupAttributesException"
+
+
+def test_who_made_it_is_found_by_its_name(account):
+    iam = account.client("iam")
+    trust = document({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{account.id}:root"}})
+    iam.create_user(UserName="made-user")
+    iam.create_group(GroupName="made-group")
+    iam.create_role(RoleName="made-role", AssumeRolePolicyDocument=trust)
+    iam.create_policy(PolicyName="made-policy", PolicyDocument=document(allow("s3:GetObject", "*")))
+    iam.create_instance_profile(InstanceProfileName="made-profile")
+    account.server.flush()
+    for name, event in (
+        ("made-user", "CreateUser"),
+        ("made-group", "CreateGroup"),
+        ("made-role", "CreateRole"),
+        ("made-policy", "CreatePolicy"),
+        ("made-profile", "CreateInstanceProfile"),
+    ):
+        found = account.client("cloudtrail").lookup_events(LookupAttributes=[{"AttributeKey": "ResourceName", "AttributeValue": name}])["Events"]
+        assert [one["EventName"] for one in found] == [event], name

@@ -37,7 +37,7 @@ struct Phrase {
 }
 
 /// Words that make a statement uncertain.
-const HEDGES: [&str; 16] = [
+const HEDGES: [&str; 25] = [
     "may",
     "might",
     "could",
@@ -54,6 +54,16 @@ const HEDGES: [&str; 16] = [
     "depends",
     "unclear",
     "except",
+    // Somebody says it, or it is said of what was said.
+    "told",
+    "said",
+    "claim",
+    "claims",
+    "wrong",
+    "incorrect",
+    "untrue",
+    "mistaken",
+    "neither",
 ];
 const NEGATIONS: [&str; 9] = ["not", "no", "never", "isn't", "aren't", "doesn't", "don't", "cannot", "without"];
 /// Words of names that say nothing.
@@ -252,6 +262,10 @@ fn value(policy: &Policy, variable: usize, before: &[String], after: &[String]) 
         near.chain(after.iter().take(3)).filter(|word| NEGATIONS.contains(&word.as_str()) || word.ends_with("n't")).count() % 2 == 1;
     match policy.sort(variable)? {
         Sort::Boolean => {
+            // "It is false that": what is denied stands behind it, at a length that nobody knows.
+            if before.iter().any(|word| word == "false") {
+                return None;
+            }
             let says = |word: &str| after.iter().take(3).any(|other| other == word);
             let stated = !(says("false") || negated) || (says("false") && negated);
             Some(format!("(= {name} {stated})"))

@@ -72,6 +72,12 @@ pub trait Entity: Record {
     }
 }
 
+/// Names what was made in the call's event: nobody could ask who made it otherwise.
+pub(crate) fn note(cx: &mut Call, resource_type: &str, entity: &impl Entity) {
+    let account = cx.account.clone();
+    cx.touch(resource_type, &entity.arn(&account), &account);
+}
+
 /// A user, group or role that has tags, or another resource of IAM that has.
 pub trait Tagged {
     fn tags(&self) -> &[(String, String)];

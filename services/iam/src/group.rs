@@ -63,6 +63,7 @@ pub(crate) async fn create_group(cx: &mut Call, input: CreateGroupInput) -> Resu
     account::count_up(&mut cx.tx, &cx.account, Counted::Groups).await?;
     entity::save_id(&mut cx.tx, &cx.account, &group)?;
     entity::save(&mut cx.tx, &cx.account, &group)?;
+    entity::note(cx, "AWS::IAM::Group", &group);
     Ok(CreateGroupOutput { group: output(&cx.account, &group) })
 }
 

@@ -93,6 +93,8 @@ pub(crate) async fn create_instance_profile(
     let profile = InstanceProfileRecord { head, role_name: None, tags };
     account::count_up(&mut cx.tx, &cx.account, Counted::InstanceProfiles).await?;
     save(cx, &profile)?;
+    let account = cx.account.clone();
+    cx.touch("AWS::IAM::InstanceProfile", &profile.arn(&account), &account);
     Ok(CreateInstanceProfileOutput { instance_profile: output(cx, &profile).await? })
 }
 

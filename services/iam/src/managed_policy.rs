@@ -221,6 +221,8 @@ pub async fn create_policy(cx: &mut Call, input: CreatePolicyInput) -> Result<Cr
     };
     account::count_up(&mut cx.tx, &cx.account, Counted::Policies).await?;
     save(cx, &policy)?;
+    let account = cx.account.clone();
+    cx.touch("AWS::IAM::ManagedPolicy", &policy.arn(&account), &account);
     // The creation does not repeat the description.
     let output = output(cx, &ManagedPolicyRecord { description: None, ..policy }).await?;
     Ok(CreatePolicyOutput { policy: Some(output) })

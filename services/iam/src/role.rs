@@ -75,6 +75,7 @@ pub async fn create_role(cx: &mut Call, input: CreateRoleInput) -> Result<Create
     account::count_up(&mut cx.tx, &cx.account, Counted::Roles).await?;
     entity::save_id(&mut cx.tx, &cx.account, &role)?;
     entity::save(&mut cx.tx, &cx.account, &role)?;
+    entity::note(cx, "AWS::IAM::Role", &role);
     Ok(CreateRoleOutput { role: Role { role_last_used: None, ..output(cx, &role).await? } })
 }
 

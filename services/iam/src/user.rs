@@ -52,6 +52,7 @@ pub(crate) async fn create_user(cx: &mut Call, input: CreateUserInput) -> Result
     account::count_up(&mut cx.tx, &cx.account, Counted::Users).await?;
     entity::save_id(&mut cx.tx, &cx.account, &user)?;
     entity::save(&mut cx.tx, &cx.account, &user)?;
+    entity::note(cx, "AWS::IAM::User", &user);
     Ok(CreateUserOutput { user: Some(output(&cx.account, &user)) })
 }
 

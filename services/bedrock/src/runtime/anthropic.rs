@@ -26,12 +26,22 @@ struct Body {
     system: Option<Content>,
     temperature: Option<f64>,
     top_p: Option<f64>,
+    top_k: Option<i64>,
+    #[serde(rename = "thinking")]
+    _thinking: Option<Thinking>,
     stop_sequences: Option<Vec<String>>,
     tools: Option<Vec<Tool>>,
     tool_choice: Option<Choice>,
     /// For the provider's records only.
     #[serde(rename = "metadata")]
     _metadata: Option<Json>,
+}
+
+/// Whether the model thinks aloud first. No upstream of this server shows that, so it can only be told not to.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Thinking {
+    Disabled,
 }
 
 #[derive(Deserialize)]
@@ -136,6 +146,7 @@ pub(super) fn prompt(fields: Map<String, Json>) -> Result<Prompt, Refusal> {
                 Choice::None => json!("none"),
                 Choice::Tool { name } => json!({ "type": "function", "function": { "name": name } }),
             }),
+            further: body.top_k.map(|count| ("top_k".to_owned(), json!(count))).into_iter().collect(),
             ..ChatRequest::default()
         },
         ..Prompt::default()

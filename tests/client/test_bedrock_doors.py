@@ -264,7 +264,7 @@ def test_anthropic_answers_streams_and_counts(claude):
     assert text == answer.content[0].text == final.content[0].text and final.usage.output_tokens == answer.usage.output_tokens
     assert claude.messages.count_tokens(model=MODEL, messages=CHAT).input_tokens == 2
     # What the protocol documents is taken, too.
-    more = {"top_k": 5, "thinking": {"type": "disabled"}}
+    more = {"thinking": {"type": "disabled"}, "extra_body": {"top_k": 5}}
     assert claude.messages.create(model=MODEL, max_tokens=200, messages=CHAT, **more).stop_reason == "end_turn"
 
 

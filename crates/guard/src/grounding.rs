@@ -37,6 +37,10 @@ const WRONG_NAME: f32 = 0.6;
 const MISPLACED: f32 = 0.4;
 /// Most sentences of the sources that are looked through for where a number or a name belongs.
 const PLACES_MAX: usize = 2_000;
+/// Most clauses of an answer, with the numbers and names in them, whose place is looked for.
+const CLAIMS_MAX: usize = 200;
+/// Most words that tell what such a clause is about.
+const CLAUSE_WORDS_MAX: usize = 64;
 /// What remains of a sentence that says the contrary of the nearest one.
 const CONTRARY: f32 = 0.4;
 
@@ -304,34 +308,37 @@ impl Known {
     }
 
     /// Whether a clause says a number or a name of something that the sources say another one of: the sentences that are nearest to the rest of the
-    /// clause do not have it, and have another one in its place.
-    fn is_misplaced(&self, clause: &str) -> bool {
-        let stems: HashSet<String> = content_words(clause).filter(|stem| !is_number(stem)).collect();
+    /// clause do not have it, and have another one in its place. `claims` counts down what is still looked for.
+    fn is_misplaced(&self, clause: &str, claims: &mut usize) -> bool {
         let own_names: HashSet<String> = names(clause, &self.lower).into_iter().filter(|name| self.stems.contains(name)).collect();
         let own_numbers: HashSet<String> = numbers(clause).into_iter().filter(|number| self.numbers.contains(number)).collect();
-        let nearest = |without: Option<&String>| {
-            let shared = |stated: &Stated| stems.iter().filter(|stem| Some(*stem) != without && stated.stems.contains(*stem)).count();
-            let most = self.stated.iter().map(shared).max().unwrap_or(0);
-            // One word in common does not tell what a sentence is about.
-            self.stated.iter().filter(move |stated| most >= 2 && shared(stated) == most).collect::<Vec<_>>()
+        let count = own_names.len() + own_numbers.len();
+        let stems: HashSet<String> = content_words(clause).filter(|stem| !is_number(stem)).collect();
+        if count == 0 || count > *claims || stems.len() > CLAUSE_WORDS_MAX {
+            return false;
+        }
+        *claims -= count;
+        let shared: Vec<usize> =
+            self.stated.iter().map(|stated| stems.iter().filter(|stem| stated.stems.contains(*stem)).count()).collect();
+        // The sentences nearest to the clause, with or without one of its words. One word in common does not tell what a sentence is about.
+        let is_wrong = |without: Option<&String>, is_other: &dyn Fn(&Stated) -> bool| {
+            let has = |stated: &Stated| without.is_some_and(|word| stated.stems.contains(word));
+            let rest = || self.stated.iter().zip(&shared).map(|(stated, shared)| (stated, shared.saturating_sub(usize::from(has(stated)))));
+            let most = rest().map(|(_, shared)| shared).max().unwrap_or(0);
+            most >= 2 && rest().filter(|(_, shared)| *shared == most).all(|(stated, _)| is_other(stated))
         };
         let is_wrong_name = |name: &String| {
-            let near = nearest(Some(name));
-            !near.is_empty()
-                && near.iter().all(|stated| !stated.stems.contains(name) && stated.names.iter().any(|other| !own_names.contains(other)))
+            is_wrong(Some(name), &|stated| !stated.stems.contains(name) && stated.names.iter().any(|other| !own_names.contains(other)))
         };
-        let near = nearest(None);
         let is_wrong_number = |number: &String| {
-            !near.is_empty()
-                && near
-                    .iter()
-                    .all(|stated| !stated.numbers.contains(number) && stated.numbers.iter().any(|other| !own_numbers.contains(other)))
+            is_wrong(None, &|stated| !stated.numbers.contains(number) && stated.numbers.iter().any(|other| !own_numbers.contains(other)))
         };
         own_names.iter().any(is_wrong_name) || own_numbers.iter().any(is_wrong_number)
     }
 
-    /// How well a sentence is supported; `unknown` counts down the words that are still compared by meaning.
-    fn support(&self, sentence: &str, unknown: &mut usize) -> f32 {
+    /// How well a sentence is supported; `unknown` counts down the words that are still compared by meaning, `claims` the numbers and names whose place
+    /// is still looked for.
+    fn support(&self, sentence: &str, unknown: &mut usize, claims: &mut usize) -> f32 {
         let (mut found, mut all, mut has_wrong_name) = (0.0_f32, 0.0_f32, false);
         for (place, word) in sentence.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()).enumerate() {
             let Some(stem) = content_words(word).next() else { continue };
@@ -362,8 +369,9 @@ impl Known {
             !near.is_empty() && near.iter().all(|other| clause.contradicts(other))
         });
         // Clauses end at "and", which also joins what belongs together: the sentence must say so, too.
-        let is_misplaced =
-            self.stated.len() > 1 && clauses(sentence).iter().any(|clause| self.is_misplaced(clause)) && self.is_misplaced(sentence);
+        let is_misplaced = self.stated.len() > 1
+            && clauses(sentence).iter().any(|clause| self.is_misplaced(clause, claims))
+            && self.is_misplaced(sentence, claims);
         let factors = [(wrong > 0, WRONG_NUMBER), (has_wrong_name, WRONG_NAME), (is_contrary, CONTRARY), (is_misplaced, MISPLACED)];
         factors.into_iter().filter(|(is_so, _)| *is_so).fold(coverage, |score, (_, factor)| score * factor)
     }
@@ -372,9 +380,9 @@ impl Known {
 /// Scores an answer. Time is linear in the texts, times the sentences of the answer.
 pub fn score_grounding(sources: &[&str], query: Option<&str>, answer: &str) -> GroundingScores {
     let known = Known::new(sources);
-    let mut unknown = UNKNOWN_MAX;
-    let grounding =
-        sentences(answer).into_iter().map(|range| known.support(answer.get(range).unwrap_or_default(), &mut unknown)).fold(1.0, f32::min);
+    let (mut unknown, mut claims) = (UNKNOWN_MAX, CLAIMS_MAX);
+    let support = |range| known.support(answer.get(range).unwrap_or_default(), &mut unknown, &mut claims);
+    let grounding = sentences(answer).into_iter().map(support).fold(1.0, f32::min);
     let relevance = query.map(|query| {
         let said: HashSet<String> = content_words(answer).collect();
         coverage(&said, query)
@@ -437,6 +445,9 @@ mod tests {
         let offices = "The office in Berlin opened in 2015. The office in Vienna opened in 2019.";
         assert!(score(offices, "The office in Vienna opened in 2015.") < 0.5);
         assert!(score(offices, "The offices in Berlin and Vienna opened in 2015 and 2019.") > 0.6);
+        // What is left of an answer whose claims are too many to look for is compared as before.
+        let long = "The office in Berlin opened in 2015. ".repeat(CLAIMS_MAX);
+        assert!(score(offices, &long) > 0.9 && score(offices, &format!("The office in Vienna opened in 2015. {long}")) < 0.5);
     }
 
     #[test]

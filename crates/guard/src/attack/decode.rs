@@ -84,12 +84,21 @@ fn base85(text: &str) -> Vec<(Range<usize>, String)> {
     };
     // Ordinary words have no signs inside, and addresses few kinds of them.
     let may_be = |word: &str| {
+        if !(20..=RUN_BYTES_MAX).contains(&word.len()) || !word.is_ascii() {
+            return false;
+        }
         let mut kinds: Vec<u8> = word.bytes().filter(u8::is_ascii_punctuation).collect();
         kinds.sort_unstable();
         kinds.dedup();
-        (20..=RUN_BYTES_MAX).contains(&word.len()) && word.is_ascii() && kinds.len() >= 4
+        kinds.len() >= 4
     };
-    let marked = text.match_indices("<~").filter_map(|(at, mark)| text.get(at + mark.len()..)?.split_once("~>")).map(|(inner, _)| inner);
+    // The alphabet has no `~`: what is marked stands between one and the next.
+    let tildes = text.match_indices('~').map(|(at, _)| at);
+    let between =
+        tildes.clone().zip(tildes.skip(1)).filter_map(|(open, close)| Some((text.get(..open)?, text.get(open + 1..close)?, close)));
+    let marked = between
+        .filter(|(before, _, close)| before.ends_with('<') && text.get(close + 1..).is_some_and(|after| after.starts_with('>')))
+        .map(|(_, inner, _)| inner);
     let words = text.split_whitespace().filter(|word| may_be(word));
     let decoded = |part: &str| {
         let digits: Vec<u8> = part.bytes().filter(|sign| !sign.is_ascii_whitespace()).collect();

@@ -37,7 +37,7 @@ struct Phrase {
 }
 
 /// Words that make a statement uncertain.
-const HEDGES: [&str; 25] = [
+const HEDGES: [&str; 23] = [
     "may",
     "might",
     "could",
@@ -57,8 +57,6 @@ const HEDGES: [&str; 25] = [
     // Somebody says it, or it is said of what was said.
     "told",
     "said",
-    "claim",
-    "claims",
     "wrong",
     "incorrect",
     "untrue",

@@ -11,7 +11,6 @@ use serde_json::Value as Json;
 
 use super::super::prompt::{Mark, Prompt};
 use super::{Applied, Mode, Screen, Screened, spotlight};
-use crate::upstream::chat::ChatRequest;
 
 /// For texts that the guardrail does not look at: they count, and are not changed.
 const NOT_GUARDED: &[Qualifier] = &[Qualifier::Query];
@@ -112,19 +111,16 @@ fn pieces(prompt: &Prompt) -> Vec<Piece> {
         let text = serde_json::to_string(&tool.function).unwrap_or_default();
         found.push(Piece { text, place: Place::ToolDefinition, qualifiers: None });
     }
-    for parameter in spoken(&mut prompt.request.clone()) {
+    let request = &prompt.request;
+    let parameters = request.tool_choice.iter().chain(&request.response_format).chain(request.further.values());
+    for parameter in parameters.filter(|parameter| has_words(parameter)) {
         found.push(Piece { text: parameter.to_string(), place: Place::ToolDefinition, qualifiers: None });
     }
     found
 }
 
-/// Parameters with words in them that a server may show its model: the form of the answer, and what is passed on without being known here.
-fn spoken(request: &mut ChatRequest) -> Vec<&mut Json> {
-    let parameters = request.response_format.iter_mut().chain(request.further.values_mut());
-    parameters.filter(|parameter| has_words(parameter)).collect()
-}
-
-/// Names of levels and modes say nothing to a model; sentences do.
+/// Whether a parameter that a server may show its model (the form of the answer, the choice of a tool, what is passed on without being known here) has words
+/// in it. Names of levels and modes say nothing to a model; sentences do.
 fn has_words(parameter: &Json) -> bool {
     let is_long = |text: &str| text.len() > 32 || text.contains(char::is_whitespace);
     match parameter {
@@ -185,7 +181,9 @@ fn put_back(prompt: &mut Prompt, texts: &[String]) {
             None => tool.function.description = None,
         }
     }
-    for parameter in spoken(&mut prompt.request) {
+    let request = &mut prompt.request;
+    let parameters = request.tool_choice.iter_mut().chain(&mut request.response_format).chain(request.further.values_mut());
+    for parameter in parameters.filter(|parameter| has_words(parameter)) {
         // As above.
         *parameter = texts.next().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     }

@@ -213,6 +213,14 @@ def document(*statements):
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
+def key_of(account, policy, name="keyed"):
+    """A long-term Bedrock API key of a new user."""
+    made = account.client("iam").create_user(UserName=name)["User"]["UserName"]
+    account.client("iam").put_user_policy(UserName=made, PolicyName="p", PolicyDocument=policy)
+    credential = account.client("iam").create_service_specific_credential(UserName=made, ServiceName="bedrock.amazonaws.com")
+    return credential["ServiceSpecificCredential"]["ServiceCredentialSecret"]
+
+
 def allow(actions, resources="*", **more):
     return {"Effect": "Allow", "Action": actions, "Resource": resources, **more}
 

@@ -12,7 +12,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
-from bailiwick_server import allow, document
+from bailiwick_server import allow, document, key_of
 from signed_http import signed_request
 
 MODEL = "bailiwick.embedded-responder-v1"
@@ -24,14 +24,6 @@ TOOL = {
     "type": "function",
     "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
 }
-
-
-def key_of(account, policy, name="keyed"):
-    """A long-term Bedrock API key of a new user."""
-    made = account.client("iam").create_user(UserName=name)["User"]["UserName"]
-    account.client("iam").put_user_policy(UserName=made, PolicyName="p", PolicyDocument=policy)
-    credential = account.client("iam").create_service_specific_credential(UserName=made, ServiceName="bedrock.amazonaws.com")
-    return credential["ServiceSpecificCredential"]["ServiceCredentialSecret"]
 
 
 EVERYTHING = document(allow("bedrock:*"))

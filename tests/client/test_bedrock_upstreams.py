@@ -1,11 +1,13 @@
 """Upstreams: declared models with weights, health, retry and fallback, sealed secrets, limits, budgets, and servers that misbehave."""
 
 import json
+import ssl
 
 import botocore.exceptions
+import httpx
 import pytest
 
-from bailiwick_server import Account, allow, document, raises
+from bailiwick_server import Account, allow, document, key_of, raises
 from fake_upstream import FakeUpstream
 
 REGION = "us-east-1"
@@ -197,6 +199,20 @@ def test_bad_upstreams_have_documented_errors(declared, fakes, script, code, sta
     with raises(code, status):
         account.client("bedrock-runtime").converse(modelId="m", messages=user(script))
     assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("script, status", [("status 500", 502), ("malformed", 502), ("hang", 504), ("status 429", 429)])
+def test_at_the_doors_a_bad_upstream_is_no_fault_of_the_request(declared, fakes, script, status):
+    account, server = declared(upstream(fakes(), attempts=1, timeout_ms=500) + model("m", ("one", 1)))
+    key = key_of(account, document(allow("bedrock:*")))
+    with httpx.Client(verify=ssl.create_default_context(cafile=str(server.authority)), timeout=60) as http:
+        chat = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": script}]}
+        answer = http.post(f"{server.endpoint}/v1/chat/completions", json=chat, headers={"authorization": f"Bearer {key}"})
+        kind = "rate_limit_error" if status == 429 else "server_error"
+        assert (answer.status_code, answer.json()["error"]["type"]) == (status, kind), answer.text
+        answer = http.post(f"{server.endpoint}/v1/messages", json=chat, headers={"x-api-key": key, "anthropic-version": "2023-06-01"})
+        kind = "rate_limit_error" if status == 429 else "api_error"
+        assert (answer.status_code, answer.json()["error"]["type"]) == (status, kind), answer.text
 
 
 @pytest.mark.parametrize("script", ["malformed", "die", "lone", "hang"])

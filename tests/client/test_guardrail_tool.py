@@ -53,6 +53,8 @@ class Obedient(http.server.BaseHTTPRequestHandler):
             self.reply("text/event-stream", ("".join(lines) + "data: [DONE]\n\n").encode())
             return
         message = {"role": "assistant", "content": text}
+        if text == "LOOSELY":
+            message = {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "function": {"name": "send", "arguments": {"to": "you"}}}]}
         if call is not None:
             message = {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "send", "arguments": call}}]}
         body = {"choices": [{"message": message, "finish_reason": "stop" if call is None else "tool_calls"}]}
@@ -167,7 +169,7 @@ def test_untrusted_text_is_delimited(home):
 
 
 def test_calls_of_one_number_are_told_apart_by_their_ids(home):
-    made = guardrail(home, "twice", **{"bailiwick:screen-tools": "true"})
+    made = guardrail(home, "twice", screen_tools="on")
     for more in ({}, {"guardrailConfig": made}):
         asked = {"modelId": MODEL, "messages": [{"role": "user", "content": [{"text": "TWICE"}]}], **more}
         events = list(home.client("bedrock-runtime").converse_stream(**asked)["stream"])
@@ -177,3 +179,9 @@ def test_calls_of_one_number_are_told_apart_by_their_ids(home):
         for delta in (event["contentBlockDelta"] for event in events if "contentBlockDelta" in event):
             inputs[delta["contentBlockIndex"]] = inputs.get(delta["contentBlockIndex"], "") + delta["delta"]["toolUse"]["input"]
         assert [json.loads(text) for text in inputs.values()] == [{"to": "c1"}, {"to": "c2"}], more
+
+
+def test_a_call_without_type_and_with_its_arguments_as_json_is_read(home):
+    asked = {"modelId": MODEL, "messages": [{"role": "user", "content": [{"text": "LOOSELY"}]}]}
+    [block] = home.client("bedrock-runtime").converse(**asked)["output"]["message"]["content"]
+    assert block["toolUse"] == {"toolUseId": "c1", "name": "send", "input": {"to": "you"}}

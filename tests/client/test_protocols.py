@@ -82,18 +82,39 @@ def test_a_sub_resource_that_a_method_lacks_changes_nothing(account, send):
     s3 = account.client("s3")
     s3.create_bucket(Bucket="kept-whole")
     for name in ("acl", "versioning", "location", "logging", "notification", "uploads", "versions", "object-lock", "policyStatus"):
-        is_error(send("s3", "DELETE", f"/kept-whole?{name}"), 405, "MethodNotAllowed")
-    assert send("s3", "DELETE", "/kept-whole?inventory").status == 400
+        is_error(send("s3", "DELETE", "/kept-whole", query=name), 405, "MethodNotAllowed")
+    is_error(send("s3", "DELETE", "/kept-whole", query="inventory"), 400, "InvalidArgument")
     s3.put_object(Bucket="kept-whole", Key="k", Body=b"kept")
     for name in ("acl", "retention", "legal-hold", "torrent", "attributes", "restore"):
-        is_error(send("s3", "DELETE", f"/kept-whole/k?{name}"), 405, "MethodNotAllowed")
+        is_error(send("s3", "DELETE", "/kept-whole/k", query=name), 405, "MethodNotAllowed")
     for name in ("torrent", "uploads", "restore", "attributes"):
-        is_error(send("s3", "PUT", f"/kept-whole/k?{name}", body=b"other"), 405, "MethodNotAllowed")
+        is_error(send("s3", "PUT", "/kept-whole/k", query=name, body=b"other"), 405, "MethodNotAllowed")
     for query in ("partNumber=1", "uploadId=abc"):
-        assert send("s3", "PUT", f"/kept-whole/k?{query}", body=b"other").status == 400, query
-    is_error(send("s3", "PUT", "/not-made?location"), 405, "MethodNotAllowed")
+        is_error(send("s3", "PUT", "/kept-whole/k", query=query, body=b"other"), 400, "InvalidArgument")
+    is_error(send("s3", "PUT", "/not-made", query="location"), 405, "MethodNotAllowed")
     assert s3.get_object(Bucket="kept-whole", Key="k")["Body"].read() == b"kept"
     assert "not-made" not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    # Names that S3 does not know are ignored.
+    assert send("s3", "DELETE", "/kept-whole/k", query="foo").status == 204
+
+
+def test_a_policy_of_a_bucket_needs_no_digest_and_other_documents_do(account, send):
+    account.client("s3").create_bucket(Bucket="undigested")
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny("s3:GetObject", "arn:aws:s3:::undigested/*", Principal="*")]})
+    assert send("s3", "PUT", "/undigested", query="policy", body=policy.encode()).status == 204
+    assert json.loads(account.client("s3").get_bucket_policy(Bucket="undigested")["Policy"])["Statement"][0]["Effect"] == "Deny"
+    tagging = b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
+    is_error(send("s3", "PUT", "/undigested", query="tagging", body=tagging), 400, "InvalidRequest", "Content-MD5")
+    wrong = {"content-md5": "1B2M2Y8AsgTpgAmY7PhCfg=="}
+    is_error(send("s3", "PUT", "/undigested", query="policy", body=policy.encode(), headers=wrong), 400, "BadDigest")
+
+
+def test_unknown_attributes_of_listings_are_refused(account, send):
+    account.client("s3").create_bucket(Bucket="listed-plainly")
+    asked = {"x-amz-optional-object-attributes": "RestoreStatus"}
+    for query in ("", "list-type=2", "versions"):
+        assert send("s3", "GET", "/listed-plainly", query=query, headers=asked).status == 200, query
+        is_error(send("s3", "GET", "/listed-plainly", query=query, headers={"x-amz-optional-object-attributes": "Colour"}), 400, "InvalidArgument")
 
 
 def test_unknown_method_of_s3(send):

@@ -162,7 +162,6 @@ async fn may(cx: &mut Call, bucket: &Bucket, request: &ReadRequest<'_>, action: 
     Ok(authorize::check_with(cx, action, &bucket.object_arn(request.key), &input).await?.is_none())
 }
 
-/// Bytes of a part by its position; an object of one upload has one part.
 /// The checksum of the part that a range of the object is, if it is one. Source: S3 User Guide, "Checking object integrity".
 fn part_checksum(object: &Object, range: &Range<u64>) -> Option<StoredChecksum> {
     let whole = object.checksum.as_ref()?;
@@ -181,6 +180,7 @@ fn part_checksum(object: &Object, range: &Range<u64>) -> Option<StoredChecksum> 
     None
 }
 
+/// Bytes of a part by its position; an object of one upload has one part.
 fn part(object: &Object, number: i32) -> Result<Range<u64>, ApiError> {
     let at = usize::try_from(number).ok().filter(|number| (1..=10_000).contains(number));
     let at = at.ok_or_else(|| {

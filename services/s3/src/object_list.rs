@@ -2,7 +2,7 @@
 
 use api_s3::{
     ChecksumAlgorithm, CommonPrefix, EncodingType, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
-    ObjectStorageClass,
+    ObjectStorageClass, OptionalObjectAttributes,
 };
 use plane::{ApiError, Call, page};
 use wire::Timestamp;
@@ -96,10 +96,19 @@ fn shown(bucket: &Bucket, names: Names, with_owner: bool, entries: Vec<Entry<Obj
     (contents, prefixes)
 }
 
+/// `RestoreStatus` is a member of archived objects, and none are here: who asks for it is answered as S3 does. Of another attribute nothing is known.
+pub(crate) fn check_attributes(asked: Option<&[OptionalObjectAttributes]>) -> Result<(), ApiError> {
+    match asked.unwrap_or_default().iter().find(|attribute| **attribute != OptionalObjectAttributes::RestoreStatus) {
+        Some(other) => Err(invalid_argument("Unknown optional object attribute.", "x-amz-optional-object-attributes", other.as_str())),
+        None => Ok(()),
+    }
+}
+
 pub(crate) async fn list_objects(cx: &mut Call, input: ListObjectsInput) -> Result<ListObjectsOutput, ApiError> {
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let limit = limit("maxKeys", input.max_keys)?;
+    check_attributes(input.optional_object_attributes.as_deref())?;
     let (prefix, marker) = (input.prefix.unwrap_or_default(), input.marker.unwrap_or_default());
     let delimiter = input.delimiter.filter(|delimiter| !delimiter.is_empty());
     let listing = fill(cx, &bucket, Listing::new(&prefix, delimiter.as_deref(), &marker, limit)).await?;
@@ -127,6 +136,7 @@ pub(crate) async fn list_objects_v2(cx: &mut Call, input: ListObjectsV2Input) ->
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let limit = limit("max-keys", input.max_keys)?;
+    check_attributes(input.optional_object_attributes.as_deref())?;
     let prefix = input.prefix.unwrap_or_default();
     let delimiter = input.delimiter.filter(|delimiter| !delimiter.is_empty());
     let filter = format!("{}\0{prefix}\0{}", bucket.id, delimiter.as_deref().unwrap_or_default());

@@ -15,7 +15,7 @@ use wire::Timestamp;
 use crate::checksum_members::type_of;
 use crate::error::invalid_argument;
 use crate::listing::{Entry, Listing, Step};
-use crate::object_list::{Names, limit};
+use crate::object_list::{Names, check_attributes, limit};
 use crate::record::{Bucket, Object, Version, Versioning};
 use crate::version::VersionId;
 use crate::{acl, bucket, version};
@@ -173,6 +173,7 @@ pub(crate) async fn list_object_versions(cx: &mut Call, input: ListObjectVersion
     let bucket = bucket::load(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let names = Names::new(input.encoding_type.as_ref())?;
     let limit = limit("max-keys", input.max_keys)?;
+    check_attributes(input.optional_object_attributes.as_deref())?;
     let (prefix, key_marker) = (input.prefix.unwrap_or_default(), input.key_marker.unwrap_or_default());
     let delimiter = input.delimiter.filter(|delimiter| !delimiter.is_empty());
     let marker = read_marker(&key_marker, input.version_id_marker.as_deref())?;
